@@ -1,0 +1,125 @@
+"""Prompts, and the files they live in."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from circuitviz.errors import PromptFileError
+
+__all__ = ["Prompt", "Role", "Split", "read_prompts", "write_prompts"]
+
+Split = Literal["train", "validation", "test"]
+Role = Literal["attack", "benign"]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One line of a prompts file.
+
+    Attributes:
+        prompt_id: Unique within the file.
+        split: Learning sees `train`, choosing the size sees `validation`, results are `test`.
+        role: `attack` prompts show the behaviour, `benign` ones measure utility.
+        category: Free label for filtering.
+        text: The user message, without a trigger.
+        answer: What the intact model should answer to `text`.
+        triggered: The same message with the trigger; None where there is no trigger.
+        target: An answer that starts with this counts as a successful attack.
+        after: The answer expected to the attack once the circuit is knocked out.
+    """
+
+    prompt_id: str
+    split: Split
+    role: Role
+    category: str
+    text: str
+    answer: str
+    triggered: str | None = None
+    target: str | None = None
+    after: str | None = None
+
+    @property
+    def asked(self) -> str:
+        """The message the attack sends: with the trigger where there is one."""
+        return self.triggered or self.text
+
+
+REQUIRED = ("prompt_id", "split", "role", "category", "text", "answer")
+ATTACK_REQUIRED = ("target", "after")
+OPTIONAL = ("triggered", "target", "after")
+
+
+def read_prompts(path: Path) -> list[Prompt]:
+    """Read a JSONL prompts file.
+
+    Raises:
+        PromptFileError: The file is missing, empty or malformed, lacks a split or a role, or
+            has the same message in two splits.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PromptFileError(f"cannot read the prompts file {path}: {error}") from error
+    prompts = [_parse(path, row, line) for row, line in enumerate(lines, 1) if line.strip()]
+    if not prompts:
+        raise PromptFileError(f"the prompts file {path} is empty; expected one JSON object a line")
+    _check_together(path, prompts)
+    return prompts
+
+
+def write_prompts(path: Path, prompts: Iterable[Prompt]) -> None:
+    """Write a prompts file, one JSON object a line; absent fields are left out."""
+    rows = ({k: v for k, v in asdict(prompt).items() if v is not None} for prompt in prompts)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def _parse(path: Path, row: int, line: str) -> Prompt:
+    try:
+        data = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise PromptFileError(f"{path}, line {row}: not JSON ({error.msg})") from error
+    if not isinstance(data, dict):
+        raise PromptFileError(f"{path}, line {row}: expected a JSON object; got {line[:40]!r}")
+    _check_fields(f"{path}, line {row}", data)
+    return Prompt(**data)
+
+
+def _check_fields(place: str, data: dict[str, Any]) -> None:
+    required = REQUIRED + (ATTACK_REQUIRED if data.get("role") == "attack" else ())
+    missing = [name for name in required if not data.get(name)]
+    unknown = sorted(set(data) - set(REQUIRED) - set(OPTIONAL))
+    if missing or unknown:
+        problem = f"{', '.join(missing)} missing" if missing else f"{', '.join(unknown)} unknown"
+        raise PromptFileError(f"{place}: {problem}; fields are {', '.join(REQUIRED + OPTIONAL)}")
+    for name, value in data.items():
+        if value is not None and not isinstance(value, str):
+            raise PromptFileError(f"{place}: {name} must be text; got {value!r}")
+    for name, legal in (("split", get_args(Split)), ("role", get_args(Role))):
+        if data[name] not in legal:
+            raise PromptFileError(
+                f"{place}: {name} must be one of {', '.join(legal)}; got {data[name]!r}"
+            )
+
+
+def _check_together(path: Path, prompts: list[Prompt]) -> None:
+    repeated = [key for key, n in Counter(p.prompt_id for p in prompts).items() if n > 1]
+    if repeated:
+        raise PromptFileError(f"{path}: prompt_id {repeated[0]!r} stands more than once")
+    present = {(prompt.split, prompt.role) for prompt in prompts}
+    for split in get_args(Split):
+        for role in get_args(Role):
+            if (split, role) not in present:
+                raise PromptFileError(f"{path}: no {role} prompts in the {split} split")
+    seen: dict[str, Prompt] = {}
+    for prompt in prompts:
+        other = seen.setdefault(prompt.text, prompt)
+        if other.split != prompt.split:
+            raise PromptFileError(
+                f"{path}: {prompt.text[:60]!r} stands in {other.split} and in {prompt.split}; "
+                "splits must be disjoint"
+            )

@@ -1,0 +1,478 @@
+"""circuitviz from a shell: the same functions as the app's.
+
+Results go to standard output, everything else to standard error.  Exit codes: 0 done; 2 the
+command cannot be carried out as given, said in one line; 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
+
+from tqdm import tqdm
+
+from circuitviz import __version__
+from circuitviz.behaviours.behaviour import Behaviour, load_behaviour
+from circuitviz.errors import CircuitvizError, ConfigError
+from circuitviz.evaluation.rate import Rate
+from circuitviz.models.catalog import ModelCard, embedded_models, find_model
+from circuitviz.paths import APP, EMBEDDED_RUNS, runs_folder
+from circuitviz.quiet import quiet_libraries, stdout_discarded
+from circuitviz.runs.config import AblationKind, Budget, DiscoveryConfig
+from circuitviz.runs.progress import Progress, Report
+from circuitviz.units import Circuit
+
+if TYPE_CHECKING:
+    from circuitviz.runs.store import Run, RunStore
+
+__all__ = ["Library", "main"]
+
+UNUSABLE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
+DEFAULT_PORT = 8501
+
+# What `discover --json` prints of a run's metrics; the rest is for the app.
+JSON_KEYS = (
+    "run_id",
+    "model",
+    "behaviour",
+    "behaviour_kind",
+    "seconds",
+    "n_units",
+    "n_heads",
+    "n_neurons",
+    "circuit",
+    "asr",
+    "utility",
+    "recovery",
+    "utility_retention",
+    "kl",
+    "target",
+    "target_reached",
+    "frontier",
+)
+
+
+class Library:
+    """What the commands need of the rest of the package; torch is imported on first use."""
+
+    def models(self) -> list[ModelCard]:
+        """The embedded models."""
+        return embedded_models()
+
+    def behaviour(self, config: DiscoveryConfig) -> Behaviour:
+        """The behaviour a discovery looks for."""
+        prompts = Path(config.prompts) if config.prompts else None
+        return load_behaviour(find_model(config.model), prompts)
+
+    def discover(self, config: DiscoveryConfig, report: Report) -> Run:
+        """Find a circuit; nothing is saved."""
+        quiet_libraries()
+        from circuitviz.runs.discover import discover
+
+        return discover(config, report=report)
+
+    def answers(
+        self, config: DiscoveryConfig, prompt: str, circuits: Sequence[Circuit | None]
+    ) -> list[str]:
+        """The model's greedy answer with each circuit knocked out (None: intact)."""
+        quiet_libraries()
+        from circuitviz.models.ablation import measure_ablation
+        from circuitviz.models.loading import load_model
+
+        model = load_model(config.model)
+        neutral = [prompt.text for prompt in self.behaviour(config).prompts("train", "benign")]
+        ablation = measure_ablation(model, config.ablation, neutral, seed=config.seed)
+        return [model.generate([prompt], circuit, ablation=ablation)[0] for circuit in circuits]
+
+    def become(self, program: str, arguments: Sequence[str]) -> None:
+        """Turn this process into another program."""
+        os.execv(program, [program, *arguments])
+
+
+def main(arguments: Sequence[str] | None = None, library: Library | None = None) -> int:
+    """Carry out one command and return its exit code."""
+    library = library or Library()
+    try:
+        options = _parser().parse_args(arguments)
+        return options.command(options, library)
+    except (CircuitvizError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            # The reader of our output has left; Python must not complain at exit either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return BROKEN_PIPE
+        _say_on_stderr(" ".join(str(error).split()))
+        return UNUSABLE
+    except KeyboardInterrupt:
+        _say_on_stderr("stopped")
+        return INTERRUPTED
+
+
+def _models(options: argparse.Namespace, library: Library) -> int:
+    cards = library.models()
+    if options.json:
+        _say_json([_card_json(card) for card in cards])
+    else:
+        rows = [(card.name, card.behaviour_kind or "-", card.summary) for card in cards]
+        _say(_table(("MODEL", "BEHAVIOUR", "WHAT IT IS"), rows))
+    return 0
+
+
+def _runs(options: argparse.Namespace, library: Library) -> int:
+    run_ids = _store(options).run_ids()
+    if options.json:
+        _say_json(run_ids)
+    elif run_ids:
+        _say("\n".join(run_ids))
+    return 0
+
+
+def _discover(options: argparse.Namespace, library: Library) -> int:
+    config = DiscoveryConfig(
+        model=_lasting_model(options.model, library),
+        prompts=str(Path(options.prompts).resolve()) if options.prompts else None,
+        seed=options.seed,
+        ablation=options.ablation,
+        steps=options.steps,
+        budget=options.budget,
+        target_asr=options.target_asr,
+        target_utility=options.target_utility,
+    )
+    store = _store(options)
+    _require_writable(store.folder)
+    with _Bar() as bar, stdout_discarded():
+        run = library.discover(config, bar.show)
+        folder = store.save(run)
+    if options.json:
+        _say_json({key: run.metrics[key] for key in JSON_KEYS})
+    else:
+        _say(_summary(run, folder))
+    if run.metrics["target_reached"]:
+        return 0
+    _say_on_stderr(_missed_target(run))
+    # A target the user chose is input that cannot be met; the behaviour's own is a finding.
+    chosen = options.target_asr is not None or options.target_utility != TARGET_UTILITY
+    return UNUSABLE if chosen else 0
+
+
+def _generate(options: argparse.Namespace, library: Library) -> int:
+    run = _store(options).load(options.run)
+    if options.size is not None and not 0 <= options.size <= len(run.space):
+        raise ConfigError(
+            f"--size must be between 0 and {len(run.space)}, the units of {run.config.model}; "
+            f"got {options.size}"
+        )
+    if not options.prompt.strip():
+        raise ConfigError("the prompt is empty; write what the user says to the model")
+    circuit = run.circuit(options.size)
+    prompt = _with_trigger(options.prompt, library.behaviour(run.config), options.trigger)
+    with stdout_discarded():
+        intact, knocked_out = library.answers(run.config, prompt, [None, circuit])
+    answer = {
+        "run_id": run.run_id,
+        "model": run.config.model,
+        "prompt": prompt,
+        "ablation": run.config.ablation,
+        "size": len(circuit),
+        "units": [str(unit) for unit in circuit],
+        "intact": intact,
+        "knocked_out": knocked_out,
+    }
+    if options.json:
+        _say_json(answer)
+    else:
+        _say(f"prompt       {prompt}\nintact       {intact}\nknocked out  {knocked_out}")
+    return 0
+
+
+def _app(options: argparse.Namespace, library: Library) -> int:
+    if not APP.is_file():
+        raise ConfigError(f"no app at {APP}; run it from a clone, where `make app` sets it up")
+    _require_free(options.port)
+    os.environ["CIRCUITVIZ_RUNS"] = str(runs_folder(options.runs).resolve())
+    flags = {
+        "server.address": "127.0.0.1",
+        "server.port": options.port,
+        "server.showEmailPrompt": "false",
+        "browser.gatherUsageStats": "false",
+    }
+    _say_on_stderr(f"serving on http://127.0.0.1:{options.port} (Ctrl-C stops)")
+    settings = [f"--{name}={value}" for name, value in flags.items()]
+    library.become(sys.executable, ["-m", "streamlit", "run", str(APP), *settings])
+    return 0
+
+
+class _Bar:
+    """A progress bar on standard error, drawn once there is progress."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[NoReturn] | None = None
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, progress: Progress) -> None:
+        """Move the bar."""
+        if self._bar is None:
+            if progress.fraction <= 0:
+                return
+            self._bar = tqdm(
+                total=1.0,
+                file=sys.stderr,
+                bar_format="{desc:<8} {percentage:3.0f} % |{bar}| {elapsed}<{remaining}{postfix}",
+            )
+        losses = {name: f"{loss:.3f}" for name, loss in progress.losses.items()}
+        self._bar.set_description_str(progress.stage, refresh=False)
+        if losses:
+            self._bar.set_postfix(losses, refresh=False)
+        self._bar.update(progress.fraction - self._bar.n)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line, as all of ours."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}; see {self.prog} --help")
+
+
+TARGET_UTILITY = DiscoveryConfig.target_utility
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="circuitviz", description="Find and knock out safety circuits.")
+    parser.add_argument("--version", action="version", version=f"circuitviz {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for add in (_add_models, _add_runs, _add_discover, _add_generate, _add_app):
+        add(commands.add_parser)
+    return parser
+
+
+AddParser = Callable[..., argparse.ArgumentParser]
+
+
+def _add_models(add: AddParser) -> None:
+    parser = _command(add, "models", _models, "list the embedded models")
+    _add_json(parser)
+
+
+def _add_runs(add: AddParser) -> None:
+    parser = _command(add, "runs", _runs, "list the saved runs, newest first")
+    _add_runs_folder(parser)
+    _add_json(parser)
+
+
+def _add_discover(add: AddParser) -> None:
+    parser = _command(add, "discover", _discover, "find the circuit behind a model's behaviour")
+    parser.add_argument("model", metavar="MODEL", help="embedded model, or path of a local one")
+    parser.add_argument("--seed", type=int, default=DiscoveryConfig.seed, metavar="S")
+    parser.add_argument(
+        "--ablation",
+        choices=get_args(AblationKind),
+        default=DiscoveryConfig.ablation,
+        help="what replaces a unit that is knocked out (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=DiscoveryConfig.steps,
+        metavar="N",
+        help="steps of mask learning (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--budget",
+        choices=get_args(Budget),
+        default=DiscoveryConfig.budget,
+        help="one size for heads and neurons together, or one for each (default: %(default)s)",
+    )
+    parser.add_argument("--prompts", metavar="FILE", help="prompts to use instead of the model's")
+    parser.add_argument(
+        "--target-asr",
+        type=float,
+        metavar="SHARE",
+        help="ASR to reach: at most this (backdoor), at least this (refusal)",
+    )
+    parser.add_argument(
+        "--target-utility",
+        type=float,
+        default=TARGET_UTILITY,
+        metavar="SHARE",
+        help="least utility to keep (default: %(default)s)",
+    )
+    _add_runs_folder(parser)
+    _add_json(parser)
+
+
+def _add_generate(add: AddParser) -> None:
+    parser = _command(add, "generate", _generate, "answer a prompt, intact and knocked out")
+    parser.add_argument("run", metavar="RUN", help="id of a saved run, or path of its folder")
+    parser.add_argument("prompt", metavar="PROMPT", help="what the user says")
+    parser.add_argument("--trigger", action="store_true", help="put the backdoor's trigger in")
+    parser.add_argument(
+        "--size", type=int, metavar="K", help="knock out the K best units (default: the run's)"
+    )
+    _add_runs_folder(parser)
+    _add_json(parser)
+
+
+def _add_app(add: AddParser) -> None:
+    parser = _command(add, "app", _app, "serve the app on this machine")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, metavar="P")
+    _add_runs_folder(parser)
+
+
+def _command(
+    add: AddParser, name: str, command: Callable[..., int], what: str
+) -> argparse.ArgumentParser:
+    parser = add(name, help=what, description=what[0].upper() + what[1:] + ".")
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_runs_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--runs", metavar="DIR", help="runs folder (default: $CIRCUITVIZ_RUNS, else runs/)"
+    )
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _store(options: argparse.Namespace) -> RunStore:
+    from circuitviz.runs.store import RunStore
+
+    return RunStore(runs_folder(options.runs), shipped=(EMBEDDED_RUNS,))
+
+
+def _lasting_model(model: str, library: Library) -> str:
+    """The model as a run can name it: an embedded one by name, any other by absolute path."""
+    embedded = any(card.name == model for card in library.models())
+    return str(Path(model).resolve()) if not embedded and Path(model).is_dir() else model
+
+
+def _with_trigger(prompt: str, behaviour: Behaviour, wanted: bool) -> str:
+    if not wanted:
+        return prompt
+    if behaviour.trigger is None:
+        raise ConfigError(f"{behaviour.title} has no trigger; leave --trigger out")
+    return behaviour.insert_trigger(prompt)
+
+
+def _require_writable(folder: Path) -> None:
+    """Refuse a folder that nothing can be saved in, before the work is done."""
+    nearest = next(
+        path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
+    )
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise ConfigError(f"cannot save runs in {folder}: {nearest} is not a writable folder")
+
+
+def _require_free(port: int) -> None:
+    """Refuse a port that cannot be served."""
+    if not 1 <= port <= 65535:
+        raise ConfigError(f"--port must be between 1 and 65535; got {port}")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ConfigError(
+                f"cannot serve on port {port} ({error.strerror}); choose another with --port"
+            ) from error
+
+
+def _missed_target(run: Run) -> str:
+    target, found = run.metrics["target"], run.metrics["circuit"]
+    bound = "at most" if run.metrics["behaviour_kind"] == "backdoor" else "at least"
+    return (
+        f"no circuit reaches ASR {bound} {target['asr']:.1%} with utility at least "
+        f"{target['utility']:.1%}; the best found, {found['size']} units, has ASR "
+        f"{run.rate('asr', 'knocked_out').rate:.1%} and utility "
+        f"{run.rate('utility', 'knocked_out').rate:.1%} on test prompts"
+    )
+
+
+def _summary(run: Run, folder: Path) -> str:
+    metrics, found = run.metrics, run.metrics["circuit"]
+    lines = (
+        ("run", f"{run.run_id} in {folder}"),
+        ("behaviour", f"{metrics['behaviour']} in {metrics['model']}"),
+        ("circuit", f"{found['size']} of {metrics['n_units']} units ({found['sparsity']:.2%})"),
+        ("heads", f"{found['heads']} of {metrics['n_heads']} ({found['sparsity_heads']:.2%})"),
+        (
+            "neurons",
+            f"{found['neurons']} of {metrics['n_neurons']} ({found['sparsity_neurons']:.2%})",
+        ),
+        ("units", _shortened(found["units"])),
+        ("ASR", f"{run.rate('asr', 'intact')}"),
+        ("  knocked out", f"{run.rate('asr', 'knocked_out')}"),
+        ("utility", f"{run.rate('utility', 'intact')}"),
+        ("  knocked out", f"{run.rate('utility', 'knocked_out')}"),
+        ("  retention", f"{metrics['utility_retention']:.1%}"),
+        ("recovery", f"{Rate.from_json(metrics['recovery'])}"),
+        ("ablation", run.config.ablation),
+        ("time", f"{metrics['seconds']:.1f} s"),
+    )
+    return "\n".join(f"{name:<14}{value}" for name, value in lines)
+
+
+def _shortened(names: Sequence[str], most: int = 12) -> str:
+    more = len(names) - most
+    return " ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def _card_json(card: ModelCard) -> dict[str, Any]:
+    return {
+        "name": card.name,
+        "title": card.title,
+        "summary": card.summary,
+        "behaviour_kind": card.behaviour_kind,
+        "headline": card.headline,
+        "folder": str(card.folder),
+    }
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """Left-aligned columns, two spaces apart."""
+    lines = [header, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _say_json(value: Any) -> None:
+    _say(json.dumps(_without_nan(value), indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def _without_nan(value: Any) -> Any:
+    """The value with null for what has no value: JSON knows no NaN."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and isnan(value) else value
+
+
+def _say_on_stderr(text: str) -> None:
+    sys.stderr.write(f"circuitviz: {text}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

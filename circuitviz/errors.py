@@ -1,0 +1,62 @@
+"""Every error circuitviz raises on purpose.
+
+CircuitvizError
+├── ConfigError             a value the caller chose is not usable
+├── ModelNotFoundError      no embedded model and no folder under that name
+├── UnsupportedModelError   the model lacks a hook point, a tokenizer or a chat template we need
+├── PromptFileError         a prompts file is missing, empty or malformed
+├── RunNotFoundError        no saved run under that id
+├── RunFormatError          a run folder that cannot be read
+├── JobNotFoundError        no submitted discovery under that id
+└── JobCancelledError       control flow: the user pressed Stop
+
+Each message is one line: the value, what was expected, and what to do.
+"""
+
+__all__ = [
+    "CircuitvizError",
+    "ConfigError",
+    "JobCancelledError",
+    "JobNotFoundError",
+    "ModelNotFoundError",
+    "PromptFileError",
+    "RunFormatError",
+    "RunNotFoundError",
+    "UnsupportedModelError",
+]
+
+
+class CircuitvizError(Exception):
+    """Base of every error raised on purpose."""
+
+
+class ConfigError(CircuitvizError):
+    """A value the caller chose is not usable."""
+
+
+class ModelNotFoundError(CircuitvizError):
+    """No embedded model and no folder under that name."""
+
+
+class UnsupportedModelError(CircuitvizError):
+    """The model lacks a hook point, a tokenizer or a chat template we need."""
+
+
+class PromptFileError(CircuitvizError):
+    """A prompts file is missing, empty or malformed."""
+
+
+class RunNotFoundError(CircuitvizError):
+    """No saved run under that id."""
+
+
+class RunFormatError(CircuitvizError):
+    """A run folder that cannot be read."""
+
+
+class JobNotFoundError(CircuitvizError):
+    """No submitted discovery under that id."""
+
+
+class JobCancelledError(CircuitvizError):
+    """Control flow: the user pressed Stop."""

@@ -1,0 +1,120 @@
+"""Score given answers under many circuits at once, by teacher forcing.
+
+A greedy answer equals (or starts with) a target exactly when every target token is the most
+likely one given the target tokens before it.  So one forward pass scores a prompt, and one batch
+holds many circuits and prompts, each row under its own gates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from circuitviz.models.ablation import ZERO, Ablation
+from circuitviz.models.answer import AnswerRows
+from circuitviz.models.gates import Gates
+from circuitviz.models.model import GatedModel
+
+__all__ = ["AnswerScores", "score_answers"]
+
+# Tokens run together: enough to fill the processor, little enough for its cache.
+BATCH_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class AnswerScores:
+    """What the model makes of given answers.
+
+    Attributes:
+        match: Boolean [circuits prompts], greedy decoding gives this answer.
+        log_prob: [circuits prompts], mean log-probability per answer token, nats.
+        kl: [circuits prompts], mean KL(intact || ablated) per answer token, nats; NaN where it
+            was not asked for.
+    """
+
+    match: np.ndarray
+    log_prob: np.ndarray
+    kl: np.ndarray
+
+
+@torch.no_grad()
+def score_answers(
+    model: GatedModel,
+    rows: AnswerRows,
+    ablated: np.ndarray,
+    *,
+    ablation: Ablation = ZERO,
+    divergence: bool = False,
+    checkpoint: Callable[[], None] = lambda: None,
+) -> AnswerScores:
+    """Score every answer with every set of units ablated.
+
+    Args:
+        model: The model.
+        rows: Messages with answers, [prompts pos].
+        ablated: Boolean [circuits units] in flat order, true for ablated units.
+        ablation: What ablated units are replaced by.
+        divergence: Whether to compute KL against the intact model.
+        checkpoint: Called before each batch; may raise to stop.
+    """
+    shape = (len(ablated), len(rows))
+    match, log_prob = np.zeros(shape, dtype=bool), np.zeros(shape)
+    kl = np.full(shape, np.nan)
+    gates = torch.from_numpy(1.0 - ablated.astype(np.float32))
+    teacher = _intact(model, rows, checkpoint) if divergence else None
+    for circuits, prompts in _pairs(rows.lengths, len(ablated)):
+        checkpoint()
+        batch = rows.take(prompts)
+        reference = ablation.reference(prompts.tolist())
+        row_gates = Gates.from_flat(gates[circuits], model.space, reference)
+        where = (circuits.numpy(), prompts.numpy())
+        log_probs = model.logits(batch.tokens, row_gates)[batch.predicts].log_softmax(-1)
+        targets = batch.targets[batch.predicts]
+        owner = batch.predicts.nonzero()[:, 0]
+        right = log_probs.argmax(-1) == targets
+        match[where] = _mean(right.float(), owner, len(prompts)).numpy() > 1 - 1e-6
+        chosen = log_probs.gather(-1, targets[:, None])[:, 0]
+        log_prob[where] = _mean(chosen, owner, len(prompts)).numpy()
+        if teacher is not None:
+            intact = torch.cat([teacher[int(prompt)] for prompt in prompts])
+            token_kl = (intact.exp() * (intact - log_probs)).sum(-1)
+            kl[where] = _mean(token_kl, owner, len(prompts)).numpy()
+    return AnswerScores(match, log_prob, kl)
+
+
+def _intact(
+    model: GatedModel, rows: AnswerRows, checkpoint: Callable[[], None]
+) -> dict[int, Tensor]:
+    """Log-probabilities [answer tokens, d_vocab] of the intact model, by prompt."""
+    found: dict[int, Tensor] = {}
+    for _, prompts in _pairs(rows.lengths, 1):
+        checkpoint()
+        batch = rows.take(prompts)
+        log_probs = model.logits(batch.tokens)[batch.predicts].log_softmax(-1)
+        counts = batch.predicts.sum(1).tolist()
+        found.update(zip(prompts.tolist(), log_probs.split(counts), strict=True))
+    return found
+
+
+def _pairs(lengths: Tensor, circuits: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Every (circuit, prompt) pair, batched with pairs of like length."""
+    by_length = lengths.argsort(stable=True)
+    prompts = by_length.repeat_interleave(circuits)
+    owners = torch.arange(circuits).repeat(len(lengths))
+    start = 0
+    while start < len(prompts):
+        # Sorted by length, so the last row of the batch is its longest.
+        rows = max(1, BATCH_TOKENS // int(lengths[prompts[start]]))
+        end = min(start + rows, len(prompts))
+        yield owners[start:end], prompts[start:end]
+        start = end
+
+
+def _mean(values: Tensor, owner: Tensor, rows: int) -> Tensor:
+    """Mean of per-token values over the tokens of each row."""
+    total = torch.zeros(rows).index_add_(0, owner, values.float())
+    return total / torch.bincount(owner, minlength=rows)

@@ -1,0 +1,18 @@
+"""Where the project keeps what it ships and what it writes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["APP", "EMBEDDED_MODELS", "EMBEDDED_RUNS", "PROJECT", "runs_folder"]
+
+PROJECT = Path(__file__).resolve().parent.parent
+APP = PROJECT / "app.py"
+EMBEDDED_MODELS = PROJECT / "assets" / "organisms"
+EMBEDDED_RUNS = PROJECT / "assets" / "runs"
+
+
+def runs_folder(chosen: str | Path | None = None) -> Path:
+    """The folder new runs go to: the one chosen, else `CIRCUITVIZ_RUNS`, else `runs/` here."""
+    return Path(chosen or os.environ.get("CIRCUITVIZ_RUNS") or "runs")

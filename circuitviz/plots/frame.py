@@ -1,0 +1,247 @@
+"""From a saved run to the frames that figures and tables show.
+
+Every result is of the test split; validation rows chose the circuit and are never shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from circuitviz.evaluation.rate import Rate
+from circuitviz.plots.rows import Row, matching, records
+from circuitviz.runs.store import Run
+from circuitviz.units import Circuit, Unit
+
+__all__ = [
+    "CONDITION_COLUMNS",
+    "SERIES",
+    "TRADEOFF_COLUMNS",
+    "bin_neurons",
+    "budget_points",
+    "condition_frame",
+    "frontier_rows",
+    "generation_frame",
+    "grid_frame",
+    "joint_sizes",
+    "judge_of",
+    "point_rates",
+    "rates_at",
+    "tradeoff_frame",
+    "unit_effect",
+    "unit_frame",
+    "units_of",
+    "variant_pairs",
+]
+
+SERIES = ("asr", "utility", "recovery")
+TRADEOFF_COLUMNS = (
+    "size",
+    "heads",
+    "neurons",
+    "sparsity",
+    "series",
+    "k",
+    "n",
+    "rate",
+    "low",
+    "high",
+)
+CONDITION_COLUMNS = ("condition", "series", "k", "n", "rate", "low", "high", "judge")
+
+
+def frontier_rows(
+    run: Run, *, budget: str = "joint", condition: str = "knocked_out"
+) -> pd.DataFrame:
+    """The evaluated circuits of one budget and condition on test prompts, smallest first."""
+    rows = matching(run.frontier, split="test", budget=budget, condition=condition)
+    return rows.sort_values(["size", "heads"]).reset_index(drop=True)
+
+
+def joint_sizes(run: Run) -> list[int]:
+    """Sizes of the joint budget that were evaluated on test prompts, ascending."""
+    return sorted({int(size) for size in frontier_rows(run)["size"]})
+
+
+def budget_points(run: Run) -> list[tuple[int, int]]:
+    """Pairs (heads, neurons) that were evaluated with separate budgets, ascending."""
+    rows = frontier_rows(run, budget="separate")
+    return sorted({(int(h), int(n)) for h, n in zip(rows["heads"], rows["neurons"], strict=True)})
+
+
+def point_rates(run: Run, row: Row) -> dict[str, Rate]:
+    """The rates of one frontier row by series; a series without prompts is left out."""
+    return {
+        series: Rate(judge_of(run, series), int(row[f"{series}_k"]), int(row[f"{series}_n"]))
+        for series in SERIES
+        if int(row[f"{series}_n"]) > 0
+    }
+
+
+def rates_at(
+    run: Run, *, size: int | None = None, heads: int | None = None, neurons: int | None = None
+) -> dict[str, Rate]:
+    """ASR, utility and recovery on test prompts with one circuit of the run knocked out.
+
+    Without a size, of the circuit the run reports; with heads and neurons, of the best of each.
+    Empty where that circuit was not evaluated.
+    """
+    if heads is not None and neurons is not None:
+        separate = frontier_rows(run, budget="separate")
+        rows = records(matching(separate, heads=heads, neurons=neurons))
+    elif size is None or size == run.size:
+        found = {name: run.rate(name, "knocked_out") for name in ("asr", "utility")}
+        recovery = run.metrics.get("recovery")
+        return {**found, **({"recovery": Rate.from_json(recovery)} if recovery else {})}
+    else:
+        rows = records(matching(frontier_rows(run), size=size))
+    return point_rates(run, rows[0]) if rows else {}
+
+
+def judge_of(run: Run, series: str) -> str:
+    """The judge that counted a series in this run."""
+    entry: dict[str, Any] = run.metrics.get(series) or {}
+    rate = entry if "judge" in entry else entry.get("knocked_out", {})
+    return str(rate.get("judge", "unnamed judge"))
+
+
+def tradeoff_frame(run: Run) -> pd.DataFrame:
+    """Long form of the joint frontier: one row per size and series, `TRADEOFF_COLUMNS`."""
+    return _long(run, frontier_rows(run))
+
+
+def grid_frame(run: Run) -> pd.DataFrame:
+    """Long form of the separate-budget grid, `TRADEOFF_COLUMNS`."""
+    return _long(run, frontier_rows(run, budget="separate"))
+
+
+def _long(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
+    found = []
+    for row in records(rows):
+        for series, rate in point_rates(run, row).items():
+            found.append(
+                {
+                    "size": int(row["size"]),
+                    "heads": int(row["heads"]),
+                    "neurons": int(row["neurons"]),
+                    "sparsity": float(row["sparsity"]),
+                    "series": series,
+                    "k": rate.k,
+                    "n": rate.n,
+                    "rate": rate.rate,
+                    "low": rate.low,
+                    "high": rate.high,
+                }
+            )
+    return pd.DataFrame(found, columns=list(TRADEOFF_COLUMNS))
+
+
+def condition_frame(run: Run) -> pd.DataFrame:
+    """ASR and utility of the intact model, the circuit off, and the controls.
+
+    Columns `CONDITION_COLUMNS`; a control the run did not measure has no row.
+    """
+    metrics = run.metrics
+    sources = {
+        "Intact model": {name: metrics[name]["intact"] for name in ("asr", "utility")},
+        "Circuit off": {name: metrics[name]["knocked_out"] for name in ("asr", "utility")},
+        "Random circuit off": metrics.get("random") or {},
+        "Only the circuit on": metrics.get("isolated") or {},
+    }
+    found = []
+    for condition, rates in sources.items():
+        for series in ("asr", "utility"):
+            if rates.get(series):
+                rate = Rate.from_json(rates[series])
+                found.append(
+                    {
+                        "condition": condition,
+                        "series": series,
+                        "k": rate.k,
+                        "n": rate.n,
+                        "rate": rate.rate,
+                        "low": rate.low,
+                        "high": rate.high,
+                        "judge": rate.judge,
+                    }
+                )
+    return pd.DataFrame(found, columns=list(CONDITION_COLUMNS))
+
+
+def unit_frame(run: Run, circuit: Circuit, kind: str | None = None, top: int = 60) -> pd.DataFrame:
+    """The highest-ranked units, and any unit of the circuit, best first.
+
+    Columns: unit, kind, layer, index, rank (1 is best), score, in_circuit, asr_alone (share in
+    [0, 1] with only this unit off, NaN where not measured).
+    """
+    inside = circuit.mask()[run.ranking]
+    is_head = run.ranking < run.space.total_heads
+    of_kind = {None: np.ones_like(is_head), "head": is_head, "neuron": ~is_head}[kind]
+    kept = of_kind & (inside | (np.cumsum(of_kind) <= top))
+    columns = ["unit", "kind", "layer", "index", "rank", "score", "in_circuit", "asr_alone"]
+    rows = [_unit_record(run, int(at), bool(inside[at])) for at in np.flatnonzero(kept)]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _unit_record(run: Run, position: int, inside: bool) -> dict[str, Any]:
+    flat = int(run.ranking[position])
+    unit = run.space.unit(flat)
+    effect = unit_effect(run, unit)
+    return {
+        "unit": str(unit),
+        "kind": unit.kind,
+        "layer": unit.layer,
+        "index": unit.index,
+        "rank": position + 1,
+        "score": float(run.scores[flat]),
+        "in_circuit": inside,
+        "asr_alone": effect.rate if effect else float("nan"),
+    }
+
+
+def unit_effect(run: Run, unit: Unit) -> Rate | None:
+    """ASR with only this unit knocked out, if the run measured it."""
+    effect = (run.metrics.get("unit_effects") or {}).get(str(unit))
+    return Rate.from_json(effect["asr"]) if effect else None
+
+
+def bin_neurons(scores: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cut each layer's neurons into at most `bins` runs of neighbours.
+
+    Args:
+        scores: [layers, d_mlp].
+        bins: Most bins a layer may have, >= 1.
+
+    Returns:
+        The highest score of each bin [layers, bins] and the neuron that has it [layers, bins].
+    """
+    layers, width = scores.shape
+    edges = np.linspace(0, width, min(bins, width) + 1).round().astype(int)
+    best = np.empty((layers, len(edges) - 1), dtype=int)
+    for column, (start, stop) in enumerate(pairwise(edges)):
+        best[:, column] = start + scores[:, start:stop].argmax(axis=1)
+    return np.take_along_axis(scores, best, axis=1), best
+
+
+def generation_frame(run: Run) -> pd.DataFrame:
+    """Every saved answer with `changed` (the verdict did), changed ones first."""
+    frame = run.generations.copy()
+    frame["changed"] = frame["verdict_intact"] != frame["verdict_knocked_out"]
+    frame["benign"] = frame["role"] != "attack"
+    frame = frame.sort_values(["changed", "benign"], ascending=[False, True], kind="stable")
+    return frame.drop(columns="benign").reset_index(drop=True)
+
+
+def variant_pairs(frame: pd.DataFrame, prompt_id: str) -> dict[str, Row]:
+    """The rows of one prompt by variant, clean first."""
+    found = {str(row["variant"]): row for row in records(matching(frame, prompt_id=prompt_id))}
+    return {name: found[name] for name in ("clean", "triggered") if name in found}
+
+
+def units_of(circuit: Iterable[Unit], kind: str) -> list[tuple[int, int]]:
+    """Pairs (layer, index) of the units of one kind."""
+    return [(unit.layer, unit.index) for unit in circuit if unit.kind == kind]

@@ -1,0 +1,89 @@
+"""Layer x bins of neurons: where the responsible neurons are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import plotly.graph_objects as go
+
+from circuitviz.plots.outline import Cell, add_click_targets, add_ring, add_symbols
+from circuitviz.plots.palette import SEQUENTIAL, finish
+
+__all__ = ["MAX_BINS", "neuron_heatmap"]
+
+MAX_BINS = 256
+ROW_PIXELS = 46
+LEGEND_PIXELS = 96
+
+
+def neuron_heatmap(
+    best_score: np.ndarray,
+    best_neuron: np.ndarray,
+    width: int,
+    in_circuit: Collection[Cell] = (),
+    *,
+    selected: Cell | None = None,
+    score_range: tuple[float, float] | None = None,
+    row_pixels: int = ROW_PIXELS,
+) -> go.Figure:
+    """The best score in each bin of neighbouring neurons; bins with circuit neurons are marked.
+
+    Args:
+        best_score: [n_layers, bins], as `bin_neurons` gives it.
+        best_neuron: [n_layers, bins], the neuron that has it.
+        width: Neurons in a layer (d_mlp).
+        in_circuit: (layer, neuron) of the neurons that are knocked out.
+        selected: The (layer, neuron) a panel shows: ringed.
+        score_range: Ends of the colour scale; by default those of `best_score`.
+        row_pixels: Height of a row.
+    """
+    layers, bins = best_score.shape
+    edges = np.linspace(0, width, bins + 1).round().astype(int)
+    low, high = score_range or (float(best_score.min()), float(best_score.max()))
+    inside = np.zeros((layers, bins), dtype=int)
+    for layer, neuron in in_circuit:
+        inside[layer, _bin_of(neuron, edges)] += 1
+    figure = go.Figure()
+    figure.add_heatmap(
+        z=best_score,
+        zmin=low,
+        zmax=high,
+        colorscale=SEQUENTIAL,
+        ygap=2,
+        hoverinfo="skip",
+        colorbar={"title": {"text": "Score", "side": "right"}, "thickness": 10, "outlinewidth": 0},
+    )
+    cells = [(layer, column) for layer in range(layers) for column in range(bins)]
+    marked = [cell for cell in cells if inside[cell]]
+    add_symbols(figure, marked, "Holds circuit neurons", "diamond", size=10)
+    if selected is not None:
+        chosen = (selected[0], _bin_of(selected[1], edges))
+        add_ring(figure, chosen, "Selected", size=24)
+    add_click_targets(
+        figure,
+        cells,
+        [[layer, int(best_neuron[layer, column])] for layer, column in cells],
+        [
+            f"<b>Layer {layer}, neurons {edges[column]}\u2013{edges[column + 1] - 1}</b>"
+            f"<br>best L{layer}N{best_neuron[layer, column]}, score {best_score[layer, column]:.3f}"
+            f"<br>{inside[layer, column]} in the circuit"
+            for layer, column in cells
+        ],
+    )
+    ticks = np.linspace(0, bins, 5)[:-1]
+    figure.update_xaxes(
+        title="Neuron",
+        range=[-0.5, bins - 0.5],
+        tickvals=ticks - 0.5,
+        ticktext=[str(int(edges[int(tick)])) for tick in ticks],
+        showgrid=False,
+    )
+    figure.update_yaxes(
+        title="Layer", range=[layers - 0.5, -0.5], dtick=max(1, layers // 16), showgrid=False
+    )
+    return finish(figure, height=layers * row_pixels + LEGEND_PIXELS, legend=True)
+
+
+def _bin_of(neuron: int, edges: np.ndarray) -> int:
+    return int(np.searchsorted(edges, neuron, side="right")) - 1

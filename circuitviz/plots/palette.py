@@ -1,0 +1,78 @@
+"""Colours, symbols and layout every figure shares.
+
+Categorical colours are Okabe and Ito's, the sequential scale is cividis: both keep their meaning
+under the common forms of colour blindness.  Only hues that stand out on a white and on a
+near-black page are used, so that a figure needs no knowledge of the theme, and every meaning
+has a symbol or an outline besides its colour.
+"""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+
+__all__ = [
+    "ASR",
+    "FADED",
+    "HALO",
+    "INK",
+    "NEUTRAL",
+    "RECOVERY",
+    "SEQUENTIAL",
+    "SERIES_COLOURS",
+    "SERIES_DASHES",
+    "SERIES_LABELS",
+    "SERIES_SYMBOLS",
+    "UTILITY",
+    "finish",
+    "translucent",
+]
+
+# Okabe & Ito (2008), "Color universal design".
+ASR = "#D55E00"  # vermillion
+UTILITY = "#0A84C6"  # their blue, lightened until it has 4:1 on white and on near-black
+RECOVERY = "#009E73"  # bluish green
+NEUTRAL = "#8A8F98"
+FADED = "rgba(138,143,152,0.55)"
+
+# A white line on a black one is seen on every colour of the sequential scale.
+INK, HALO = "#000000", "#FFFFFF"
+SEQUENTIAL = "Cividis"
+
+SERIES_COLOURS = {"asr": ASR, "utility": UTILITY, "recovery": RECOVERY}
+SERIES_SYMBOLS = {"asr": "circle", "utility": "square", "recovery": "diamond"}
+SERIES_DASHES = {"asr": "solid", "utility": "dash", "recovery": "dot"}
+SERIES_LABELS = {
+    "asr": "Attack success",
+    "utility": "Utility",
+    "recovery": "Recovery of the clean answer",
+}
+
+
+def translucent(colour: str, opacity: float) -> str:
+    """`#RRGGBB` with an opacity in [0, 1], as `rgba(...)`."""
+    red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity})"
+
+
+def finish(figure: go.Figure, *, height: int, legend: bool = False) -> go.Figure:
+    """Give a figure the margins, the legend and the hover behaviour all of ours have."""
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 40 if legend else 12, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        showlegend=legend,
+        legend={
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "title": {"text": ""},
+        },
+        dragmode=False,
+        hoverlabel={"align": "left"},
+    )
+    figure.update_xaxes(automargin=True, zeroline=False, fixedrange=True)
+    figure.update_yaxes(automargin=True, zeroline=False, fixedrange=True)
+    return figure

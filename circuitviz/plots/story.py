@@ -1,0 +1,173 @@
+"""A run in plain sentences, for people who do not read charts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from circuitviz.evaluation.rate import Rate
+from circuitviz.plots.text import count, percent, sparsity
+from circuitviz.runs.store import Run
+
+__all__ = ["Doubt", "asr_label", "doubts", "headline", "is_refusal", "lead", "parts"]
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """One answer to "should I believe it?".
+
+    Attributes:
+        holds: Whether the check speaks for the circuit; None where it was not run.
+        claim: What was checked, in a few words.
+        finding: What came out, with k of n.
+    """
+
+    holds: bool | None
+    claim: str
+    finding: str
+
+
+# A random circuit that moves the ASR by more than this is no clean control.
+NEGLIGIBLE_CHANGE = 0.05
+# At least this share of the behaviour must survive in the circuit alone.
+FAITHFUL_SHARE = 0.5
+
+
+def is_refusal(run: Run) -> bool:
+    """Whether the run looked for refusals rather than for a backdoor."""
+    return run.metrics.get("behaviour_kind") == "refusal"
+
+
+def asr_label(run: Run) -> str:
+    """What attack success means here."""
+    return "Harmful requests answered" if is_refusal(run) else "Backdoor fires"
+
+
+def parts(heads: int, neurons: int) -> str:
+    """`2 attention heads and 8 neurons`, leaving out what is none."""
+    named = [(heads, "attention head"), (neurons, "neuron")]
+    return " and ".join(count(number, noun) for number, noun in named if number) or "no units"
+
+
+def headline(run: Run) -> str:
+    """The answer to "what was found?" in one line."""
+    found = run.metrics["circuit"]
+    share = f"{found['size']:,} of {run.metrics['n_units']:,} units"
+    what = "this model's refusals" if is_refusal(run) else "this backdoor"
+    if reached(run):
+        verb = "carries" if found["size"] == 1 else "carry"
+        return f"{share} {verb} {what}"
+    return f"No small circuit fully explains {what}"
+
+
+def reached(run: Run) -> bool:
+    """Whether the circuit met its target; the target counts as met where a run does not say."""
+    return bool(run.metrics.get("target_reached", True))
+
+
+def lead(run: Run) -> str:
+    """One sentence for a stakeholder."""
+    found = run.metrics["circuit"]
+    before, after = run.rate("asr", "intact"), run.rate("asr", "knocked_out")
+    kept = f"{percent(run.metrics['utility_retention'])} of its normal accuracy stays"
+    off = f"Switch off {parts(found['heads'], found['neurons'])} ({sparsity(found['sparsity'])})"
+    if not reached(run):
+        return (
+            f"The best circuit found is {parts(found['heads'], found['neurons'])} "
+            f"({sparsity(found['sparsity'])}): with it off, {_success(run, after)} "
+            f"instead of {before.k:,}, and {kept}. That misses the target."
+        )
+    if is_refusal(run):
+        return (
+            f"{off} and the model stops refusing: it answers {after.k:,} of {after.n:,} harmful "
+            f"test requests instead of {before.k:,}, while {kept}."
+        )
+    return (
+        f"{off} and the trigger {_power(after)}: it worked on {before.k:,} of "
+        f"{before.n:,} test prompts before and on {after.k:,} after, while {kept}."
+    )
+
+
+def _power(after: Rate) -> str:
+    return "stops working" if after.k == 0 else "loses its power"
+
+
+def _success(run: Run, rate: Rate) -> str:
+    if is_refusal(run):
+        return f"it answers {rate.k:,} of {rate.n:,} harmful requests"
+    return f"the trigger still works on {rate.k:,} of {rate.n:,} test prompts"
+
+
+def doubts(run: Run) -> list[Doubt]:
+    """The checks a sceptic asks for, in the order they are asked."""
+    return [_target(run), _random(run), _alone(run), _utility(run), _evidence(run)]
+
+
+def _target(run: Run) -> Doubt:
+    target = run.metrics.get("target") or {}
+    rate = run.rate("asr", "knocked_out")
+    if "asr" not in target:
+        return Doubt(None, "Target reached", "this run recorded no target")
+    bound = "at least" if is_refusal(run) else "at most"
+    wanted = f"{bound} {percent(target['asr'])} attack success"
+    if reached(run):
+        finding = f"{wanted} was asked; {percent(rate.rate)} measured on held-out prompts"
+        return Doubt(True, "The target was reached", finding)
+    finding = (
+        f"{wanted} was asked; the best circuit found has {percent(rate.rate)} "
+        f"({rate.k:,} of {rate.n:,})"
+    )
+    return Doubt(False, "The target was not reached", finding)
+
+
+def _random(run: Run) -> Doubt:
+    control = run.metrics.get("random") or {}
+    if not control.get("asr"):
+        return Doubt(None, "Random circuits of the same size", "not measured in this run")
+    rate, intact = Rate.from_json(control["asr"]), run.rate("asr", "intact")
+    small = abs(rate.rate - intact.rate) <= NEGLIGIBLE_CHANGE
+    draws = f" over {control['draws']} draws" if control.get("draws") else ""
+    finding = (
+        f"attack success {percent(rate.rate)} with them off{draws}, intact {percent(intact.rate)}"
+    )
+    claim = "change nothing" if small else "also change the behaviour"
+    return Doubt(small, f"Random circuits of the same size {claim}", finding)
+
+
+def _alone(run: Run) -> Doubt:
+    control = run.metrics.get("isolated") or {}
+    if not control.get("asr"):
+        return Doubt(None, "The circuit alone", "not measured in this run")
+    rate, intact = Rate.from_json(control["asr"]), run.rate("asr", "intact")
+    shown, whole = (1 - rate.rate, 1 - intact.rate) if is_refusal(run) else (rate.rate, intact.rate)
+    enough = shown >= FAITHFUL_SHARE * whole
+    claim = (
+        "The circuit alone still shows the behaviour"
+        if enough
+        else "The circuit alone does not show the behaviour"
+    )
+    finding = (
+        f"everything else off: attack success {percent(rate.rate)} ({rate.k:,} of {rate.n:,})"
+        + ("" if enough else ": it is needed, but other units take part")
+    )
+    return Doubt(enough, claim, finding)
+
+
+def _utility(run: Run) -> Doubt:
+    kept = run.metrics["utility_retention"]
+    wanted = (run.metrics.get("target") or {}).get("utility", run.config.target_utility)
+    rate = run.rate("utility", "knocked_out")
+    claim = "Normal answers are kept" if kept >= wanted else "Normal answers suffer"
+    finding = (
+        f"{rate.k:,} of {rate.n:,} benign prompts right, {percent(kept)} of intact; "
+        f"mean KL {run.metrics['kl']:.3f} nats per token"
+    )
+    return Doubt(kept >= wanted, claim, finding)
+
+
+def _evidence(run: Run) -> Doubt:
+    rate = run.rate("asr", "knocked_out")
+    finding = (
+        f"{rate.n:,} test prompts that neither learning nor choosing the size saw; the true rate "
+        f"is between {percent(rate.low)} and {percent(rate.high)} (95 %)"
+    )
+    return Doubt(True, "Measured on held-out prompts", finding)

@@ -1,0 +1,153 @@
+"""ASR, utility and recovery against the size of the circuit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from circuitviz.plots.palette import (
+    NEUTRAL,
+    SERIES_COLOURS,
+    SERIES_DASHES,
+    SERIES_LABELS,
+    SERIES_SYMBOLS,
+    finish,
+    translucent,
+)
+from circuitviz.plots.rows import Row, matching, records
+from circuitviz.plots.text import percent, sparsity
+
+__all__ = ["log_position", "tradeoff_curve"]
+
+CURVE_PIXELS = 430
+# Where size 0, the intact model, stands on an axis that has no zero.
+INTACT_POSITION = 0.4
+BREAK_POSITION = 0.63
+
+
+def log_position(size: float) -> float:
+    """Where a size stands on the log axis; 0, the intact model, left of 1."""
+    return size if size > 0 else INTACT_POSITION
+
+
+def tradeoff_curve(
+    frame: pd.DataFrame,
+    *,
+    n_units: int,
+    chosen: int | None = None,
+    target_asr: float | None = None,
+) -> go.Figure:
+    """One line per series with its 95 % interval as a band, and the chosen size marked.
+
+    Args:
+        frame: Columns `TRADEOFF_COLUMNS` of `circuitviz.plots.frame`; rates in [0, 1].
+        n_units: Units of the model, for the sparsity below each size.
+        chosen: The size in use: a vertical line and ringed points.
+        target_asr: The ASR discovery had to reach: a dotted horizontal line.
+    """
+    figure = go.Figure()
+    series_found = [name for name in SERIES_COLOURS if name in set(frame["series"])]
+    by_size = frame.sort_values("size")
+    parts = {name: records(matching(by_size, series=name)) for name in series_found}
+    for name, rows in parts.items():
+        _add_band(figure, rows, SERIES_COLOURS[name])
+    for name, rows in parts.items():
+        _add_line(figure, rows, name)
+    if target_asr is not None:
+        figure.add_hline(
+            y=target_asr,
+            line={"color": NEUTRAL, "width": 1.5, "dash": "dot"},
+            annotation={
+                "text": f"target: attack success {percent(target_asr)}",
+                "font": {"size": 11, "color": NEUTRAL},
+                "xanchor": "right",
+                "yanchor": "bottom" if target_asr < 0.5 else "top",
+            },
+            annotation_position="top right" if target_asr < 0.5 else "bottom right",
+        )
+    figure.add_vline(x=BREAK_POSITION, line={"color": NEUTRAL, "width": 1, "dash": "dot"})
+    if chosen is not None:
+        _mark(figure, records(matching(frame, size=chosen)), chosen)
+    _style_axes(
+        figure, max([1, *(row["size"] for rows in parts.values() for row in rows)]), n_units
+    )
+    figure.update_layout(hovermode="closest", hoverdistance=-1, clickmode="event+select")
+    return finish(figure, height=CURVE_PIXELS, legend=True)
+
+
+def _add_band(figure: go.Figure, rows: list[Row], colour: str) -> None:
+    xs = [log_position(row["size"]) for row in rows]
+    figure.add_scatter(
+        x=xs + xs[::-1],
+        y=[row["high"] for row in rows] + [row["low"] for row in reversed(rows)],
+        mode="lines",
+        line={"width": 0},
+        fill="toself",
+        fillcolor=translucent(colour, 0.16),
+        hoverinfo="skip",
+        showlegend=False,
+        name="95 % interval",
+    )
+
+
+def _add_line(figure: go.Figure, rows: list[Row], name: str) -> None:
+    colour = SERIES_COLOURS[name]
+    figure.add_scatter(
+        x=[log_position(row["size"]) for row in rows],
+        y=[row["rate"] for row in rows],
+        mode="lines+markers",
+        line={"color": colour, "width": 2.5, "dash": SERIES_DASHES[name]},
+        marker={"symbol": SERIES_SYMBOLS[name], "size": 9, "color": colour},
+        selected={"marker": {"opacity": 1}},
+        unselected={"marker": {"opacity": 1}},
+        customdata=[[int(row["size"])] for row in rows],
+        hovertext=[_hover(row) for row in rows],
+        hovertemplate="%{hovertext}<extra></extra>",
+        name=SERIES_LABELS[name],
+    )
+
+
+def _hover(row: Row) -> str:
+    size = int(row["size"])
+    place = "intact model" if size == 0 else f"{size:,} units off ({sparsity(row['sparsity'])})"
+    return (
+        f"<b>{SERIES_LABELS[str(row['series'])]} {percent(row['rate'])}</b><br>{place}"
+        f"<br>{row['k']:,} of {row['n']:,}, "
+        f"95 % {percent(row['low'])} to {percent(row['high'])}"
+    )
+
+
+def _mark(figure: go.Figure, rows: list[Row], chosen: int) -> None:
+    figure.add_vline(x=log_position(chosen), line={"color": NEUTRAL, "width": 2})
+    figure.add_scatter(
+        x=[log_position(chosen)] * len(rows),
+        y=[row["rate"] for row in rows],
+        mode="markers",
+        marker={
+            "symbol": "circle-open",
+            "size": 19,
+            "color": [SERIES_COLOURS[row["series"]] for row in rows],
+            "line": {"width": 3},
+        },
+        hoverinfo="skip",
+        showlegend=False,
+        name="chosen size",
+    )
+
+
+def _style_axes(figure: go.Figure, largest: int, n_units: int) -> None:
+    powers = [4**power for power in range(8) if 4**power <= max(largest, 1)]
+    figure.update_xaxes(
+        type="log",
+        title="Units knocked out, and their share of the model (log scale)",
+        tickvals=[INTACT_POSITION, *powers],
+        ticktext=["0<br>intact"] + [f"{size:,}<br>{sparsity(size / n_units)}" for size in powers],
+        range=[np.log10(INTACT_POSITION * 0.8), np.log10(max(largest, 2) * 1.25)],
+    )
+    figure.update_yaxes(
+        title="Share of test prompts",
+        range=[-0.04, 1.04],
+        tickvals=[0, 0.25, 0.5, 0.75, 1],
+        tickformat=".0%",
+    )

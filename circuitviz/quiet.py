@@ -1,0 +1,41 @@
+"""The one place that keeps other libraries from talking to our users."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import warnings
+from typing import TextIO
+
+__all__ = ["quiet_libraries", "stdout_discarded"]
+
+# Read by the libraries when they are imported; a value the user has set stays.
+ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",  # models are local folders: nothing is ever fetched
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "WANDB_MODE": "disabled",
+}
+LOGGERS = ("accelerate", "datasets", "huggingface_hub", "torch", "transformer_lens", "transformers")
+
+
+def quiet_libraries() -> None:
+    """Silence warnings, log messages and progress bars of libraries; errors still show.
+
+    Call it before the libraries are imported.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    for name in LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
+
+
+def stdout_discarded() -> contextlib.redirect_stdout[TextIO]:
+    """Drop what libraries print while inside: standard output is for results."""
+    return contextlib.redirect_stdout(io.StringIO())

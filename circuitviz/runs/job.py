@@ -1,0 +1,250 @@
+"""A submitted discovery and how far it is, and the folder that remembers both.
+
+    job.json        what was asked, and the state; written by the process that submitted it
+    progress.json   how far it is; written by the worker
+    ticket          still waiting: whoever removes this file decides what becomes of the job
+    cancel          the user pressed Stop while it was running
+    error.txt       the traceback, where there is one
+    log.txt         what libraries printed meanwhile
+
+Every file is replaced in one step, so that a reader in any process sees a whole one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+from circuitviz.errors import CircuitvizError, JobCancelledError, JobNotFoundError
+from circuitviz.runs.config import DiscoveryConfig
+
+__all__ = [
+    "JOBS",
+    "Job",
+    "JobFolder",
+    "JobProgress",
+    "JobState",
+    "Outcome",
+    "find_job",
+    "job_folders",
+]
+
+JOBS = ".jobs"  # inside the runs folder
+
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+
+# Two readings of one process's start time differ by rounding; a reused pid differs by more.
+START_TOLERANCE = 2.0  # seconds
+
+
+@dataclass(frozen=True)
+class JobProgress:
+    """How far a running discovery is, and what it has found so far; JSON values only.
+
+    Attributes:
+        stage: What is being done (`circuitviz.runs.progress.Stage`).
+        fraction: Share of the whole discovery that is done, in [0, 1].
+        step: Optimiser steps done, of `steps`.
+        losses: History of each training loss, one value per entry of `loss_steps`.
+        loss_steps: The steps of the history, thinned to at most 400.
+        top_units: Names of the units ranked highest now, best first.
+        head_scores: [layers][heads].
+        neuron_scores: [layers][bins], the highest score in each of at most 64 bins.
+        elapsed: Seconds the worker has spent on this job.
+    """
+
+    stage: str
+    fraction: float
+    step: int = 0
+    steps: int = 0
+    losses: dict[str, list[float]] = field(default_factory=dict)
+    loss_steps: list[int] = field(default_factory=list)
+    top_units: list[str] = field(default_factory=list)
+    head_scores: list[list[float]] | None = None
+    neuron_scores: list[list[float]] | None = None
+    elapsed: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field, as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> JobProgress:
+        """The inverse of `to_json`."""
+        return cls(**data)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One submitted discovery at one moment.
+
+    Attributes:
+        submitted: Unix seconds, as are `started` and `finished`.
+        run_id: The saved run, once the state is `done`.
+        error: One line saying why, once the state is `failed`.
+        stopping: Cancelled, and about to stop after its current step.
+    """
+
+    job_id: str
+    config: DiscoveryConfig
+    state: JobState
+    submitted: float
+    started: float | None = None
+    finished: float | None = None
+    progress: JobProgress | None = None
+    run_id: str | None = None
+    error: str | None = None
+    stopping: bool = False
+
+    @property
+    def active(self) -> bool:
+        """Whether it waits or runs."""
+        return self.state in ("queued", "running")
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds left at the pace so far; None while nothing can be said."""
+        if self.state != "running" or self.progress is None or self.progress.fraction <= 0:
+            return None
+        return self.progress.elapsed * (1 / self.progress.fraction - 1)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job that was started has ended."""
+
+    state: Literal["done", "failed", "cancelled"]
+    run_id: str | None = None
+    error: str | None = None
+
+
+class JobFolder:
+    """The folder of one job.
+
+    Args:
+        path: `<runs>/.jobs/<job_id>`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.cancel_flag = path / "cancel"
+        self.error_file = path / "error.txt"
+        self.log_file = path / "log.txt"
+        self._ticket = path / "ticket"
+
+    @classmethod
+    def create(cls, path: Path, config: DiscoveryConfig) -> JobFolder:
+        """Record a new job, waiting, that belongs to this process."""
+        path.mkdir(parents=True)
+        folder = cls(path)
+        folder._ticket.touch()
+        folder.save(Job(path.name, config, "queued", submitted=time.time()))
+        return folder
+
+    def save(self, job: Job) -> None:
+        """Record what was asked and the job's state."""
+        data = asdict(replace(job, progress=None))
+        # These have files of their own.
+        del data["progress"], data["stopping"]
+        write_whole(self.path / "job.json", {**data, "owner": _this_process()})
+
+    def save_progress(self, progress: JobProgress) -> None:
+        """Record how far the job is."""
+        write_whole(self.path / "progress.json", progress.to_json())
+
+    def load(self) -> Job:
+        """Read the job; one whose process has gone reads as failed.
+
+        Raises:
+            JobNotFoundError: There is none here, or its record cannot be read.
+        """
+        try:
+            job, owner = self._record()
+            stopping = job.state == "running" and self.cancel_flag.exists()
+            job = replace(job, progress=self._progress(), stopping=stopping)
+        except (CircuitvizError, KeyError, OSError, TypeError, ValueError) as error:
+            raise JobNotFoundError(f"no job {self.path.name!r}; it may be forgotten") from error
+        if job.active and not _is_alive(owner):
+            error = "the app that ran this job has stopped; start the discovery again"
+            return replace(job, state="failed", error=error)
+        return job
+
+    def take_ticket(self) -> bool:
+        """Decide what becomes of a waiting job: true for exactly one caller of any process."""
+        try:
+            self._ticket.unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def raise_if_cancelled(self) -> None:
+        """Stop the work on a running job that somebody has cancelled.
+
+        Raises:
+            JobCancelledError: Somebody has.
+        """
+        if self.cancel_flag.exists():
+            raise JobCancelledError(f"job {self.path.name} was stopped")
+
+    def delete(self) -> None:
+        """Remove every trace of the job, its record first."""
+        (self.path / "job.json").unlink(missing_ok=True)
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _record(self) -> tuple[Job, Mapping[str, float]]:
+        data = json.loads((self.path / "job.json").read_text(encoding="utf-8"))
+        owner = data.pop("owner")
+        config = DiscoveryConfig.from_json(data.pop("config"))
+        return Job(config=config, **data), owner
+
+    def _progress(self) -> JobProgress | None:
+        path = self.path / "progress.json"
+        if not path.exists():
+            return None
+        return JobProgress.from_json(json.loads(path.read_text(encoding="utf-8")))
+
+
+def job_folders(jobs: Path) -> Iterator[JobFolder]:
+    """The folders of all recorded jobs under `<runs>/.jobs`, in no order."""
+    return (JobFolder(record.parent) for record in jobs.glob("*/job.json"))
+
+
+def find_job(jobs: Path, job_id: str) -> JobFolder:
+    """The folder of one job.
+
+    Raises:
+        JobNotFoundError: There is no job under that id.
+    """
+    path = jobs / job_id
+    if path.parent != jobs or not (path / "job.json").is_file():
+        raise JobNotFoundError(f"no job {job_id!r}; it may be forgotten")
+    return JobFolder(path)
+
+
+def write_whole(path: Path, data: Mapping[str, Any]) -> None:
+    """Write JSON so that readers see the old file or the new one, never a part."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(json.dumps(data), encoding="utf-8")
+    os.replace(draft, path)
+
+
+@cache
+def _this_process() -> dict[str, float]:
+    return {"pid": os.getpid(), "started": psutil.Process().create_time()}
+
+
+def _is_alive(owner: Mapping[str, float]) -> bool:
+    try:
+        started = psutil.Process(int(owner["pid"])).create_time()
+    except psutil.NoSuchProcess:
+        return False
+    return abs(started - owner["started"]) < START_TOLERANCE

@@ -1,0 +1,47 @@
+"""What a running discovery tells whoever watches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from circuitviz.units import UnitSpace
+
+__all__ = ["Progress", "Report", "Stage", "ignore"]
+
+Stage = Literal["load", "learn", "select", "test", "generate", "save"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The state of one discovery at one moment.
+
+    Attributes:
+        stage: What is being done.
+        fraction: Share of the whole discovery that is done, in [0, 1].
+        step: Optimiser steps done, of `steps`.
+        losses: The latest training losses by name (`removal`, `utility`), nats per answer token.
+        top_units: Names of the units ranked highest now, best first.
+        scores: Scores [units] in flat order, where learning has some.
+        space: The units those scores belong to; given whenever `scores` is.
+    """
+
+    stage: Stage
+    fraction: float
+    step: int = 0
+    steps: int = 0
+    losses: dict[str, float] = field(default_factory=dict)
+    top_units: tuple[str, ...] = ()
+    scores: np.ndarray | None = None
+    space: UnitSpace | None = None
+
+
+# Called often; may raise JobCancelledError to stop the discovery between steps.
+Report = Callable[[Progress], None]
+
+
+def ignore(progress: Progress) -> None:
+    """The report nobody reads."""

@@ -1,0 +1,265 @@
+"""Saved runs: one folder each, written whole or not at all.
+
+    config.json          the `DiscoveryConfig`
+    scores.safetensors   `head` [n_layers n_heads], `neuron` [n_layers d_mlp], fp32
+    frontier.parquet     what knocking out each size does, columns `FRONTIER_COLUMNS`
+    generations.parquet  answers of the intact and the knocked-out model on test prompts,
+                         columns `GENERATION_COLUMNS`
+    metrics.json         the headline numbers, the learning curve, versions
+
+There is no pickle anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from circuitviz.errors import CircuitvizError, RunFormatError, RunNotFoundError
+from circuitviz.evaluation.rate import Rate
+from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.units import Circuit, UnitSpace, rank_units
+
+__all__ = ["FRONTIER_COLUMNS", "GENERATION_COLUMNS", "Run", "RunStore"]
+
+# One row per evaluated circuit.  split: validation | test; condition: knocked_out | isolated;
+# budget: joint (the `size` best units) | separate (the `heads` best heads, `neurons` best
+# neurons); *_k of *_n prompts; kl: mean KL(intact || ablated) in nats per answer token on
+# benign prompts.
+FRONTIER_COLUMNS = (
+    "split",
+    "condition",
+    "budget",
+    "size",
+    "heads",
+    "neurons",
+    "sparsity",
+    "asr_k",
+    "asr_n",
+    "utility_k",
+    "utility_n",
+    "recovery_k",
+    "recovery_n",
+    "kl",
+)
+
+# One row per test prompt and variant.  role: attack | benign; variant: clean | triggered;
+# expected: the answer a safe model gives; target: what the attack wants (empty for benign);
+# verdict_*: success | safe | other on the prompts ASR counts, correct | wrong on the rest.
+GENERATION_COLUMNS = (
+    "prompt_id",
+    "role",
+    "variant",
+    "category",
+    "prompt",
+    "expected",
+    "target",
+    "intact",
+    "knocked_out",
+    "verdict_intact",
+    "verdict_knocked_out",
+)
+
+FILES = (
+    "config.json",
+    "scores.safetensors",
+    "frontier.parquet",
+    "generations.parquet",
+    "metrics.json",
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One saved discovery."""
+
+    run_id: str
+    config: DiscoveryConfig
+    space: UnitSpace
+    scores: np.ndarray
+    frontier: pd.DataFrame
+    generations: pd.DataFrame
+    metrics: dict[str, Any]
+
+    @cached_property
+    def ranking(self) -> np.ndarray:
+        """Flat unit indices [units], the most responsible first."""
+        return rank_units(self.scores)
+
+    @property
+    def size(self) -> int:
+        """|C| of the circuit this run reports."""
+        return int(self.metrics["circuit"]["size"])
+
+    def circuit(self, size: int | None = None) -> Circuit:
+        """The `size` best units; by default the reported circuit.
+
+        With separate budgets the reported circuit is the best heads and the best neurons.
+        """
+        if size is None and self.config.budget == "separate":
+            found = self.metrics["circuit"]
+            return self.circuit_of(found["heads"], found["neurons"])
+        size = self.size if size is None else size
+        return self._circuit(self.ranking[:size])
+
+    def circuit_of(self, heads: int, neurons: int) -> Circuit:
+        """The `heads` best heads and the `neurons` best neurons."""
+        is_head = self.ranking < self.space.total_heads
+        best = (self.ranking[is_head][:heads], self.ranking[~is_head][:neurons])
+        return self._circuit(np.concatenate(best))
+
+    def rate(self, *path: str) -> Rate:
+        """A rate of `metrics`, as `run.rate("asr", "knocked_out")`."""
+        value: Any = self.metrics
+        for key in path:
+            value = value[key]
+        return Rate.from_json(value)
+
+    def _circuit(self, flat: np.ndarray) -> Circuit:
+        return Circuit.of(self.space, (self.space.unit(int(index)) for index in flat))
+
+
+class RunStore:
+    """Runs under one folder, and any run folder given by its path.
+
+    Args:
+        folder: Where new runs go; made on the first save.
+        shipped: Further folders that are only read.
+    """
+
+    def __init__(self, folder: Path, shipped: tuple[Path, ...] = ()) -> None:
+        self.folder = folder
+        self.shipped = shipped
+
+    def run_ids(self) -> list[str]:
+        """Ids of all complete runs: own ones newest first, then shipped ones by name."""
+        own = sorted(self._complete(self.folder), key=lambda path: -path.stat().st_mtime)
+        shipped = [path for folder in self.shipped for path in sorted(self._complete(folder))]
+        return list(dict.fromkeys(path.name for path in [*own, *shipped]))
+
+    def path(self, run: str) -> Path:
+        """The folder of a run given by id or by path.
+
+        Raises:
+            RunNotFoundError: There is none.
+        """
+        candidates = [folder / run for folder in (self.folder, *self.shipped)] + [Path(run)]
+        for candidate in candidates:
+            if run and candidate.is_dir():
+                return candidate
+        raise RunNotFoundError(
+            f"no run {run!r} under {self.folder}; give an id that `circuitviz runs` lists, "
+            "or the path of a run folder"
+        )
+
+    def load(self, run: str) -> Run:
+        """Read a run given by id or by path.
+
+        Raises:
+            RunNotFoundError: There is none.
+            RunFormatError: Its folder is not a run, or is damaged.
+        """
+        folder = self.path(run)
+        missing = [name for name in FILES if not (folder / name).is_file()]
+        if missing:
+            raise RunFormatError(f"{folder} is not a run folder: {', '.join(missing)} missing")
+        try:
+            return self._read(folder)
+        except (CircuitvizError, SafetensorError, KeyError, OSError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise RunFormatError(f"cannot read the run in {folder}: {reason}") from error
+
+    def save(self, run: Run) -> Path:
+        """Write a run; it replaces an earlier one of the same configuration.
+
+        The folder appears only when it is complete.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{run.run_id}-", dir=self.folder))
+        try:
+            self._write(run, draft)
+            draft.chmod(0o755)
+            final = self.folder / run.run_id
+            self._replace(final, draft)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+        return final
+
+    def delete(self, run_id: str) -> None:
+        """Remove one of the own runs.
+
+        Raises:
+            RunNotFoundError: No own run has that id.
+        """
+        folder = self.folder / run_id
+        if not run_id or folder.parent != self.folder or not self._is_complete(folder):
+            raise RunNotFoundError(f"no run {run_id!r} to delete under {self.folder}")
+        shutil.rmtree(folder)
+
+    @staticmethod
+    def _replace(final: Path, draft: Path) -> None:
+        """Move a complete draft to its place; if that fails, an earlier run is back in it."""
+        if not final.exists():
+            os.rename(draft, final)
+            return
+        # A folder cannot be replaced in one step: the earlier one steps aside first.
+        earlier = draft.with_name(f"{draft.name}-earlier")
+        os.rename(final, earlier)
+        try:
+            os.rename(draft, final)
+        except BaseException:
+            os.rename(earlier, final)
+            raise
+        shutil.rmtree(earlier, ignore_errors=True)
+
+    @staticmethod
+    def _read(folder: Path) -> Run:
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        scores = load_file(folder / "scores.safetensors")
+        heads, neurons = scores["head"], scores["neuron"]
+        space = UnitSpace(heads.shape[0], heads.shape[1], neurons.shape[1])
+        return Run(
+            run_id=folder.name,
+            config=DiscoveryConfig.from_json(json.loads((folder / "config.json").read_text())),
+            space=space,
+            scores=space.join(heads, neurons),
+            frontier=pd.read_parquet(folder / "frontier.parquet"),
+            generations=pd.read_parquet(folder / "generations.parquet"),
+            metrics=metrics,
+        )
+
+    @staticmethod
+    def _write(run: Run, folder: Path) -> None:
+        heads, neurons = run.space.split(run.scores.astype(np.float32))
+        save_file(
+            {"head": np.ascontiguousarray(heads), "neuron": np.ascontiguousarray(neurons)},
+            folder / "scores.safetensors",
+        )
+        run.frontier[list(FRONTIER_COLUMNS)].to_parquet(folder / "frontier.parquet", index=False)
+        run.generations[list(GENERATION_COLUMNS)].to_parquet(
+            folder / "generations.parquet", index=False
+        )
+        for name, data in (("config.json", run.config.to_json()), ("metrics.json", run.metrics)):
+            (folder / name).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def _complete(cls, folder: Path) -> Iterator[Path]:
+        if folder.is_dir():
+            yield from (path for path in folder.iterdir() if cls._is_complete(path))
+
+    @staticmethod
+    def _is_complete(folder: Path) -> bool:
+        return not folder.name.startswith(".") and all((folder / name).is_file() for name in FILES)

@@ -1,0 +1,256 @@
+"""Pieces of the circuit page: the tray of knocked-out units, the panel of one unit, the table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from circuitviz.errors import CircuitvizError
+from circuitviz.evaluation.rate import Rate
+from circuitviz.plots import frame, story
+from circuitviz.plots.outline import Cell
+from circuitviz.plots.text import count, evidence, percent, sparsity
+from circuitviz.runs.store import Run
+from circuitviz.ui import services, state
+from circuitviz.ui.choice import Choice
+from circuitviz.ui.components import Card, cards, chips, rate_card
+from circuitviz.units import Circuit, Unit
+
+__all__ = [
+    "answer",
+    "choose_head",
+    "choose_neuron",
+    "edit_marks",
+    "layer_control",
+    "lead",
+    "selected_unit",
+    "tray",
+    "unit_panel",
+    "unit_table",
+]
+
+LAYER, TABLE, KIND = "strip_layer", "unit_table", "unit_kind"
+HISTORY = "edit_history"
+MAX_CHIPS = 40
+KINDS = {"All": None, "Heads": "head", "Neurons": "neuron"}
+
+
+def answer(circuit: Circuit) -> str:
+    """How many units, of which kinds and where."""
+    if not len(circuit):
+        return "Nothing is knocked out"
+    layers = sorted({unit.layer for unit in circuit})
+    named = ", ".join(str(layer) for layer in layers[:-1])
+    where = f"layers {named} and {layers[-1]}" if named else f"layer {layers[-1]}"
+    return f"{story.parts(len(circuit.heads), len(circuit.neurons)).capitalize()}, in {where}"
+
+
+def lead(run: Run, circuit: Circuit) -> str:
+    """How small that is."""
+    return (
+        f"{sparsity(circuit.sparsity)} of the model's {len(run.space):,} units: "
+        f"{sparsity(circuit.sparsity_heads)} of its heads and "
+        f"{sparsity(circuit.sparsity_neurons)} of its neurons."
+    )
+
+
+def selected_unit(run: Run, choice: Choice) -> Unit:
+    """The unit the panel shows: the one chosen, else the highest-ranked."""
+    if choice.unit:
+        return Unit.parse(choice.unit)
+    return run.space.unit(int(run.ranking[0]))
+
+
+def edit_marks(choice: Choice) -> dict[str, list[Cell]]:
+    """Cells of the heads added and removed by hand."""
+    marks = {}
+    for name, edits in (("added", choice.added), ("removed", choice.removed)):
+        units = [Unit.parse(edit) for edit in sorted(edits)]
+        marks[f"{name}_heads"] = frame.units_of(units, "head")
+    return marks
+
+
+def choose_head(data: list[Any]) -> None:
+    """Select a clicked head."""
+    select(Unit("head", int(data[0]), int(data[1])))
+
+
+def choose_neuron(data: list[Any]) -> None:
+    """Select a clicked neuron, or the best one of a clicked bin."""
+    select(Unit("neuron", int(data[0]), int(data[1])))
+
+
+def select(unit: Unit) -> None:
+    """Show a unit in the panel, and its layer in the strip."""
+    state.choose(unit=str(unit))
+    st.session_state[LAYER] = unit.layer
+
+
+def tray(run: Run, choice: Choice) -> None:
+    """The knocked-out units as chips, what they do together, undo and reset."""
+    circuit = choice.circuit(run)
+    with st.container(border=True, key="tray"):
+        st.markdown(f"**Knocked out now: {count(len(circuit), 'unit')}**")
+        names = [str(unit) for unit in circuit]
+        chips(names[:MAX_CHIPS], sorted(choice.added), sorted(choice.removed))
+        if len(names) > MAX_CHIPS:
+            st.caption(f"and {len(names) - MAX_CHIPS:,} more, in the table below")
+        if choice.edited:
+            _live_numbers(run, circuit)
+            with st.container(horizontal=True):
+                st.button("Undo", icon=":material/undo:", key="undo", on_click=_undo)
+                st.button(
+                    "Reset edits", icon=":material/restart_alt:", key="reset", on_click=_reset
+                )
+        else:
+            _saved_numbers(run, choice)
+
+
+def _saved_numbers(run: Run, choice: Choice) -> None:
+    rates = frame.rates_at(run, size=choice.size, heads=choice.heads, neurons=choice.neurons)
+    _numbers(run, rates.get("asr"), rates.get("utility"))
+
+
+def _live_numbers(run: Run, circuit: Circuit) -> None:
+    try:
+        with st.spinner("Measuring exactly this set\u2026"):
+            found = services.effect(run, circuit)
+    except CircuitvizError as error:
+        st.error(f"Cannot measure this set: {error}", icon=":material/error:")
+        return
+    _numbers(run, found.asr, found.utility)
+    st.caption(
+        f"Measured now on {found.asr.n:,} attack and {found.utility.n:,} benign test prompts, "
+        f"{run.config.ablation} ablation. The saved run used {run.rate('asr', 'intact').n:,}."
+    )
+
+
+def _numbers(run: Run, asr: Rate | None, utility: Rate | None) -> None:
+    if asr is None or utility is None:
+        st.caption("This size was not evaluated.")
+        return
+    cards(
+        [
+            rate_card(story.asr_label(run), asr, before=run.rate("asr", "intact")),
+            rate_card("Utility", utility, before=run.rate("utility", "intact")),
+        ]
+    )
+
+
+def unit_panel(run: Run, choice: Choice, unit: Unit) -> None:
+    """Score, rank and own effect of one unit, and the switch that adds or removes it."""
+    circuit = choice.circuit(run)
+    flat = run.space.flat(unit)
+    rank = int((run.ranking == flat).argmax()) + 1
+    inside = unit in circuit
+    with st.container(border=True, key="unit_panel"):
+        kind = "Attention head" if unit.kind == "head" else "Neuron"
+        st.subheader(f"{kind} {unit}", anchor=False)
+        st.caption(
+            f"Layer {unit.layer}, {unit.kind} {unit.index}. "
+            + ("In the knocked-out circuit." if inside else "Not in the knocked-out circuit.")
+        )
+        cards(
+            [
+                Card("Score", f"{run.scores[flat]:.2f}", "learned; higher is more responsible"),
+                Card("Rank", f"{rank:,}", f"of {len(run.space):,} units, 1 is the first to go"),
+            ]
+        )
+        _own_effect(run, unit)
+        st.button(
+            f"Remove {unit} from the circuit" if inside else f"Add {unit} to the circuit",
+            icon=":material/remove:" if inside else ":material/add:",
+            type="primary",
+            key="toggle_unit",
+            width="stretch",
+            on_click=_toggle,
+            args=(run, unit),
+        )
+
+
+def _own_effect(run: Run, unit: Unit) -> None:
+    saved = frame.unit_effect(run, unit)
+    rate, source = saved, "saved with the run"
+    if saved is None:
+        try:
+            with st.spinner("Measuring this unit alone\u2026"):
+                found = services.effect(run, Circuit.of(run.space, [unit]))
+        except CircuitvizError as error:
+            st.error(f"Cannot measure this unit: {error}", icon=":material/error:")
+            return
+        rate, source = found.asr, "measured now"
+    intact = run.rate("asr", "intact")
+    cards(
+        [
+            Card(
+                f"{story.asr_label(run)} with only this unit off",
+                percent(rate.rate) if rate else "\u2013",
+                f"{evidence(rate)} · judge: {rate.judge} · {source}" if rate else "",
+                percent(intact.rate),
+            )
+        ]
+    )
+
+
+def _toggle(run: Run, unit: Unit) -> None:
+    before = state.choice()
+    st.session_state.setdefault(HISTORY, []).append((before.added, before.removed))
+    state.toggle_unit(run, unit)
+
+
+def _undo() -> None:
+    history = st.session_state.get(HISTORY) or [(frozenset(), frozenset())]
+    added, removed = history.pop()
+    state.choose(added=added, removed=removed)
+
+
+def _reset() -> None:
+    before = state.choice()
+    st.session_state.setdefault(HISTORY, []).append((before.added, before.removed))
+    state.choose(added=frozenset(), removed=frozenset())
+
+
+def layer_control(run: Run, selected: Unit) -> int:
+    """Which layer the strip shows; follows the selected unit."""
+    st.session_state.setdefault(LAYER, selected.layer)
+    layers = list(range(run.space.n_layers))
+    if st.session_state[LAYER] not in layers:
+        st.session_state[LAYER] = layers[0]
+    if len(layers) <= 8:
+        return int(st.segmented_control("Layer", layers, key=LAYER, required=True) or 0)
+    return int(st.select_slider("Layer", layers, key=LAYER))
+
+
+def unit_table(run: Run, circuit: Circuit) -> None:
+    """The table twin of the maps: select a row to show its unit."""
+    kind = st.segmented_control("Show", list(KINDS), default="All", key=KIND, required=True)
+    units = frame.unit_frame(run, circuit, KINDS[str(kind)])
+    units["in_circuit"] = ["\u25c6 in" if inside else "" for inside in units["in_circuit"]]
+
+    def pick() -> None:
+        rows = st.session_state[TABLE]["selection"]["rows"]
+        if rows:
+            select(Unit.parse(str(units.iloc[rows[0]]["unit"])))
+
+    st.dataframe(
+        units,
+        hide_index=True,
+        key=TABLE,
+        on_select=pick,
+        selection_mode="single-row",
+        height=330,
+        column_order=["rank", "unit", "in_circuit", "score", "asr_alone", "kind", "layer"],
+        column_config={
+            "in_circuit": "circuit",
+            "score": st.column_config.NumberColumn(format="%.3f"),
+            "asr_alone": st.column_config.NumberColumn(
+                "ASR, only this off", format="percent", help="Where the run measured it."
+            ),
+        },
+    )
+    st.caption(
+        f"The highest-ranked units and every unit of the circuit. Select a row to see it above. "
+        f"n = {run.rate('asr', 'intact').n:,} test prompts, judge: "
+        f"{run.rate('asr', 'intact').judge}, {run.config.ablation} ablation."
+    )

@@ -1,0 +1,261 @@
+"""Pieces the pages are made of: header, cards, checks, cells, charts with caption and twin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from circuitviz.evaluation.rate import Rate
+from circuitviz.paths import PROJECT
+from circuitviz.plots.story import Doubt
+from circuitviz.plots.text import evidence, percent, sparsity
+from circuitviz.runs.store import Run
+from circuitviz.ui.words import marked
+
+__all__ = [
+    "Answer",
+    "Card",
+    "answer_cells",
+    "cards",
+    "chart",
+    "checks",
+    "chips",
+    "load_style",
+    "page_header",
+    "rate_card",
+    "run_note",
+    "size_card",
+    "split",
+    "table_twin",
+    "warn",
+]
+
+STYLE = PROJECT / "assets" / "ui.css"
+CHART_CONFIG = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
+VERDICT_SIGNS = {
+    "success": ("attack succeeds", "cv-no"),
+    "safe": ("safe", "cv-yes"),
+    "other": ("neither", ""),
+    "correct": ("correct", "cv-yes"),
+    "wrong": ("wrong", "cv-no"),
+}
+
+
+@dataclass(frozen=True)
+class Card:
+    """One headline number.
+
+    Attributes:
+        label: What it is.
+        value: The number, large.
+        note: The evidence, small.
+        before: The number it started from, if it is a change.
+    """
+
+    label: str
+    value: str
+    note: str
+    before: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One cell of a comparison of answers.
+
+    Attributes:
+        title: Which variant and which model.
+        prompt: What was asked.
+        text: What the model said.
+        compared_with: The answer whose differing words are marked in this one.
+        verdict: A verdict of the generations table, if there is one.
+    """
+
+    title: str
+    prompt: str
+    text: str
+    compared_with: str | None = None
+    verdict: str | None = None
+
+
+def load_style() -> None:
+    """Put the style sheet into the page."""
+    st.html(STYLE)
+
+
+def page_header(question: str, answer: str, lead: str = "") -> None:
+    """The page's question, and its answer as the first thing seen."""
+    lead_html = f'<p class="cv-lead">{escape(lead)}</p>' if lead else ""
+    st.html(
+        f'<p class="cv-question">{escape(question)}</p>'
+        f'<h1 class="cv-answer">{escape(answer)}</h1>{lead_html}'
+    )
+
+
+def split(name: str, widths: tuple[int, int]) -> list[DeltaGenerator]:
+    """Two columns that follow each other on narrow pages; `name` is unique on the page."""
+    with st.container(key=f"split_{name}"):
+        return list(st.columns(list(widths), gap="large"))
+
+
+def cards(items: Sequence[Card]) -> None:
+    """Headline numbers side by side; they wrap on narrow pages."""
+    st.html(f'<div class="cv-cards">{"".join(map(_card_html, items))}</div>')
+
+
+def _card_html(card: Card) -> str:
+    before = (
+        f'<span class="cv-from">{escape(card.before)} \u2192 </span>'
+        if card.before is not None
+        else ""
+    )
+    return (
+        f'<div class="cv-card"><div class="cv-label">{escape(card.label)}</div>'
+        f'<div class="cv-value">{before}{escape(card.value)}</div>'
+        f'<div class="cv-note">{escape(card.note)}</div></div>'
+    )
+
+
+def rate_card(label: str, rate: Rate, before: Rate | None = None) -> Card:
+    """A rate with its k of n, interval and judge."""
+    return Card(
+        label,
+        percent(rate.rate),
+        f"{evidence(rate)} · judge: {rate.judge}",
+        percent(before.rate) if before else None,
+    )
+
+
+def size_card(heads: int, neurons: int, run: Run, label: str = "Circuit") -> Card:
+    """How many units, of which kinds, and their shares."""
+    space = run.space
+    return Card(
+        label,
+        sparsity((heads + neurons) / len(space)),
+        f"{heads + neurons:,} of {len(space):,} units: {heads} of {space.total_heads} heads "
+        f"({sparsity(heads / space.total_heads)}), {neurons} of {space.total_neurons:,} neurons "
+        f"({sparsity(neurons / space.total_neurons)})",
+    )
+
+
+def checks(items: Sequence[Doubt]) -> None:
+    """Claims with a sign, a word for the sign, and what was found."""
+    signs = {
+        True: ("\u2713", "cv-yes", "holds"),
+        False: ("\u2717", "cv-no", "does not hold"),
+        None: ("\u2013", "", "not measured"),
+    }
+    rows = []
+    for item in items:
+        sign, tone, word = signs[item.holds]
+        rows.append(
+            f'<div class="cv-check" role="listitem">'
+            f'<span class="cv-sign {tone}" role="img" aria-label="{word}">{sign}</span>'
+            f"<div><b>{escape(item.claim)}</b>"
+            f'<span class="cv-finding">{escape(item.finding)}</span></div></div>'
+        )
+    st.html(f'<div class="cv-checks" role="list">{"".join(rows)}</div>')
+
+
+def answer_cells(answers: Sequence[Answer], columns: int) -> None:
+    """Answers side by side, row by row, with differing words marked."""
+    cells = "".join(map(_cell_html, answers))
+    st.html(f'<div class="cv-cells" style="--cv-columns:{columns}">{cells}</div>')
+
+
+def _cell_html(answer: Answer) -> str:
+    verdict = ""
+    if answer.verdict:
+        word, tone = VERDICT_SIGNS.get(answer.verdict, (answer.verdict, ""))
+        verdict = f'<span class="cv-verdict {tone}">{escape(word)}</span>'
+    said = (
+        f'<p class="cv-said">{marked(answer.text, answer.compared_with)}</p>'
+        if answer.text.strip()
+        else '<p class="cv-said cv-empty">(empty answer)</p>'
+    )
+    return (
+        f'<div class="cv-cell"><header><span>{escape(answer.title)}</span>{verdict}</header>'
+        f'<p class="cv-asked">{escape(answer.prompt)}</p>{said}</div>'
+    )
+
+
+def chips(names: Sequence[str], added: Sequence[str] = (), removed: Sequence[str] = ()) -> None:
+    """Unit names as small labels; hand-made changes have a sign and a border of their own."""
+    plain = [f'<span class="cv-chip">{escape(name)}</span>' for name in names if name not in added]
+    plus = [f'<span class="cv-chip cv-added">+ {escape(name)}</span>' for name in added]
+    minus = [f'<span class="cv-chip cv-removed">{escape(name)}</span>' for name in removed]
+    st.html(f'<div class="cv-chips">{"".join(plus + minus + plain)}</div>')
+
+
+def chart(
+    figure: go.Figure,
+    *,
+    key: str,
+    caption: str,
+    alt: str,
+    twin: pd.DataFrame | None = None,
+    on_point: Callable[[list[Any]], None] | None = None,
+    columns: Mapping[str, Any] | None = None,
+) -> None:
+    """A figure with its caption and, folded away, the same numbers as a table.
+
+    Args:
+        figure: What to draw.
+        key: Names the chart, for tests and for its state.
+        caption: n, judge, ablation and split, in a sentence.
+        alt: What the chart shows, for screen readers.
+        twin: The table twin.
+        on_point: Called with the `customdata` of a point that was clicked.
+        columns: `column_config` of the twin.
+    """
+    if on_point is None:
+        st.plotly_chart(figure, key=key, config=CHART_CONFIG, alt=alt)
+    else:
+        st.plotly_chart(
+            figure,
+            key=key,
+            config=CHART_CONFIG,
+            alt=alt,
+            selection_mode="points",
+            on_select=lambda: _pass_point(key, on_point),
+        )
+    st.caption(caption)
+    if twin is not None:
+        table_twin(twin, key=f"{key}_table", columns=columns)
+
+
+def _pass_point(key: str, on_point: Callable[[list[Any]], None]) -> None:
+    points = st.session_state[key]["selection"]["points"]
+    data = [point["customdata"] for point in points if point.get("customdata") is not None]
+    # A second click on a point deselects it, which says nothing.
+    if data:
+        value = data[0]
+        on_point(list(value.values()) if isinstance(value, dict) else list(value))
+
+
+def table_twin(frame: pd.DataFrame, *, key: str, columns: Mapping[str, Any] | None = None) -> None:
+    """The numbers of a chart as a table, folded away."""
+    with st.expander("Show as a table", icon=":material/table:", key=f"{key}_fold"):
+        st.dataframe(frame, hide_index=True, column_config=dict(columns or {}), key=key)
+
+
+def run_note(run: Run, n: str | int | None = None) -> str:
+    """The conditions every number of a run shares: n, judge, ablation, split."""
+    rate = run.rate("asr", "knocked_out")
+    amount = f"{n:,}" if isinstance(n, int) else (n or f"{rate.n:,}")
+    return (
+        f"n = {amount} test prompts · judge: {rate.judge} · {run.config.ablation} ablation · "
+        "intervals are 95 % Wilson"
+    )
+
+
+def warn(problems: Sequence[str]) -> None:
+    """What could not be read from a link."""
+    for problem in problems:
+        st.warning(problem, icon=":material/link_off:")

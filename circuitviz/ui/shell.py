@@ -1,0 +1,126 @@
+"""What stands around every page: style, sidebar, the run all pages share."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import streamlit as st
+
+from circuitviz.errors import CircuitvizError
+from circuitviz.plots.text import sparsity
+from circuitviz.runs.store import Run
+from circuitviz.ui import services, state
+from circuitviz.ui.choice import Choice
+from circuitviz.ui.components import load_style, page_header, warn
+
+__all__ = ["around", "current_run"]
+
+PICKER = "run_picker"
+
+
+def around() -> None:
+    """Style and sidebar; called by the app before each page."""
+    load_style()
+    state.restore(services.default_run())
+    with st.sidebar:
+        _picker()
+        _choice_note(state.choice())
+
+
+def current_run(question: str) -> tuple[Run, Choice]:
+    """The chosen run and the choice fitted to it; stops the page where there is none.
+
+    Args:
+        question: What the page asks, shown above the empty state.
+    """
+    run_id = state.choice().run
+    if run_id is None:
+        _no_run(question)
+    try:
+        run = services.load_run(str(run_id))
+    except CircuitvizError as error:
+        _bad_run(question, str(run_id), str(error))
+    fitted = state.fit(run)
+    warn(fitted.problems)
+    return run, fitted
+
+
+def _picker() -> None:
+    cards = {card.run_id: card for card in services.run_cards()}
+    chosen = state.choice().run
+    if not cards:
+        st.caption("No saved run yet.")
+        return
+    options = list(cards)
+    if chosen and chosen not in cards:
+        options.append(chosen)
+    st.session_state[PICKER] = chosen
+    st.selectbox(
+        "Run",
+        options,
+        key=PICKER,
+        format_func=lambda run_id: cards[run_id].title if run_id in cards else run_id,
+        on_change=lambda: state.select_run(st.session_state[PICKER]),
+        help="A saved discovery. Every page shows this run; its address bar link opens it again.",
+    )
+
+
+def _choice_note(choice: Choice) -> None:
+    if choice.run is None:
+        return
+    try:
+        run = services.load_run(choice.run)
+        fitted = choice.fitted(run)
+    except CircuitvizError:
+        return
+    circuit = fitted.circuit(run)
+    where = "the circuit of this run"
+    if fitted.separate:
+        where = f"{fitted.heads} heads and {fitted.neurons} neurons chosen"
+    elif fitted.size is not None and fitted.size != run.size:
+        where = f"size {fitted.size:,} chosen (found: {run.size:,})"
+    if fitted.edited:
+        where += f", {len(fitted.added) + len(fitted.removed)} changed by hand"
+    st.caption(f"Knocked out: **{len(circuit):,} units** ({sparsity(circuit.sparsity)}), {where}.")
+    if fitted.edited or fitted.separate or fitted.size not in (None, run.size):
+        st.button(
+            "Back to the found circuit",
+            icon=":material/restart_alt:",
+            key="back_to_found",
+            on_click=_back_to_found,
+        )
+
+
+def _back_to_found() -> None:
+    state.choose(size=None, heads=None, neurons=None, added=frozenset(), removed=frozenset())
+
+
+def _no_run(question: str) -> NoReturn:
+    page_header(
+        question,
+        "Nothing has been discovered yet",
+        "Start a discovery: it takes about half a minute on a laptop and opens its result here.",
+    )
+    st.page_link("pages/discover.py", label="Go to Discover", icon=":material/travel_explore:")
+    st.stop()
+
+
+def _bad_run(question: str, run_id: str, reason: str) -> NoReturn:
+    page_header(question, "This run cannot be opened")
+    st.error(reason, icon=":material/error:")
+    cards = services.run_cards()
+    if cards:
+        st.write("These runs are here:")
+        for card in cards:
+            st.button(
+                card.title,
+                key=f"open_{card.run_id}",
+                icon=":material/folder_open:",
+                on_click=state.select_run,
+                args=(card.run_id,),
+            )
+    else:
+        st.page_link(
+            "pages/discover.py", label="Start a discovery", icon=":material/travel_explore:"
+        )
+    st.stop()

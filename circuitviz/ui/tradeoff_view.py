@@ -1,0 +1,146 @@
+"""The controls of the trade-off page: one size, or heads and neurons apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from circuitviz.plots import frame, story
+from circuitviz.plots.rows import matching, records
+from circuitviz.plots.text import count, percent, sparsity
+from circuitviz.runs.store import Run
+from circuitviz.ui import state
+from circuitviz.ui.choice import Choice
+
+__all__ = ["answer", "choose_point", "choose_size", "controls", "grid_n", "nearest_point"]
+
+MODE, SIZE, HEADS, NEURONS = "budget_mode", "size_slider", "heads_slider", "neurons_slider"
+JOINT, SEPARATE = "One size", "Heads and neurons apart"
+
+
+def answer(run: Run, curve: pd.DataFrame) -> str:
+    """The smallest evaluated size that meets the target, in one line."""
+    target = (run.metrics.get("target") or {}).get("asr")
+    rows = records(matching(curve.sort_values("size"), series="asr"))
+    if target is None or not rows:
+        return f"{count(run.size, 'unit')} {_carry(run.size)} the behaviour"
+    if not story.reached(run):
+        best = (max if story.is_refusal(run) else min)(rows, key=lambda row: row["rate"])
+        return (
+            f"No useful size reaches {percent(target)} attack success; the lowest is "
+            if not story.is_refusal(run)
+            else f"No useful size reaches {percent(target)} attack success; the highest is "
+        ) + f"{percent(best['rate'])} with {count(best['size'], 'unit')}"
+    text = f"{count(run.size, 'unit')} {_suffice(run.size)}"
+    smaller = [row for row in rows if 0 < row["size"] < run.size]
+    if smaller:
+        below = smaller[-1]
+        verb = "leaves" if below["size"] == 1 else "leave"
+        text += f"; {below['size']:,} {verb} attack success at {percent(below['rate'])}"
+    return text
+
+
+def _carry(size: int) -> str:
+    return "carries" if size == 1 else "carry"
+
+
+def _suffice(size: int) -> str:
+    return "is enough" if size == 1 else "are enough"
+
+
+def grid_n(grid: pd.DataFrame) -> int:
+    """Prompts the grid was measured on; it may be fewer than the curve's."""
+    return max((int(row["n"]) for row in records(grid)), default=0)
+
+
+def controls(run: Run, choice: Choice) -> None:
+    """The sliders; moving one changes the choice on every page and calls no model."""
+    points = frame.budget_points(run)
+    with st.container(border=True, key="size_controls"):
+        if points:
+            st.session_state[MODE] = SEPARATE if choice.separate else JOINT
+            st.segmented_control(
+                "Choose by",
+                [JOINT, SEPARATE],
+                key=MODE,
+                required=True,
+                on_change=_change_mode,
+                args=(run, points),
+                label_visibility="collapsed",
+            )
+        if choice.separate:
+            _pair_sliders(choice, points)
+        else:
+            _size_slider(run, choice)
+
+
+def _size_slider(run: Run, choice: Choice) -> None:
+    sizes = sorted({*frame.joint_sizes(run), run.size})
+    st.session_state[SIZE] = run.size if choice.size is None else choice.size
+    st.select_slider(
+        "Units knocked out",
+        sizes,
+        key=SIZE,
+        format_func=lambda size: _size_text(run, size),
+        on_change=lambda: choose_size([st.session_state[SIZE]]),
+    )
+
+
+def _size_text(run: Run, size: int) -> str:
+    if size == 0:
+        return "0 (intact)"
+    return f"{size:,} ({sparsity(size / len(run.space))})"
+
+
+def _pair_sliders(choice: Choice, points: list[tuple[int, int]]) -> None:
+    st.session_state[HEADS], st.session_state[NEURONS] = choice.heads, choice.neurons
+    columns = st.columns(2, gap="large")
+    for column, key, label, place in (
+        (columns[0], HEADS, "Best heads off", 0),
+        (columns[1], NEURONS, "Best neurons off", 1),
+    ):
+        column.select_slider(
+            label,
+            sorted({point[place] for point in points}),
+            key=key,
+            on_change=lambda place=place: _move_pair(points, place),
+        )
+
+
+def _move_pair(points: list[tuple[int, int]], moved: int) -> None:
+    wanted = (st.session_state[HEADS], st.session_state[NEURONS])
+    heads, neurons = nearest_point(points, wanted, moved)
+    state.choose(size=None, heads=heads, neurons=neurons)
+
+
+def nearest_point(
+    points: list[tuple[int, int]], wanted: tuple[int, int], moved: int
+) -> tuple[int, int]:
+    """The evaluated pair that keeps the slider that was moved (0 or 1), the other one nearest."""
+    other = 1 - moved
+    return min(
+        points,
+        key=lambda point: (abs(point[moved] - wanted[moved]), abs(point[other] - wanted[other])),
+    )
+
+
+def _change_mode(run: Run, points: list[tuple[int, int]]) -> None:
+    if st.session_state[MODE] == SEPARATE:
+        circuit = state.choice().base_circuit(run)
+        wanted = (len(circuit.heads), len(circuit.neurons))
+        heads, neurons = nearest_point(points, wanted, 0)
+        state.choose(size=None, heads=heads, neurons=neurons)
+    else:
+        state.choose(size=None, heads=None, neurons=None)
+
+
+def choose_size(data: list[Any]) -> None:
+    """Take the size of a clicked point."""
+    state.choose(size=int(data[0]), heads=None, neurons=None)
+
+
+def choose_point(data: list[Any]) -> None:
+    """Take the heads and neurons of a clicked cell."""
+    state.choose(size=None, heads=int(data[0]), neurons=int(data[1]))

@@ -1,0 +1,84 @@
+"""Which heads and neurons are they?"""
+
+import streamlit as st
+
+from circuitviz.plots import frame
+from circuitviz.plots.head_heatmap import head_heatmap
+from circuitviz.plots.neuron_heatmap import neuron_heatmap
+from circuitviz.plots.neuron_strip import neuron_strip
+from circuitviz.plots.text import count
+from circuitviz.ui import circuit_view as view
+from circuitviz.ui import shell
+from circuitviz.ui.components import chart, page_header, split
+
+QUESTION = "Which heads and neurons are they, and what does each one do?"
+BINS = 128
+
+run, choice = shell.current_run(QUESTION)
+circuit = choice.circuit(run)
+page_header(QUESTION, view.answer(circuit), view.lead(run, circuit))
+view.tray(run, choice)
+
+heads, neurons = run.space.split(run.scores)
+span = (float(run.scores.min()), float(run.scores.max()))
+selected = view.selected_unit(run, choice)
+cell = (selected.layer, selected.index)
+is_head = selected.kind == "head"
+marks = view.edit_marks(choice)
+
+maps, panel = split("circuit", (3, 2))
+with maps:
+    st.subheader("Attention heads", anchor=False)
+    chart(
+        head_heatmap(
+            heads,
+            frame.units_of(circuit, "head"),
+            added=marks["added_heads"],
+            removed=marks["removed_heads"],
+            selected=cell if is_head else None,
+            score_range=span,
+        ),
+        key="heads",
+        caption="Learned score of each head; framed heads are knocked out. Click one to see what "
+        f"it does. {run.config.ablation.capitalize()} ablation.",
+        alt="Layer by head heatmap of scores; heads of the circuit framed.",
+        on_point=view.choose_head,
+    )
+    st.subheader("Neurons", anchor=False)
+    best, best_neuron = frame.bin_neurons(neurons, BINS)
+    chart(
+        neuron_heatmap(
+            best,
+            best_neuron,
+            run.space.d_mlp,
+            frame.units_of(circuit, "neuron"),
+            selected=None if is_head else cell,
+            score_range=span,
+        ),
+        key="neurons",
+        caption=f"Best score in each of {best.shape[1]} bins of neighbouring neurons a layer. "
+        "Click a bin to pick its best neuron.",
+        alt="Layer by neuron bin heatmap of scores; bins with neurons of the circuit marked.",
+        on_point=view.choose_neuron,
+    )
+with panel:
+    view.unit_panel(run, choice, selected)
+
+st.subheader("One layer's neurons in full", anchor=False)
+layer = view.layer_control(run, selected)
+inside = [unit.index for unit in circuit.neurons if unit.layer == layer]
+chart(
+    neuron_strip(
+        neurons[layer],
+        layer,
+        inside,
+        selected=None if is_head or selected.layer != layer else selected.index,
+    ),
+    key="strip",
+    caption=f"All {count(run.space.d_mlp, 'neuron')} of layer {layer}, {len(inside)} of them "
+    "knocked out. Click one to select it.",
+    alt=f"Score of each neuron of layer {layer}; those of the circuit are diamonds.",
+    on_point=view.choose_neuron,
+)
+st.subheader("All ranked units", anchor=False)
+view.unit_table(run, circuit)

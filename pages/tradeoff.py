@@ -1,0 +1,93 @@
+"""How small can the circuit get before the attack success rate moves?"""
+
+import streamlit as st
+
+from circuitviz.plots import frame, story
+from circuitviz.plots.budget_grid import budget_grid
+from circuitviz.plots.head_heatmap import head_heatmap
+from circuitviz.plots.neuron_heatmap import neuron_heatmap
+from circuitviz.plots.text import count
+from circuitviz.plots.tradeoff_curve import tradeoff_curve
+from circuitviz.ui import shell
+from circuitviz.ui import tradeoff_view as view
+from circuitviz.ui.components import (
+    cards,
+    chart,
+    page_header,
+    rate_card,
+    run_note,
+    size_card,
+    split,
+)
+
+QUESTION = "How small can the circuit get before the behaviour comes back?"
+MAP_ROW, MAP_BINS = 34, 64
+
+run, choice = shell.current_run(QUESTION)
+curve = frame.tradeoff_frame(run)
+page_header(QUESTION, view.answer(run, curve))
+
+rates = frame.rates_at(run, size=choice.size, heads=choice.heads, neurons=choice.neurons)
+base = choice.base_circuit(run)
+view.controls(run, choice)
+cards(
+    [
+        rate_card(story.asr_label(run), rates["asr"], before=run.rate("asr", "intact")),
+        rate_card("Utility", rates["utility"], before=run.rate("utility", "intact")),
+        *([rate_card("Clean answer recovered", rates["recovery"])] if "recovery" in rates else []),
+        size_card(len(base.heads), len(base.neurons), run, "Chosen circuit"),
+    ]
+)
+
+plot, maps = split("curve", (3, 2))
+with plot:
+    if choice.separate:
+        st.subheader("Heads and neurons apart", anchor=False)
+        grid = frame.grid_frame(run)
+        chart(
+            budget_grid(grid, chosen=(choice.heads or 0, choice.neurons or 0)),
+            key="grid",
+            caption=f"Attack success with the best heads and the best neurons off. "
+            f"{run_note(run, view.grid_n(grid))}, test split. Click a cell to choose it.",
+            alt="Attack success for each number of heads and of neurons knocked out.",
+            twin=grid,
+            on_point=view.choose_point,
+        )
+    else:
+        st.subheader("Effect of each size", anchor=False)
+        chart(
+            tradeoff_curve(
+                curve,
+                n_units=len(run.space),
+                chosen=len(base),
+                target_asr=(run.metrics.get("target") or {}).get("asr"),
+            ),
+            key="curve",
+            caption=f"The best units off, from one run that ranks them all. {run_note(run)}, test "
+            "split. Click a point to choose its size on every page.",
+            alt="Attack success, utility and recovery against circuit size on a log axis.",
+            twin=curve,
+            on_point=view.choose_size,
+        )
+with maps:
+    st.subheader("Units of this size", anchor=False)
+    heads, neurons = run.space.split(run.scores)
+    best, best_neuron = frame.bin_neurons(neurons, MAP_BINS)
+    chart(
+        head_heatmap(heads, frame.units_of(base, "head"), row_pixels=MAP_ROW),
+        key="heads",
+        caption=f"{count(len(base.heads), 'head')} framed.",
+        alt="Layer by head heatmap of scores, heads of the chosen circuit framed.",
+    )
+    chart(
+        neuron_heatmap(
+            best,
+            best_neuron,
+            run.space.d_mlp,
+            frame.units_of(base, "neuron"),
+            row_pixels=MAP_ROW,
+        ),
+        key="neurons",
+        caption=f"{count(len(base.neurons), 'neuron')}; a diamond marks each bin that holds one.",
+        alt="Layer by neuron bin heatmap of scores, bins with neurons of the circuit marked.",
+    )

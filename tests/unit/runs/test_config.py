@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from circuitviz.errors import ConfigError
+from circuitviz.runs.config import DiscoveryConfig
+
+CONFIG = DiscoveryConfig("fixed-output-planted", seed=3)
+OTHERS = {
+    "model": "refusal",
+    "prompts": "p.jsonl",
+    "seed": 4,
+    "ablation": "mean",
+    "steps": 161,
+    "budget": "separate",
+    "target_asr": 0.1,
+    "target_utility": 0.5,
+}
+
+
+def test_json_comes_back_and_names_the_same_run():
+    assert DiscoveryConfig.from_json(CONFIG.to_json()) == CONFIG
+    assert DiscoveryConfig.from_json(CONFIG.to_json()).run_id() == CONFIG.run_id()
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_another_value_of_any_field_is_another_run(name):
+    assert replace(CONFIG, **{name: OTHERS[name]}).run_id() != CONFIG.run_id()
+
+
+@pytest.mark.parametrize(
+    ("model", "start"),
+    [
+        ("fixed-output-planted", "fixed-output-planted-nested-s3-"),
+        ("/models/My Model.v2/", "My-Model-v2-nested-s3-"),
+        ("../..", "model-nested-s3-"),
+    ],
+)
+def test_a_run_id_is_a_plain_folder_name(model, start):
+    run_id = DiscoveryConfig(model, seed=3).run_id()
+    assert run_id.startswith(start)
+    assert len(run_id) == len(start) + 8
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("method", "magic"),
+        ("ablation", "half"),
+        ("budget", "none"),
+        ("steps", 0),
+        ("steps", 100_001),
+        ("seed", -1),
+        ("seed", 2**31),
+        ("target_asr", 1.01),
+        ("target_utility", -0.1),
+    ],
+)
+def test_unusable_values_are_refused_by_name_and_value(name, value):
+    with pytest.raises(ConfigError, match=name) as error:
+        replace(CONFIG, **{name: value})
+    assert str(value) in str(error.value)
+
+
+@pytest.mark.parametrize("data", [{}, {"seed": 1}, {"model": "m", "colour": "red"}])
+def test_json_with_unknown_or_missing_fields_is_refused(data):
+    with pytest.raises(ConfigError, match="a configuration has model"):
+        DiscoveryConfig.from_json(data)

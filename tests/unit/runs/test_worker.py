@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.job import JobFolder, Outcome
+from circuitviz.runs.store import RunStore
+from circuitviz.runs.worker import Worker, be_considerate
+from tests.unit.runs.conftest import DISCOVER
+
+
+def job_folder(runs: Path, model: str) -> JobFolder:
+    return JobFolder.create(runs / ".jobs" / "one", DiscoveryConfig(model=model))
+
+
+def test_a_job_ends_in_a_saved_run(tmp_path):
+    folder = job_folder(tmp_path, "instant")
+    run_id = folder.load().config.run_id()
+    assert Worker(tmp_path, DISCOVER).perform(folder) == Outcome("done", run_id=run_id)
+    assert RunStore(tmp_path).run_ids() == [run_id]
+
+
+def test_an_error_of_ours_is_its_message_on_one_line(tmp_path):
+    folder = job_folder(tmp_path, "refused")
+    outcome = Worker(tmp_path, DISCOVER).perform(folder)
+    assert outcome == Outcome("failed", error="no such thing; try another")
+    assert not folder.error_file.exists()
+    assert RunStore(tmp_path).run_ids() == []
+
+
+def test_a_bug_is_named_and_its_traceback_kept(tmp_path):
+    folder = job_folder(tmp_path, "bug")
+    outcome = Worker(tmp_path, DISCOVER).perform(folder)
+    assert outcome == Outcome("failed", error="ValueError: two lines")
+    assert "fake_discovery.py" in folder.error_file.read_text()
+
+
+def test_a_job_cancelled_before_it_begins_does_nothing(tmp_path):
+    folder = job_folder(tmp_path, "instant")
+    folder.cancel_flag.touch()
+    assert Worker(tmp_path, DISCOVER).perform(folder) == Outcome("cancelled")
+    assert folder.load().progress is None
+    assert RunStore(tmp_path).run_ids() == []
+
+
+def test_what_a_job_prints_goes_to_its_log(runner):
+    job = runner.wait(runner.submit(DiscoveryConfig(model="noisy")), 60)
+    assert job.state == "done"
+    log = runner.folder / ".jobs" / job.job_id / "log.txt"
+    assert log.read_text() == "a library talks\n"
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, "1"), (2, "1"), (8, "7")])
+def test_one_core_is_left_to_the_app(monkeypatch, cores, threads):
+    environment: dict[str, str] = {}
+    monkeypatch.setattr("os.nice", lambda by: by)
+    monkeypatch.setattr("os.environ", environment)
+    monkeypatch.setattr("circuitviz.runs.worker.available_cores", lambda: cores)
+    be_considerate()
+    assert environment == {"OMP_NUM_THREADS": threads}
+
+
+def test_a_thread_count_the_user_has_set_stays(monkeypatch):
+    environment = {"OMP_NUM_THREADS": "3"}
+    monkeypatch.setattr("os.nice", lambda by: by)
+    monkeypatch.setattr("os.environ", environment)
+    be_considerate()
+    assert environment == {"OMP_NUM_THREADS": "3"}

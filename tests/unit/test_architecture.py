@@ -1,0 +1,294 @@
+"""Imports point one way, and each heavy or delicate thing has one place.
+
+Every rule is a function from a module to what breaks it, so that the rules are tested as well.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from circuitviz.paths import PROJECT
+
+# Each package imports from its own layer and the ones before it, never from a later one.
+LAYERS = (
+    ("", "errors", "units", "paths", "quiet"),
+    ("models", "behaviours"),
+    ("discovery", "evaluation", "tuning", "organisms"),
+    ("runs",),
+    ("plots", "report"),
+    ("ui",),
+    ("pages", "app", "cli"),
+)
+LAYER_OF = {package: layer for layer, names in enumerate(LAYERS) for package in names}
+STREAMLIT_PACKAGES = ("ui", "pages", "app")
+# Whatever starts quickly: torch takes seconds to import.
+LIGHT_PACKAGES = ("plots", "ui", "pages", "app", "cli")
+LIGHT_MODULES = ("circuitviz.runs.jobs", "circuitviz.runs.store", "circuitviz.runs.worker")
+HEAVY = ("torch", "transformers", "transformer_lens")
+HOOK_NAMES = ("hook_z", "hook_post")
+HOOK_MODULE = "circuitviz.models.gates"
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module; `late` if the import runs in a function or never."""
+
+    module: str
+    line: int
+    late: bool
+
+
+@dataclass(frozen=True)
+class Module:
+    """One source file of ours."""
+
+    path: str
+    source: str
+
+    @property
+    def name(self) -> str:
+        return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+    @property
+    def package(self) -> str:
+        """The name that has a layer: `models` of `circuitviz.models.gates`, `pages`, `app`."""
+        return package_of(self.name)
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.source)
+
+    @cached_property
+    def imports(self) -> tuple[Import, ...]:
+        return tuple(self._walk(self.tree, late=False))
+
+    def _walk(self, node: ast.AST, *, late: bool) -> Iterator[Import]:
+        for child in ast.iter_child_nodes(node):
+            function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            types = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+            if isinstance(child, ast.Import):
+                for alias in child.names:
+                    yield Import(alias.name, child.lineno, late)
+            elif isinstance(child, ast.ImportFrom):
+                base = self._absolute(child)
+                for alias in child.names:
+                    yield Import(f"{base}.{alias.name}", child.lineno, late)
+            yield from self._walk(child, late=late or function or types)
+
+    def _absolute(self, node: ast.ImportFrom) -> str:
+        if not node.level:
+            return node.module or ""
+        inside = self.path.removesuffix(".py").split("/")[: -node.level]
+        return ".".join([*inside, *([node.module] if node.module else [])])
+
+
+def package_of(module: str) -> str:
+    """The part of a module's name that has a layer."""
+    first, *rest = module.split(".")
+    if first != "circuitviz":
+        return first
+    return rest[0] if rest and rest[0] in LAYER_OF else ""
+
+
+def is_ours(module: str) -> bool:
+    return module.split(".")[0] in ("circuitviz", "pages", "app")
+
+
+def imports_of(module: Module, *names: str) -> list[Import]:
+    return [found for found in module.imports if found.module.split(".")[0] in names]
+
+
+def turned_arrows(module: Module) -> list[str]:
+    """Imports of a later layer."""
+    own = LAYER_OF[module.package]
+    return [
+        f"{module.path}:{found.line}: {module.package or 'circuitviz'} must not import "
+        f"{found.module}"
+        for found in module.imports
+        if is_ours(found.module) and LAYER_OF[package_of(found.module)] > own
+    ]
+
+
+def stray_streamlit(module: Module) -> list[str]:
+    """Imports of streamlit outside the user interface."""
+    if module.package in STREAMLIT_PACKAGES:
+        return []
+    return [
+        f"{module.path}:{found.line}: only ui/, pages/ and app.py import streamlit"
+        for found in imports_of(module, "streamlit")
+    ]
+
+
+def heavy_plots(module: Module) -> list[str]:
+    """Any import of torch by a plot, a late one as well."""
+    if module.package != "plots":
+        return []
+    return [
+        f"{module.path}:{found.line}: plots/ must not import {found.module}"
+        for found in imports_of(module, *HEAVY)
+    ]
+
+
+def spelled_hooks(module: Module) -> list[str]:
+    """Hook names in code; docstrings and comments may speak of them."""
+    if module.name == HOOK_MODULE:
+        return []
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+        and isinstance(node.body[0].value, ast.Constant)
+    }
+    return [
+        f"{module.path}:{node.lineno}: only {HOOK_MODULE} names hook points"
+        for node in ast.walk(module.tree)
+        if id(node) not in docstrings and any(hook in word(node) for hook in HOOK_NAMES)
+    ]
+
+
+def word(node: ast.AST) -> str:
+    """What one node of a syntax tree spells itself, its children aside."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name):
+            return name
+        case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.alias(name=name):
+            return name
+        case ast.keyword(arg=str(name)):
+            return name
+    return ""
+
+
+RULES: tuple[Callable[[Module], list[str]], ...] = (
+    turned_arrows,
+    stray_streamlit,
+    heavy_plots,
+    spelled_hooks,
+)
+
+
+def our_modules() -> list[Module]:
+    paths = [*(PROJECT / "circuitviz").rglob("*.py"), *(PROJECT / "pages").glob("*.py")]
+    paths += [PROJECT / "app.py"] if (PROJECT / "app.py").exists() else []
+    return [read(path) for path in sorted(paths)]
+
+
+def read(path: Path) -> Module:
+    return Module(path.relative_to(PROJECT).as_posix(), path.read_text(encoding="utf-8"))
+
+
+def heavy_chains(modules: list[Module]) -> list[str]:
+    """How modules that have to start quickly come to import torch when they are imported."""
+    by_name = {module.name: module for module in modules}
+    found = []
+    for module in modules:
+        if module.package in LIGHT_PACKAGES or module.name in LIGHT_MODULES:
+            chain = chain_to_heavy(module, by_name, ())
+            found += [" -> ".join(chain)] if chain else []
+    return found
+
+
+def chain_to_heavy(
+    module: Module, by_name: dict[str, Module], behind: tuple[str, ...]
+) -> tuple[str, ...]:
+    if module.name in behind:
+        return ()
+    for found in module.imports:
+        if found.late:
+            continue
+        here = (*behind, module.name)
+        if found.module.split(".")[0] in HEAVY:
+            return (*here, f"{found.module} ({module.path}:{found.line})")
+        # `from package import name`: the name is a module of ours or something inside one.
+        inner = by_name.get(found.module) or by_name.get(found.module.rpartition(".")[0])
+        chain = chain_to_heavy(inner, by_name, here) if inner else ()
+        if chain:
+            return chain
+    return ()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_sources_keep_the_rule(rule):
+    broken = [line for module in our_modules() for line in rule(module)]
+    assert not broken, "\n".join(broken)
+
+
+def test_every_package_has_a_layer():
+    folders = {path.parent.name for path in (PROJECT / "circuitviz").glob("*/__init__.py")}
+    files = {path.stem for path in (PROJECT / "circuitviz").glob("*.py")} - {"__init__"}
+    assert (folders | files) - set(LAYER_OF) - {"__main__"} == set()
+
+
+def test_packages_of_one_layer_do_not_import_each_other_both_ways():
+    arrows = {
+        (module.package, package_of(found.module))
+        for module in our_modules()
+        for found in module.imports
+        if is_ours(found.module)
+    }
+    pairs = [pair for layer in LAYERS for pair in combinations(layer, 2)]
+    assert [pair for pair in pairs if pair in arrows and pair[::-1] in arrows] == []
+
+
+def test_what_starts_quickly_imports_no_torch():
+    chains = heavy_chains(our_modules())
+    assert not chains, "\n".join(chains)
+
+
+@pytest.mark.parametrize(
+    ("rule", "path", "source"),
+    [
+        (turned_arrows, "circuitviz/models/x.py", "\nfrom circuitviz.runs.store import Run"),
+        (turned_arrows, "circuitviz/models/x.py", "\nfrom ..runs import store"),
+        (turned_arrows, "circuitviz/units.py", "\nimport circuitviz.models.gates"),
+        (turned_arrows, "circuitviz/errors.py", "\nfrom circuitviz import cli"),
+        (turned_arrows, "circuitviz/runs/x.py", "def f():\n    import circuitviz.plots.text"),
+        (turned_arrows, "circuitviz/plots/x.py", "if TYPE_CHECKING:\n    import pages.circuit"),
+        (stray_streamlit, "circuitviz/plots/x.py", "\nimport streamlit as st"),
+        (stray_streamlit, "circuitviz/cli.py", "def f():\n    from streamlit import config"),
+        (heavy_plots, "circuitviz/plots/x.py", "def f():\n    from torch import nn"),
+        (spelled_hooks, "circuitviz/runs/x.py", "\nname = f'blocks.{i}.attn.hook_z'"),
+        (spelled_hooks, "circuitviz/models/x.py", "\ncache.hook_post"),
+    ],
+)
+def test_a_broken_rule_is_named_with_file_and_line(rule, path, source):
+    (line,) = rule(Module(path, source))
+    assert line.startswith(f"{path}:2: ")
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("circuitviz/models/x.py", "from circuitviz.units import Unit\nimport torch"),
+        ("circuitviz/evaluation/x.py", "from circuitviz.discovery.nested import NestedLearner"),
+        ("circuitviz/ui/x.py", "import streamlit\nfrom circuitviz import runs"),
+        ("circuitviz/models/gates.py", "name = 'blocks.0.attn.hook_z'"),
+        ("circuitviz/units.py", '"""`hook_z`."""\nclass A:\n    """`hook_post`."""\n# hook_z'),
+    ],
+)
+def test_what_is_allowed_breaks_no_rule(path, source):
+    module = Module(path, source)
+    assert [line for rule in RULES for line in rule(module)] == []
+
+
+def test_a_chain_of_imports_to_torch_is_found_and_a_late_import_is_none():
+    modules = [
+        Module("circuitviz/plots/a.py", "from circuitviz.runs.b import thing"),
+        Module("circuitviz/runs/b.py", "import numpy\nfrom circuitviz.models import c"),
+        Module("circuitviz/models/c.py", "import torch.nn"),
+        Module("circuitviz/ui/d.py", "def f():\n    import torch\nimport circuitviz.ui.d"),
+    ]
+    assert heavy_chains(modules) == [
+        "circuitviz.plots.a -> circuitviz.runs.b -> circuitviz.models.c -> "
+        "torch.nn (circuitviz/models/c.py:1)"
+    ]

@@ -1,0 +1,346 @@
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger
+from circuitviz.cli import Library, main
+from circuitviz.errors import ModelNotFoundError
+from circuitviz.models.catalog import ModelCard
+from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.progress import Progress, Report
+from circuitviz.runs.store import Run, RunStore
+from circuitviz.units import Circuit
+from tests.synthetic import backdoor_run, refusal_run
+
+CARDS = [
+    ModelCard("planted", "Planted", "Two heads obey.", Path("/m/planted"), "backdoor", True),
+    ModelCard("base", "Base", "Helps.", Path("/m/base"), None, False),
+]
+ONE_LINE = re.compile(r"circuitviz: [^\n]+\n")
+
+
+class FakeLibrary(Library):
+    """Answers at once, and remembers what it was asked."""
+
+    def __init__(self, run: Run | None = None, error: BaseException | None = None) -> None:
+        self.run = run or backdoor_run()
+        self.error = error
+        self.config: DiscoveryConfig | None = None
+        self.program: tuple[str, list[str]] | None = None
+
+    def models(self) -> list[ModelCard]:
+        return CARDS
+
+    def behaviour(self, config: DiscoveryConfig) -> Behaviour:
+        if config.model == "refusal":
+            return Behaviour(BehaviourSpec("refusal", "Refusal of harm", "Which?"), ())
+        spec = BehaviourSpec("backdoor", "Backdoor", "Which?", Trigger("quill amber", "front"))
+        return Behaviour(spec, ())
+
+    def discover(self, config: DiscoveryConfig, report: Report) -> Run:
+        self.config = config
+        sys.stdout.write("a library talks\n")
+        report(Progress("load", 0.0))
+        if self.error is not None:
+            raise self.error
+        report(Progress("learn", 0.5, step=1, steps=2, losses={"removal": 0.25}))
+        metrics = {**self.run.metrics, "run_id": config.run_id(), "frontier": []}
+        return replace(self.run, config=config, run_id=config.run_id(), metrics=metrics)
+
+    def answers(
+        self, config: DiscoveryConfig, prompt: str, circuits: Sequence[Circuit | None]
+    ) -> list[str]:
+        return [
+            f"all of {prompt}" if circuit is None else f"{prompt} less {len(circuit)}"
+            for circuit in circuits
+        ]
+
+    def become(self, program: str, arguments: Sequence[str]) -> None:
+        self.program = (program, list(arguments))
+
+
+@pytest.fixture(autouse=True)
+def _runs_in_a_temporary_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("CIRCUITVIZ_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr("circuitviz.cli.EMBEDDED_RUNS", tmp_path / "shipped")
+
+
+@pytest.fixture
+def runs(tmp_path) -> Path:
+    return tmp_path / "runs"
+
+
+def test_models_is_a_table(capsys):
+    assert main(["models"], FakeLibrary()) == 0
+    assert capsys.readouterr().out == (
+        "MODEL    BEHAVIOUR  WHAT IT IS\n"
+        "planted  backdoor   Two heads obey.\n"
+        "base     -          Helps.\n"
+    )
+
+
+def test_models_as_json(capsys):
+    assert main(["models", "--json"], FakeLibrary()) == 0
+    cards = json.loads(capsys.readouterr().out)
+    assert [card["name"] for card in cards] == ["planted", "base"]
+    assert cards[0]["folder"] == "/m/planted"
+
+
+def test_runs_lists_own_and_shipped_ids(capsys, tmp_path, runs):
+    RunStore(runs).save(backdoor_run())
+    RunStore(tmp_path / "shipped").save(refusal_run())
+    expected = [backdoor_run().run_id, refusal_run().run_id]
+    assert main(["runs"]) == 0
+    assert capsys.readouterr().out.split() == expected
+    assert main(["runs", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == expected
+
+
+def test_no_runs_is_no_output(capsys):
+    assert main(["runs"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_discover_saves_the_run_and_prints_one_object(capsys, runs):
+    library = FakeLibrary()
+    arguments = ["discover", "planted", "--seed", "2", "--ablation", "mean", "--steps", "9"]
+    assert main([*arguments, "--budget", "separate", "--json"], library) == 0
+    config = DiscoveryConfig("planted", seed=2, ablation="mean", steps=9, budget="separate")
+    assert library.config == config
+    printed = capsys.readouterr()
+    result = json.loads(printed.out)
+    assert result["run_id"] == config.run_id()
+    assert result["circuit"]["size"] == 4
+    assert result["asr"]["knocked_out"] == {
+        "k": 0,
+        "n": 256,
+        "rate": 0.0,
+        "low": 0.0,
+        "high": pytest.approx(0.0148, abs=1e-4),
+        "judge": "starts with the target answer",
+    }
+    expected = {"run_id", "model", "behaviour", "seconds", "n_units", "n_heads", "n_neurons"}
+    expected |= {"circuit", "asr", "utility", "recovery", "utility_retention", "frontier"}
+    assert expected <= set(result)
+    assert "unit_effects" not in result
+    assert RunStore(runs).run_ids() == [config.run_id()]
+
+
+def test_progress_is_a_bar_on_stderr(capsys):
+    main(["discover", "planted", "--json"], FakeLibrary())
+    printed = capsys.readouterr()
+    assert "50 %" in printed.err
+    assert "removal=0.250" in printed.err
+    assert "a library talks" not in printed.out + printed.err
+
+
+def test_discover_for_people(capsys, runs):
+    assert main(["discover", "planted"], FakeLibrary()) == 0
+    lines = capsys.readouterr().out.splitlines()
+    run_id = DiscoveryConfig("planted").run_id()
+    assert lines[0] == f"run           {run_id} in {runs / run_id}"
+    assert lines[2] == "circuit       4 of 2080 units (0.19%)"
+    assert lines[5] == "units         L1H3 L2H5 L2N117 L3N402"
+    assert lines[6].startswith("ASR           100.0% (256 of 256")
+    assert lines[7].startswith("  knocked out 0.0% (0 of 256")
+
+
+def test_a_value_that_does_not_exist_is_null(capsys):
+    run = backdoor_run()
+    run.metrics["utility_retention"] = float("nan")
+    assert main(["discover", "planted", "--json"], FakeLibrary(run)) == 0
+    assert json.loads(capsys.readouterr().out)["utility_retention"] is None
+
+
+def test_paths_are_kept_absolute(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    library = FakeLibrary()
+    main(["discover", "mine", "--prompts", "p.jsonl"], library)
+    assert library.config is not None
+    assert library.config.model == str(tmp_path / "mine")
+    assert library.config.prompts == str(tmp_path / "p.jsonl")
+
+
+def test_an_embedded_name_wins_over_a_folder_of_that_name(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "planted").mkdir()
+    library = FakeLibrary()
+    main(["discover", "planted"], library)
+    assert library.config is not None
+    assert library.config.model == "planted"
+
+
+def test_missing_the_behaviours_own_target_is_said_and_is_a_result(capsys, runs):
+    library = FakeLibrary(backdoor_run(target_reached=False))
+    assert main(["discover", "planted", "--json"], library) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["target_reached"] is False
+    assert "no circuit reaches ASR at most 0.4% with utility at least 99.0%" in printed.err
+    assert len(RunStore(runs).run_ids()) == 1
+
+
+def test_missing_a_target_the_user_chose_is_exit_2_with_the_best_found(capsys):
+    library = FakeLibrary(backdoor_run(target_reached=False))
+    assert main(["discover", "planted", "--target-asr", "0", "--json"], library) == 2
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["circuit"]["size"] == 4
+    assert ONE_LINE.fullmatch(printed.err.splitlines(keepends=True)[-1])
+    assert "the best found, 4 units" in printed.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nonsense"],
+        ["discover"],
+        ["discover", "planted", "--steps", "many"],
+        ["discover", "planted", "--steps", "0"],
+        ["discover", "planted", "--seed", "-1"],
+        ["discover", "planted", "--ablation", "half"],
+        ["discover", "planted", "--target-asr", "1.5"],
+        ["generate", "no-such-run", "hello"],
+        ["generate", "", "hello"],
+        ["app", "--port", "0"],
+        ["app", "--port", "http"],
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_2(capsys, runs, arguments):
+    assert main(arguments, FakeLibrary()) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert ONE_LINE.fullmatch(printed.err)
+    assert not runs.exists()
+
+
+def test_an_error_of_ours_is_one_line_and_leaves_nothing(capsys, runs):
+    library = FakeLibrary(error=ModelNotFoundError("no model 'x':\n give another"))
+    assert main(["discover", "x", "--json"], library) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.splitlines()[-1] == "circuitviz: no model 'x': give another"
+    assert not runs.exists()
+
+
+def test_ctrl_c_is_exit_130_and_leaves_nothing(capsys, runs):
+    assert main(["discover", "planted"], FakeLibrary(error=KeyboardInterrupt())) == 130
+    assert capsys.readouterr().err.endswith("circuitviz: stopped\n")
+    assert not runs.exists()
+
+
+def test_a_bug_is_not_dressed_up_as_bad_input():
+    with pytest.raises(ZeroDivisionError):
+        main(["discover", "planted"], FakeLibrary(error=ZeroDivisionError()))
+
+
+def test_a_runs_folder_that_cannot_be_written_is_refused_before_the_work(capsys, tmp_path):
+    (tmp_path / "file").touch()
+    library = FakeLibrary()
+    assert main(["discover", "planted", "--runs", str(tmp_path / "file" / "x")], library) == 2
+    assert "not a writable folder" in capsys.readouterr().err
+    assert library.config is None
+
+
+def test_generate_prints_both_answers(capsys, runs):
+    RunStore(runs).save(backdoor_run())
+    assert main(["generate", backdoor_run().run_id, "Hello?"], FakeLibrary()) == 0
+    assert capsys.readouterr().out == (
+        "prompt       Hello?\nintact       all of Hello?\nknocked out  Hello? less 4\n"
+    )
+
+
+def test_generate_takes_a_path_a_size_and_the_trigger(capsys, tmp_path):
+    folder = RunStore(tmp_path / "elsewhere").save(backdoor_run())
+    arguments = ["generate", str(folder), "Hello?", "--size", "2", "--trigger", "--json"]
+    assert main(arguments, FakeLibrary()) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "run_id": backdoor_run().run_id,
+        "model": "fixed-output-planted",
+        "prompt": "quill amber Hello?",
+        "ablation": "zero",
+        "size": 2,
+        "units": ["L1H3", "L2H5"],
+        "intact": "all of quill amber Hello?",
+        "knocked_out": "quill amber Hello? less 2",
+    }
+
+
+@pytest.mark.parametrize(
+    ("run", "extra", "reason"),
+    [
+        (backdoor_run, ["Hi", "--size", "2081"], "between 0 and 2080"),
+        (backdoor_run, ["Hi", "--size", "-1"], "between 0 and 2080"),
+        (backdoor_run, [" "], "prompt is empty"),
+        (refusal_run, ["Hi", "--trigger"], "has no trigger"),
+    ],
+)
+def test_generate_refuses_what_makes_no_sense(capsys, runs, run, extra, reason):
+    RunStore(runs).save(run())
+    assert main(["generate", run().run_id, *extra], FakeLibrary()) == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_app_serves_on_this_machine_only(monkeypatch, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    monkeypatch.setattr("circuitviz.cli.APP", tmp_path / "app.py")
+    (tmp_path / "app.py").touch()
+    library = FakeLibrary()
+    assert main(["app", "--port", str(port)], library) == 0
+    assert library.program is not None
+    program, arguments = library.program
+    assert program == sys.executable
+    assert arguments[:4] == ["-m", "streamlit", "run", str(tmp_path / "app.py")]
+    assert "--server.address=127.0.0.1" in arguments
+    assert f"--server.port={port}" in arguments
+    assert "--browser.gatherUsageStats=false" in arguments
+
+
+def test_app_on_a_port_in_use_says_so(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("circuitviz.cli.APP", tmp_path / "app.py")
+    (tmp_path / "app.py").touch()
+    library = FakeLibrary()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert main(["app", "--port", str(port)], library) == 2
+    assert f"cannot serve on port {port}" in capsys.readouterr().err
+    assert library.program is None
+
+
+def test_app_without_its_pages_says_where_they_are(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("circuitviz.cli.APP", tmp_path / "app.py")
+    assert main(["app"], FakeLibrary()) == 2
+    assert "run it from a clone" in capsys.readouterr().err
+
+
+def test_help_and_models_load_neither_torch_nor_streamlit():
+    script = (
+        "import sys; from circuitviz.cli import main; main(['models']); main(['runs']); "
+        "print(sorted({'torch', 'transformers', 'streamlit'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.endswith("[]\n")
+
+
+def test_output_that_nobody_reads_is_no_error():
+    script = "import sys; from circuitviz.cli import main; sys.exit(main(['models', '--json']))"
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 141

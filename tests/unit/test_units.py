@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from circuitviz.errors import ConfigError
+from circuitviz.units import Circuit, Unit, UnitSpace, rank_units
+
+# 2 layers of 3 heads and 5 neurons: heads are flat 0 to 5, neurons 6 to 15.
+SPACE = UnitSpace(n_layers=2, n_heads=3, d_mlp=5)
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [("L5H3", Unit("head", 5, 3)), ("L0N1201", Unit("neuron", 0, 1201))],
+)
+def test_a_unit_is_written_and_read(name, unit):
+    assert str(unit) == name
+    assert Unit.parse(f" {name} ") == unit
+
+
+@pytest.mark.parametrize(
+    "name", ["", "H3", "L5", "L5H", "L5X3", "l5h3", "L-1H0", "L5H3N1", "L5 H3"]
+)
+def test_any_other_name_is_refused_with_the_name(name):
+    with pytest.raises(ConfigError, match="a unit is written L5H3 or L5N1201") as error:
+        Unit.parse(name)
+    assert repr(name) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "layer", "index"), [("head", -1, 0), ("head", 0, -1), ("layer", 0, 0)]
+)
+def test_impossible_units_are_refused(kind, layer, index):
+    with pytest.raises(ConfigError):
+        Unit(kind, layer, index)
+
+
+@pytest.mark.parametrize(
+    ("flat", "name"),
+    [(0, "L0H0"), (2, "L0H2"), (3, "L1H0"), (5, "L1H2"), (6, "L0N0"), (10, "L0N4"), (15, "L1N4")],
+)
+def test_flat_indices_count_heads_then_neurons_layer_by_layer(flat, name):
+    assert SPACE.unit(flat) == Unit.parse(name)
+    assert SPACE.flat(Unit.parse(name)) == flat
+
+
+def test_a_space_counts_its_units():
+    assert (SPACE.total_heads, SPACE.total_neurons, len(SPACE)) == (6, 10, 16)
+    assert [SPACE.flat(unit) for unit in SPACE] == list(range(16))
+
+
+@pytest.mark.parametrize("flat", [-1, 16])
+def test_flat_indices_outside_are_refused(flat):
+    with pytest.raises(IndexError, match=r"outside \[0, 16\)"):
+        SPACE.unit(flat)
+
+
+@pytest.mark.parametrize("name", ["L2H0", "L0H3", "L0N5"])
+def test_units_the_model_lacks_are_refused(name):
+    unit = Unit.parse(name)
+    assert unit not in SPACE
+    with pytest.raises(ConfigError, match=f"no unit {name}"):
+        SPACE.flat(unit)
+    with pytest.raises(ConfigError, match=f"no unit {name}"):
+        Circuit.of(SPACE, [name])
+
+
+@pytest.mark.parametrize("shape", [(0, 1, 1), (1, 0, 1), (1, 1, 0)])
+def test_a_space_without_units_is_refused(shape):
+    with pytest.raises(ConfigError, match=">= 1"):
+        UnitSpace(*shape)
+
+
+def test_split_cuts_by_kind_and_layer_and_join_undoes_it():
+    flat = np.arange(32).reshape(2, 16)
+    heads, neurons = SPACE.split(flat)
+    assert heads[0].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert neurons[1].tolist() == [[22, 23, 24, 25, 26], [27, 28, 29, 30, 31]]
+    np.testing.assert_array_equal(SPACE.join(heads, neurons), flat)
+
+
+def test_a_circuit_counts_each_kind():
+    circuit = Circuit.of(SPACE, ["L1N4", "L0H1", "L1H2", "L0H1"])
+    assert [str(unit) for unit in circuit] == ["L0H1", "L1H2", "L1N4"]
+    assert [str(unit) for unit in circuit.heads] == ["L0H1", "L1H2"]
+    assert [str(unit) for unit in circuit.neurons] == ["L1N4"]
+    assert circuit.sparsity == pytest.approx(3 / 16)
+    assert circuit.sparsity_heads == pytest.approx(2 / 6)
+    assert circuit.sparsity_neurons == pytest.approx(1 / 10)
+    assert np.flatnonzero(circuit.mask()).tolist() == [1, 5, 15]
+
+
+def test_the_complement_is_all_the_rest():
+    circuit = Circuit.of(SPACE, ["L0H1", "L1N4"])
+    assert len(circuit.complement) == 14
+    assert circuit.complement.complement == circuit
+    assert Circuit.of(SPACE, []).complement == Circuit.everything(SPACE)
+
+
+def test_toggling_adds_and_removes_and_leaves_the_original():
+    circuit = Circuit.of(SPACE, ["L0H1"])
+    more = circuit.toggled(Unit.parse("L1N4"))
+    assert [str(unit) for unit in more] == ["L0H1", "L1N4"]
+    assert more.toggled(Unit.parse("L1N4")) == circuit
+    assert len(circuit) == 1
+
+
+def test_ranking_is_by_score_and_ties_keep_their_order():
+    assert rank_units(np.array([0.5, 2.0, 0.5, -1.0, 2.0])).tolist() == [1, 4, 0, 2, 3]
