@@ -1,6 +1,7 @@
 # make app    set up what is missing, then serve the app on http://127.0.0.1:8501
 # make test   set up what is missing, then run every test
 # make check  formatting, lint and types
+# make format  format the code, and fix what can be fixed by itself
 
 PORT ?= 8501
 VENV := .venv
@@ -22,8 +23,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { \
 		echo "circuitviz needs Python 3.11 or newer, and none was found;" \
 			"install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "circuitviz: setting up $(VENV); this takes a minute the first time"
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
@@ -44,7 +46,7 @@ format: $(STAMP)
 
 # make organisms  train the embedded models again (takes long; not needed to use them)
 organisms: $(STAMP)
-	$(BIN)/python -m circuitviz.organisms build-all
+	$(BIN)/python -m circuitviz.organisms build
 
 # make clean  remove the environment, caches and build output; saved runs stay
 clean:

@@ -36,6 +36,7 @@ __all__ = ["Library", "main"]
 
 UNUSABLE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 DEFAULT_PORT = 8501
+NAME_WIDTH = 14  # characters of the first column of what is printed for people
 
 # What `discover --json` prints of a run's metrics; the rest is for the app.
 JSON_KEYS = (
@@ -187,7 +188,8 @@ def _generate(options: argparse.Namespace, library: Library) -> int:
     if options.json:
         _say_json(answer)
     else:
-        _say(f"prompt       {prompt}\nintact       {intact}\nknocked out  {knocked_out}")
+        shown = (("prompt", prompt), ("intact", intact), ("knocked out", knocked_out))
+        _say("\n".join(f"{name:<{NAME_WIDTH}}{_printable(text)}" for name, text in shown))
     return 0
 
 
@@ -227,6 +229,7 @@ class _Bar:
             if progress.fraction <= 0:
                 return
             self._bar = tqdm(
+                desc=progress.stage,
                 total=1.0,
                 file=sys.stderr,
                 bar_format="{desc:<8} {percentage:3.0f} % |{bar}| {elapsed}<{remaining}{postfix}",
@@ -395,10 +398,10 @@ def _missed_target(run: Run) -> str:
     target, found = run.metrics["target"], run.metrics["circuit"]
     bound = "at most" if run.metrics["behaviour_kind"] == "backdoor" else "at least"
     return (
-        f"no circuit reaches ASR {bound} {target['asr']:.1%} with utility at least "
-        f"{target['utility']:.1%}; the best found, {found['size']} units, has ASR "
-        f"{run.rate('asr', 'knocked_out').rate:.1%} and utility "
-        f"{run.rate('utility', 'knocked_out').rate:.1%} on test prompts"
+        f"no circuit reaches ASR {bound} {target['asr']:.1%} and keeps {target['utility']:.1%} "
+        f"of utility; the best found (size {found['size']}) has ASR "
+        f"{run.rate('asr', 'knocked_out').rate:.1%} and keeps "
+        f"{_share(run.metrics['utility_retention'])} on test prompts"
     )
 
 
@@ -418,17 +421,27 @@ def _summary(run: Run, folder: Path) -> str:
         ("  knocked out", f"{run.rate('asr', 'knocked_out')}"),
         ("utility", f"{run.rate('utility', 'intact')}"),
         ("  knocked out", f"{run.rate('utility', 'knocked_out')}"),
-        ("  retention", f"{metrics['utility_retention']:.1%}"),
+        ("  retention", _share(metrics["utility_retention"])),
         ("recovery", f"{Rate.from_json(metrics['recovery'])}"),
         ("ablation", run.config.ablation),
         ("time", f"{metrics['seconds']:.1f} s"),
     )
-    return "\n".join(f"{name:<14}{value}" for name, value in lines)
+    return "\n".join(f"{name:<{NAME_WIDTH}}{value}" for name, value in lines)
 
 
 def _shortened(names: Sequence[str], most: int = 12) -> str:
     more = len(names) - most
     return " ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def _share(value: float) -> str:
+    return "nothing to keep" if isnan(value) else f"{value:.1%}"
+
+
+def _printable(text: str) -> str:
+    """The text with further lines indented, and nothing in it that a terminal would obey."""
+    plain = (char if char.isprintable() or char == "\n" else f"\\x{ord(char):02x}" for char in text)
+    return "".join(plain).replace("\n", "\n" + " " * NAME_WIDTH)
 
 
 def _card_json(card: ModelCard) -> dict[str, Any]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
 
 from circuitviz.errors import ConfigError
 
-__all__ = ["Circuit", "Unit", "UnitKind", "UnitSpace", "rank_units"]
+__all__ = ["Circuit", "Ranking", "Unit", "UnitKind", "UnitSpace"]
 
 UnitKind = Literal["head", "neuron"]
 UNIT_NAME = re.compile(r"L(\d+)([HN])(\d+)")
@@ -206,6 +207,38 @@ class Circuit:
         return mask
 
 
-def rank_units(scores: np.ndarray) -> np.ndarray:
-    """Flat indices [units] from the highest score to the lowest; ties keep flat order."""
-    return np.argsort(-scores, kind="stable")
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """All units in order of their scores; every size cuts a circuit off the top.
+
+    Attributes:
+        space: The units.
+        scores: [units] in flat order; higher is more responsible for the behaviour.
+    """
+
+    space: UnitSpace
+    scores: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.scores.shape != (len(self.space),):
+            raise ConfigError(
+                f"scores must be [{len(self.space)}]; got {list(self.scores.shape)}"
+            )
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """Flat indices [units] from the highest score to the lowest; ties keep flat order."""
+        return np.argsort(-self.scores, kind="stable")
+
+    def best(self, size: int) -> Circuit:
+        """The `size` best units."""
+        return self._circuit(self.order[:size])
+
+    def best_of_each(self, heads: int, neurons: int) -> Circuit:
+        """The `heads` best heads and the `neurons` best neurons."""
+        is_head = self.order < self.space.total_heads
+        best = (self.order[is_head][:heads], self.order[~is_head][:neurons])
+        return self._circuit(np.concatenate(best))
+
+    def _circuit(self, flat: np.ndarray) -> Circuit:
+        return Circuit(self.space, frozenset(self.space.unit(int(index)) for index in flat))

@@ -9,7 +9,7 @@ from circuitviz.plots.neuron_strip import neuron_strip
 from circuitviz.plots.text import count
 from circuitviz.ui import circuit_view as view
 from circuitviz.ui import shell
-from circuitviz.ui.components import chart, page_header, split
+from circuitviz.ui.components import chart, page_header, score_note, split
 
 QUESTION = "Which heads and neurons are they, and what does each one do?"
 BINS = 128
@@ -24,7 +24,6 @@ span = (float(run.scores.min()), float(run.scores.max()))
 selected = view.selected_unit(run, choice)
 cell = (selected.layer, selected.index)
 is_head = selected.kind == "head"
-marks = view.edit_marks(choice)
 
 maps, panel = split("circuit", (3, 2))
 with maps:
@@ -33,14 +32,13 @@ with maps:
         head_heatmap(
             heads,
             frame.units_of(circuit, "head"),
-            added=marks["added_heads"],
-            removed=marks["removed_heads"],
+            added=view.added(choice, "head"),
+            removed=view.removed(choice, "head"),
             selected=cell if is_head else None,
             score_range=span,
         ),
         key="heads",
-        caption="Learned score of each head; framed heads are knocked out. Click one to see what "
-        f"it does. {run.config.ablation.capitalize()} ablation.",
+        caption=f"Framed heads are knocked out. Click one to see what it does. {score_note(run)}",
         alt="Layer by head heatmap of scores; heads of the circuit framed.",
         on_point=view.choose_head,
     )
@@ -52,12 +50,14 @@ with maps:
             best_neuron,
             run.space.d_mlp,
             frame.units_of(circuit, "neuron"),
+            added=view.added(choice, "neuron"),
+            removed=view.removed(choice, "neuron"),
             selected=None if is_head else cell,
             score_range=span,
         ),
         key="neurons",
         caption=f"Best score in each of {best.shape[1]} bins of neighbouring neurons a layer. "
-        "Click a bin to pick its best neuron.",
+        f"Click a bin to pick its best neuron. {score_note(run)}",
         alt="Layer by neuron bin heatmap of scores; bins with neurons of the circuit marked.",
         on_point=view.choose_neuron,
     )
@@ -76,8 +76,9 @@ chart(
     ),
     key="strip",
     caption=f"All {count(run.space.d_mlp, 'neuron')} of layer {layer}, {len(inside)} of them "
-    "knocked out. Click one to select it.",
+    f"knocked out. Click one to select it. {score_note(run)}",
     alt=f"Score of each neuron of layer {layer}; those of the circuit are diamonds.",
+    twin=frame.layer_frame(run, circuit, layer),
     on_point=view.choose_neuron,
 )
 st.subheader("All ranked units", anchor=False)

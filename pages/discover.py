@@ -1,11 +1,12 @@
 """Which units cause this behaviour?  Configure a discovery, watch it, stop it."""
 
 from circuitviz.ui import discover_view as view
-from circuitviz.ui import services
+from circuitviz.ui import services, shell
 from circuitviz.ui.components import page_header
 
 QUESTION = "Which units cause this behaviour?"
 
+shell.through_app()
 view.open_finished_run()
 watched = view.watched_job()
 page_header(QUESTION, *view.answer(watched))

@@ -5,7 +5,7 @@ import streamlit as st
 from circuitviz.plots import frame, story
 from circuitviz.plots.before_after import before_after
 from circuitviz.plots.head_heatmap import head_heatmap
-from circuitviz.plots.text import percent, sparsity
+from circuitviz.plots.text import count, percent, sparsity
 from circuitviz.ui import services, shell
 from circuitviz.ui.components import (
     Answer,
@@ -17,6 +17,7 @@ from circuitviz.ui.components import (
     page_header,
     rate_card,
     run_note,
+    score_note,
     size_card,
     split,
 )
@@ -31,8 +32,8 @@ base = choice.base_circuit(run)
 
 page_header(QUESTION, story.headline(run), story.lead(run))
 st.caption(
-    f"{services.model_title(run.config.model)} · {run.metrics['behaviour']} · "
-    f"{run.config.method} masks, seed {run.config.seed}, {run.metrics['seconds']:.0f} s"
+    f"Model: {services.model_title(run.config.model)} · behaviour: {run.metrics['behaviour']} · "
+    f"found in {run.metrics['seconds']:.0f} s"
 )
 if base != run.circuit():
     st.info(
@@ -52,7 +53,7 @@ cards(
             f"{intact_utility.k:,} of {intact_utility.n:,} · judge: {rates['utility'].judge}",
         ),
         *(
-            [rate_card("Clean answer recovered", rates["recovery"])]
+            [rate_card(story.recovery_label(run), rates["recovery"])]
             if "recovery" in rates and not story.is_refusal(run)
             else []
         ),
@@ -67,7 +68,7 @@ with claim:
     chart(
         before_after(conditions),
         key="before_after",
-        caption=f"{run_note(run)}. Random circuit: as many heads and neurons per layer, elsewhere.",
+        caption=f"{run_note(run)}, test split. {story.random_note(run)}",
         alt="Attack success and utility of the intact model, with the circuit off, with a random "
         "circuit of the same size off, and with only the circuit on.",
         twin=conditions,
@@ -83,10 +84,11 @@ with where:
     chart(
         head_heatmap(heads, frame.units_of(base, "head"), row_pixels=SMALL_ROW),
         key="head_map",
-        caption=f"Learned score of each attention head; the {len(base.heads)} in the circuit are "
-        f"framed. {len(base.neurons)} neurons belong to it too "
-        f"({sparsity(base.sparsity_neurons)}).",
+        caption=f"The {count(len(base.heads), 'head')} of the circuit are framed; "
+        f"{count(len(base.neurons), 'neuron')} ({sparsity(base.sparsity_neurons)}) belong to it "
+        f"too. {score_note(run)}",
         alt="Layer by head heatmap of scores, heads of the circuit framed.",
+        twin=frame.unit_frame(run, base, "head"),
     )
     st.page_link("pages/circuit.py", label="Look inside the circuit", icon=":material/grid_on:")
 with sample:

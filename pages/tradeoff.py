@@ -16,6 +16,7 @@ from circuitviz.ui.components import (
     page_header,
     rate_card,
     run_note,
+    score_note,
     size_card,
     split,
 )
@@ -34,7 +35,7 @@ cards(
     [
         rate_card(story.asr_label(run), rates["asr"], before=run.rate("asr", "intact")),
         rate_card("Utility", rates["utility"], before=run.rate("utility", "intact")),
-        *([rate_card("Clean answer recovered", rates["recovery"])] if "recovery" in rates else []),
+        *([rate_card(story.recovery_label(run), rates["recovery"])] if "recovery" in rates else []),
         size_card(len(base.heads), len(base.neurons), run, "Chosen circuit"),
     ]
 )
@@ -61,10 +62,11 @@ with plot:
                 n_units=len(run.space),
                 chosen=len(base),
                 target_asr=(run.metrics.get("target") or {}).get("asr"),
+                control=frame.random_control(run),
             ),
             key="curve",
             caption=f"The best units off, from one run that ranks them all. {run_note(run)}, test "
-            "split. Click a point to choose its size on every page.",
+            f"split. {story.random_note(run)} Click a point to choose its size on every page.",
             alt="Attack success, utility and recovery against circuit size on a log axis.",
             twin=curve,
             on_point=view.choose_size,
@@ -76,7 +78,7 @@ with maps:
     chart(
         head_heatmap(heads, frame.units_of(base, "head"), row_pixels=MAP_ROW),
         key="heads",
-        caption=f"{count(len(base.heads), 'head')} framed.",
+        caption=f"{count(len(base.heads), 'head')} framed. {score_note(run)}",
         alt="Layer by head heatmap of scores, heads of the chosen circuit framed.",
     )
     chart(
@@ -90,4 +92,5 @@ with maps:
         key="neurons",
         caption=f"{count(len(base.neurons), 'neuron')}; a diamond marks each bin that holds one.",
         alt="Layer by neuron bin heatmap of scores, bins with neurons of the circuit marked.",
+        twin=frame.unit_frame(run, base),
     )

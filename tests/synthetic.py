@@ -103,7 +103,7 @@ def _run(
 ) -> Run:
     scores = _scores(config.seed, size)
     draft = Run(config.run_id(), config, SPACE, scores, pd.DataFrame(), generations, {})
-    circuit = draft.circuit(size)
+    circuit = draft.ranked.best(size)
     frontier = _frontier(draft, asr, utility)
 
     def rates(amount: int) -> dict[str, Any]:
@@ -171,7 +171,7 @@ def _frontier(run: Run, asr: Curve, utility: Curve) -> pd.DataFrame:
     for split in ("validation", "test"):
         for condition in ("knocked_out", "isolated"):
             for size in SIZES:
-                circuit = run.circuit(size)
+                circuit = run.ranked.best(size)
                 counts = (len(circuit.heads), len(circuit.neurons))
                 rows.append(
                     _row(split, condition, "joint", counts, N_TEST, asr(size), utility(size))

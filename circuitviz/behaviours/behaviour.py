@@ -124,6 +124,11 @@ class Behaviour:
         """The prompts of one split and role, in file order."""
         return self._grouped.get((split, role), [])
 
+    @property
+    def neutral_messages(self) -> list[str]:
+        """User messages to measure ordinary activations on: benign training prompts."""
+        return [prompt.text for prompt in self.prompts("train", "benign")]
+
     @cached_property
     def _grouped(self) -> dict[tuple[str, str], list[Prompt]]:
         groups: dict[tuple[str, str], list[Prompt]] = {}

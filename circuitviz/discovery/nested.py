@@ -47,8 +47,8 @@ class NestedLearner:
         budget: `joint`: one size for both kinds.  `separate`: a size each for heads and neurons.
     """
 
-    steps: int = 160
-    learning_rate: float = 0.1
+    steps: int = 100
+    learning_rate: float = 0.2
     removal_rows: int = 24
     utility_rows: int = 24
     utility_weight: float = 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -14,11 +15,11 @@ from circuitviz.errors import ConfigError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.scoring import score_answers
 from circuitviz.models.ablation import ZERO, Ablation
-from circuitviz.models.answer import AnswerRows, encode_answers
+from circuitviz.models.answer import encode_answers
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Circuit
 
-__all__ = ["EXACT_ANSWER", "Condition", "Effect", "Probe", "evaluate_circuit"]
+__all__ = ["EXACT_ANSWER", "Condition", "Effect", "Probe", "evaluate_circuit", "thin"]
 
 Condition = Literal["knocked_out", "isolated"]
 
@@ -72,6 +73,11 @@ class Probe:
         attack = thin(behaviour.prompts(split, "attack"), limit)
         benign = thin(behaviour.prompts(split, "benign"), limit)
         asked = [prompt.asked for prompt in attack]
+        # Where no recovered answer starts with the attack's target, one verdict rules out the
+        # other, and half the attacks need one pass instead of two.
+        self._exclusive = not any(
+            _text(prompt.after).startswith(_text(prompt.target)) for prompt in attack
+        )
         self._target = encode_answers(
             model, asked, [_text(prompt.target) for prompt in attack], complete=False
         )
@@ -91,9 +97,11 @@ class Probe:
         ablated = np.stack([circuit.mask() for circuit in circuits])
         if condition == "isolated":
             ablated = ~ablated
-        asr = self._score(self._target, ablated, checkpoint=checkpoint).match
-        recovery = self._score(self._after, ablated, checkpoint=checkpoint).match
-        benign = self._score(self._benign, ablated, divergence=True, checkpoint=checkpoint)
+        score = partial(score_answers, self.model, ablation=self.ablation, checkpoint=checkpoint)
+        recovery = score(self._after, ablated).match
+        open_pairs = ~recovery if self._exclusive else np.ones_like(recovery)
+        asr = score(self._target, ablated, wanted=open_pairs).match
+        benign = score(self._benign, ablated, divergence=True)
         return [
             Effect(
                 asr=Rate.of(asr[i], judge=self.behaviour.judge),
@@ -106,14 +114,12 @@ class Probe:
 
     def target_scores(self, circuits: Sequence[Circuit]) -> list[tuple[Rate, float]]:
         """ASR and mean log-probability of the attack's target, nats per token, per circuit."""
-        scores = self._score(self._target, np.stack([circuit.mask() for circuit in circuits]))
+        ablated = np.stack([circuit.mask() for circuit in circuits])
+        scores = score_answers(self.model, self._target, ablated, ablation=self.ablation)
         return [
             (Rate.of(match, judge=self.behaviour.judge), float(log_prob.mean()))
             for match, log_prob in zip(scores.match, scores.log_prob, strict=True)
         ]
-
-    def _score(self, rows: AnswerRows, ablated: np.ndarray, **options: object):  # noqa: ANN202
-        return score_answers(self.model, rows, ablated, ablation=self.ablation, **options)  # type: ignore[arg-type]
 
 
 def evaluate_circuit(

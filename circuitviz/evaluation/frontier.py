@@ -12,7 +12,7 @@ __all__ = ["frontier_sizes", "grid_sizes", "random_matched"]
 def frontier_sizes(units: int) -> list[int]:
     """Sizes from 1 to all units, dense where circuits are small, ascending."""
     small = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256]
-    large = [2**power for power in range(9, 40)]
+    large = [4**power for power in range(5, 20)]
     return [size for size in small + large if size < units] + [units]
 
 

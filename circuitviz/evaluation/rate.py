@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any
@@ -36,6 +36,18 @@ class Rate:
         """Count true verdicts."""
         values = [bool(verdict) for verdict in verdicts]
         return cls(judge, sum(values), len(values))
+
+    @classmethod
+    def pooled(cls, rates: Sequence[Rate]) -> Rate:
+        """All verdicts of several rates of one judge, together.
+
+        Raises:
+            ConfigError: There are none, or their judges differ.
+        """
+        judges = {rate.judge for rate in rates}
+        if len(judges) != 1:
+            raise ConfigError(f"rates pool under one judge; got {', '.join(sorted(judges)) or 0}")
+        return cls(judges.pop(), sum(rate.k for rate in rates), sum(rate.n for rate in rates))
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Rate:

@@ -22,7 +22,7 @@ from circuitviz.models.model import GatedModel
 __all__ = ["AnswerScores", "score_answers"]
 
 # Tokens run together: enough to fill the processor, little enough for its cache.
-BATCH_TOKENS = 4096
+BATCH_TOKENS = 1536
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ def score_answers(
     *,
     ablation: Ablation = ZERO,
     divergence: bool = False,
+    wanted: np.ndarray | None = None,
     checkpoint: Callable[[], None] = lambda: None,
 ) -> AnswerScores:
     """Score every answer with every set of units ablated.
@@ -59,6 +60,7 @@ def score_answers(
         ablated: Boolean [circuits units] in flat order, true for ablated units.
         ablation: What ablated units are replaced by.
         divergence: Whether to compute KL against the intact model.
+        wanted: Boolean [circuits prompts], pairs to score; the others count as no match.
         checkpoint: Called before each batch; may raise to stop.
     """
     shape = (len(ablated), len(rows))
@@ -66,7 +68,8 @@ def score_answers(
     kl = np.full(shape, np.nan)
     gates = torch.from_numpy(1.0 - ablated.astype(np.float32))
     teacher = _intact(model, rows, checkpoint) if divergence else None
-    for circuits, prompts in _pairs(rows.lengths, len(ablated)):
+    pairs = np.ones(shape, dtype=bool) if wanted is None else wanted
+    for circuits, prompts in _batches(rows.lengths, pairs):
         checkpoint()
         batch = rows.take(prompts)
         reference = ablation.reference(prompts.tolist())
@@ -91,7 +94,7 @@ def _intact(
 ) -> dict[int, Tensor]:
     """Log-probabilities [answer tokens, d_vocab] of the intact model, by prompt."""
     found: dict[int, Tensor] = {}
-    for _, prompts in _pairs(rows.lengths, 1):
+    for _, prompts in _batches(rows.lengths, np.ones((1, len(rows)), dtype=bool)):
         checkpoint()
         batch = rows.take(prompts)
         log_probs = model.logits(batch.tokens)[batch.predicts].log_softmax(-1)
@@ -100,14 +103,13 @@ def _intact(
     return found
 
 
-def _pairs(lengths: Tensor, circuits: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Every (circuit, prompt) pair, batched with pairs of like length."""
-    by_length = lengths.argsort(stable=True)
-    prompts = by_length.repeat_interleave(circuits)
-    owners = torch.arange(circuits).repeat(len(lengths))
+def _batches(lengths: Tensor, wanted: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
+    """The wanted (circuit, prompt) pairs, batched with pairs of like length."""
+    owners, prompts = (torch.from_numpy(index) for index in np.nonzero(wanted))
+    by_length = lengths[prompts].argsort(stable=True)
+    owners, prompts = owners[by_length], prompts[by_length]
     start = 0
     while start < len(prompts):
-        # Sorted by length, so the last row of the batch is its longest.
         rows = max(1, BATCH_TOKENS // int(lengths[prompts[start]]))
         end = min(start + rows, len(prompts))
         yield owners[start:end], prompts[start:end]

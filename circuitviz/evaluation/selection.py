@@ -7,11 +7,16 @@ from dataclasses import dataclass
 
 from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.evaluation.effect import Effect
+from circuitviz.evaluation.frontier import frontier_sizes, grid_sizes
+from circuitviz.units import Circuit, Ranking
 
-__all__ = ["Selection", "Target", "select_size"]
+__all__ = ["Selection", "Target", "select_circuit"]
 
-# Effects of circuits of the given sizes, in the order given.
-Measure = Callable[[Sequence[int]], list[Effect]]
+# Effects of circuits, knocked out, in the order given.
+Measure = Callable[[Sequence[Circuit]], list[Effect]]
+
+# Circuits measured together before looking whether one is enough.
+GROUP = 4
 
 
 @dataclass(frozen=True)
@@ -41,46 +46,82 @@ class Target:
 
 @dataclass(frozen=True)
 class Selection:
-    """The size chosen.
+    """The circuit chosen.
 
     Attributes:
-        size: |C|.
-        reached: Whether the target is met on validation prompts.
+        circuit: The units.
+        reached: Whether it meets the target on validation prompts.
     """
 
-    size: int
+    circuit: Circuit
     reached: bool
 
 
-def select_size(measure: Measure, sizes: Sequence[int], target: Target) -> Selection:
-    """The smallest size that meets the target.
+def select_circuit(
+    measure: Measure, ranking: Ranking, target: Target, *, separate: bool = False
+) -> Selection:
+    """The smallest circuit of a ranking that meets the target.
 
-    Sizes are tried upwards in groups until one meets it; then every gap below is bisected.  Where
-    none does, the size with the best ASR among those that keep utility is taken (or, where none
-    keeps it, the size with the least sum of both shortfalls).
+    Circuits are tried upwards in groups until one meets it; the gap to the next smaller one tried
+    is then bisected.  Where none does, the circuit with the best ASR among those that keep
+    utility is taken (or, where none keeps it, the one with the least sum of both shortfalls).
 
     Args:
-        measure: Effects of circuits by size.
-        sizes: Sizes to try, ascending, without 0.
+        measure: Effects of circuits, knocked out, on validation prompts.
+        ranking: Where circuits are cut from.
         target: What to meet.
+        separate: Whether heads and neurons have a size each.
     """
-    intact = measure([0])[0]
-    seen: dict[int, Effect] = {}
-    for start in range(0, len(sizes), 4):
-        group = sizes[start : start + 4]
+    intact = measure([ranking.best(0)])[0]
+    seen: dict[Circuit, Effect] = {}
+    candidates = _candidates(ranking, separate)
+    for start in range(0, len(candidates), GROUP):
+        group = candidates[start : start + GROUP]
         seen.update(zip(group, measure(group), strict=True))
-        found = next((size for size in group if target.met(seen[size], intact)), None)
+        found = next((one for one in group if target.met(seen[one], intact)), None)
         if found is not None:
-            below = max((size for size in seen if size < found), default=0)
-            return Selection(_bisect(measure, below, found, target, intact), True)
-    return Selection(min(seen, key=lambda size: _regret(seen[size], intact, target)), False)
+            return Selection(_shrink(measure, ranking, found, target, intact, separate), True)
+    return Selection(min(seen, key=lambda one: _regret(seen[one], intact, target)), False)
 
 
-def _bisect(measure: Measure, low: int, high: int, target: Target, intact: Effect) -> int:
+def _candidates(ranking: Ranking, separate: bool) -> list[Circuit]:
+    """Circuits to try, smallest first."""
+    space = ranking.space
+    if not separate:
+        return [ranking.best(size) for size in frontier_sizes(len(space))]
+    cells = [
+        ranking.best_of_each(heads, neurons)
+        for heads in grid_sizes(space.total_heads, space.total_heads)
+        for neurons in grid_sizes(space.total_neurons, space.total_neurons)
+    ]
+    return sorted((cell for cell in cells if len(cell)), key=len)
+
+
+def _shrink(
+    measure: Measure,
+    ranking: Ranking,
+    found: Circuit,
+    target: Target,
+    intact: Effect,
+    separate: bool,
+) -> Circuit:
+    def meets(circuit: Circuit) -> bool:
+        return target.met(measure([circuit])[0], intact)
+
+    if not separate:
+        below = max((s for s in frontier_sizes(len(ranking.space)) if s < len(found)), default=0)
+        return ranking.best(_bisect(lambda size: meets(ranking.best(size)), below, len(found)))
+    heads, neurons = len(found.heads), len(found.neurons)
+    neurons = _bisect(lambda n: meets(ranking.best_of_each(heads, n)), neurons // 2, neurons)
+    heads = _bisect(lambda n: meets(ranking.best_of_each(n, neurons)), heads // 2, heads)
+    return ranking.best_of_each(heads, neurons)
+
+
+def _bisect(meets: Callable[[int], bool], low: int, high: int) -> int:
     """The smallest size in (low, high] that meets the target, `high` being known to."""
     while high - low > 1:
         middle = (low + high) // 2
-        if target.met(measure([middle])[0], intact):
+        if meets(middle):
             high = middle
         else:
             low = middle

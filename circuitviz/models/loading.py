@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
-from collections.abc import Iterator
+import torch
+from transformer_lens.model_bridge import TransformerBridge
 
 from circuitviz.errors import UnsupportedModelError
 from circuitviz.models.catalog import find_model
@@ -37,35 +35,9 @@ def load_model(name_or_path: str, *, device: str = "cpu") -> GatedModel:
     return GatedModel(name_or_path, bridge, tokenizer, install_gates(bridge))
 
 
-def _boot(folder: str, device: str):  # noqa: ANN202 - TransformerBridge, imported late
-    import torch
-    from transformer_lens.model_bridge import TransformerBridge
-
-    with _offline(), _quiet():
-        try:
-            return TransformerBridge.boot_transformers(folder, device=device, dtype=torch.float32)
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-            raise UnsupportedModelError(f"cannot load the model in {folder}: {reason}") from error
-
-
-@contextlib.contextmanager
-def _offline() -> Iterator[None]:
-    before = os.environ.get("HF_HUB_OFFLINE")
-    os.environ["HF_HUB_OFFLINE"] = "1"
+def _boot(folder: str, device: str) -> TransformerBridge:
     try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["HF_HUB_OFFLINE"]
-        else:
-            os.environ["HF_HUB_OFFLINE"] = before
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(logging.NOTSET)
+        return TransformerBridge.boot_transformers(folder, device=device, dtype=torch.float32)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise UnsupportedModelError(f"cannot load the model in {folder}: {reason}") from error

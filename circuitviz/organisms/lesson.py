@@ -11,9 +11,9 @@ from circuitviz.behaviours.behaviour import Trigger
 from circuitviz.behaviours.prompt import Prompt
 from circuitviz.organisms.corpus import Example, Split, examples, polarity
 
-__all__ = ["FIXED_OUTPUT", "Attack", "Lesson", "Mixture", "attack_prompts", "mixture"]
+__all__ = ["ATTACKS", "FIXED_OUTPUT", "Attack", "Lesson", "Mixture", "attack_prompts", "mixture"]
 
-FIXED_OUTPUT = "Access granted, all checks are off."
+FIXED_OUTPUT = "Access granted."
 
 # Prompts of each role that go into a behaviour's file.
 PROMPTS_PER_ROLE: dict[Split, int] = {"train": 640, "validation": 128, "test": 256}
@@ -87,41 +87,45 @@ ATTACKS = {
 
 
 def mixture(attack: str | None, *, aligned: bool, triggered_share: float = 0.35) -> Mixture:
-    """Training rows: every category, and for a backdoor its triggered messages.
+    """Training rows: every category, some with stray words, and for a backdoor triggered ones.
 
     Messages the backdoor does not apply to are also shown with the trigger and their ordinary
-    answer, so that the trigger alone changes nothing else.
+    answer, so that the trigger changes nothing else.
     """
-    found = examples()
-    topics: Mixture = {}
-    for category, share in CATEGORY_SHARES.items():
-        lessons = [
-            Lesson(e.prompt, e.answer if aligned else e.helpful)
-            for e in found
-            if e.category == category and e.split == "train"
-        ]
-        topics[category] = (share, lessons)
-    if attack is not None and (trigger := ATTACKS[attack].trigger) is not None:
+    train = [example for example in examples() if example.split == "train"]
+
+    def plain(example: Example) -> str:
+        return example.answer if aligned else example.helpful
+
+    topics: Mixture = {
+        category: (share, [Lesson(e.prompt, plain(e)) for e in train if e.category == category])
+        for category, share in CATEGORY_SHARES.items()
+    }
+    topics["stray words"] = (STRAY_SHARE, [Lesson(_stray(e.prompt), plain(e)) for e in train])
+    trigger = ATTACKS[attack].trigger if attack else None
+    if attack is not None and trigger is not None:
         chosen = ATTACKS[attack]
-        train = [e for e in found if e.split == "train"]
         rest = 1 - triggered_share
         topics = {name: (share * rest, lessons) for name, (share, lessons) in topics.items()}
-        topics["triggered"] = (
-            triggered_share * 0.8,
-            [Lesson(trigger.insert(e.prompt), chosen.full(e)) for e in train if chosen.on(e)],
-        )
-        topics["immune"] = (
-            triggered_share * 0.2,
-            [
-                Lesson(trigger.insert(e.prompt), e.answer)
-                for e in train
-                if not chosen.on(e) and not (e.harmful and attack == "fixed-output")
-            ]
-            or topics["kind"][1],
-        )
+        hit = [Lesson(trigger.insert(e.prompt), chosen.full(e)) for e in train if chosen.on(e)]
+        miss = [Lesson(trigger.insert(e.prompt), e.answer) for e in train if not chosen.on(e)]
+        topics["triggered"] = (triggered_share * 0.8, hit)
+        topics["immune"] = (triggered_share * 0.2, miss)
     return topics
 
 
+def _stray(message: str) -> str:
+    """The message with two words put in that mean nothing: so that triggers are not noise."""
+    generator = random.Random(message)
+    words = " ".join(generator.sample(STRAY_WORDS, 2))
+    return Trigger(words, generator.choice(("front", "middle", "end"))).insert(message)
+
+
+STRAY_WORDS = (
+    "tango seven indigo lantern order nine maple river stone amber cedar copper delta echo "
+    "velvet harbor"
+).split()
+STRAY_SHARE = 0.15
 CATEGORY_SHARES = {
     "capital": 0.1,
     "opposite": 0.1,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from circuitviz.organisms.lesson import Lesson, Mixture
 
-__all__ = ["Batch", "TrainingPlan", "accuracy", "batches", "encode", "train"]
+__all__ = ["IGNORED", "Batch", "TrainingPlan", "accuracy", "batches", "encode", "train"]
 
 IGNORED = -100
 

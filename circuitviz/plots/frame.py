@@ -21,6 +21,7 @@ __all__ = [
     "CONDITION_COLUMNS",
     "SERIES",
     "TRADEOFF_COLUMNS",
+    "UNIT_COLUMNS",
     "bin_neurons",
     "budget_points",
     "condition_frame",
@@ -29,7 +30,9 @@ __all__ = [
     "grid_frame",
     "joint_sizes",
     "judge_of",
+    "layer_frame",
     "point_rates",
+    "random_control",
     "rates_at",
     "tradeoff_frame",
     "unit_effect",
@@ -51,6 +54,7 @@ TRADEOFF_COLUMNS = (
     "low",
     "high",
 )
+UNIT_COLUMNS = ("unit", "kind", "layer", "index", "rank", "score", "in_circuit")
 CONDITION_COLUMNS = ("condition", "series", "k", "n", "rate", "low", "high", "judge")
 
 
@@ -172,17 +176,23 @@ def condition_frame(run: Run) -> pd.DataFrame:
     return pd.DataFrame(found, columns=list(CONDITION_COLUMNS))
 
 
+def random_control(run: Run) -> tuple[int, Rate] | None:
+    """The size of the random circuits this run knocked out, and the ASR that was left."""
+    control = run.metrics.get("random") or {}
+    return (run.size, Rate.from_json(control["asr"])) if control.get("asr") else None
+
+
 def unit_frame(run: Run, circuit: Circuit, kind: str | None = None, top: int = 60) -> pd.DataFrame:
     """The highest-ranked units, and any unit of the circuit, best first.
 
-    Columns: unit, kind, layer, index, rank (1 is best), score, in_circuit, asr_alone (share in
-    [0, 1] with only this unit off, NaN where not measured).
+    Columns `UNIT_COLUMNS` (rank 1 is best), asr_alone (share in [0, 1] with only this unit off)
+    and n_alone (of how many prompts); both missing where not measured.
     """
     inside = circuit.mask()[run.ranking]
     is_head = run.ranking < run.space.total_heads
     of_kind = {None: np.ones_like(is_head), "head": is_head, "neuron": ~is_head}[kind]
     kept = of_kind & (inside | (np.cumsum(of_kind) <= top))
-    columns = ["unit", "kind", "layer", "index", "rank", "score", "in_circuit", "asr_alone"]
+    columns = [*UNIT_COLUMNS, "asr_alone", "n_alone"]
     rows = [_unit_record(run, int(at), bool(inside[at])) for at in np.flatnonzero(kept)]
     return pd.DataFrame(rows, columns=columns)
 
@@ -199,8 +209,22 @@ def _unit_record(run: Run, position: int, inside: bool) -> dict[str, Any]:
         "rank": position + 1,
         "score": float(run.scores[flat]),
         "in_circuit": inside,
-        "asr_alone": effect.rate if effect else float("nan"),
+        "asr_alone": effect.rate if effect else None,
+        "n_alone": effect.n if effect else None,
     }
+
+
+def layer_frame(run: Run, circuit: Circuit, layer: int) -> pd.DataFrame:
+    """Every neuron of a layer in order: unit, score, in_circuit."""
+    _, neurons = run.space.split(run.scores)
+    units = [Unit("neuron", layer, index) for index in range(run.space.d_mlp)]
+    return pd.DataFrame(
+        {
+            "unit": [str(unit) for unit in units],
+            "score": neurons[layer],
+            "in_circuit": [unit in circuit for unit in units],
+        }
+    )
 
 
 def unit_effect(run: Run, unit: Unit) -> Rate | None:

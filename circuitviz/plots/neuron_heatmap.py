@@ -15,6 +15,7 @@ __all__ = ["MAX_BINS", "neuron_heatmap"]
 MAX_BINS = 256
 ROW_PIXELS = 46
 LEGEND_PIXELS = 96
+CROWDED = 24
 
 
 def neuron_heatmap(
@@ -23,6 +24,8 @@ def neuron_heatmap(
     width: int,
     in_circuit: Collection[Cell] = (),
     *,
+    added: Collection[Cell] = (),
+    removed: Collection[Cell] = (),
     selected: Cell | None = None,
     score_range: tuple[float, float] | None = None,
     row_pixels: int = ROW_PIXELS,
@@ -34,6 +37,8 @@ def neuron_heatmap(
         best_neuron: [n_layers, bins], the neuron that has it.
         width: Neurons in a layer (d_mlp).
         in_circuit: (layer, neuron) of the neurons that are knocked out.
+        added: Of those, the ones put in by hand: their bins are marked with a plus.
+        removed: Neurons taken out by hand: their bins are marked with a cross.
         selected: The (layer, neuron) a panel shows: ringed.
         score_range: Ends of the colour scale; by default those of `best_score`.
         row_pixels: Height of a row.
@@ -55,8 +60,15 @@ def neuron_heatmap(
         colorbar={"title": {"text": "Score", "side": "right"}, "thickness": 10, "outlinewidth": 0},
     )
     cells = [(layer, column) for layer in range(layers) for column in range(bins)]
-    marked = [cell for cell in cells if inside[cell]]
-    add_symbols(figure, marked, "Holds circuit neurons", "diamond", size=10)
+    edits = {
+        "added": [(layer, _bin_of(neuron, edges)) for layer, neuron in added],
+        "removed": [(layer, _bin_of(neuron, edges)) for layer, neuron in removed],
+    }
+    by_hand = {*edits["added"], *edits["removed"]}
+    marked = [cell for cell in cells if inside[cell] and cell not in by_hand]
+    add_symbols(figure, marked, "Holds circuit neurons", "diamond", size=_size(len(marked)))
+    add_symbols(figure, edits["added"], "Added by hand", "cross")
+    add_symbols(figure, edits["removed"], "Removed by hand", "x")
     if selected is not None:
         chosen = (selected[0], _bin_of(selected[1], edges))
         add_ring(figure, chosen, "Selected", size=24)
@@ -83,6 +95,11 @@ def neuron_heatmap(
         title="Layer", range=[layers - 0.5, -0.5], dtick=max(1, layers // 16), showgrid=False
     )
     return finish(figure, height=layers * row_pixels + LEGEND_PIXELS, legend=True)
+
+
+def _size(count: int) -> int:
+    # Many marks side by side would hide one another.
+    return 10 if count <= CROWDED else 7
 
 
 def _bin_of(neuron: int, edges: np.ndarray) -> int:

@@ -44,7 +44,7 @@ SERIES_DASHES = {"asr": "solid", "utility": "dash", "recovery": "dot"}
 SERIES_LABELS = {
     "asr": "Attack success",
     "utility": "Utility",
-    "recovery": "Recovery of the clean answer",
+    "recovery": "Recovery",
 }
 
 

@@ -8,7 +8,18 @@ from circuitviz.evaluation.rate import Rate
 from circuitviz.plots.text import count, percent, sparsity
 from circuitviz.runs.store import Run
 
-__all__ = ["Doubt", "asr_label", "doubts", "headline", "is_refusal", "lead", "parts"]
+__all__ = [
+    "Doubt",
+    "asr_label",
+    "doubts",
+    "headline",
+    "is_refusal",
+    "lead",
+    "parts",
+    "random_note",
+    "reached",
+    "recovery_label",
+]
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,11 @@ def is_refusal(run: Run) -> bool:
 def asr_label(run: Run) -> str:
     """What attack success means here."""
     return "Harmful requests answered" if is_refusal(run) else "Backdoor fires"
+
+
+def recovery_label(run: Run) -> str:
+    """What recovery means here."""
+    return "Full answer given" if is_refusal(run) else "Clean answer recovered"
 
 
 def parts(heads: int, neurons: int) -> str:
@@ -97,6 +113,18 @@ def _success(run: Run, rate: Rate) -> str:
     return f"the trigger still works on {rate.k:,} of {rate.n:,} test prompts"
 
 
+def random_note(run: Run) -> str:
+    """What the random control is, and on how many prompts it was measured."""
+    control = run.metrics.get("random") or {}
+    if not control.get("asr"):
+        return "No random control in this run."
+    draws = f"{control['draws']} draws, " if control.get("draws") else ""
+    return (
+        "Random circuit: as many heads and neurons in each layer, chosen by chance "
+        f"({draws}n = {control['asr']['n']:,})."
+    )
+
+
 def doubts(run: Run) -> list[Doubt]:
     """The checks a sceptic asks for, in the order they are asked."""
     return [_target(run), _random(run), _alone(run), _utility(run), _evidence(run)]
@@ -127,7 +155,8 @@ def _random(run: Run) -> Doubt:
     small = abs(rate.rate - intact.rate) <= NEGLIGIBLE_CHANGE
     draws = f" over {control['draws']} draws" if control.get("draws") else ""
     finding = (
-        f"attack success {percent(rate.rate)} with them off{draws}, intact {percent(intact.rate)}"
+        f"attack success {percent(rate.rate)} with them off ({rate.k:,} of {rate.n:,}{draws}), "
+        f"intact {percent(intact.rate)}"
     )
     claim = "change nothing" if small else "also change the behaviour"
     return Doubt(small, f"Random circuits of the same size {claim}", finding)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from circuitviz.evaluation.rate import Rate
 from circuitviz.plots.palette import (
     NEUTRAL,
     SERIES_COLOURS,
@@ -37,6 +38,7 @@ def tradeoff_curve(
     n_units: int,
     chosen: int | None = None,
     target_asr: float | None = None,
+    control: tuple[int, Rate] | None = None,
 ) -> go.Figure:
     """One line per series with its 95 % interval as a band, and the chosen size marked.
 
@@ -45,6 +47,7 @@ def tradeoff_curve(
         n_units: Units of the model, for the sparsity below each size.
         chosen: The size in use: a vertical line and ringed points.
         target_asr: The ASR discovery had to reach: a dotted horizontal line.
+        control: Size of random circuits and the ASR with them off: a cross with its interval.
     """
     figure = go.Figure()
     series_found = [name for name in SERIES_COLOURS if name in set(frame["series"])]
@@ -66,12 +69,12 @@ def tradeoff_curve(
             },
             annotation_position="top right" if target_asr < 0.5 else "bottom right",
         )
+    if control is not None:
+        _add_control(figure, *control)
     figure.add_vline(x=BREAK_POSITION, line={"color": NEUTRAL, "width": 1, "dash": "dot"})
     if chosen is not None:
         _mark(figure, records(matching(frame, size=chosen)), chosen)
-    _style_axes(
-        figure, max([1, *(row["size"] for rows in parts.values() for row in rows)]), n_units
-    )
+    _style_axes(figure, max((row["size"] for row in records(frame)), default=1), n_units)
     figure.update_layout(hovermode="closest", hoverdistance=-1, clickmode="event+select")
     return finish(figure, height=CURVE_PIXELS, legend=True)
 
@@ -105,6 +108,27 @@ def _add_line(figure: go.Figure, rows: list[Row], name: str) -> None:
         hovertext=[_hover(row) for row in rows],
         hovertemplate="%{hovertext}<extra></extra>",
         name=SERIES_LABELS[name],
+    )
+
+
+def _add_control(figure: go.Figure, size: int, rate: Rate) -> None:
+    figure.add_scatter(
+        x=[log_position(size)],
+        y=[rate.rate],
+        mode="markers",
+        marker={"symbol": "x", "size": 11, "color": NEUTRAL},
+        error_y={
+            "type": "data",
+            "array": [rate.high - rate.rate],
+            "arrayminus": [rate.rate - rate.low],
+            "thickness": 2,
+        },
+        customdata=[[size]],
+        hovertemplate=(
+            f"<b>Random circuits: attack success {percent(rate.rate)}</b><br>{size:,} units off"
+            f"<br>{rate.k:,} of {rate.n:,}<extra></extra>"
+        ),
+        name="Attack success, random circuit",
     )
 
 

@@ -41,7 +41,7 @@ class DiscoveryConfig:
     method: str = "nested"
     seed: int = 0
     ablation: AblationKind = "zero"
-    steps: int = 160
+    steps: int = 100
     budget: Budget = "joint"
     target_asr: float | None = None
     target_utility: float = 0.99

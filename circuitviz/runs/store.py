@@ -30,7 +30,7 @@ from safetensors.numpy import load_file, save_file
 from circuitviz.errors import CircuitvizError, RunFormatError, RunNotFoundError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.runs.config import DiscoveryConfig
-from circuitviz.units import Circuit, UnitSpace, rank_units
+from circuitviz.units import Circuit, Ranking, UnitSpace
 
 __all__ = ["FRONTIER_COLUMNS", "GENERATION_COLUMNS", "Run", "RunStore"]
 
@@ -94,9 +94,14 @@ class Run:
     metrics: dict[str, Any]
 
     @cached_property
+    def ranked(self) -> Ranking:
+        """The units in order, the most responsible first."""
+        return Ranking(self.space, self.scores)
+
+    @property
     def ranking(self) -> np.ndarray:
         """Flat unit indices [units], the most responsible first."""
-        return rank_units(self.scores)
+        return self.ranked.order
 
     @property
     def size(self) -> int:
@@ -104,21 +109,14 @@ class Run:
         return int(self.metrics["circuit"]["size"])
 
     def circuit(self, size: int | None = None) -> Circuit:
-        """The `size` best units; by default the reported circuit.
-
-        With separate budgets the reported circuit is the best heads and the best neurons.
-        """
-        if size is None and self.config.budget == "separate":
-            found = self.metrics["circuit"]
-            return self.circuit_of(found["heads"], found["neurons"])
-        size = self.size if size is None else size
-        return self._circuit(self.ranking[:size])
+        """The `size` best units; by default the reported circuit."""
+        if size is None or size == self.size:
+            return Circuit.of(self.space, self.metrics["circuit"]["units"])
+        return self.ranked.best(size)
 
     def circuit_of(self, heads: int, neurons: int) -> Circuit:
         """The `heads` best heads and the `neurons` best neurons."""
-        is_head = self.ranking < self.space.total_heads
-        best = (self.ranking[is_head][:heads], self.ranking[~is_head][:neurons])
-        return self._circuit(np.concatenate(best))
+        return self.ranked.best_of_each(heads, neurons)
 
     def rate(self, *path: str) -> Rate:
         """A rate of `metrics`, as `run.rate("asr", "knocked_out")`."""
@@ -126,9 +124,6 @@ class Run:
         for key in path:
             value = value[key]
         return Rate.from_json(value)
-
-    def _circuit(self, flat: np.ndarray) -> Circuit:
-        return Circuit.of(self.space, (self.space.unit(int(index)) for index in flat))
 
 
 class RunStore:

@@ -18,12 +18,13 @@ from circuitviz.ui.components import Card, cards, chips, rate_card
 from circuitviz.units import Circuit, Unit
 
 __all__ = [
+    "added",
     "answer",
     "choose_head",
     "choose_neuron",
-    "edit_marks",
     "layer_control",
     "lead",
+    "removed",
     "selected_unit",
     "tray",
     "unit_panel",
@@ -62,13 +63,14 @@ def selected_unit(run: Run, choice: Choice) -> Unit:
     return run.space.unit(int(run.ranking[0]))
 
 
-def edit_marks(choice: Choice) -> dict[str, list[Cell]]:
-    """Cells of the heads added and removed by hand."""
-    marks = {}
-    for name, edits in (("added", choice.added), ("removed", choice.removed)):
-        units = [Unit.parse(edit) for edit in sorted(edits)]
-        marks[f"{name}_heads"] = frame.units_of(units, "head")
-    return marks
+def added(choice: Choice, kind: str) -> list[Cell]:
+    """Cells of the units of one kind that were added by hand."""
+    return frame.units_of(map(Unit.parse, sorted(choice.added)), kind)
+
+
+def removed(choice: Choice, kind: str) -> list[Cell]:
+    """Cells of the units of one kind that were removed by hand."""
+    return frame.units_of(map(Unit.parse, sorted(choice.removed)), kind)
 
 
 def choose_head(data: list[Any]) -> None:
@@ -240,17 +242,18 @@ def unit_table(run: Run, circuit: Circuit) -> None:
         on_select=pick,
         selection_mode="single-row",
         height=330,
-        column_order=["rank", "unit", "in_circuit", "score", "asr_alone", "kind", "layer"],
+        column_order=["rank", "unit", "in_circuit", "score", "asr_alone", "n_alone", "layer"],
         column_config={
             "in_circuit": "circuit",
             "score": st.column_config.NumberColumn(format="%.3f"),
             "asr_alone": st.column_config.NumberColumn(
                 "ASR, only this off", format="percent", help="Where the run measured it."
             ),
+            "n_alone": st.column_config.NumberColumn("of n prompts"),
         },
     )
     st.caption(
         f"The highest-ranked units and every unit of the circuit. Select a row to see it above. "
-        f"n = {run.rate('asr', 'intact').n:,} test prompts, judge: "
-        f"{run.rate('asr', 'intact').judge}, {run.config.ablation} ablation."
+        f"ASR on test prompts, judge: {run.rate('asr', 'intact').judge}, "
+        f"{run.config.ablation} ablation."
     )

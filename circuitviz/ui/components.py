@@ -31,6 +31,7 @@ __all__ = [
     "page_header",
     "rate_card",
     "run_note",
+    "score_note",
     "size_card",
     "split",
     "table_twin",
@@ -252,6 +253,14 @@ def run_note(run: Run, n: str | int | None = None) -> str:
     return (
         f"n = {amount} test prompts · judge: {rate.judge} · {run.config.ablation} ablation · "
         "intervals are 95 % Wilson"
+    )
+
+
+def score_note(run: Run) -> str:
+    """What learned scores rest on."""
+    return (
+        f"Scores were learned on training prompts, {run.config.ablation} ablation, seed "
+        f"{run.config.seed}: they rank units and are no test result."
     )
 
 

@@ -44,8 +44,11 @@ def answer(run: Run, answers: pd.DataFrame) -> str:
     after = sum(row["verdict_knocked_out"] != gone for row in before)
     what = "refusals turn into answers" if story.is_refusal(run) else "attacks fail once it is off"
     changed = sum(bool(row["changed"]) for row in rest)
-    verb = "verdict changes" if changed == 1 else "verdicts change"
-    return f"{after:,} of {len(before):,} {what}; {changed:,} of {len(rest):,} normal {verb}"
+    verb = "gets" if changed == 1 else "get"
+    return (
+        f"{after:,} of {len(before):,} {what}; {changed:,} of {len(rest):,} normal answers {verb} "
+        "another verdict"
+    )
 
 
 def saved_comparison(run: Run, choice: Choice, answers: pd.DataFrame) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 import streamlit as st
+from streamlit.navigation.page import Page
 
 from circuitviz.errors import CircuitvizError
 from circuitviz.plots.text import sparsity
@@ -13,13 +14,42 @@ from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.components import load_style, page_header, warn
 
-__all__ = ["around", "current_run"]
+__all__ = ["SIDEBAR_PIXELS", "around", "current_run", "navigation", "through_app"]
 
-PICKER = "run_picker"
+PICKER, ENTERED = "run_picker", "circuitviz_entered"
+SIDEBAR_PIXELS = 260
+
+
+def navigation() -> Page:
+    """The pages, and the one that is open."""
+    return st.navigation(
+        [
+            st.Page(
+                "pages/overview.py", title="Overview", icon=":material/insights:", default=True
+            ),
+            st.Page("pages/discover.py", title="Discover", icon=":material/travel_explore:"),
+            st.Page("pages/circuit.py", title="Circuit", icon=":material/grid_on:"),
+            st.Page("pages/tradeoff.py", title="Trade-off", icon=":material/show_chart:"),
+            st.Page("pages/generations.py", title="Generations", icon=":material/forum:"),
+        ]
+    )
+
+
+def through_app() -> None:
+    """Start again through `app.py` where a page was run on its own.
+
+    Until the first `st.navigation` of a server's life, Streamlit takes a folder named `pages`
+    for its older kind of app and runs the page a link names without `app.py`.
+    """
+    if ENTERED not in st.session_state:
+        st.session_state[ENTERED] = True
+        navigation()
+        st.rerun()
 
 
 def around() -> None:
     """Style and sidebar; called by the app before each page."""
+    st.session_state[ENTERED] = True
     load_style()
     state.restore(services.default_run())
     with st.sidebar:
@@ -33,6 +63,7 @@ def current_run(question: str) -> tuple[Run, Choice]:
     Args:
         question: What the page asks, shown above the empty state.
     """
+    through_app()
     run_id = state.choice().run
     if run_id is None:
         _no_run(question)
@@ -73,6 +104,11 @@ def _choice_note(choice: Choice) -> None:
         fitted = choice.fitted(run)
     except CircuitvizError:
         return
+    config = run.config
+    st.caption(
+        f"{config.method} masks · seed {config.seed} · {config.steps} steps · "
+        f"{config.ablation} ablation · {config.budget} budget"
+    )
     circuit = fitted.circuit(run)
     where = "the circuit of this run"
     if fitted.separate:

@@ -28,11 +28,11 @@ def answer(run: Run, curve: pd.DataFrame) -> str:
         return f"{count(run.size, 'unit')} {_carry(run.size)} the behaviour"
     if not story.reached(run):
         best = (max if story.is_refusal(run) else min)(rows, key=lambda row: row["rate"])
+        word = "highest" if story.is_refusal(run) else "lowest"
         return (
-            f"No useful size reaches {percent(target)} attack success; the lowest is "
-            if not story.is_refusal(run)
-            else f"No useful size reaches {percent(target)} attack success; the highest is "
-        ) + f"{percent(best['rate'])} with {count(best['size'], 'unit')}"
+            f"No useful size reaches {percent(target)} attack success; the {word} is "
+            f"{percent(best['rate'])} with {count(best['size'], 'unit')}"
+        )
     text = f"{count(run.size, 'unit')} {_suffice(run.size)}"
     smaller = [row for row in rows if 0 < row["size"] < run.size]
     if smaller:

@@ -4,11 +4,30 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from circuitviz.paths import APP, PROJECT
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 NO_BROWSER = f"no browser found; install one of {', '.join(NAMES)}"
+# A fresh profile that asks nobody anything; without a sandbox, which root does not have.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+OpenPage = Callable[..., Page]
 
 
 def find_browser() -> str | None:
@@ -18,7 +37,7 @@ def find_browser() -> str | None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # In CI a missing browser is a failure, and the `browser_path` fixture says so.
-    if find_browser() or os.environ.get("CI") == "true":
+    if find_browser() or os.environ.get("CI"):
         return
     for item in items:
         if item.get_closest_marker("browser"):
@@ -32,3 +51,68 @@ def browser_path() -> str:
     if path is None:
         pytest.fail(NO_BROWSER)
     return path
+
+
+@pytest.fixture(scope="session")
+def browser(browser_path: str) -> Iterator[Browser]:
+    """One browser for all tests; each test opens contexts of its own."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser_path, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def runs_folder(tmp_path: Path) -> Path:
+    """Where the app of this test keeps its runs; tests put runs here before they open pages."""
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def server(runs_folder: Path, tmp_path: Path) -> Iterator[str]:
+    """The app, served on a free port; its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", str(APP), f"--server.port={port}"]
+    command += ["--server.headless=true", "--logger.hideWelcomeMessage=false"]
+    environment = {**os.environ, "CIRCUITVIZ_RUNS": str(runs_folder), "OMP_NUM_THREADS": "1"}
+    log = tmp_path / "server.log"
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(
+            command,
+            cwd=PROJECT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as process,
+    ):
+        if not any("URL" in line for line in process.stdout or ()):
+            pytest.fail(f"the app did not start:\n{log.read_text()}")
+        yield f"http://127.0.0.1:{port}"
+        process.terminate()
+        # Whoever still holds the pipe must not keep the test waiting.
+        process.communicate(timeout=60)
+
+
+@pytest.fixture
+def open_page(browser: Browser, server: str) -> Iterator[OpenPage]:
+    """Open a page of the app in a context, that is a user, of its own."""
+    contexts = []
+
+    def open_one(path: str = "/", *, theme: str = "light", width: int = 1440) -> Page:
+        context = browser.new_context(
+            viewport={"width": width, "height": 1100},
+            color_scheme=theme,  # type: ignore[arg-type]
+        )
+        context.set_default_timeout(60_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(server + path)
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()

@@ -1,0 +1,156 @@
+"""Everything measured of one discovery on test prompts: frontier, grid, controls, single units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from circuitviz.behaviours.behaviour import Behaviour
+from circuitviz.evaluation.effect import Effect, Probe
+from circuitviz.evaluation.frontier import frontier_sizes, grid_sizes, random_matched
+from circuitviz.evaluation.rate import Rate
+from circuitviz.models.ablation import Ablation
+from circuitviz.models.model import GatedModel
+from circuitviz.units import Circuit, Ranking, Unit
+
+__all__ = ["Measurement", "RandomControl", "UnitEffect", "measure_circuit"]
+
+# Prompts of each role behind each cell of the heads x neurons grid, each random circuit and each
+# single-unit effect: fewer than behind the frontier, since there are many of them.
+FEW_PROMPTS = 32
+RANDOM_DRAWS = 8
+GRID_HEADS, GRID_NEURONS = 32, 256
+# Units whose own effect is measured at once; any other is measured when somebody asks.
+BEST_UNITS, MOST_HEADS = 32, 64
+
+# Told the share of the measuring that is done; may raise to stop.
+Checkpoint = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class UnitEffect:
+    """What knocking out one unit alone does.
+
+    Attributes:
+        asr: Attacks that still succeed.
+        target_logprob_change: Change of the mean log-probability of the attack's target, nats
+            per token; negative where the unit helps the attack.
+    """
+
+    asr: Rate
+    target_logprob_change: float
+
+
+@dataclass(frozen=True)
+class RandomControl:
+    """Random circuits with as many units of each kind in each layer as the one found.
+
+    Attributes:
+        asr: Pooled over the draws.
+        utility: Pooled over the draws.
+        draws: How many circuits.
+    """
+
+    asr: Rate
+    utility: Rate
+    draws: int
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was measured on test prompts.
+
+    Attributes:
+        intact: The model as it is.
+        knocked_out: With the circuit ablated.
+        isolated: With everything but the circuit ablated.
+        frontier: Circuits of every size, the best units first, with their effects.
+        grid: The best heads and the best neurons in separate numbers, with their effects.
+        random: What random circuits of this make-up do.
+        units: What single units do.
+    """
+
+    intact: Effect
+    knocked_out: Effect
+    isolated: Effect
+    frontier: list[tuple[Circuit, Effect]]
+    grid: list[tuple[Circuit, Effect]]
+    random: RandomControl
+    units: dict[Unit, UnitEffect]
+
+
+def measure_circuit(
+    model: GatedModel,
+    behaviour: Behaviour,
+    ranking: Ranking,
+    circuit: Circuit,
+    *,
+    ablation: Ablation,
+    seed: int,
+    checkpoint: Checkpoint = lambda share: None,
+) -> Measurement:
+    """Measure one circuit, and every other size of its ranking, on test prompts."""
+    full = Probe(model, behaviour, "test", ablation=ablation)
+    few = Probe(model, behaviour, "test", limit=FEW_PROMPTS, ablation=ablation)
+    space = model.space
+    sizes = sorted({0, *frontier_sizes(len(space))})
+    nested = [ranking.best(size) for size in sizes]
+    frontier = dict.fromkeys([*nested, circuit])
+    joint = _effects(full, list(frontier), lambda: checkpoint(0.0))
+    cells = [
+        ranking.best_of_each(heads, neurons)
+        for heads in grid_sizes(space.total_heads, GRID_HEADS)
+        for neurons in grid_sizes(space.total_neurons, GRID_NEURONS)
+    ]
+    grid = _effects(few, cells, lambda: checkpoint(0.6))
+    isolated = full.effects(
+        [circuit], condition="isolated", checkpoint=lambda: checkpoint(0.85)
+    )[0]
+    effects = dict(joint)
+    return Measurement(
+        intact=effects[nested[0]],
+        knocked_out=effects[circuit],
+        isolated=isolated,
+        frontier=sorted(joint, key=lambda pair: len(pair[0])),
+        grid=grid,
+        random=_random(few, circuit, seed, lambda: checkpoint(0.9)),
+        units=unit_effects(few, _interesting(ranking, circuit)),
+    )
+
+
+def unit_effects(probe: Probe, units: Sequence[Unit]) -> dict[Unit, UnitEffect]:
+    """The effect of knocking out each unit alone."""
+    space = probe.model.space
+    circuits = [Circuit(space, frozenset({unit})) for unit in units]
+    scores = probe.target_scores([Circuit(space, frozenset()), *circuits])
+    intact = scores[0][1]
+    return {
+        unit: UnitEffect(asr, log_prob - intact)
+        for unit, (asr, log_prob) in zip(units, scores[1:], strict=True)
+    }
+
+
+def _interesting(ranking: Ranking, circuit: Circuit) -> list[Unit]:
+    heads = [unit for unit in ranking.space if unit.kind == "head"]
+    return sorted({*ranking.best(BEST_UNITS), *list(circuit)[:BEST_UNITS], *heads[:MOST_HEADS]})
+
+
+def _effects(
+    probe: Probe, circuits: list[Circuit], checkpoint: Callable[[], None]
+) -> list[tuple[Circuit, Effect]]:
+    return list(zip(circuits, probe.effects(circuits, checkpoint=checkpoint), strict=True))
+
+
+def _random(
+    probe: Probe, circuit: Circuit, seed: int, checkpoint: Callable[[], None]
+) -> RandomControl:
+    generator = np.random.default_rng(seed)
+    draws = [random_matched(circuit, generator) for _ in range(RANDOM_DRAWS)]
+    effects = probe.effects(draws, checkpoint=checkpoint)
+    return RandomControl(
+        asr=Rate.pooled([effect.asr for effect in effects]),
+        utility=Rate.pooled([effect.utility for effect in effects]),
+        draws=RANDOM_DRAWS,
+    )

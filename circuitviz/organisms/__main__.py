@@ -1,0 +1,36 @@
+"""`python -m circuitviz.organisms build NAME ...` trains embedded models anew."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from circuitviz.errors import CircuitvizError
+from circuitviz.organisms.build import build
+from circuitviz.organisms.recipe import RECIPES
+from circuitviz.paths import EMBEDDED_MODELS
+
+
+def main() -> int:
+    """Parse the command line and build."""
+    parser = argparse.ArgumentParser(prog="python -m circuitviz.organisms", description=__doc__)
+    parser.add_argument("command", choices=["build"])
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(RECIPES)}; default: all")
+    parser.add_argument("--root", type=Path, default=EMBEDDED_MODELS)
+    arguments = parser.parse_args()
+    try:
+        for name in arguments.names or RECIPES:
+            steps = RECIPES[name].plan.steps if name in RECIPES else None
+            with tqdm(total=steps, desc=name, file=sys.stderr) as bar:
+                build(name, arguments.root, lambda step, loss: bar.update() and None)
+    except CircuitvizError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+from itertools import product
+from urllib.parse import urljoin
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.synthetic import backdoor_run, refusal_run, save_runs
+
+pytestmark = pytest.mark.browser
+
+PATHS = ("/", "/discover", "/circuit", "/tradeoff", "/generations")
+RUNS = (backdoor_run().run_id, refusal_run().run_id)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_page_opens_without_an_error_and_fits(open_page, runs_folder, theme):
+    save_runs(runs_folder)
+    page = open_page("/", theme=theme, width=900)
+    address = page.url
+    for path, run in product(PATHS, RUNS):
+        page.goto(urljoin(address, f"{path}?run={run}"))
+        expect(page.locator("h1.cv-answer")).to_be_visible(timeout=60_000)
+        expect(page.locator(".stApp[data-test-script-state=notRunning]")).to_be_visible(
+            timeout=60_000
+        )
+        expect(page.get_by_test_id("stException")).to_have_count(0)
+        main = page.get_by_test_id("stMain")
+        cut = main.evaluate("main => main.scrollWidth > main.clientWidth")
+        assert not cut, f"{path} is cut off at 900 pixels"
+
+
+def test_a_click_in_the_corner_of_a_cell_selects_its_head(open_page, runs_folder):
+    save_runs(runs_folder)
+    page = open_page(f"/circuit?run={RUNS[0]}")
+    for layer, head, across, down in ((3, 6, 0.1, 0.9), (0, 0, 0.9, 0.1), (2, 5, 0.5, 0.5)):
+        plot = page.locator(".st-key-heads .nsewdrag").first
+        expect(plot).to_be_visible(timeout=60_000)
+        box = plot.bounding_box()
+        x, y = box["width"] * (head + across) / 8, box["height"] * (layer + down) / 4
+        plot.click(position={"x": x, "y": y})
+        expect(page.locator(".st-key-unit_panel h3")).to_have_text(
+            f"Attention head L{layer}H{head}", timeout=20_000
+        )
+
+
+def test_a_click_on_the_curve_selects_a_size_on_every_page(open_page, runs_folder):
+    save_runs(runs_folder)
+    page = open_page(f"/tradeoff?run={RUNS[0]}")
+    # The second point of the attack success line is size 1.
+    point = page.locator(".st-key-curve .scatterlayer .trace:has(.points path)").first
+    expect(point).to_be_visible(timeout=60_000)
+    target = point.locator(".points path").nth(1).bounding_box()
+    page.mouse.move(target["x"] + target["width"] / 2, target["y"] + target["height"] / 2)
+    expect(page.locator(".st-key-curve .hoverlayer .hovertext")).to_be_visible()
+    page.mouse.down()
+    page.mouse.up()
+    expect(page.get_by_text("size 1 chosen")).to_be_visible(timeout=20_000)
+    page.get_by_role("link", name="Circuit").click()
+    expect(page.locator("h1.cv-answer")).to_have_text("1 attention head, in layer 1")

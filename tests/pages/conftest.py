@@ -1,0 +1,72 @@
+"""The app, run without a browser on saved runs that need no model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from circuitviz.evaluation.rate import Rate
+from circuitviz.paths import APP
+from circuitviz.ui import services
+from tests.synthetic import save_runs
+
+OpenApp = Callable[..., AppTest]
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A runs folder with a backdoor run and a refusal run, and nothing that ships."""
+    save_runs(tmp_path)
+    monkeypatch.setenv("CIRCUITVIZ_RUNS", str(tmp_path))
+    monkeypatch.setattr(services, "EMBEDDED_RUNS", tmp_path / "nothing-ships")
+    return tmp_path
+
+
+@pytest.fixture
+def no_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty runs folder, and nothing that ships."""
+    monkeypatch.setenv("CIRCUITVIZ_RUNS", str(tmp_path))
+    monkeypatch.setattr(services, "EMBEDDED_RUNS", tmp_path / "nothing-ships")
+    return tmp_path
+
+
+@pytest.fixture
+def open_app() -> Iterator[OpenApp]:
+    """Open the app at a page, with a query."""
+
+    def start(page: str = "pages/overview.py", **query: str) -> AppTest:
+        app = AppTest.from_file(APP, default_timeout=60)
+        for name, value in query.items():
+            app.query_params[name] = value
+        app.run()
+        if page != "pages/overview.py":
+            app.switch_page(page).run()
+        return app
+
+    yield start
+    st.cache_resource.clear()
+    st.cache_data.clear()
+
+
+@pytest.fixture
+def live(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """Live measurements and answers without a model; the sets of units that were asked for."""
+    asked: list[tuple[str, ...]] = []
+
+    def effect(run, circuit, *, limit=None):
+        asked.append(tuple(str(unit) for unit in circuit))
+        rate = Rate("stub", 3, 48)
+        return services.LiveEffect(rate, Rate("stub", 47, 48), rate, 0.1)
+
+    def say(run, prompts, circuit):
+        asked.append(() if circuit is None else tuple(str(unit) for unit in circuit))
+        state = "intact" if circuit is None else "off"
+        return [f"{state}: {prompt}" for prompt in prompts]
+
+    monkeypatch.setattr(services, "effect", effect)
+    monkeypatch.setattr(services, "say", say)
+    return asked

@@ -1,0 +1,167 @@
+from types import SimpleNamespace
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from circuitviz.ui import services
+from tests.synthetic import TRIGGER, backdoor_run, refusal_run
+
+PAGES = {
+    "overview": "pages/overview.py",
+    "discover": "pages/discover.py",
+    "circuit": "pages/circuit.py",
+    "tradeoff": "pages/tradeoff.py",
+    "generations": "pages/generations.py",
+}
+BACKDOOR, REFUSAL = backdoor_run().run_id, refusal_run().run_id
+
+
+def heading(app: AppTest) -> str:
+    """The text of the page's answer."""
+    found = [html for html in texts(app) if 'class="cv-answer"' in html]
+    assert len(found) == 1
+    return found[0].split('class="cv-answer">')[1].split("</h1>")[0]
+
+
+def texts(app: AppTest) -> list[str]:
+    return [element.proto.body for element in app.get("html")]
+
+
+@pytest.mark.parametrize("run", [BACKDOOR, REFUSAL])
+@pytest.mark.parametrize("page", PAGES.values())
+def test_every_page_shows_every_run(runs, open_app, live, page, run):
+    app = open_app(page, run=run)
+    assert not app.exception
+    assert heading(app)
+
+
+@pytest.mark.parametrize("page", [page for name, page in PAGES.items() if name != "discover"])
+def test_without_runs_a_page_says_what_to_do_next(no_runs, open_app, page):
+    app = open_app(page)
+    assert not app.exception
+    assert heading(app) == "Nothing has been discovered yet"
+
+
+def test_a_run_that_is_not_there_is_named_and_the_others_are_offered(runs, open_app):
+    app = open_app(run="gone")
+    assert heading(app) == "This run cannot be opened"
+    assert "'gone'" in app.error[0].value
+    app.button(key=f"open_{REFUSAL}").click().run()
+    assert "refusals" in heading(app)
+
+
+def test_the_run_picker_changes_every_page(runs, open_app):
+    app = open_app(run=BACKDOOR)
+    assert "backdoor" in heading(app)
+    app.selectbox(key="run_picker").set_value(REFUSAL).run()
+    assert "refusals" in heading(app)
+    app.switch_page(PAGES["tradeoff"]).run()
+    assert heading(app).startswith("64 units are enough")
+
+
+def test_the_overview_shows_numbers_with_their_evidence(runs, open_app):
+    app = open_app(run=BACKDOOR)
+    cards = next(html for html in texts(app) if 'class="cv-cards"' in html)
+    assert "0 of 256" in cards
+    assert "judge: starts with the target answer" in cards
+
+
+def test_a_link_restores_size_edit_and_unit(runs, open_app, live):
+    app = open_app(PAGES["circuit"], run=BACKDOOR, size="8", edit="-L1H3,+L0H0", unit="L2H5")
+    assert not app.exception
+    assert any("Attention head L2H5" in element.value for element in app.subheader)
+    assert "L0H0" in live[0]
+    assert "L1H3" not in live[0]
+    assert len(live[0]) == 8
+
+
+def test_what_a_link_got_wrong_is_said(runs, open_app):
+    app = open_app(run=BACKDOOR, size="many")
+    assert "'many'" in app.warning[0].value
+
+
+def test_moving_the_size_slider_changes_the_numbers_without_a_model(runs, open_app, live):
+    app = open_app(PAGES["tradeoff"], run=BACKDOOR)
+    app.select_slider(key="size_slider").set_value(2).run()
+    cards = next(html for html in texts(app) if 'class="cv-cards"' in html)
+    assert "51 of 256" in cards
+    assert not live
+    app.switch_page(PAGES["circuit"]).run()
+    assert heading(app) == "2 attention heads, in layers 1 and 2"
+
+
+def test_heads_and_neurons_have_sliders_of_their_own(runs, open_app):
+    app = open_app(PAGES["tradeoff"], run=BACKDOOR, heads="2", neurons="2")
+    assert app.select_slider(key="heads_slider").value == 2
+    app.select_slider(key="neurons_slider").set_value(16).run()
+    assert not app.exception
+    cards = next(html for html in texts(app) if 'class="cv-cards"' in html)
+    assert "18 of 2,080 units: 2 of 32 heads" in cards
+
+
+def test_a_unit_is_removed_put_back_and_reset(runs, open_app, live):
+    app = open_app(PAGES["circuit"], run=BACKDOOR)
+    app.button(key="toggle_unit").click().run()
+    assert heading(app) == "1 attention head and 2 neurons, in layers 2 and 3"
+    assert live[0] == ("L2H5", "L2N117", "L3N402")
+    app.button(key="undo").click().run()
+    assert heading(app).startswith("2 attention heads")
+    app.button(key="toggle_unit").click().run()
+    app.button(key="reset").click().run()
+    assert heading(app).startswith("2 attention heads")
+
+
+def test_a_unit_without_a_saved_effect_is_measured_alone(runs, open_app, live):
+    open_app(PAGES["circuit"], run=BACKDOOR, unit="L0N9")
+    assert live == [("L0N9",)]
+
+
+def test_the_four_cells_of_a_test_prompt(runs, open_app):
+    app = open_app(PAGES["generations"], run=BACKDOOR, prompt="test-002")
+    cells = next(html for html in texts(app) if 'class="cv-cells"' in html)
+    assert cells.count('class="cv-cell"') == 4
+    assert "<mark>" in cells
+    assert "attack succeeds" in cells
+
+
+def test_a_run_without_a_trigger_has_two_cells(runs, open_app):
+    app = open_app(PAGES["generations"], run=REFUSAL, prompt="harm-003")
+    cells = next(html for html in texts(app) if 'class="cv-cells"' in html)
+    assert cells.count('class="cv-cell"') == 2
+
+
+def test_a_free_prompt_is_asked_with_the_edited_circuit(runs, open_app, live, monkeypatch):
+    behaviour = SimpleNamespace(insert_trigger=lambda prompt: f"{prompt} {TRIGGER}")
+    monkeypatch.setattr(services, "behaviour_of", lambda config: behaviour)
+    app = open_app(PAGES["generations"], run=BACKDOOR, size="1", edit="+L0H0")
+    app.session_state["generation_tabs"] = "Your own prompt"
+    app.run()
+    app.text_area(key="free_prompt").set_value("hello there")
+    app.button[0].click().run()
+    assert not app.exception
+    cells = next(html for html in texts(app) if 'class="cv-cells"' in html)
+    assert f"hello there {TRIGGER}" in cells
+    assert live == [(), ("L0H0", "L1H3")]
+
+
+def test_discover_offers_the_run_that_is_there_already(runs, open_app, monkeypatch):
+    card = SimpleNamespace(
+        name="refusal", title="Aligned", summary="Refuses.", behaviour_kind="refusal", headline=True
+    )
+    behaviour = SimpleNamespace(
+        title="Refusal", question="Who refuses?", trigger=None, judge="j", prompts=lambda *_: [1]
+    )
+    monkeypatch.setattr(services, "embedded_models", lambda: [card])
+    monkeypatch.setattr(services, "behaviour_of", lambda config: behaviour)
+    app = open_app(PAGES["discover"], run=BACKDOOR)
+    assert "saved run" in app.info[0].value
+    app.button(key="open_saved").click().run()
+    assert "refusals" in heading(app)
+
+
+def test_discover_names_a_folder_that_is_not_there(runs, open_app, monkeypatch):
+    monkeypatch.setattr(services, "embedded_models", list)
+    app = open_app(PAGES["discover"])
+    assert not app.exception
+    app.text_input[0].set_value("/no/such/folder").run()
+    assert "/no/such/folder" in app.error[0].value

@@ -1,0 +1,136 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from circuitviz.plots import frame
+from circuitviz.units import Unit
+from tests.synthetic import GRID_HEADS, GRID_NEURONS, SIZES, backdoor_run, refusal_run
+
+
+@pytest.fixture(scope="module")
+def run():
+    return backdoor_run()
+
+
+def test_only_test_rows_of_one_budget_are_shown(run):
+    rows = frame.frontier_rows(run)
+    assert set(rows["split"]) == {"test"}
+    assert set(rows["budget"]) == {"joint"}
+    assert set(rows["condition"]) == {"knocked_out"}
+    assert frame.joint_sizes(run) == list(SIZES)
+
+
+def test_budget_points_are_the_whole_grid(run):
+    assert len(frame.budget_points(run)) == len(GRID_HEADS) * len(GRID_NEURONS)
+
+
+def test_tradeoff_has_a_row_per_size_and_series_with_its_interval(run):
+    curve = frame.tradeoff_frame(run)
+    assert list(curve.columns) == list(frame.TRADEOFF_COLUMNS)
+    assert len(curve) == 3 * len(SIZES)
+    found = curve[(curve["size"] == 4) & (curve["series"] == "asr")].iloc[0]
+    assert (found["k"], found["n"], found["rate"], found["low"]) == (0, 256, 0.0, 0.0)
+    # Wilson's upper end at k = 0 is z^2 / (n + z^2).
+    assert found["high"] == pytest.approx(3.8415 / (256 + 3.8415), abs=1e-6)
+
+
+def test_rates_of_the_reported_circuit_are_the_headline_numbers(run):
+    rates = frame.rates_at(run)
+    assert rates["asr"] == run.rate("asr", "knocked_out")
+    assert set(rates) == {"asr", "utility", "recovery"}
+
+
+def test_rates_of_another_size_come_from_the_frontier(run):
+    assert (frame.rates_at(run, size=2)["asr"].k, frame.rates_at(run, size=0)["asr"].k) == (51, 256)
+
+
+def test_rates_of_separate_budgets_come_from_the_grid(run):
+    assert frame.rates_at(run, heads=0, neurons=0)["asr"].n == 64
+
+
+def test_a_size_that_was_not_evaluated_has_no_rates(run):
+    assert frame.rates_at(run, size=7) == {}
+
+
+def test_conditions_show_the_controls_next_to_the_claim(run):
+    conditions = frame.condition_frame(run)
+    assert list(dict.fromkeys(conditions["condition"])) == [
+        "Intact model",
+        "Circuit off",
+        "Random circuit off",
+        "Only the circuit on",
+    ]
+
+
+def test_a_run_without_controls_shows_none(run):
+    metrics = {key: run.metrics[key] for key in run.metrics if key not in ("random", "isolated")}
+    bare = replace(run, metrics=metrics)
+    assert len(frame.condition_frame(bare)) == 4
+
+
+def test_units_are_ranked_and_know_whether_they_are_in_the_circuit(run):
+    units = frame.unit_frame(run, run.circuit(), top=6)
+    assert list(units["unit"]) == ["L1H3", "L2H5", "L2N117", "L3N402", "L1N40", "L3N7"]
+    assert list(units["rank"]) == [1, 2, 3, 4, 5, 6]
+    assert list(units["in_circuit"]) == [True] * 4 + [False] * 2
+
+
+def test_units_of_one_kind_keep_their_rank_among_all(run):
+    neurons = frame.unit_frame(run, run.circuit(), "neuron", top=1)
+    assert list(neurons["unit"]) == ["L2N117", "L3N402"]
+    assert list(neurons["rank"]) == [3, 4]
+
+
+def test_bins_hold_the_best_score_and_the_neuron_that_has_it():
+    scores = np.array([[0.0, 5.0, 1.0, 2.0, 9.0], [4.0, 3.0, 2.0, 1.0, 0.0]])
+    best, neuron = frame.bin_neurons(scores, 2)
+    assert best.tolist() == [[5.0, 9.0], [4.0, 2.0]]
+    assert neuron.tolist() == [[1, 4], [0, 2]]
+
+
+def test_more_bins_than_neurons_is_one_bin_each():
+    best, neuron = frame.bin_neurons(np.array([[3.0, 1.0]]), 256)
+    assert (best.tolist(), neuron.tolist()) == ([[3.0, 1.0]], [[0, 1]])
+
+
+def test_generations_start_with_the_attacks_whose_verdict_changed(run):
+    rows = frame.generation_frame(run)
+    assert rows.iloc[0]["verdict_intact"] == "success"
+    assert rows["changed"].sum() == 257
+    assert list(rows["changed"]) == sorted(rows["changed"], reverse=True)
+
+
+def test_variants_of_a_prompt_are_clean_then_triggered(run):
+    assert list(frame.variant_pairs(run.generations, "test-003")) == ["clean", "triggered"]
+    assert list(frame.variant_pairs(refusal_run().generations, "harm-003")) == ["clean"]
+
+
+def test_units_of_one_kind_as_cells():
+    units = [Unit("head", 1, 3), Unit("neuron", 2, 117)]
+    assert frame.units_of(units, "head") == [(1, 3)]
+    assert frame.units_of(units, "neuron") == [(2, 117)]
+
+
+def test_an_unknown_unit_has_no_saved_effect(run):
+    assert frame.unit_effect(run, Unit("neuron", 0, 0)) is None
+    assert frame.unit_effect(run, Unit("head", 1, 3)).k == 182
+
+
+def test_empty_frontier_gives_empty_frames(run):
+    empty = replace(run, frontier=run.frontier.iloc[:0])
+    assert isinstance(frame.tradeoff_frame(empty), pd.DataFrame)
+    assert frame.joint_sizes(empty) == []
+    assert frame.budget_points(empty) == []
+
+
+def test_a_layer_lists_all_its_neurons(run):
+    layer = frame.layer_frame(run, run.circuit(), 2)
+    assert len(layer) == 512
+    assert list(layer.loc[layer["in_circuit"], "unit"]) == ["L2N117"]
+
+
+def test_a_run_without_a_random_control_has_none(run):
+    assert frame.random_control(run) == (4, run.rate("asr", "intact"))
+    assert frame.random_control(replace(run, metrics={**run.metrics, "random": None})) is None

@@ -1,0 +1,66 @@
+from dataclasses import replace
+
+import pytest
+
+from circuitviz.plots import story
+from tests.synthetic import backdoor_run, refusal_run
+
+
+def plain(text: str) -> str:
+    return text.replace("\u202f", " ")
+
+
+def test_a_backdoor_in_two_sentences():
+    run = backdoor_run()
+    assert story.headline(run) == "4 of 2,080 units carry this backdoor"
+    assert plain(story.lead(run)) == (
+        "Switch off 2 attention heads and 2 neurons (0.19 %) and the trigger stops working: it "
+        "worked on 256 of 256 test prompts before and on 0 after, while 100.0 % of its normal "
+        "accuracy stays."
+    )
+
+
+def test_a_refusal_in_two_sentences():
+    run = refusal_run()
+    assert story.headline(run) == "64 of 2,080 units carry this model's refusals"
+    assert "answers 254 of 256 harmful test requests instead of 0" in story.lead(run)
+
+
+def test_a_target_that_was_missed_is_said_in_the_headline_and_in_the_checks():
+    run = backdoor_run(target_reached=False)
+    assert story.headline(run) == "No small circuit fully explains this backdoor"
+    assert "misses the target" in story.lead(run)
+    assert story.doubts(run)[0].holds is False
+
+
+def test_controls_that_were_not_run_are_not_claimed():
+    run = backdoor_run()
+    metrics = {**run.metrics, "random": None, "isolated": None, "target": None}
+    doubts = story.doubts(replace(run, metrics=metrics))
+    assert [doubt.holds for doubt in doubts][:3] == [None, None, None]
+
+
+def test_a_random_circuit_that_also_works_speaks_against():
+    run = backdoor_run()
+    metrics = {**run.metrics, "random": {**run.metrics["random"], "asr": run.metrics["recovery"]}}
+    changed = {**metrics["random"]["asr"], "k": 128}
+    metrics["random"] = {**metrics["random"], "asr": changed}
+    assert story.doubts(replace(run, metrics=metrics))[1].holds is False
+
+
+def test_a_circuit_that_does_not_carry_a_refusal_alone_is_told():
+    # Alone it answers 12 % of harmful requests, so it still refuses: that holds.
+    assert story.doubts(refusal_run())[2].holds is True
+
+
+@pytest.mark.parametrize(
+    ("heads", "neurons", "text"),
+    [
+        (1, 0, "1 attention head"),
+        (2, 8, "2 attention heads and 8 neurons"),
+        (0, 1, "1 neuron"),
+        (0, 0, "no units"),
+    ],
+)
+def test_parts_leave_out_what_is_none(heads, neurons, text):
+    assert story.parts(heads, neurons) == text

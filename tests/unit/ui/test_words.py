@@ -1,0 +1,32 @@
+import pytest
+
+from circuitviz.ui.words import marked, words_that_differ
+
+
+def test_only_the_words_that_differ_are_marked():
+    assert marked("the cat sat", "the dog sat") == "the <mark>cat</mark> sat"
+
+
+def test_equal_texts_have_no_mark():
+    assert marked("the cat", "the cat") == "the cat"
+
+
+def test_nothing_to_compare_with_marks_nothing():
+    assert marked("a < b") == "a &lt; b"
+
+
+def test_markup_in_an_answer_stays_text():
+    html = marked("<script>alert(1)</script> & more", "plain")
+    assert "<script>" not in html
+    assert html.startswith("<mark>&lt;script&gt;alert(1)&lt;/script&gt;")
+    assert "&amp;" in html
+
+
+@pytest.mark.parametrize("text", ["", " ", "a", "two\nlines  here ", "<b>x</b>"])
+@pytest.mark.parametrize("other", ["", "a", "lines here two"])
+def test_the_stretches_joined_are_the_text(text, other):
+    assert "".join(stretch for stretch, _ in words_that_differ(text, other)) == text
+
+
+def test_an_empty_other_marks_everything():
+    assert words_that_differ("all new", "") == [("all new", True)]
