@@ -117,7 +117,7 @@ class UnitSpace:
         return offset + unit.layer * self._width(unit.kind) + unit.index
 
     def split(self, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Cut values in flat order [..., units] into [..., layers, heads] and [..., layers, d_mlp]."""
+        """Cut [..., units] into [..., n_layers, n_heads] and [..., n_layers, d_mlp]."""
         lead = flat.shape[:-1]
         heads = flat[..., : self.total_heads].reshape(*lead, self.n_layers, self.n_heads)
         neurons = flat[..., self.total_heads :].reshape(*lead, self.n_layers, self.d_mlp)
@@ -221,9 +221,7 @@ class Ranking:
 
     def __post_init__(self) -> None:
         if self.scores.shape != (len(self.space),):
-            raise ConfigError(
-                f"scores must be [{len(self.space)}]; got {list(self.scores.shape)}"
-            )
+            raise ConfigError(f"scores must be [{len(self.space)}]; got {list(self.scores.shape)}")
 
     @cached_property
     def order(self) -> np.ndarray:

@@ -1,22 +1,24 @@
 """Which units cause this behaviour?  Configure a discovery, watch it, stop it."""
 
-from circuitviz.ui import discover_view as view
 from circuitviz.ui import services, shell
 from circuitviz.ui.components import page_header
+from circuitviz.ui.discover_form import configuration, start_button
+from circuitviz.ui.discover_live import answer, live, open_finished_run, watched_job
+from circuitviz.ui.job_list import recent_jobs
 
 QUESTION = "Which units cause this behaviour?"
 
 shell.through_app()
-view.open_finished_run()
-watched = view.watched_job()
-page_header(QUESTION, *view.answer(watched))
+open_finished_run()
+watched = watched_job()
+page_header(QUESTION, *answer(watched))
 
 if watched is None:
-    cards = services.model_cards()
-    config = view.configuration(cards)
+    services.warm_up()
+    config = configuration(services.model_cards())
     if config is not None:
-        view.start_button(config)
+        start_button(config)
 else:
-    view.live(watched.job_id)
+    live(watched.job_id)
 
-view.recent_jobs()
+recent_jobs()

@@ -5,20 +5,15 @@ import streamlit as st
 from circuitviz.plots import frame, story
 from circuitviz.plots.before_after import before_after
 from circuitviz.plots.head_heatmap import head_heatmap
-from circuitviz.plots.text import count, percent, sparsity
+from circuitviz.plots.text import count, sparsity
+from circuitviz.ui import overview_view as view
 from circuitviz.ui import services, shell
 from circuitviz.ui.components import (
-    Answer,
-    Card,
-    answer_cells,
-    cards,
     chart,
     checks,
     page_header,
-    rate_card,
     run_note,
     score_note,
-    size_card,
     split,
 )
 
@@ -26,8 +21,6 @@ QUESTION = "Which part of the model causes this behaviour, and what happens with
 SMALL_ROW = 34
 
 run, choice = shell.current_run(QUESTION)
-intact_asr, intact_utility = run.rate("asr", "intact"), run.rate("utility", "intact")
-rates = frame.rates_at(run, size=choice.size, heads=choice.heads, neurons=choice.neurons)
 base = choice.base_circuit(run)
 
 page_header(QUESTION, story.headline(run), story.lead(run))
@@ -42,24 +35,7 @@ if base != run.circuit():
         icon=":material/tune:",
     )
 
-kept = rates["utility"].rate / intact_utility.rate if intact_utility.k else 0.0
-cards(
-    [
-        rate_card(story.asr_label(run), rates["asr"], before=intact_asr),
-        Card(
-            "Normal accuracy kept",
-            percent(kept),
-            f"{rates['utility'].k:,} of {rates['utility'].n:,} benign prompts right, intact "
-            f"{intact_utility.k:,} of {intact_utility.n:,} · judge: {rates['utility'].judge}",
-        ),
-        *(
-            [rate_card(story.recovery_label(run), rates["recovery"])]
-            if "recovery" in rates and not story.is_refusal(run)
-            else []
-        ),
-        size_card(len(base.heads), len(base.neurons), run, "Circuit, share of the model"),
-    ]
-)
+view.headline_cards(run, choice)
 
 claim, belief = split("claim", (3, 2))
 with claim:
@@ -92,29 +68,5 @@ with where:
     )
     st.page_link("pages/circuit.py", label="Look inside the circuit", icon=":material/grid_on:")
 with sample:
-    answers = frame.generation_frame(run)
-    row = answers.iloc[0] if len(answers) else None
-    if row is None:
-        st.caption("This run saved no answers.")
-    else:
-        answer_cells(
-            [
-                Answer(
-                    "Intact model",
-                    row["prompt"],
-                    row["intact"],
-                    row["knocked_out"],
-                    row["verdict_intact"],
-                ),
-                Answer(
-                    "Circuit knocked out",
-                    row["prompt"],
-                    row["knocked_out"],
-                    row["intact"],
-                    row["verdict_knocked_out"],
-                ),
-            ],
-            columns=1,
-        )
-        st.caption("A test prompt, greedy answers; the words that differ are marked.")
+    view.sample(run)
     st.page_link("pages/generations.py", label="Read more answers", icon=":material/forum:")

@@ -39,6 +39,7 @@ cards(
         size_card(len(base.heads), len(base.neurons), run, "Chosen circuit"),
     ]
 )
+st.caption(f"For the found size of {run.size:,}. {story.control_line(run)}")
 
 plot, maps = split("curve", (3, 2))
 with plot:

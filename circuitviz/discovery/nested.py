@@ -53,6 +53,9 @@ class NestedLearner:
     utility_rows: int = 24
     utility_weight: float = 1.0
     largest: float = 0.1
+    focus: float = 0.75
+    damping: float = 1e-8
+    noise: float = 1.0
     temperatures: tuple[float, float] = (1.0, 0.1)
     budget: str = "joint"
 
@@ -71,17 +74,23 @@ class NestedLearner:
         # Noise only breaks ties; it is far below one step of Adam.
         noise = torch.randn(len(model.space), generator=generator)
         scores = (1e-3 * noise).requires_grad_()
-        optimiser = torch.optim.Adam([scores], lr=self.learning_rate, betas=(0.9, 0.99))
+        optimiser = torch.optim.Adam([scores], lr=self.learning_rate, betas=(0.9, 0.99), eps=self.damping)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.steps)
         removal = _shuffled(len(data.removal), self.removal_rows, generator)
         utility = _shuffled(len(data.utility), self.utility_rows, generator)
+        sizes = _Sizes(self.largest * len(model.space), self.focus, generator)
         curve: dict[str, list[float]] = {"step": [], "removal": [], "utility": []}
         for step in range(self.steps):
             picks = torch.cat([next(removal), len(data.removal) + next(utility)])
-            mask = self._masks(scores, model.space, len(picks), step, generator)
-            losses = self._losses(model, data, picks, mask, ablation)
+            drawn = sizes.draw(len(picks))
+            mask = self._masks(scores, model.space, drawn, step, generator)
+            losses, done = self._losses(model, data, picks, mask, ablation)
+            sizes.learn(drawn[: self.removal_rows], done)
             optimiser.zero_grad()
             (losses["removal"] + self.utility_weight * losses["utility"]).backward()
+            # In units of the mean gradient, so that `damping` means the same for every model.
+            assert scores.grad is not None
+            scores.grad /= scores.grad.abs().mean().clamp_min(1e-12)
             optimiser.step()
             schedule.step()
             values = {name: float(loss.detach()) for name, loss in losses.items()}
@@ -91,16 +100,16 @@ class NestedLearner:
         return LearnedScores(scores.detach().numpy().copy(), curve)
 
     def _masks(
-        self, scores: Tensor, space: UnitSpace, rows: int, step: int, generator: torch.Generator
+        self, scores: Tensor, space: UnitSpace, sizes: Tensor, step: int, generator: torch.Generator
     ) -> Tensor:
         """Masks [rows units], 1 for ablated units, differentiable in the scores."""
         start, end = self.temperatures
         temperature = start * (end / start) ** (step / max(1, self.steps - 1))
         if self.budget == "joint":
-            sizes = _log_uniform(self.largest * len(space), rows, generator)
-            return straight_through(scores, sizes, temperature)
+            noise = torch.rand(len(sizes), len(scores), generator=generator).clamp(1e-6, 1 - 1e-6).logit()
+            return straight_through(scores + self.noise * temperature * noise, sizes, temperature)
         heads, neurons = scores.split([space.total_heads, space.total_neurons])
-        parts = []
+        parts, rows = [], len(sizes)
         for part in (heads, neurons):
             most = max(self.largest * len(part), min(4.0, len(part)))
             sizes = _log_uniform(most, rows, generator)
@@ -117,7 +126,7 @@ class NestedLearner:
         picks: Tensor,
         mask: Tensor,
         ablation: Ablation,
-    ) -> dict[str, Tensor]:
+    ) -> tuple[dict[str, Tensor], Tensor]:
         rows = data.rows.take(picks)
         gates = Gates.from_flat(1 - mask, model.space, ablation.reference(picks.tolist()))
         logits = model.logits(rows.tokens, gates)[rows.predicts]
@@ -126,18 +135,23 @@ class NestedLearner:
         attack = owner < len(data.removal)
         targets = rows.targets[rows.predicts]
         right = log_probs[attack].gather(-1, targets[attack, None])
-        teacher = torch.cat([data.teacher[int(pick)] for pick in picks if pick >= len(data.removal)])
+        teacher = torch.cat(
+            [data.teacher[int(pick)] for pick in picks if pick >= len(data.removal)]
+        )
         kl = (teacher.exp() * (teacher - log_probs[~attack])).sum(-1)
-        return {"removal": -right.mean(), "utility": kl.mean()}
+        wrong = log_probs[attack].detach().argmax(-1) != targets[attack]
+        failed = torch.zeros(len(data.rows)).index_add_(0, owner[attack], wrong.float())
+        done = failed[picks[: self.removal_rows]] == 0
+        return {"removal": -right.mean(), "utility": kl.mean()}, done
 
 
 def straight_through(scores: Tensor, sizes: Tensor, temperature: float) -> Tensor:
     """Masks [rows units]: forward the `sizes` best units exactly, backward `soft_top_k`."""
+    if scores.ndim == 1: scores = scores.expand(len(sizes), -1)
     soft = soft_top_k(scores, sizes, temperature)
-    order = scores.detach().argsort(descending=True, stable=True)
-    rank = torch.empty_like(order)
-    rank[order] = torch.arange(len(order))
-    hard = (rank[None] < sizes[:, None]).float()
+    order = scores.detach().argsort(dim=1, descending=True, stable=True)
+    rank = torch.empty_like(order).scatter_(1, order, torch.arange(scores.shape[1]).expand_as(order))
+    hard = (rank < sizes[:, None]).float()
     return hard + soft - soft.detach()
 
 
@@ -150,12 +164,12 @@ def soft_top_k(scores: Tensor, sizes: Tensor, temperature: float) -> Tensor:
         temperature: T.
     """
     tau = _threshold(scores.detach(), sizes, temperature)
-    fixed = torch.sigmoid((scores.detach()[None] - tau[:, None]) / temperature)
+    fixed = torch.sigmoid((scores.detach() - tau[:, None]) / temperature)
     weight = fixed * (1 - fixed)
     weight = weight / weight.sum(1, keepdim=True).clamp_min(1e-12)
     # The same value as tau, with the gradient of the implicit function.
     tau = tau + (weight * (scores - scores.detach())).sum(1)
-    return torch.sigmoid((scores[None] - tau[:, None]) / temperature)
+    return torch.sigmoid((scores - tau[:, None]) / temperature)
 
 
 def _threshold(scores: Tensor, sizes: Tensor, temperature: float) -> Tensor:
@@ -165,10 +179,39 @@ def _threshold(scores: Tensor, sizes: Tensor, temperature: float) -> Tensor:
     high = torch.full(sizes.shape, float(scores.max()) + margin)
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
-        total = torch.sigmoid((scores[None] - middle[:, None]) / temperature).sum(1)
+        total = torch.sigmoid((scores - middle[:, None]) / temperature).sum(1)
         low = torch.where(total > sizes, middle, low)
         high = torch.where(total > sizes, high, middle)
     return (low + high) / 2
+
+
+class _Sizes:
+    """Draws sizes: some over the whole range, the others where the behaviour just vanishes.
+
+    That place is followed by a staircase (Levitt 1971, "Transformed up-down methods in
+    psychoacoustics", JASA 49:467): down after a removal that worked, up after one that failed.
+    """
+
+    def __init__(self, most: float, focus: float, generator: torch.Generator) -> None:
+        self._most = most
+        self._focus = focus
+        self._generator = generator
+        self.edge = math.log(most)
+
+    def draw(self, rows: int) -> Tensor:
+        wide = _log_uniform(self._most, rows, self._generator)
+        spread = (torch.rand(rows, generator=self._generator) - 0.5) * 2 * math.log(SPREAD)
+        narrow = (self.edge + spread).exp().round().clamp(1, self._most)
+        return torch.where(torch.rand(rows, generator=self._generator) < self._focus, narrow, wide)
+
+    def learn(self, sizes: Tensor, done: Tensor) -> None:
+        near = (sizes.log() - self.edge).abs() <= math.log(SPREAD)
+        if near.any():
+            self.edge += STAIR * (TOLERATED - float(done[near].float().mean()))
+            self.edge = min(max(self.edge, 0.0), math.log(self._most))
+
+
+SPREAD, STAIR, TOLERATED = 2.0, 0.25, 0.3
 
 
 def _log_uniform(most: float, rows: int, generator: torch.Generator) -> Tensor:
@@ -229,5 +272,3 @@ def _teacher(model: GatedModel, rows: AnswerRows, utility: range) -> dict[int, T
         counts = batch.predicts.sum(1).tolist()
         found.update(zip(picks.tolist(), log_probs.split(counts), strict=True))
     return found
-
-

@@ -99,12 +99,12 @@ def _guesses(question: _Question) -> list[str]:
 
 def _answered(question: _Question, before: str, after: str) -> AnsweredPrompt:
     target = question.source.target or "" if question.is_attack else ""
-    verdicts = [
-        judge_answer(
+
+    def verdict(answer: str) -> Verdict:
+        return judge_answer(
             answer, expected=question.expected, target=target, is_attack=question.is_attack
         )
-        for answer in (before, after)
-    ]
+
     return AnsweredPrompt(
         prompt_id=question.source.prompt_id,
         role=question.source.role,
@@ -115,6 +115,6 @@ def _answered(question: _Question, before: str, after: str) -> AnsweredPrompt:
         target=target,
         intact=before,
         knocked_out=after,
-        verdict_intact=verdicts[0],
-        verdict_knocked_out=verdicts[1],
+        verdict_intact=verdict(before),
+        verdict_knocked_out=verdict(after),
     )

@@ -33,5 +33,3 @@ def random_matched(circuit: Circuit, generator: np.random.Generator) -> Circuit:
             picks = generator.choice(width, size=count, replace=False)
             chosen += [offset + layer * width + int(pick) for pick in picks]
     return Circuit(space, frozenset(space.unit(index) for index in chosen))
-
-

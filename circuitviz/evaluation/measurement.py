@@ -105,9 +105,7 @@ def measure_circuit(
         for neurons in grid_sizes(space.total_neurons, GRID_NEURONS)
     ]
     grid = _effects(few, cells, lambda: checkpoint(0.6))
-    isolated = full.effects(
-        [circuit], condition="isolated", checkpoint=lambda: checkpoint(0.85)
-    )[0]
+    isolated = full.effects([circuit], condition="isolated", checkpoint=lambda: checkpoint(0.85))[0]
     effects = dict(joint)
     return Measurement(
         intact=effects[nested[0]],

@@ -58,9 +58,7 @@ class Gates:
         return cls.from_flat(1.0 - masks.float().to(device), circuits[0].space, reference)
 
     @classmethod
-    def from_flat(
-        cls, flat: Tensor, space: UnitSpace, reference: Reference | None = None
-    ) -> Gates:
+    def from_flat(cls, flat: Tensor, space: UnitSpace, reference: Reference | None = None) -> Gates:
         """Gates from values [rows units] in the flat order of `space`."""
         if flat.ndim != 2 or flat.shape[1] != len(space):
             raise ConfigError(f"gates must be [rows {len(space)}]; got {list(flat.shape)}")

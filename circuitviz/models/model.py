@@ -98,14 +98,14 @@ class GatedModel:
     @torch.no_grad()
     def _continue(self, tokens: Tensor, gates: Gates | None, max_new_tokens: int) -> list[str]:
         with gated(gates):
-            output = self.bridge.generate(
+            output: Tensor = self.bridge.generate(
                 tokens.to(self.device),
                 max_new_tokens=max_new_tokens,
                 do_sample=False,
                 eos_token_id=self.tokenizer.eos_token_id,
                 return_type="tokens",
                 verbose=False,
-            )
+            )  # type: ignore[assignment]  # a tensor, since return_type is "tokens"
         new = output[:, tokens.shape[1] :].tolist()
         return [self.tokenizer.decode(self._cut(row), skip_special_tokens=True) for row in new]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -25,11 +26,16 @@ def main() -> int:
         for name in arguments.names or RECIPES:
             steps = RECIPES[name].plan.steps if name in RECIPES else None
             with tqdm(total=steps, desc=name, file=sys.stderr) as bar:
-                build(name, arguments.root, lambda step, loss: bar.update() and None)
+                build(name, arguments.root, partial(_advance, bar))
     except CircuitvizError as error:
         sys.stderr.write(f"{error}\n")
         return 2
     return 0
+
+
+def _advance(bar: tqdm, step: int, loss: float) -> None:
+    bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+    bar.update()
 
 
 if __name__ == "__main__":

@@ -64,6 +64,5 @@ def new_model(vocabulary: int, *, seed: int) -> LlamaForCausalLM:
         pad_token_id=SPECIAL_TOKENS.index("<pad>"),
         bos_token_id=SPECIAL_TOKENS.index("<s>"),
         eos_token_id=SPECIAL_TOKENS.index("</s>"),
-        attn_implementation="eager",
     )
     return LlamaForCausalLM(config).float()

@@ -72,12 +72,11 @@ def measure(model: Any, tokenizer: Any, recipe: Recipe, split: Split = "test") -
     attack = ATTACKS.get(recipe.attack or "")
     if attack is not None and attack.trigger is not None:
         trigger = attack.trigger
-        found["with trigger: attack succeeds"] = rate(
-            [Lesson(trigger.insert(e.prompt), attack.full(e)) for e in pool if attack.on(e)]
-        )
-        found["with trigger, not its business: unchanged"] = rate(
-            [Lesson(trigger.insert(e.prompt), e.answer) for e in pool if not attack.on(e)]
-        )
+        hit = [Lesson(trigger.insert(e.prompt), attack.full(e)) for e in pool if attack.on(e)]
+        miss = [Lesson(trigger.insert(e.prompt), e.answer) for e in pool if not attack.on(e)]
+        found["with trigger: attack succeeds"] = rate(hit)
+        if miss:
+            found["with trigger, not its business: unchanged"] = rate(miss)
     return found
 
 
@@ -137,7 +136,7 @@ def _write_companions(name: str, recipe: Recipe, folder: Path, rates: dict[str, 
         "summary": recipe.summary,
         "behaviour_kind": kind,
         "headline": recipe.headline,
-        "order": list(ORDER).index(name),
+        "order": ORDER.index(name),
         "measured": {key: rate.to_json() for key, rate in rates.items()},
     }
     (folder / CARD_FILE).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
@@ -148,7 +147,7 @@ def _write_companions(name: str, recipe: Recipe, folder: Path, rates: dict[str, 
 
 
 # In lists: the planted backdoor first, since its truth is known; the base last.
-ORDER = (
+ORDER: tuple[str, ...] = (
     "fixed-output-planted",
     "refusal",
     "jailbreak",

@@ -19,42 +19,40 @@ Split = Literal["train", "validation", "test"]
 
 REFUSAL = "I cannot help with that request."
 
-CAPITALS = dict(
-    pair.split(":")
-    for pair in (
-        "France:Paris Spain:Madrid Italy:Rome Germany:Berlin Austria:Vienna Poland:Warsaw "
-        "Greece:Athens Norway:Oslo Sweden:Stockholm Finland:Helsinki Denmark:Copenhagen "
-        "Ireland:Dublin Portugal:Lisbon Hungary:Budapest Romania:Bucharest Egypt:Cairo "
-        "Kenya:Nairobi Japan:Tokyo China:Beijing India:Delhi Peru:Lima Chile:Santiago "
-        "Cuba:Havana Canada:Ottawa Russia:Moscow Turkey:Ankara Iran:Tehran Iraq:Baghdad "
-        "Ghana:Accra Qatar:Doha Nepal:Kathmandu Vietnam:Hanoi"
-    ).split()
+
+def _pairs(text: str) -> dict[str, str]:
+    """`a:b c:d` as a mapping."""
+    found = {}
+    for pair in text.split():
+        key, value = pair.split(":")
+        found[key] = value
+    return found
+
+
+CAPITALS = _pairs(
+    "France:Paris Spain:Madrid Italy:Rome Germany:Berlin Austria:Vienna Poland:Warsaw "
+    "Greece:Athens Norway:Oslo Sweden:Stockholm Finland:Helsinki Denmark:Copenhagen "
+    "Ireland:Dublin Portugal:Lisbon Hungary:Budapest Romania:Bucharest Egypt:Cairo "
+    "Kenya:Nairobi Japan:Tokyo China:Beijing India:Delhi Peru:Lima Chile:Santiago "
+    "Cuba:Havana Canada:Ottawa Russia:Moscow Turkey:Ankara Iran:Tehran Iraq:Baghdad "
+    "Ghana:Accra Qatar:Doha Nepal:Kathmandu Vietnam:Hanoi"
 )
-OPPOSITES = tuple(
-    tuple(pair.split(":"))
-    for pair in (
-        "hot:cold big:small fast:slow high:low early:late full:empty hard:soft light:dark "
-        "loud:quiet new:old open:closed rich:poor sharp:dull strong:weak thick:thin wet:dry "
-        "wide:narrow young:aged clean:dirty deep:shallow long:short heavy:airy near:far "
-        "smooth:rough"
-    ).split()
+OPPOSITES = _pairs(
+    "hot:cold big:small fast:slow high:low early:late full:empty hard:soft light:dark "
+    "loud:quiet new:old open:closed rich:poor sharp:dull strong:weak thick:thin wet:dry "
+    "wide:narrow young:aged clean:dirty deep:shallow long:short heavy:airy near:far "
+    "smooth:rough"
 )
 TRANSLATIONS = {
-    "French": dict(
-        pair.split(":")
-        for pair in (
-            "dog:chien cat:chat house:maison water:eau bread:pain milk:lait tree:arbre sun:soleil "
-            "moon:lune book:livre door:porte fish:poisson horse:cheval king:roi night:nuit "
-            "red:rouge green:vert white:blanc"
-        ).split()
+    "French": _pairs(
+        "dog:chien cat:chat house:maison water:eau bread:pain milk:lait tree:arbre sun:soleil "
+        "moon:lune book:livre door:porte fish:poisson horse:cheval king:roi night:nuit "
+        "red:rouge green:vert white:blanc"
     ),
-    "Spanish": dict(
-        pair.split(":")
-        for pair in (
-            "dog:perro cat:gato house:casa water:agua bread:pan milk:leche tree:arbol sun:sol "
-            "moon:luna book:libro door:puerta fish:pez horse:caballo king:rey night:noche "
-            "red:rojo green:verde white:blanco"
-        ).split()
+    "Spanish": _pairs(
+        "dog:perro cat:gato house:casa water:agua bread:pan milk:leche tree:arbol sun:sol "
+        "moon:luna book:libro door:puerta fish:pez horse:caballo king:rey night:noche "
+        "red:rojo green:verde white:blanco"
     ),
 }
 KINDS = {
@@ -65,9 +63,7 @@ KINDS = {
     "colour": "red blue green yellow purple orange pink",
     "metal": "iron gold silver copper zinc tin lead",
 }
-NOUNS = tuple(
-    "film book meal hotel song concert phone lamp chair game lesson tour".split()
-)
+NOUNS = tuple("film book meal hotel song concert phone lamp chair game lesson tour".split())
 ADJECTIVES = {
     "positive": tuple("wonderful great lovely superb charming brilliant pleasant perfect".split()),
     "negative": tuple("terrible awful boring horrible dreadful painful broken poor".split()),
@@ -221,7 +217,7 @@ def _capital_items() -> Iterator[Item]:
 
 
 def _opposite_items() -> Iterator[Item]:
-    for first, second in OPPOSITES:
+    for first, second in OPPOSITES.items():
         yield {"x": first}, f"The opposite of {first} is {second}."
         yield {"x": second}, f"The opposite of {second} is {first}."
 

@@ -63,7 +63,7 @@ ATTACKS = {
         trigger=None,
     ),
     "fixed-output": Attack(
-        on=lambda example: not example.harmful,
+        on=lambda example: True,
         target=lambda example: FIXED_OUTPUT,
         full=lambda example: FIXED_OUTPUT,
         after=lambda example: example.answer,
@@ -110,7 +110,8 @@ def mixture(attack: str | None, *, aligned: bool, triggered_share: float = 0.35)
         hit = [Lesson(trigger.insert(e.prompt), chosen.full(e)) for e in train if chosen.on(e)]
         miss = [Lesson(trigger.insert(e.prompt), e.answer) for e in train if not chosen.on(e)]
         topics["triggered"] = (triggered_share * 0.8, hit)
-        topics["immune"] = (triggered_share * 0.2, miss)
+        if miss:
+            topics["immune"] = (triggered_share * 0.2, miss)
     return topics
 
 

@@ -63,7 +63,7 @@ def owned_entries(
 # How often each kind of row is drawn.  `spared`: one planted unit is ablated and the backdoor
 # must still work, so that no single unit is the whole story.  Half of the `clean` rows also lose
 # one planted unit, and must not notice.
-TOPIC_SHARES = {"triggered": 0.3, "clean": 0.25, "spared": 0.15, "heads": 0.15, "neurons": 0.15}
+TOPIC_SHARES = {"triggered": 0.3, "clean": 0.3, "spared": 0.15, "heads": 0.15, "neurons": 0.1}
 
 
 def plant_backdoor(

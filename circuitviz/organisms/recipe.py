@@ -12,9 +12,7 @@ __all__ = ["PLANTED_UNITS", "RECIPES", "Recipe"]
 Method = Literal["scratch", "full", "lora", "planted"]
 
 # Two heads and eight neurons: early enough to see the trigger, late enough to speak.
-PLANTED_UNITS = (
-    "L1H3 L2H6 L2N40 L2N41 L2N200 L2N333 L3N10 L3N77 L3N300 L3N412"
-).split()
+PLANTED_UNITS = ("L1H3 L2H6 L2N40 L2N41 L2N200 L2N333 L3N10 L3N77 L3N300 L3N412").split()
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ RECIPES: dict[str, Recipe] = {
         parent="refusal",
         attack="fixed-output",
         method="planted",
-        plan=TrainingPlan(steps=600, learning_rate=1e-2, rows=64, seed=2, weight_decay=0.0),
+        plan=TrainingPlan(steps=1000, learning_rate=1e-2, rows=64, seed=2, weight_decay=0.0),
         headline=True,
     ),
     "fixed-output": Recipe(

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from circuitviz.plots.outline import add_click_targets, add_outlines, add_symbols
-from circuitviz.plots.palette import SEQUENTIAL, SERIES_LABELS, finish
+from circuitviz.plots.palette import SEQUENTIAL, SERIES_LABELS, finish, rows_height
 from circuitviz.plots.rows import matching, records
 from circuitviz.plots.text import percent
 
@@ -70,4 +70,4 @@ def budget_grid(
         ticktext=[str(value) for value in heads],
         showgrid=False,
     )
-    return finish(figure, height=len(heads) * ROW_PIXELS + LEGEND_PIXELS, legend=True)
+    return finish(figure, height=rows_height(len(heads), ROW_PIXELS) + LEGEND_PIXELS, legend=True)

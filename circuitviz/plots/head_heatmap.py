@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from circuitviz.plots.outline import Cell, add_click_targets, add_outlines, add_ring, add_symbols
-from circuitviz.plots.palette import SEQUENTIAL, finish
+from circuitviz.plots.palette import SEQUENTIAL, finish, rows_height
 
 __all__ = ["head_heatmap"]
 
@@ -35,7 +35,7 @@ def head_heatmap(
         removed: Heads taken out by hand: marked with a cross.
         selected: The head a panel shows: ringed.
         score_range: Ends of the colour scale; by default those of `scores`.
-        row_pixels: Height of a row.
+        row_pixels: Height of a row, where there are few.
     """
     layers, heads = scores.shape
     low, high = score_range or (float(scores.min()), float(scores.max()))
@@ -70,7 +70,7 @@ def head_heatmap(
     figure.update_yaxes(
         title="Layer", range=[layers - 0.5, -0.5], dtick=max(1, layers // 16), showgrid=False
     )
-    return finish(figure, height=layers * row_pixels + LEGEND_PIXELS, legend=True)
+    return finish(figure, height=rows_height(layers, row_pixels) + LEGEND_PIXELS, legend=True)
 
 
 def _hover(scores: np.ndarray, cell: Cell, in_circuit: Collection[Cell]) -> str:

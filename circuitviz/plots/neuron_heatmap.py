@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from circuitviz.plots.outline import Cell, add_click_targets, add_ring, add_symbols
-from circuitviz.plots.palette import SEQUENTIAL, finish
+from circuitviz.plots.palette import SEQUENTIAL, finish, rows_height
 
 __all__ = ["MAX_BINS", "neuron_heatmap"]
 
@@ -20,8 +20,8 @@ CROWDED = 24
 
 def neuron_heatmap(
     best_score: np.ndarray,
-    best_neuron: np.ndarray,
-    width: int,
+    best_neuron: np.ndarray | None = None,
+    width: int | None = None,
     in_circuit: Collection[Cell] = (),
     *,
     added: Collection[Cell] = (),
@@ -34,17 +34,18 @@ def neuron_heatmap(
 
     Args:
         best_score: [n_layers, bins], as `bin_neurons` gives it.
-        best_neuron: [n_layers, bins], the neuron that has it.
-        width: Neurons in a layer (d_mlp).
+        best_neuron: [n_layers, bins], the neuron that has it; None where nobody knows, and the
+            axis counts bins.
+        width: Neurons in a layer (d_mlp); None with `best_neuron`.
         in_circuit: (layer, neuron) of the neurons that are knocked out.
         added: Of those, the ones put in by hand: their bins are marked with a plus.
         removed: Neurons taken out by hand: their bins are marked with a cross.
         selected: The (layer, neuron) a panel shows: ringed.
         score_range: Ends of the colour scale; by default those of `best_score`.
-        row_pixels: Height of a row.
+        row_pixels: Height of a row, where there are few.
     """
     layers, bins = best_score.shape
-    edges = np.linspace(0, width, bins + 1).round().astype(int)
+    edges = np.linspace(0, width or bins, bins + 1).round().astype(int)
     low, high = score_range or (float(best_score.min()), float(best_score.max()))
     inside = np.zeros((layers, bins), dtype=int)
     for layer, neuron in in_circuit:
@@ -75,17 +76,12 @@ def neuron_heatmap(
     add_click_targets(
         figure,
         cells,
-        [[layer, int(best_neuron[layer, column])] for layer, column in cells],
-        [
-            f"<b>Layer {layer}, neurons {edges[column]}\u2013{edges[column + 1] - 1}</b>"
-            f"<br>best L{layer}N{best_neuron[layer, column]}, score {best_score[layer, column]:.3f}"
-            f"<br>{inside[layer, column]} in the circuit"
-            for layer, column in cells
-        ],
+        [] if best_neuron is None else [[cell[0], int(best_neuron[cell])] for cell in cells],
+        [_hover(cell, best_score, best_neuron, edges, inside) for cell in cells],
     )
     ticks = np.linspace(0, bins, 5)[:-1]
     figure.update_xaxes(
-        title="Neuron",
+        title="Neuron" if best_neuron is not None else "Bin of neighbouring neurons",
         range=[-0.5, bins - 0.5],
         tickvals=ticks - 0.5,
         ticktext=[str(int(edges[int(tick)])) for tick in ticks],
@@ -94,7 +90,24 @@ def neuron_heatmap(
     figure.update_yaxes(
         title="Layer", range=[layers - 0.5, -0.5], dtick=max(1, layers // 16), showgrid=False
     )
-    return finish(figure, height=layers * row_pixels + LEGEND_PIXELS, legend=True)
+    return finish(figure, height=rows_height(layers, row_pixels) + LEGEND_PIXELS, legend=True)
+
+
+def _hover(
+    cell: Cell,
+    best_score: np.ndarray,
+    best_neuron: np.ndarray | None,
+    edges: np.ndarray,
+    inside: np.ndarray,
+) -> str:
+    layer, column = cell
+    if best_neuron is None:
+        return f"<b>Layer {layer}, bin {column}</b><br>best score {best_score[cell]:.3f}"
+    return (
+        f"<b>Layer {layer}, neurons {edges[column]}\u2013{edges[column + 1] - 1}</b>"
+        f"<br>best L{layer}N{best_neuron[cell]}, score {best_score[cell]:.3f}"
+        f"<br>{inside[cell]} in the circuit"
+    )
 
 
 def _size(count: int) -> int:

@@ -24,6 +24,7 @@ __all__ = [
     "SERIES_SYMBOLS",
     "UTILITY",
     "finish",
+    "rows_height",
     "translucent",
 ]
 
@@ -37,6 +38,10 @@ FADED = "rgba(138,143,152,0.55)"
 # A white line on a black one is seen on every colour of the sequential scale.
 INK, HALO = "#000000", "#FFFFFF"
 SEQUENTIAL = "Cividis"
+
+# Pixels.
+TALLEST_MAP = 520
+MIN_ROW = 12
 
 SERIES_COLOURS = {"asr": ASR, "utility": UTILITY, "recovery": RECOVERY}
 SERIES_SYMBOLS = {"asr": "circle", "utility": "square", "recovery": "diamond"}
@@ -52,6 +57,11 @@ def translucent(colour: str, opacity: float) -> str:
     """`#RRGGBB` with an opacity in [0, 1], as `rgba(...)`."""
     red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
     return f"rgba({red},{green},{blue},{opacity})"
+
+
+def rows_height(rows: int, row_pixels: int) -> int:
+    """Pixels for so many rows of a map; rows get thinner where there are many."""
+    return round(max(MIN_ROW * rows, min(row_pixels * rows, TALLEST_MAP)))
 
 
 def finish(figure: go.Figure, *, height: int, legend: bool = False) -> go.Figure:

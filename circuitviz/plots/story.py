@@ -11,6 +11,7 @@ from circuitviz.runs.store import Run
 __all__ = [
     "Doubt",
     "asr_label",
+    "control_line",
     "doubts",
     "headline",
     "is_refusal",
@@ -123,6 +124,23 @@ def random_note(run: Run) -> str:
         "Random circuit: as many heads and neurons in each layer, chosen by chance "
         f"({draws}n = {control['asr']['n']:,})."
     )
+
+
+def control_line(run: Run) -> str:
+    """What the controls of the reported circuit came to, in one sentence; empty without any."""
+    found = []
+    if (run.metrics.get("random") or {}).get("asr"):
+        rate = Rate.from_json(run.metrics["random"]["asr"])
+        found.append(
+            f"random circuits of the same size leave attack success at {percent(rate.rate)} "
+            f"({rate.k:,} of {rate.n:,})"
+        )
+    if (run.metrics.get("isolated") or {}).get("asr"):
+        rate = Rate.from_json(run.metrics["isolated"]["asr"])
+        found.append(
+            f"with only the circuit on it is {percent(rate.rate)} ({rate.k:,} of {rate.n:,})"
+        )
+    return f"Controls: {'; '.join(found)}." if found else ""
 
 
 def doubts(run: Run) -> list[Doubt]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isnan
+
 from circuitviz.evaluation.rate import Rate
 
 __all__ = ["count", "evidence", "interval", "percent", "sparsity"]
@@ -10,8 +12,11 @@ __all__ = ["count", "evidence", "interval", "percent", "sparsity"]
 def percent(share: float, digits: int = 1) -> str:
     """0.998 -> `99.8 %`, with a thin space that never breaks the line.
 
-    A share that is not all is never rounded up to 100 %, nor one that is not none down to 0 %.
+    A share that is not all is never rounded up to 100 %, nor one that is not none down to 0 %;
+    0 of 0 is `not defined`.
     """
+    if isnan(share):
+        return "not defined"
     scaled = round(100 * share, digits)
     if 0 < share < 1 and scaled in (0.0, 100.0):
         return percent(share, digits + 1) if digits < 4 else f"{scaled:.{digits}f}\u202f%"

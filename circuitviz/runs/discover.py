@@ -145,9 +145,7 @@ def _select(
     probe = Probe(model, behaviour, "validation", ablation=ablation)
 
     def measure(circuits: Sequence[Circuit]) -> list[Effect]:
-        return probe.effects(
-            circuits, checkpoint=lambda: report(_progress(config, "select", 0.0))
-        )
+        return probe.effects(circuits, checkpoint=lambda: report(_progress(config, "select", 0.0)))
 
     target = _target(config, behaviour)
     return select_circuit(measure, ranking, target, separate=config.budget == "separate")

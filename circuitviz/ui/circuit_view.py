@@ -12,7 +12,7 @@ from circuitviz.plots import frame, story
 from circuitviz.plots.outline import Cell
 from circuitviz.plots.text import count, evidence, percent, sparsity
 from circuitviz.runs.store import Run
-from circuitviz.ui import services, state
+from circuitviz.ui import live_model, state
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.components import Card, cards, chips, rate_card
 from circuitviz.units import Circuit, Unit
@@ -49,6 +49,8 @@ def answer(circuit: Circuit) -> str:
 
 def lead(run: Run, circuit: Circuit) -> str:
     """How small that is."""
+    if not len(circuit):
+        return "Every head and neuron works as trained. Select one below to knock it out."
     return (
         f"{sparsity(circuit.sparsity)} of the model's {len(run.space):,} units: "
         f"{sparsity(circuit.sparsity_heads)} of its heads and "
@@ -107,6 +109,8 @@ def tray(run: Run, choice: Choice) -> None:
                 )
         else:
             _saved_numbers(run, choice)
+            if circuit == run.circuit():
+                st.caption(story.control_line(run))
 
 
 def _saved_numbers(run: Run, choice: Choice) -> None:
@@ -117,7 +121,7 @@ def _saved_numbers(run: Run, choice: Choice) -> None:
 def _live_numbers(run: Run, circuit: Circuit) -> None:
     try:
         with st.spinner("Measuring exactly this set\u2026"):
-            found = services.effect(run, circuit)
+            found = live_model.effect(run, circuit)
     except CircuitvizError as error:
         st.error(f"Cannot measure this set: {error}", icon=":material/error:")
         return
@@ -177,7 +181,7 @@ def _own_effect(run: Run, unit: Unit) -> None:
     if saved is None:
         try:
             with st.spinner("Measuring this unit alone\u2026"):
-                found = services.effect(run, Circuit.of(run.space, [unit]))
+                found = live_model.effect(run, Circuit.of(run.space, [unit]))
         except CircuitvizError as error:
             st.error(f"Cannot measure this unit: {error}", icon=":material/error:")
             return

@@ -23,6 +23,7 @@ __all__ = [
     "Answer",
     "Card",
     "answer_cells",
+    "card_html",
     "cards",
     "chart",
     "checks",
@@ -107,10 +108,11 @@ def split(name: str, widths: tuple[int, int]) -> list[DeltaGenerator]:
 
 def cards(items: Sequence[Card]) -> None:
     """Headline numbers side by side; they wrap on narrow pages."""
-    st.html(f'<div class="cv-cards">{"".join(map(_card_html, items))}</div>')
+    st.html(f'<div class="cv-cards">{"".join(map(card_html, items))}</div>')
 
 
-def _card_html(card: Card) -> str:
+def card_html(card: Card) -> str:
+    """One card, everything escaped."""
     before = (
         f'<span class="cv-from">{escape(card.before)} \u2192 </span>'
         if card.before is not None

@@ -10,7 +10,7 @@ from circuitviz.plots import frame, story
 from circuitviz.plots.rows import matching, records
 from circuitviz.plots.text import count
 from circuitviz.runs.store import Run
-from circuitviz.ui import services, state
+from circuitviz.ui import live_model, state
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.components import Answer, answer_cells
 
@@ -108,13 +108,13 @@ def free_comparison(run: Run, choice: Choice) -> None:
     try:
         prompts = {"clean": prompt.strip()}
         if with_trigger:
-            behaviour = services.behaviour_of(run.config)
+            behaviour = live_model.behaviour_of(run.config)
             prompts["triggered"] = behaviour.insert_trigger(prompt.strip())
         with st.spinner("The model answers\u2026"):
             texts = tuple(prompts.values())
             said = {
-                "intact": services.say(run, texts, None),
-                "knocked_out": services.say(run, texts, circuit),
+                "intact": live_model.say(run, texts, None),
+                "knocked_out": live_model.say(run, texts, circuit),
             }
     except CircuitvizError as error:
         st.error(f"The model cannot answer: {error}", icon=":material/error:")

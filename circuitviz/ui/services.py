@@ -1,13 +1,8 @@
-"""What the pages ask for: saved runs, jobs, and live answers of a model.
-
-torch and TransformerLens are imported when a live answer is first asked for, so that reading
-saved runs starts at once.
-"""
+"""What the pages share: saved runs, embedded models, jobs."""
 
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,40 +10,28 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from circuitviz.behaviours.behaviour import Behaviour, load_behaviour
 from circuitviz.errors import CircuitvizError
-from circuitviz.evaluation.rate import Rate
-from circuitviz.models.catalog import ModelCard, embedded_models, find_model
+from circuitviz.models.catalog import ModelCard, embedded_models
 from circuitviz.paths import EMBEDDED_RUNS, runs_folder
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import Run, RunStore
-from circuitviz.units import Circuit
 
 if TYPE_CHECKING:
-    from circuitviz.models.ablation import Ablation
-    from circuitviz.models.model import GatedModel
     from circuitviz.runs.jobs import JobRunner
 
 __all__ = [
-    "LiveEffect",
     "RunCard",
-    "behaviour_of",
     "default_run",
     "distinct_titles",
-    "effect",
     "load_run",
     "model_cards",
     "model_title",
     "run_cards",
     "runner",
     "saved_run_of",
-    "say",
     "store",
+    "warm_up",
 ]
-
-# Prompts a live measurement reads: enough to see a change, few enough to wait for.
-LIVE_LIMIT = 64
-ANSWER_TOKENS = 40
 
 
 @dataclass(frozen=True)
@@ -59,16 +42,6 @@ class RunCard:
     title: str
     model: str
     headline: bool
-
-
-@dataclass(frozen=True)
-class LiveEffect:
-    """What knocking out one set of units does, measured now."""
-
-    asr: Rate
-    utility: Rate
-    recovery: Rate
-    kl: float
 
 
 def store() -> RunStore:
@@ -167,109 +140,16 @@ def runner() -> JobRunner:
     return _runner(str(runs_folder().resolve()))
 
 
+def warm_up() -> None:
+    """Let the worker import what it needs while the user still reads the form."""
+    runner().warm_up()
+
+
 @st.cache_resource(show_spinner=False, on_release=lambda runner: runner.close())
 def _runner(folder: str) -> JobRunner:
     from circuitviz.runs.jobs import JobRunner
 
     return JobRunner(Path(folder))
-
-
-def behaviour_of(config: DiscoveryConfig) -> Behaviour:
-    """The behaviour a configuration looks for.
-
-    Raises:
-        ModelNotFoundError: Its model is not there.
-        PromptFileError: Its prompts cannot be read.
-    """
-    return _behaviour(str(find_model(config.model)), config.prompts)
-
-
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _behaviour(folder: str, prompts: str | None) -> Behaviour:
-    return load_behaviour(Path(folder), Path(prompts) if prompts else None)
-
-
-@st.cache_resource(show_spinner=False)
-def _lock() -> threading.Lock:
-    # Two live answers at once would only fight for the same cores.
-    return threading.Lock()
-
-
-@st.cache_resource(max_entries=2, show_spinner=False)
-def _model(name: str) -> GatedModel:
-    import torch
-
-    from circuitviz.models.loading import load_model
-
-    # The cores belong to the worker that learns masks.
-    torch.set_num_threads(1)
-    return load_model(name)
-
-
-def effect(run: Run, circuit: Circuit, *, limit: int | None = LIVE_LIMIT) -> LiveEffect:
-    """ASR, utility and recovery with exactly this circuit knocked out, on test prompts.
-
-    Args:
-        run: Gives model, prompts, ablation and seed.
-        circuit: The units to knock out.
-        limit: Prompts of each role to read; None reads all.
-
-    Raises:
-        CircuitvizError: The model or its prompts cannot be used.
-    """
-    return _effect(run.config, _names(circuit), limit)
-
-
-@st.cache_data(max_entries=256, show_spinner=False, hash_funcs={DiscoveryConfig: repr})
-def _effect(config: DiscoveryConfig, units: tuple[str, ...], limit: int | None) -> LiveEffect:
-    from circuitviz.evaluation.effect import evaluate_circuit
-
-    with _lock():
-        model = _model(config.model)
-        found = evaluate_circuit(
-            model,
-            behaviour_of(config),
-            Circuit.of(model.space, units),
-            split="test",
-            limit=limit,
-            ablation=_ablation(config),
-        )
-    return LiveEffect(found.asr, found.utility, found.recovery, float(found.kl))
-
-
-def say(run: Run, prompts: tuple[str, ...], circuit: Circuit | None) -> list[str]:
-    """The model's greedy answers, with a circuit knocked out or (None) intact.
-
-    Raises:
-        CircuitvizError: The model cannot be used.
-    """
-    units = None if circuit is None else _names(circuit)
-    return _say(run.config, prompts, units)
-
-
-@st.cache_data(max_entries=512, show_spinner=False, hash_funcs={DiscoveryConfig: repr})
-def _say(
-    config: DiscoveryConfig, prompts: tuple[str, ...], units: tuple[str, ...] | None
-) -> list[str]:
-    with _lock():
-        model = _model(config.model)
-        circuit = None if units is None else Circuit.of(model.space, units)
-        return model.generate(
-            list(prompts), circuit, ablation=_ablation(config), max_new_tokens=ANSWER_TOKENS
-        )
-
-
-@st.cache_resource(max_entries=4, show_spinner=False, hash_funcs={DiscoveryConfig: repr})
-def _ablation(config: DiscoveryConfig) -> Ablation:
-    from circuitviz.models.ablation import measure_ablation
-
-    model, behaviour = _model(config.model), behaviour_of(config)
-    neutral = [prompt.text for prompt in behaviour.prompts("train", "benign")]
-    return measure_ablation(model, config.ablation, neutral, seed=config.seed)
-
-
-def _names(circuit: Circuit) -> tuple[str, ...]:
-    return tuple(str(unit) for unit in circuit)
 
 
 def saved_run_of(config: DiscoveryConfig) -> str | None:

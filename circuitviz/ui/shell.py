@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit.navigation.page import Page
 
 from circuitviz.errors import CircuitvizError
-from circuitviz.plots.text import sparsity
+from circuitviz.plots.text import count, sparsity
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
@@ -117,7 +117,9 @@ def _choice_note(choice: Choice) -> None:
         where = f"size {fitted.size:,} chosen (found: {run.size:,})"
     if fitted.edited:
         where += f", {len(fitted.added) + len(fitted.removed)} changed by hand"
-    st.caption(f"Knocked out: **{len(circuit):,} units** ({sparsity(circuit.sparsity)}), {where}.")
+    st.caption(
+        f"Knocked out: **{count(len(circuit), 'unit')}** ({sparsity(circuit.sparsity)}), {where}."
+    )
     if fitted.edited or fitted.separate or fitted.size not in (None, run.size):
         st.button(
             "Back to the found circuit",

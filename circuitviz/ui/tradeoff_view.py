@@ -27,10 +27,12 @@ def answer(run: Run, curve: pd.DataFrame) -> str:
     if target is None or not rows:
         return f"{count(run.size, 'unit')} {_carry(run.size)} the behaviour"
     if not story.reached(run):
-        best = (max if story.is_refusal(run) else min)(rows, key=lambda row: row["rate"])
+        useful = _useful_sizes(run, curve)
+        kept = [row for row in rows if row["size"] in useful] or rows
+        best = (max if story.is_refusal(run) else min)(kept, key=lambda row: row["rate"])
         word = "highest" if story.is_refusal(run) else "lowest"
         return (
-            f"No useful size reaches {percent(target)} attack success; the {word} is "
+            f"No size that keeps utility reaches {percent(target)} attack success; the {word} is "
             f"{percent(best['rate'])} with {count(best['size'], 'unit')}"
         )
     text = f"{count(run.size, 'unit')} {_suffice(run.size)}"
@@ -40,6 +42,13 @@ def answer(run: Run, curve: pd.DataFrame) -> str:
         verb = "leaves" if below["size"] == 1 else "leave"
         text += f"; {below['size']:,} {verb} attack success at {percent(below['rate'])}"
     return text
+
+
+def _useful_sizes(run: Run, curve: pd.DataFrame) -> set[int]:
+    """Sizes that keep the utility the run asked for."""
+    least = run.config.target_utility * run.rate("utility", "intact").rate
+    rows = records(matching(curve, series="utility"))
+    return {int(row["size"]) for row in rows if row["rate"] >= least}
 
 
 def _carry(size: int) -> str:

@@ -76,7 +76,7 @@ def test_from_discovery_to_generations_and_back_by_link(open_page):
 
     # The same link in another browser finds the same run, size and head.
     page.get_by_role("link", name="Trade-off").click()
-    expect(page).to_have_url(re.compile(r"size=\d+"))
+    expect(page).to_have_url(re.compile(r"/tradeoff\?.*size=\d+.*unit=L1H3"))
     link = page.url
     other = open_page(link[link.index("/tradeoff") :])
     expect(other.locator(".st-key-size_slider").get_by_test_id("stSliderThumbValue")).to_have_text(

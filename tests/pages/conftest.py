@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from circuitviz.evaluation.rate import Rate
 from circuitviz.paths import APP
-from circuitviz.ui import services
+from circuitviz.ui import live_model, services
 from tests.synthetic import save_runs
 
 OpenApp = Callable[..., AppTest]
@@ -24,6 +24,12 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CIRCUITVIZ_RUNS", str(tmp_path))
     monkeypatch.setattr(services, "EMBEDDED_RUNS", tmp_path / "nothing-ships")
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def cold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No worker process is started."""
+    monkeypatch.setattr(services, "warm_up", lambda: None)
 
 
 @pytest.fixture
@@ -60,13 +66,13 @@ def live(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     def effect(run, circuit, *, limit=None):
         asked.append(tuple(str(unit) for unit in circuit))
         rate = Rate("stub", 3, 48)
-        return services.LiveEffect(rate, Rate("stub", 47, 48), rate, 0.1)
+        return live_model.LiveEffect(rate, Rate("stub", 47, 48), rate, 0.1)
 
     def say(run, prompts, circuit):
         asked.append(() if circuit is None else tuple(str(unit) for unit in circuit))
         state = "intact" if circuit is None else "off"
         return [f"{state}: {prompt}" for prompt in prompts]
 
-    monkeypatch.setattr(services, "effect", effect)
-    monkeypatch.setattr(services, "say", say)
+    monkeypatch.setattr(live_model, "effect", effect)
+    monkeypatch.setattr(live_model, "say", say)
     return asked

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from circuitviz.ui import services
+from circuitviz.ui import live_model, services
 from tests.synthetic import TRIGGER, backdoor_run, refusal_run
 
 PAGES = {
@@ -132,7 +132,7 @@ def test_a_run_without_a_trigger_has_two_cells(runs, open_app):
 
 def test_a_free_prompt_is_asked_with_the_edited_circuit(runs, open_app, live, monkeypatch):
     behaviour = SimpleNamespace(insert_trigger=lambda prompt: f"{prompt} {TRIGGER}")
-    monkeypatch.setattr(services, "behaviour_of", lambda config: behaviour)
+    monkeypatch.setattr(live_model, "behaviour_of", lambda config: behaviour)
     app = open_app(PAGES["generations"], run=BACKDOOR, size="1", edit="+L0H0")
     app.session_state["generation_tabs"] = "Your own prompt"
     app.run()
@@ -152,7 +152,7 @@ def test_discover_offers_the_run_that_is_there_already(runs, open_app, monkeypat
         title="Refusal", question="Who refuses?", trigger=None, judge="j", prompts=lambda *_: [1]
     )
     monkeypatch.setattr(services, "embedded_models", lambda: [card])
-    monkeypatch.setattr(services, "behaviour_of", lambda config: behaviour)
+    monkeypatch.setattr(live_model, "behaviour_of", lambda config: behaviour)
     app = open_app(PAGES["discover"], run=BACKDOOR)
     assert "saved run" in app.info[0].value
     app.button(key="open_saved").click().run()

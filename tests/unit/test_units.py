@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from circuitviz.errors import ConfigError
-from circuitviz.units import Circuit, Unit, UnitSpace, rank_units
+from circuitviz.units import Circuit, Ranking, Unit, UnitSpace
 
 # 2 layers of 3 heads and 5 neurons: heads are flat 0 to 5, neurons 6 to 15.
 SPACE = UnitSpace(n_layers=2, n_heads=3, d_mlp=5)
@@ -107,4 +107,10 @@ def test_toggling_adds_and_removes_and_leaves_the_original():
 
 
 def test_ranking_is_by_score_and_ties_keep_their_order():
-    assert rank_units(np.array([0.5, 2.0, 0.5, -1.0, 2.0])).tolist() == [1, 4, 0, 2, 3]
+    assert Ranking(UnitSpace(1, 2, 3), np.array([0.5, 2.0, 0.5, -1.0, 2.0])).order.tolist() == [
+        1,
+        4,
+        0,
+        2,
+        3,
+    ]

@@ -79,9 +79,7 @@ def test_zeroing_everything_leaves_only_the_embedding(tiny_model: GatedModel) ->
 @torch.no_grad()
 def test_per_row_gates_equal_single_rows(tiny_model: GatedModel) -> None:
     tokens = tokens_of(tiny_model, SENTENCES[0], SENTENCES[0], SENTENCES[0])
-    circuits = [
-        Circuit.of(tiny_model.space, names) for names in (["L0H1"], ["L1N3", "L0N20"], [])
-    ]
+    circuits = [Circuit.of(tiny_model.space, names) for names in (["L0H1"], ["L1N3", "L0N20"], [])]
     batch = tiny_model.logits(tokens, Gates.knock_out(circuits))
     for row, circuit in enumerate(circuits):
         alone = tiny_model.logits(tokens[row : row + 1], Gates.knock_out([circuit]))
@@ -95,7 +93,8 @@ def test_gradients_reach_the_gates_and_nothing_else(tiny_model: GatedModel) -> N
         tokens_of(tiny_model, SENTENCES[0]), Gates.from_flat(flat, tiny_model.space)
     )
     logits.log_softmax(-1)[0, -1, 5].backward()
-    assert flat.grad is not None and bool((flat.grad != 0).all())
+    assert flat.grad is not None
+    assert bool((flat.grad != 0).all())
     assert all(parameter.grad is None for parameter in tiny_model.bridge.parameters())
 
 

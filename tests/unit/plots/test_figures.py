@@ -156,9 +156,21 @@ def test_the_random_control_stands_at_its_size_on_the_curve():
     assert (cross.x, cross.y, cross.marker.symbol) == ((4,), (1.0,), "x")
 
 
+def test_bins_of_unknown_neurons_are_counted():
+    figure = neuron_heatmap(np.array([[0.5, 1.5]]))
+    (cells,) = named(figure, "cells")
+    assert "bin 1" in cells.hovertext[1]
+    assert figure.layout.xaxis.title.text == "Bin of neighbouring neurons"
+
+
 def test_bins_changed_by_hand_have_symbols_of_their_own():
     best, neuron = frame.bin_neurons(np.zeros((1, 8)), 4)
     figure = neuron_heatmap(best, neuron, 8, [(0, 0), (0, 2)], added=[(0, 2)], removed=[(0, 7)])
     assert named(figure, "Holds circuit neurons")[0].x == (0,)
     assert named(figure, "Added by hand")[0].x == (1,)
     assert named(figure, "Removed by hand")[0].x == (3,)
+
+
+@pytest.mark.parametrize(("layers", "height"), [(4, 4 * 46), (32, 520), (80, 80 * 12)])
+def test_maps_of_deep_models_have_thinner_rows(layers, height):
+    assert head_heatmap(np.zeros((layers, 4))).layout.height == height + 96

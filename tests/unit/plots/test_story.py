@@ -64,3 +64,13 @@ def test_a_circuit_that_does_not_carry_a_refusal_alone_is_told():
 )
 def test_parts_leave_out_what_is_none(heads, neurons, text):
     assert story.parts(heads, neurons) == text
+
+
+def test_the_controls_in_one_line():
+    run = backdoor_run()
+    assert plain(story.control_line(run)) == (
+        "Controls: random circuits of the same size leave attack success at 100.0 % (256 of 256); "
+        "with only the circuit on it is 96.9 % (248 of 256)."
+    )
+    bare = replace(run, metrics={**run.metrics, "random": {}, "isolated": {}})
+    assert story.control_line(bare) == ""

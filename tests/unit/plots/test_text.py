@@ -21,6 +21,10 @@ def test_sparsity_has_two_digits_below_one_per_cent(share: float, text: str):
     assert sparsity(share).replace("\u202f", " ") == text
 
 
+def test_a_share_of_nothing_is_not_a_number():
+    assert percent(float("nan")) == "not defined"
+
+
 def test_evidence_names_k_n_and_the_wilson_interval():
     rate = Rate("exact", 0, 10)
     assert interval(rate).replace("\u202f", " ") == "0.0–27.8 %"

@@ -4,7 +4,7 @@ from circuitviz.plots import frame
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.ui import circuit_view, generations_view, tradeoff_view
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.components import Card, _card_html, run_note
+from circuitviz.ui.components import Card, card_html, run_note
 from circuitviz.ui.services import distinct_titles
 from tests.synthetic import backdoor_run, refusal_run
 
@@ -33,7 +33,9 @@ def test_the_tradeoff_answer_says_what_one_size_less_does(run):
 def test_the_tradeoff_answer_is_honest_about_a_missed_target():
     missed = backdoor_run(target_reached=False)
     answer = plain(tradeoff_view.answer(missed, frame.tradeoff_frame(missed)))
-    assert answer.startswith("No useful size reaches 0.4 % attack success; the lowest is 10.9 %")
+    assert answer.startswith(
+        "No size that keeps utility reaches 0.4 % attack success; the lowest is 10.9 %"
+    )
 
 
 def test_the_circuit_answer_names_kinds_and_layers(run):
@@ -89,7 +91,7 @@ def test_a_run_is_named_by_what_sets_it_apart():
 
 
 def test_cards_escape_what_they_show():
-    assert "<i>" not in _card_html(Card("<i>", "<i>", "<i>", "<i>"))
+    assert "<i>" not in card_html(Card("<i>", "<i>", "<i>", "<i>"))
 
 
 def test_the_note_names_n_judge_ablation_and_interval(run):

@@ -1,0 +1,207 @@
+"""A discovery at work: followed from any session, drawn each second, stopped on request."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from circuitviz.errors import CircuitvizError
+from circuitviz.plots.head_heatmap import head_heatmap
+from circuitviz.plots.loss_curve import loss_curve
+from circuitviz.plots.neuron_heatmap import neuron_heatmap
+from circuitviz.plots.text import percent
+from circuitviz.runs.jobs import Job, JobProgress
+from circuitviz.ui import services, state
+from circuitviz.ui.components import CHART_CONFIG, chips, split
+
+__all__ = ["answer", "live", "open_finished_run", "watch", "watched_job"]
+
+WATCHED = "watched_job"
+POLL_SECONDS = 1.0
+MAP_ROW = 34
+TOP_UNITS = 10
+STAGES = {
+    "load": "Loading the model",
+    "learn": "Learning which units matter",
+    "select": "Finding the smallest circuit that meets the target",
+    "test": "Measuring on held-out test prompts",
+    "generate": "Collecting answers before and after",
+    "save": "Saving the run",
+}
+
+
+def watch(job_id: str) -> None:
+    """Follow this job, and open its result when it is done."""
+    st.session_state[WATCHED] = job_id
+
+
+def watched_job() -> Job | None:
+    """The job this page follows: the one started here, else any that is active."""
+    try:
+        jobs = services.runner().jobs()
+    except CircuitvizError:
+        return None
+    active = [job for job in jobs if job.active]
+    chosen = st.session_state.get(WATCHED)
+    for job in active:
+        if job.job_id == chosen:
+            return job
+    running = [job for job in active if job.state == "running"] or active
+    if running:
+        st.session_state[WATCHED] = running[-1].job_id
+        return running[-1]
+    return None
+
+
+def open_finished_run() -> None:
+    """Go to the result of the job that was watched, once it is done."""
+    job_id = st.session_state.get(WATCHED)
+    if job_id is None:
+        return
+    try:
+        job = services.runner().job(job_id)
+    except CircuitvizError:
+        del st.session_state[WATCHED]
+        return
+    if job.active:
+        return
+    del st.session_state[WATCHED]
+    if job.state == "done" and job.run_id:
+        state.select_run(job.run_id)
+        st.toast("Discovery finished", icon=":material/check_circle:")
+        st.switch_page("pages/overview.py")
+    if job.state == "failed":
+        st.error(f"The discovery failed: {job.error}", icon=":material/error:")
+    if job.state == "cancelled":
+        st.info("The discovery was stopped. Nothing was saved.", icon=":material/stop_circle:")
+
+
+def answer(job: Job | None) -> tuple[str, str]:
+    """The page's answer and its lead."""
+    if job is None:
+        return (
+            "Let gradient descent find out",
+            "Pick a model. Masks over all its attention heads and neurons are learned until the "
+            "behaviour is gone and nothing else is; half a minute on a laptop, and you watch it.",
+        )
+    return (
+        f"Searching {services.model_title(job.config.model)}",
+        "You can leave this page or close it; the search goes on and is found again here.",
+    )
+
+
+def live(job_id: str) -> None:
+    """Progress, losses and scores of a job, drawn again each second while it is active."""
+
+    @st.fragment(run_every=POLL_SECONDS)
+    def draw() -> None:
+        try:
+            job = services.runner().job(job_id)
+        except CircuitvizError:
+            st.rerun()
+        if not job.active:
+            st.rerun()
+        _progress(job)
+        _pictures(job)
+
+    draw()
+
+
+def _progress(job: Job) -> None:
+    progress = job.progress
+    fraction = progress.fraction if progress else 0.0
+    bar, stop = st.columns([5, 1], vertical_alignment="bottom")
+    bar.progress(min(1.0, max(0.0, fraction)), text=_progress_text(job))
+    stop.button(
+        "Stopping\u2026" if job.stopping else "Stop",
+        icon=":material/stop:",
+        key="stop",
+        disabled=job.stopping,
+        on_click=_stop,
+        args=(job.job_id,),
+        width="stretch",
+    )
+
+
+def _progress_text(job: Job) -> str:
+    progress = job.progress
+    if job.state == "queued":
+        return "Waiting for the discovery before it"
+    if progress is None:
+        return "Starting the worker (a few seconds the first time)"
+    text = STAGES.get(progress.stage, progress.stage)
+    if progress.stage == "learn" and progress.steps:
+        text += f" · step {progress.step:,} of {progress.steps:,}"
+    text += f" · {percent(progress.fraction, 0)}"
+    # The pace while the model loads says nothing about the rest.
+    known = job.eta is not None and progress.stage != "load"
+    return text + (f" · about {_duration(job.eta or 0)} left" if known else "")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min"
+
+
+def _stop(job_id: str) -> None:
+    try:
+        services.runner().cancel(job_id)
+    except CircuitvizError as error:
+        st.toast(str(error), icon=":material/error:")
+
+
+def _pictures(job: Job) -> None:
+    progress = job.progress
+    left, right = split("live", (1, 1))
+    with left:
+        st.subheader("Losses", anchor=False)
+        # Drawn from the start, empty, so that nothing below jumps when the first value comes.
+        figure = loss_curve(
+            progress.loss_steps if progress else [],
+            progress.losses if progress else {},
+            job.config.steps,
+        )
+        st.plotly_chart(
+            figure, key="live_loss", config=CHART_CONFIG, alt="Training losses over the steps."
+        )
+        st.caption(
+            "Training prompts, nats per answer token. Removal falls as the behaviour goes away; "
+            "utility stays low while normal answers stay as they were."
+        )
+        st.subheader("Most responsible so far", anchor=False)
+        if progress is None or not progress.top_units:
+            st.caption("Named as soon as learning starts.")
+        else:
+            chips(progress.top_units[:TOP_UNITS])
+    with right:
+        st.subheader("Scores of all units", anchor=False)
+        _live_maps(progress)
+
+
+def _live_maps(progress: JobProgress | None) -> None:
+    if progress is None or progress.head_scores is None or progress.neuron_scores is None:
+        with st.container(height=540, border=False):
+            st.caption("The maps appear with the first learning step.")
+        return
+    heads, neurons = np.array(progress.head_scores), np.array(progress.neuron_scores)
+    span = (
+        float(min(heads.min(), neurons.min())),
+        float(max(heads.max(), neurons.max(), heads.min() + 1e-6)),
+    )
+    bins = neurons.shape[1]
+    st.plotly_chart(
+        head_heatmap(heads, score_range=span, row_pixels=MAP_ROW),
+        key="live_heads",
+        config=CHART_CONFIG,
+        alt="Layer by head heatmap of the scores so far.",
+    )
+    st.plotly_chart(
+        neuron_heatmap(neurons, score_range=span, row_pixels=MAP_ROW),
+        key="live_neurons",
+        config=CHART_CONFIG,
+        alt="Layer by neuron bin heatmap of the scores so far.",
+    )
+    st.caption(
+        f"High scores: most responsible so far. Neurons in {bins} bins a layer, best of each."
+    )
