@@ -1,9 +1,13 @@
 """Nested straight-through masks: one run ranks the units for circuits of every size.
 
-Every row of a batch ablates its own number of units k, drawn log-uniformly: the k units with the
-highest scores.  Forward takes exactly those; backward sees p_u = sigmoid((s_u - tau_k) / T), with
+Every row of a batch ablates its own number of units k: the k units with the highest scores, under
+a little noise.  Forward takes exactly those; backward sees p_u = sigmoid((s_u - tau_k) / T), with
 tau_k such that sum_u p_u = k.  tau_k is differentiated implicitly:
 d tau = sum_u w_u d s_u with w_u proportional to p_u (1 - p_u).
+
+Most sizes are drawn where the behaviour just begins to vanish, the others log-uniformly.  The
+noise is logistic with scale T, as in the concrete distribution (arXiv:1611.00712): without it a
+head that helps only together with others is never tried, and the ranking depends on the seed.
 
 The objective (what must vanish and what must stay) is SafeSeek's, arXiv:2603.23268, on true heads
 and neurons; straight-through gradients are Bengio et al., arXiv:1308.3432.
@@ -31,6 +35,11 @@ __all__ = ["NestedLearner", "soft_top_k"]
 
 BISECTIONS = 40
 
+# The edge is where a removal succeeds this often; sizes near it lie within this factor.
+EDGE_SUCCESS, EDGE_WIDTH = 0.3, 2.0
+# How far one batch moves the edge, in log size.
+EDGE_STEP = 0.25
+
 
 @dataclass(frozen=True)
 class NestedLearner:
@@ -39,24 +48,28 @@ class NestedLearner:
     Attributes:
         steps: Optimiser steps.
         learning_rate: Of Adam on the scores, decayed to 0 along a cosine.
+        damping: Adam's epsilon, in units of the mean gradient: units with far smaller gradients
+            move in proportion, not at full speed.
         removal_rows: Attack prompts a step.
         utility_rows: Benign prompts a step.
         utility_weight: Weight of KL(intact || ablated) on benign prompts.
         largest: Largest size drawn, as a share of all units.
+        focus: Share of the sizes drawn where the behaviour just vanishes.
         temperatures: T at the first and the last step.
+        noise: Scale of the noise on the scores, in units of T.
         budget: `joint`: one size for both kinds.  `separate`: a size each for heads and neurons.
     """
 
     steps: int = 100
     learning_rate: float = 0.2
+    damping: float = 1.0
     removal_rows: int = 24
     utility_rows: int = 24
     utility_weight: float = 1.0
     largest: float = 0.1
     focus: float = 0.75
-    damping: float = 1e-8
-    noise: float = 1.0
     temperatures: tuple[float, float] = (1.0, 0.1)
+    noise: float = 0.5
     budget: str = "joint"
 
     def learn(
@@ -71,86 +84,125 @@ class NestedLearner:
         """Score every unit from training prompts only; see `Learner`."""
         generator = torch.Generator().manual_seed(seed)
         data = _TrainingRows.of(model, behaviour)
-        # Noise only breaks ties; it is far below one step of Adam.
-        noise = torch.randn(len(model.space), generator=generator)
-        scores = (1e-3 * noise).requires_grad_()
-        optimiser = torch.optim.Adam([scores], lr=self.learning_rate, betas=(0.9, 0.99), eps=self.damping)
+        scores = torch.zeros(len(model.space), requires_grad=True)
+        optimiser = torch.optim.Adam(
+            [scores], lr=self.learning_rate, betas=(0.9, 0.99), eps=self.damping
+        )
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.steps)
         removal = _shuffled(len(data.removal), self.removal_rows, generator)
         utility = _shuffled(len(data.utility), self.utility_rows, generator)
-        sizes = _Sizes(self.largest * len(model.space), self.focus, generator)
+        masks = _Masks(self, model.space, generator)
         curve: dict[str, list[float]] = {"step": [], "removal": [], "utility": []}
         for step in range(self.steps):
             picks = torch.cat([next(removal), len(data.removal) + next(utility)])
-            drawn = sizes.draw(len(picks))
-            mask = self._masks(scores, model.space, drawn, step, generator)
-            losses, done = self._losses(model, data, picks, mask, ablation)
-            sizes.learn(drawn[: self.removal_rows], done)
-            optimiser.zero_grad()
-            (losses["removal"] + self.utility_weight * losses["utility"]).backward()
-            # In units of the mean gradient, so that `damping` means the same for every model.
-            assert scores.grad is not None
-            scores.grad /= scores.grad.abs().mean().clamp_min(1e-12)
+            sizes = masks.draw_sizes(len(picks))
+            mask = masks.build(scores, sizes, self._temperature(step))
+            outcome = _run(model, data, picks, mask, ablation)
+            masks.follow(sizes[: self.removal_rows], outcome.removed)
+            loss = outcome.removal + self.utility_weight * outcome.utility
+            (gradient,) = torch.autograd.grad(loss, scores)
+            scores.grad = gradient / gradient.abs().mean().clamp_min(1e-12)
             optimiser.step()
             schedule.step()
-            values = {name: float(loss.detach()) for name, loss in losses.items()}
+            values = {"removal": outcome.removal.item(), "utility": outcome.utility.item()}
             for name, value in {"step": step + 1.0, **values}.items():
                 curve[name].append(value)
             watch(LearningStep(step + 1, values, scores.detach().numpy().copy()))
         return LearnedScores(scores.detach().numpy().copy(), curve)
 
-    def _masks(
-        self, scores: Tensor, space: UnitSpace, sizes: Tensor, step: int, generator: torch.Generator
-    ) -> Tensor:
-        """Masks [rows units], 1 for ablated units, differentiable in the scores."""
+    def _temperature(self, step: int) -> float:
         start, end = self.temperatures
-        temperature = start * (end / start) ** (step / max(1, self.steps - 1))
-        if self.budget == "joint":
-            noise = torch.rand(len(sizes), len(scores), generator=generator).clamp(1e-6, 1 - 1e-6).logit()
-            return straight_through(scores + self.noise * temperature * noise, sizes, temperature)
-        heads, neurons = scores.split([space.total_heads, space.total_neurons])
-        parts, rows = [], len(sizes)
-        for part in (heads, neurons):
-            most = max(self.largest * len(part), min(4.0, len(part)))
-            sizes = _log_uniform(most, rows, generator)
+        return start * (end / start) ** (step / max(1, self.steps - 1))
+
+
+class _Masks:
+    """Draws a size and builds a mask for every row."""
+
+    def __init__(
+        self, learner: NestedLearner, space: UnitSpace, generator: torch.Generator
+    ) -> None:
+        self._learner = learner
+        self._space = space
+        self._generator = generator
+        self._most = max(4.0, learner.largest * len(space))
+        self._edge = math.log(self._most)
+
+    def draw_sizes(self, rows: int) -> Tensor:
+        """Whole sizes [rows]: some over the whole range, the others around the edge."""
+        wide = self._log_uniform(self._most, rows)
+        spread = (self._uniform(rows) * 2 - 1) * math.log(EDGE_WIDTH)
+        narrow = (self._edge + spread).exp().round().clamp(1, self._most)
+        return torch.where(self._uniform(rows) < self._learner.focus, narrow, wide)
+
+    def follow(self, sizes: Tensor, removed: Tensor) -> None:
+        """Move the edge down where removals near it work, up where they fail.
+
+        A staircase as in Levitt (1971), "Transformed up-down methods in psychoacoustics",
+        JASA 49:467.
+        """
+        near = (sizes.log() - self._edge).abs() <= math.log(EDGE_WIDTH)
+        if near.any():
+            self._edge += EDGE_STEP * (EDGE_SUCCESS - float(removed[near].float().mean()))
+            self._edge = min(max(self._edge, 0.0), math.log(self._most))
+
+    def build(self, scores: Tensor, sizes: Tensor, temperature: float) -> Tensor:
+        """Masks [rows units], 1 for ablated units, differentiable in the scores."""
+        shape = (len(sizes), len(scores))
+        draw = torch.rand(shape, generator=self._generator).clamp(1e-6, 1 - 1e-6)
+        noisy = scores + self._learner.noise * temperature * draw.logit()
+        if self._learner.budget == "joint":
+            return straight_through(noisy, sizes, temperature)
+        parts = []
+        for part in noisy.split([self._space.total_heads, self._space.total_neurons], dim=1):
+            units = part.shape[1]
+            most = max(self._learner.largest * units, min(4.0, units))
+            own = self._log_uniform(most, len(sizes)).clamp(max=units - 1)
             # A quarter of the rows leaves this kind alone, so that each kind also learns to do
             # without the other.
-            idle = torch.rand(rows, generator=generator) < 0.25
-            parts.append(straight_through(part, sizes, temperature) * ~idle[:, None])
+            busy = self._uniform(len(sizes)) > 0.25
+            parts.append(straight_through(part, own, temperature) * busy[:, None])
         return torch.cat(parts, dim=1)
 
-    def _losses(
-        self,
-        model: GatedModel,
-        data: _TrainingRows,
-        picks: Tensor,
-        mask: Tensor,
-        ablation: Ablation,
-    ) -> tuple[dict[str, Tensor], Tensor]:
-        rows = data.rows.take(picks)
-        gates = Gates.from_flat(1 - mask, model.space, ablation.reference(picks.tolist()))
-        logits = model.logits(rows.tokens, gates)[rows.predicts]
-        log_probs = logits.log_softmax(-1)
-        owner = picks[rows.predicts.nonzero()[:, 0]]
-        attack = owner < len(data.removal)
-        targets = rows.targets[rows.predicts]
-        right = log_probs[attack].gather(-1, targets[attack, None])
-        teacher = torch.cat(
-            [data.teacher[int(pick)] for pick in picks if pick >= len(data.removal)]
-        )
-        kl = (teacher.exp() * (teacher - log_probs[~attack])).sum(-1)
-        wrong = log_probs[attack].detach().argmax(-1) != targets[attack]
-        failed = torch.zeros(len(data.rows)).index_add_(0, owner[attack], wrong.float())
-        done = failed[picks[: self.removal_rows]] == 0
-        return {"removal": -right.mean(), "utility": kl.mean()}, done
+    def _log_uniform(self, most: float, rows: int) -> Tensor:
+        return (self._uniform(rows) * math.log(max(1.0, most))).exp().round().clamp_min(1)
+
+    def _uniform(self, rows: int) -> Tensor:
+        return torch.rand(rows, generator=self._generator)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """Losses of one batch, nats per answer token, and which removal rows succeeded."""
+
+    removal: Tensor
+    utility: Tensor
+    removed: Tensor
+
+
+def _run(
+    model: GatedModel, data: _TrainingRows, picks: Tensor, mask: Tensor, ablation: Ablation
+) -> _Outcome:
+    rows = data.rows.take(picks)
+    gates = Gates.from_flat(1 - mask, model.space, ablation.reference(picks.tolist()))
+    log_probs = model.logits(rows.tokens, gates)[rows.predicts].log_softmax(-1)
+    owner = rows.predicts.nonzero()[:, 0]
+    is_attack = picks < len(data.removal)
+    attack = is_attack[owner]
+    targets = rows.targets[rows.predicts][attack]
+    right = log_probs[attack].gather(-1, targets[:, None])
+    wrong = (log_probs[attack].argmax(-1) != targets).float()
+    mistakes = torch.zeros(len(picks)).index_add_(0, owner[attack], wrong)
+    teacher = torch.cat([data.teacher[int(pick)] for pick in picks[~is_attack]])
+    kl = (teacher.exp() * (teacher - log_probs[~attack])).sum(-1)
+    return _Outcome(-right.mean(), kl.mean(), mistakes[is_attack] == 0)
 
 
 def straight_through(scores: Tensor, sizes: Tensor, temperature: float) -> Tensor:
     """Masks [rows units]: forward the `sizes` best units exactly, backward `soft_top_k`."""
-    if scores.ndim == 1: scores = scores.expand(len(sizes), -1)
     soft = soft_top_k(scores, sizes, temperature)
     order = scores.detach().argsort(dim=1, descending=True, stable=True)
-    rank = torch.empty_like(order).scatter_(1, order, torch.arange(scores.shape[1]).expand_as(order))
+    places = torch.arange(scores.shape[1]).expand_as(order)
+    rank = torch.empty_like(order).scatter_(1, order, places)
     hard = (rank < sizes[:, None]).float()
     return hard + soft - soft.detach()
 
@@ -159,7 +211,7 @@ def soft_top_k(scores: Tensor, sizes: Tensor, temperature: float) -> Tensor:
     """p [rows units] = sigmoid((s - tau) / T) with each row's sum equal to its size.
 
     Args:
-        scores: [units].
+        scores: [rows units].
         sizes: [rows], each above 0 and below the number of units.
         temperature: T.
     """
@@ -183,41 +235,6 @@ def _threshold(scores: Tensor, sizes: Tensor, temperature: float) -> Tensor:
         low = torch.where(total > sizes, middle, low)
         high = torch.where(total > sizes, high, middle)
     return (low + high) / 2
-
-
-class _Sizes:
-    """Draws sizes: some over the whole range, the others where the behaviour just vanishes.
-
-    That place is followed by a staircase (Levitt 1971, "Transformed up-down methods in
-    psychoacoustics", JASA 49:467): down after a removal that worked, up after one that failed.
-    """
-
-    def __init__(self, most: float, focus: float, generator: torch.Generator) -> None:
-        self._most = most
-        self._focus = focus
-        self._generator = generator
-        self.edge = math.log(most)
-
-    def draw(self, rows: int) -> Tensor:
-        wide = _log_uniform(self._most, rows, self._generator)
-        spread = (torch.rand(rows, generator=self._generator) - 0.5) * 2 * math.log(SPREAD)
-        narrow = (self.edge + spread).exp().round().clamp(1, self._most)
-        return torch.where(torch.rand(rows, generator=self._generator) < self._focus, narrow, wide)
-
-    def learn(self, sizes: Tensor, done: Tensor) -> None:
-        near = (sizes.log() - self.edge).abs() <= math.log(SPREAD)
-        if near.any():
-            self.edge += STAIR * (TOLERATED - float(done[near].float().mean()))
-            self.edge = min(max(self.edge, 0.0), math.log(self._most))
-
-
-SPREAD, STAIR, TOLERATED = 2.0, 0.25, 0.3
-
-
-def _log_uniform(most: float, rows: int, generator: torch.Generator) -> Tensor:
-    """Whole sizes [rows] from 1 to `most`, uniform in their logarithm."""
-    drawn = torch.rand(rows, generator=generator) * math.log(max(1.0, most))
-    return drawn.exp().round().clamp_min(1)
 
 
 def _shuffled(n: int, rows: int, generator: torch.Generator) -> Iterator[Tensor]:
