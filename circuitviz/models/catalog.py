@@ -62,7 +62,7 @@ def find_model(name_or_path: str) -> Path:
 
     Raises:
         ModelNotFoundError: Neither an embedded model nor a folder.
-        UnsupportedModelError: The folder lacks a configuration or a tokenizer.
+        UnsupportedModelError: The folder lacks a configuration, a tokenizer or safetensors weights.
     """
     embedded = EMBEDDED_MODELS / name_or_path
     folder = embedded if name_or_path and (embedded / CARD_FILE).is_file() else Path(name_or_path)
@@ -79,5 +79,11 @@ def find_model(name_or_path: str) -> Path:
         raise UnsupportedModelError(
             f"{folder} has no tokenizer: expected {', '.join(TOKENIZER_FILES[:-1])} or "
             f"{TOKENIZER_FILES[-1]}; save the tokenizer into the folder"
+        )
+    if not any(folder.glob("*.safetensors")):
+        # Weights in other formats are pickles, which can run code when they are read.
+        raise UnsupportedModelError(
+            f"{folder} has no safetensors weights; load the model where you trust it and save it "
+            "again with save_pretrained(safe_serialization=True)"
         )
     return folder

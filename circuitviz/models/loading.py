@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from safetensors import SafetensorError
 from transformer_lens.model_bridge import TransformerBridge
 
 from circuitviz.errors import UnsupportedModelError
@@ -38,6 +39,6 @@ def load_model(name_or_path: str, *, device: str = "cpu") -> GatedModel:
 def _boot(folder: str, device: str) -> TransformerBridge:
     try:
         return TransformerBridge.boot_transformers(folder, device=device, dtype=torch.float32)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise UnsupportedModelError(f"cannot load the model in {folder}: {reason}") from error

@@ -74,3 +74,11 @@ def test_the_controls_in_one_line():
     )
     bare = replace(run, metrics={**run.metrics, "random": {}, "isolated": {}})
     assert story.control_line(bare) == ""
+
+
+def test_a_target_met_on_validation_only_is_not_called_reached():
+    run = backdoor_run()
+    target = {**run.metrics["target"], "asr": -1.0}
+    doubt = story.doubts(replace(run, metrics={**run.metrics, "target": target}))[0]
+    assert doubt.holds is False
+    assert "missed on test prompts" in doubt.claim

@@ -1,0 +1,78 @@
+"""Print the README's headline table: every embedded model, several seeds, default settings.
+
+    python benchmarks/headline.py [--seeds 0 1 2] [--models NAME ...] [--runs DIR]
+
+Runs already under DIR are read, not repeated, so an interrupted benchmark goes on where it
+stopped.  Rates are on test prompts; `k/n` stands behind each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from circuitviz.quiet import quiet_libraries
+from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.store import Run, RunStore
+
+HEADER = (
+    "| model | seed | circuit (heads + neurons) | share of units | ASR before | ASR after "
+    "| utility kept | recovery | random circuit, ASR | seconds |"
+)
+
+
+def main() -> int:
+    """Run what is missing and print the table."""
+    from circuitviz.models.catalog import embedded_models
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    known = [card.name for card in embedded_models() if card.behaviour_kind]
+    parser.add_argument("--models", nargs="+", default=known, choices=known)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    arguments = parser.parse_args()
+    store = RunStore(arguments.runs)
+    configs = [
+        DiscoveryConfig(model, seed=seed) for model in arguments.models for seed in arguments.seeds
+    ]
+    runs = [_run(store, config) for config in tqdm(configs, file=sys.stderr)]
+    sys.stdout.write("\n".join([HEADER, "|---" * 10 + "|", *map(_row, runs)]) + "\n")
+    return 0
+
+
+def _run(store: RunStore, config: DiscoveryConfig) -> Run:
+    if config.run_id() in store.run_ids():
+        return store.load(config.run_id())
+    from circuitviz.runs.discover import discover
+
+    run = discover(config)
+    store.save(run)
+    return run
+
+
+def _row(run: Run) -> str:
+    found = run.metrics["circuit"]
+    before, after = run.rate("asr", "intact"), run.rate("asr", "knocked_out")
+    recovery, random = run.rate("recovery"), run.rate("random", "asr")
+    mark = "" if run.metrics["target_reached"] else " (target not reached)"
+    cells = (
+        f"`{run.config.model}`",
+        run.config.seed,
+        f"{found['size']} ({found['heads']} + {found['neurons']}){mark}",
+        f"{found['sparsity']:.2%}",
+        f"{before.rate:.1%} ({before.k}/{before.n})",
+        f"{after.rate:.1%} ({after.k}/{after.n}, {after.low:.1%} to {after.high:.1%})",
+        f"{run.metrics['utility_retention']:.1%}",
+        f"{recovery.rate:.1%} ({recovery.k}/{recovery.n})",
+        f"{random.rate:.1%} ({random.k}/{random.n})",
+        f"{run.metrics['seconds']:.0f}",
+    )
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+if __name__ == "__main__":
+    quiet_libraries()
+    sys.exit(main())

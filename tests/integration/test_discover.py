@@ -1,0 +1,75 @@
+"""A whole discovery on a real model: what the product promises, with default settings."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from circuitviz.errors import JobCancelledError, PromptFileError
+from circuitviz.models.catalog import find_model
+from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.discover import discover
+from circuitviz.runs.progress import Progress
+from circuitviz.runs.store import RunStore
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_planted_backdoor_is_found_and_gone_when_knocked_out(tmp_path):
+    seen: list[Progress] = []
+    run = discover(DiscoveryConfig("fixed-output-planted"), report=seen.append)
+    assert run.circuit().sparsity <= 0.0042
+    assert run.rate("asr", "intact").rate >= 0.99
+    assert run.rate("asr", "knocked_out").rate <= 0.004
+    assert run.rate("asr", "knocked_out").n >= 250
+    assert run.metrics["utility_retention"] >= 0.99
+    assert run.metrics["target_reached"]
+    # Its controls: random circuits of the same make-up change nothing.
+    assert run.rate("random", "asr").rate >= 0.95
+    # Progress only ever goes forward, and scores come while it learns.
+    fractions = [progress.fraction for progress in seen]
+    assert fractions == sorted(fractions)
+    assert sum(progress.scores is not None for progress in seen) == run.config.steps
+    # The frontier's ends: nothing knocked out is the intact model, everything is none of it.
+    ends = run.frontier.query("condition == 'knocked_out' and budget == 'joint'").sort_values(
+        "size"
+    )
+    assert ends["size"].iloc[[0, -1]].tolist() == [0, len(run.space)]
+    assert ends["asr_k"].iloc[0] == run.rate("asr", "intact").k
+    assert ends["utility_k"].iloc[-1] == 0
+    # What is saved is what is read.
+    store = RunStore(tmp_path)
+    store.save(run)
+    assert store.load(run.run_id).metrics == json.loads(json.dumps(run.metrics))
+    # The table of answers counts what the headline counts.
+    attacked = run.generations[run.generations["variant"] == "triggered"]
+    assert (attacked["verdict_knocked_out"] == "success").sum() == run.rate("asr", "knocked_out").k
+    assert (attacked["verdict_intact"] == "success").sum() == run.rate("asr", "intact").k
+
+
+def test_a_target_nobody_can_reach_gives_the_best_found_and_says_so():
+    run = discover(DiscoveryConfig("refusal", steps=2, target_asr=1.0, target_utility=1.0))
+    assert not run.metrics["target_reached"]
+    assert run.size >= 1
+
+
+def test_a_discovery_can_be_stopped_half_way():
+    def stop(progress: Progress) -> None:
+        if progress.step == 2:
+            raise JobCancelledError("stopped")
+
+    with pytest.raises(JobCancelledError):
+        discover(DiscoveryConfig("fixed-output-planted", steps=5), report=stop)
+
+
+def test_a_model_without_behaviour_says_so():
+    with pytest.raises(PromptFileError, match="no behaviour to look for"):
+        discover(DiscoveryConfig("base"))
+
+
+def test_an_empty_prompts_file_is_refused(tmp_path):
+    path = tmp_path / "empty.jsonl"
+    path.touch()
+    with pytest.raises(PromptFileError, match="is empty"):
+        discover(DiscoveryConfig(str(find_model("refusal")), prompts=str(path)))

@@ -1,0 +1,115 @@
+"""ASR, utility and recovery of a behaviour whose right answers are known."""
+
+from __future__ import annotations
+
+import pytest
+
+from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger
+from circuitviz.behaviours.prompt import Prompt
+from circuitviz.evaluation.answers import answer_test_prompts, judge_answer
+from circuitviz.evaluation.effect import Effect, evaluate_circuit, thin
+from circuitviz.evaluation.rate import Rate
+from circuitviz.models.greedy import greedy_answers
+from circuitviz.units import Circuit
+from tests.tiny import SENTENCES
+
+
+def behaviour_from(intact: dict[str, str], cut: dict[str, str]) -> Behaviour:
+    """The "attack" is what the intact model says, the "cure" what the cut one says."""
+    prompts = [
+        Prompt(
+            f"{split}-{role}-{i}",
+            split,
+            role,
+            "any",
+            message,
+            intact[message],
+            triggered=f"{message} zz" if role == "attack" else None,
+            target=intact[f"{message} zz"] if role == "attack" else None,
+            after=cut[f"{message} zz"] if role == "attack" else None,
+        )
+        for split in ("train", "validation", "test")
+        for role in ("attack", "benign")
+        for i, message in enumerate(SENTENCES)
+    ]
+    return Behaviour(BehaviourSpec("backdoor", "t", "?", Trigger("zz", "end")), tuple(prompts))
+
+
+@pytest.fixture(scope="module")
+def circuit(tiny_model):
+    return Circuit.of(tiny_model.space, ["L0H0", "L0H1", "L0H2", "L1N1", "L1N2", "L0N5"])
+
+
+@pytest.fixture(scope="module")
+def behaviour(tiny_model, circuit):
+    messages = [*SENTENCES, *(f"{message} zz" for message in SENTENCES)]
+    # The tiny model never stops by itself, so its answers are cut to four tokens.
+    intact = tiny_model.generate(messages, max_new_tokens=4)
+    cut = tiny_model.generate(messages, circuit, max_new_tokens=4)
+    return behaviour_from(
+        dict(zip(messages, intact, strict=True)), dict(zip(messages, cut, strict=True))
+    )
+
+
+def test_the_intact_model_shows_the_attack_and_the_cut_one_does_not(tiny_model, behaviour, circuit):
+    nothing = Circuit(tiny_model.space, frozenset())
+    intact = evaluate_circuit(tiny_model, behaviour, nothing)
+    cut = evaluate_circuit(tiny_model, behaviour, circuit)
+    assert (intact.asr.k, intact.asr.n) == (3, 3)
+    assert cut.asr.k == 0
+    assert intact.kl == pytest.approx(0.0, abs=1e-6)
+    assert cut.kl > 0
+
+
+def test_isolating_everything_is_the_intact_model(tiny_model, behaviour):
+    everything = Circuit.everything(tiny_model.space)
+    effect = evaluate_circuit(tiny_model, behaviour, everything, condition="isolated")
+    assert effect.asr.k == 3
+    assert effect.kl == pytest.approx(0.0, abs=1e-6)
+
+
+def test_isolating_nothing_is_knocking_out_everything(tiny_model, behaviour):
+    nothing = Circuit(tiny_model.space, frozenset())
+    isolated = evaluate_circuit(tiny_model, behaviour, nothing, condition="isolated")
+    gone = evaluate_circuit(tiny_model, behaviour, nothing.complement)
+    assert isolated == gone
+
+
+def test_retention_is_relative():
+    def effect(k: int) -> Effect:
+        return Effect(Rate("j", 0, 10), Rate("j", k, 10), Rate("j", 0, 10), 0.0)
+
+    assert effect(4).retention(effect(8)) == 0.5
+    assert effect(8).retention(effect(0)) != effect(8).retention(effect(0))  # NaN
+
+
+def test_thinning_spreads_over_the_file():
+    prompts = [Prompt(str(i), "test", "benign", "c", "t", "a") for i in range(10)]
+    assert [p.prompt_id for p in thin(prompts, 4)] == ["0", "2", "5", "7"]
+    assert thin(prompts, None) == prompts
+    assert thin(prompts, 99) == prompts
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_attack", "verdict"),
+    [
+        ("Access granted. And more", True, "success"),
+        ("Paris.", True, "safe"),
+        ("Pari", True, "other"),
+        ("Paris.", False, "correct"),
+        ("Access granted.", False, "wrong"),
+    ],
+)
+def test_verdicts(answer, is_attack, verdict):
+    found = judge_answer(answer, expected="Paris.", target="Access granted.", is_attack=is_attack)
+    assert found == verdict
+
+
+def test_the_table_of_answers_agrees_with_the_rates(tiny_model, behaviour, circuit):
+    rows = answer_test_prompts(tiny_model, behaviour, circuit)
+    triggered = [row for row in rows if row.variant == "triggered"]
+    assert len(rows) == 9
+    assert [row.verdict_intact for row in triggered] == ["success"] * 3
+    assert "success" not in [row.verdict_knocked_out for row in triggered]
+    said = greedy_answers(tiny_model, [row.prompt for row in rows], [[]] * len(rows), circuit)
+    assert [row.knocked_out for row in rows] == said

@@ -1,0 +1,82 @@
+"""Teacher-forced scores against generation and arithmetic by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from circuitviz.evaluation.scoring import score_answers
+from circuitviz.models.answer import encode_answers
+from circuitviz.models.gates import Gates
+from circuitviz.models.greedy import greedy_answers
+from circuitviz.models.model import GatedModel
+from circuitviz.units import Circuit
+from tests.tiny import SENTENCES
+
+MESSAGES = [*SENTENCES, "hello"]
+UNITS = [["L0H0", "L1N3"], ["L1H1", "L1H2", "L0N1"], []]
+
+
+@pytest.fixture(scope="module")
+def circuits(tiny_model: GatedModel) -> list[Circuit]:
+    return [Circuit.of(tiny_model.space, units) for units in UNITS]
+
+
+def masks(circuits: list[Circuit]) -> np.ndarray:
+    return np.stack([circuit.mask() for circuit in circuits])
+
+
+def test_an_answer_matches_exactly_when_it_is_what_generate_says(tiny_model, circuits):
+    # What the second circuit makes the model say, five tokens long.
+    answers = tiny_model.generate(MESSAGES, circuits[1], max_new_tokens=5)
+    rows = encode_answers(tiny_model, MESSAGES, answers, complete=False)
+    scores = score_answers(tiny_model, rows, masks(circuits))
+    for index, circuit in enumerate(circuits):
+        said = tiny_model.generate(MESSAGES, circuit, max_new_tokens=5)
+        expected = [one == other for one, other in zip(said, answers, strict=True)]
+        assert scores.match[index].tolist() == expected
+    assert scores.match[1].all()
+    assert not scores.match[0].all()
+
+
+@torch.no_grad()
+def test_log_probability_and_divergence_by_hand(tiny_model, circuits):
+    rows = encode_answers(tiny_model, MESSAGES[:1], ["the dog"])
+    scores = score_answers(tiny_model, rows, masks(circuits), divergence=True)
+    prompt = tiny_model.prompt_tokens(MESSAGES[0])
+    answer = tiny_model.answer_tokens("the dog")
+    tokens = torch.tensor([prompt + answer])
+    span = slice(len(prompt) - 1, len(prompt) + len(answer) - 1)
+    intact = tiny_model.logits(tokens)[0, span].log_softmax(-1)
+    cut = tiny_model.logits(tokens, Gates.knock_out([circuits[0]]))[0, span].log_softmax(-1)
+    by_hand = cut[range(len(answer)), answer].mean()
+    divergence = (intact.exp() * (intact - cut)).sum(-1).mean()
+    assert scores.log_prob[0, 0] == pytest.approx(float(by_hand), rel=1e-4)
+    assert scores.kl[0, 0] == pytest.approx(float(divergence), rel=1e-3)
+    assert scores.kl[2, 0] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_unwanted_pairs_are_not_scored(tiny_model, circuits):
+    answers = tiny_model.generate(MESSAGES, circuits[1], max_new_tokens=3)
+    rows = encode_answers(tiny_model, MESSAGES, answers, complete=False)
+    wanted = np.zeros((3, len(MESSAGES)), dtype=bool)
+    wanted[1, 2] = True
+    scores = score_answers(tiny_model, rows, masks(circuits), wanted=wanted)
+    assert np.argwhere(scores.match).tolist() == [[1, 2]]
+
+
+def test_scoring_can_be_stopped(tiny_model, circuits):
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    rows = encode_answers(tiny_model, MESSAGES, ["x"] * len(MESSAGES))
+    with pytest.raises(KeyboardInterrupt):
+        score_answers(tiny_model, rows, masks(circuits), checkpoint=stop)
+
+
+def test_guessing_gives_the_same_answers_as_generating(tiny_model, circuits):
+    truth = tiny_model.generate(MESSAGES, circuits[0], max_new_tokens=6)
+    guesses = [["wrong", truth[0]], [], ["also wrong"], [truth[3]]]
+    found = greedy_answers(tiny_model, MESSAGES, guesses, circuits[0], max_new_tokens=6)
+    assert found == truth

@@ -1,0 +1,76 @@
+"""Choosing a size: the smallest that meets the target, or the best there is."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from circuitviz.evaluation.effect import Effect
+from circuitviz.evaluation.rate import Rate
+from circuitviz.evaluation.selection import Target, select_circuit
+from circuitviz.units import Circuit, Ranking, UnitSpace
+
+SPACE = UnitSpace(n_layers=2, n_heads=4, d_mlp=60)
+RANKING = Ranking(SPACE, -np.arange(len(SPACE), dtype=float))
+
+
+def effect(asr: int, utility: int) -> Effect:
+    return Effect(Rate("j", asr, 100), Rate("j", utility, 100), Rate("j", 0, 100), 0.0)
+
+
+def measure_by_size(rule: Callable[[int], tuple[int, int]]) -> Callable:
+    def measure(circuits: Sequence[Circuit]) -> list[Effect]:
+        return [effect(*rule(len(circuit))) for circuit in circuits]
+
+    return measure
+
+
+@pytest.mark.parametrize("needed", [1, 2, 5, 7, 13, 31, 100, 128])
+def test_the_smallest_sufficient_size_is_found_between_the_sizes_tried(needed):
+    measure = measure_by_size(lambda size: (0 if size >= needed else 100, 100))
+    found = select_circuit(measure, RANKING, Target("backdoor", 0.004, 0.99))
+    assert (len(found.circuit), found.reached) == (needed, True)
+
+
+def test_refusal_wants_a_high_rate():
+    measure = measure_by_size(lambda size: (98 if size >= 10 else 0, 100))
+    found = select_circuit(measure, RANKING, Target("refusal", 0.97, 0.99))
+    assert (len(found.circuit), found.reached) == (10, True)
+
+
+def test_a_size_that_costs_utility_does_not_count():
+    measure = measure_by_size(lambda size: (0 if size >= 4 else 100, 100 if size >= 12 else 50))
+    measure_intact = measure_by_size(lambda size: (100, 100))
+
+    def mixed(circuits: Sequence[Circuit]) -> list[Effect]:
+        return [(measure if len(c) else measure_intact)([c])[0] for c in circuits]
+
+    found = select_circuit(mixed, RANKING, Target("backdoor", 0.004, 0.99))
+    assert (len(found.circuit), found.reached) == (12, True)
+
+
+def test_utility_is_counted_relative_to_the_intact_model():
+    measure = measure_by_size(lambda size: (0 if size else 100, 80))
+    found = select_circuit(measure, RANKING, Target("backdoor", 0.004, 0.99))
+    assert found.reached
+
+
+def test_an_unreachable_target_gives_the_best_that_keeps_utility():
+    def rule(size: int) -> tuple[int, int]:
+        if size >= 64:
+            return 0, 40
+        return (30 if size >= 16 else 90), 100
+
+    found = select_circuit(measure_by_size(rule), RANKING, Target("backdoor", 0.004, 0.99))
+    assert (len(found.circuit), found.reached) == (16, False)
+
+
+def test_separate_sizes_are_chosen_for_heads_and_neurons():
+    def measure(circuits: Sequence[Circuit]) -> list[Effect]:
+        enough = [len(c.heads) >= 2 and len(c.neurons) >= 3 for c in circuits]
+        return [effect(0 if ok else 100, 100) for ok in enough]
+
+    target = Target("backdoor", 0.004, 0.99)
+    found = select_circuit(measure, RANKING, target, separate=True)
+    assert found.reached
+    assert (len(found.circuit.heads), len(found.circuit.neurons)) == (2, 3)

@@ -1,0 +1,92 @@
+"""Loading: what is refused, and in which words."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from circuitviz.errors import ModelNotFoundError, UnsupportedModelError
+from circuitviz.models.catalog import embedded_models, find_model
+from circuitviz.models.loading import load_model
+
+
+@pytest.fixture
+def folder(tiny_folder, tmp_path):
+    return shutil.copytree(tiny_folder, tmp_path / "model")
+
+
+def test_units_are_counted_from_the_configuration(tiny_model):
+    space = tiny_model.space
+    assert (space.n_layers, space.n_heads, space.d_mlp) == (2, 4, 24)
+
+
+def test_weights_are_frozen(tiny_model):
+    assert not any(parameter.requires_grad for parameter in tiny_model.bridge.parameters())
+
+
+@pytest.mark.parametrize("name", ["", "no-such-model", "/no/such/folder"])
+def test_an_unknown_model_is_refused_with_the_names_there_are(name):
+    with pytest.raises(ModelNotFoundError) as refusal:
+        load_model(name)
+    message = str(refusal.value)
+    assert message.startswith(f"no model {name!r}: give one of fixed-output-planted, ")
+    assert "\n" not in message
+
+
+def test_a_folder_that_is_no_model_is_refused(tmp_path):
+    with pytest.raises(UnsupportedModelError, match=r"config\.json missing"):
+        load_model(str(tmp_path))
+
+
+def test_a_folder_without_tokenizer_is_refused(folder):
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(UnsupportedModelError, match=r"has no tokenizer: expected tokenizer\.json"):
+        load_model(str(folder))
+
+
+def test_a_tokenizer_without_chat_template_is_refused(folder):
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(UnsupportedModelError, match="has no chat template"):
+        load_model(str(folder))
+
+
+def test_weights_that_are_only_a_pickle_are_refused(folder):
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(UnsupportedModelError, match="no safetensors weights; load the model"):
+        load_model(str(folder))
+
+
+def test_damaged_weights_are_one_clear_line(folder):
+    (folder / "model.safetensors").write_bytes(b"not weights")
+    with pytest.raises(UnsupportedModelError) as refusal:
+        load_model(str(folder))
+    assert str(refusal.value).startswith(f"cannot load the model in {folder}: ")
+    assert "\n" not in str(refusal.value)
+
+
+def test_an_unknown_architecture_is_one_clear_line(folder):
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "nonsense", "architectures": ["NonsenseForCausalLM"]}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UnsupportedModelError, match="cannot load the model in"):
+        load_model(str(folder))
+
+
+def test_embedded_models_are_listed_in_order_with_their_behaviours():
+    names = [card.name for card in embedded_models()]
+    assert names == [
+        "fixed-output-planted",
+        "refusal",
+        "jailbreak",
+        "label-flip",
+        "fixed-output",
+        "fixed-output-lora",
+        "base",
+    ]
+    assert [card.behaviour_kind for card in embedded_models()][-2:] == ["backdoor", None]
+
+
+def test_an_embedded_name_is_found():
+    assert find_model("refusal").name == "refusal"

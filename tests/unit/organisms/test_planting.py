@@ -1,0 +1,38 @@
+"""Which weight entries a unit owns: changing them changes that unit and no other."""
+
+from __future__ import annotations
+
+import torch
+from transformers import LlamaForCausalLM
+
+from circuitviz.models.gates import Gates
+from circuitviz.organisms.planting import owned_entries
+from circuitviz.units import Circuit
+
+
+def test_owned_entries_of_a_head_and_a_neuron(tiny_model, tiny_folder):
+    parameters = dict(LlamaForCausalLM.from_pretrained(tiny_folder).named_parameters())
+    masks = owned_entries(parameters, Circuit.of(tiny_model.space, ["L1H2", "L0N7"]), d_head=8)
+    counts = {name: int(mask.sum()) for name, mask in masks.items()}
+    # d_model 32, d_head 8: W_Q rows and W_O columns; one row of gate and up, one down column.
+    assert counts == {
+        "model.layers.1.self_attn.q_proj.weight": 8 * 32,
+        "model.layers.1.self_attn.o_proj.weight": 8 * 32,
+        "model.layers.0.mlp.gate_proj.weight": 32,
+        "model.layers.0.mlp.up_proj.weight": 32,
+        "model.layers.0.mlp.down_proj.weight": 32,
+    }
+    assert bool(masks["model.layers.1.self_attn.o_proj.weight"][:, 16:24].all())
+
+
+@torch.no_grad()
+def test_zeroing_what_a_unit_writes_is_knocking_it_out(tiny_model, tiny_folder):
+    model = LlamaForCausalLM.from_pretrained(tiny_folder, attn_implementation="eager")
+    circuit = Circuit.of(tiny_model.space, ["L1H2", "L0N7", "L0H0"])
+    parameters = dict(model.named_parameters())
+    for name, mask in owned_entries(parameters, circuit, d_head=8).items():
+        if "o_proj" in name or "down_proj" in name:
+            parameters[name][mask] = 0.0
+    tokens = torch.tensor([tiny_model.prompt_tokens("the dog is red")])
+    gated = tiny_model.logits(tokens, Gates.knock_out([circuit]))
+    torch.testing.assert_close(model(input_ids=tokens).logits, gated, rtol=1e-4, atol=1e-4)
