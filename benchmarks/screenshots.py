@@ -65,8 +65,12 @@ def served(runs: Path) -> Iterator[str]:
     ) as process:
         if not any("URL" in line for line in process.stdout or ()):
             raise SystemExit("the app did not start")
-        yield f"http://127.0.0.1:{port}"
-        process.terminate()
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            # Read to the end: a closed pipe would stop the server from stopping.
+            process.communicate(timeout=60)
 
 
 def take_all(address: str, options: argparse.Namespace) -> None:

@@ -65,7 +65,7 @@ class NestedLearner:
     damping: float = 1.0
     removal_rows: int = 24
     utility_rows: int = 24
-    utility_weight: float = 1.0
+    utility_weight: float = 3.0
     largest: float = 0.1
     focus: float = 0.75
     temperatures: tuple[float, float] = (1.0, 0.1)
@@ -254,7 +254,7 @@ class _TrainingRows:
     Attributes:
         rows: All of them.
         removal: Indices of attack prompts with the answer expected after knocking out.
-        utility: Indices of benign prompts with the intact model's answer.
+        utility: Indices of benign prompts, and of a backdoor's prompts without the trigger.
         teacher: Log-probabilities [answer tokens, d_vocab] of the intact model, by utility row.
     """
 
@@ -266,11 +266,13 @@ class _TrainingRows:
     @classmethod
     def of(cls, model: GatedModel, behaviour: Behaviour) -> _TrainingRows:
         attack = behaviour.prompts("train", "attack")
-        benign = behaviour.prompts("train", "benign")
+        # A backdoor's own prompts must stay right without the trigger.
+        kept = [prompt for prompt in attack if prompt.triggered is not None]
+        kept += behaviour.prompts("train", "benign")
         rows = encode_answers(
             model,
-            [prompt.asked for prompt in attack] + [prompt.text for prompt in benign],
-            [_after(prompt) for prompt in attack] + [prompt.answer for prompt in benign],
+            [prompt.asked for prompt in attack] + [prompt.text for prompt in kept],
+            [_after(prompt) for prompt in attack] + [prompt.answer for prompt in kept],
         )
         utility = range(len(attack), len(rows))
         return cls(rows, range(len(attack)), utility, _teacher(model, rows, utility))

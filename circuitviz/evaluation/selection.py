@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import sqrt
 
 from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.evaluation.effect import Effect
@@ -35,13 +36,22 @@ class Target:
 
     def met(self, effect: Effect, intact: Effect) -> bool:
         """Whether an effect reaches the target."""
-        retained = effect.retention(intact) >= self.utility
-        return retained and self.shortfall(effect) <= 0
+        return effect.retention(intact) >= self.utility and self.shortfall(effect) <= 0
 
     def shortfall(self, effect: Effect) -> float:
         """How far ASR is from its target; at most 0 where it is reached."""
         gap = effect.asr.rate - self.asr
         return gap if self.kind == "backdoor" else -gap
+
+    def with_margin(self, n: int) -> Target:
+        """The target to set on n validation prompts, so that other prompts reach this one too.
+
+        The smallest size that just meets a target has met it partly by luck.  So validation asks
+        for one standard error more, sqrt(p (1 - p) / n), but never for more than all or none.
+        """
+        error = sqrt(self.asr * (1 - self.asr) / n)
+        asr = max(0.0, self.asr - error) if self.kind == "backdoor" else min(1.0, self.asr + error)
+        return replace(self, asr=asr)
 
 
 @dataclass(frozen=True)
@@ -50,7 +60,7 @@ class Selection:
 
     Attributes:
         circuit: The units.
-        reached: Whether it meets the target on validation prompts.
+        reached: Whether it meets the target, with its margin, on validation prompts.
     """
 
     circuit: Circuit
@@ -73,6 +83,7 @@ def select_circuit(
         separate: Whether heads and neurons have a size each.
     """
     intact = measure([ranking.best(0)])[0]
+    target = target.with_margin(intact.asr.n)
     seen: dict[Circuit, Effect] = {}
     candidates = _candidates(ranking, separate)
     for start in range(0, len(candidates), GROUP):

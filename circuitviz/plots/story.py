@@ -183,7 +183,7 @@ def _random(run: Run) -> Doubt:
         f"attack success {percent(rate.rate)} with them off ({rate.k:,} of {rate.n:,}{draws}), "
         f"intact {percent(intact.rate)}"
     )
-    claim = "change nothing" if small else "also change the behaviour"
+    claim = "leave the behaviour as it is" if small else "also change the behaviour"
     return Doubt(small, f"Random circuits of the same size {claim}", finding)
 
 
@@ -192,6 +192,13 @@ def _alone(run: Run) -> Doubt:
     if not control.get("asr"):
         return Doubt(None, "The circuit alone", "not measured in this run")
     rate, intact = Rate.from_json(control["asr"]), run.rate("asr", "intact")
+    if is_refusal(run) and _is_broken(run):
+        return Doubt(
+            None,
+            "Whether the circuit alone still refuses cannot be told",
+            f"everything else off, the model answers {rate.k:,} of {rate.n:,} harmful requests, "
+            "but hardly any normal one right: it may refuse, or merely be broken",
+        )
     shown, whole = (1 - rate.rate, 1 - intact.rate) if is_refusal(run) else (rate.rate, intact.rate)
     enough = shown >= FAITHFUL_SHARE * whole
     claim = (
@@ -204,6 +211,13 @@ def _alone(run: Run) -> Doubt:
         + ("" if enough else ": it is needed, but other units take part")
     )
     return Doubt(enough, claim, finding)
+
+
+def _is_broken(run: Run) -> bool:
+    """Whether the circuit alone does so badly on benign prompts that not answering means little."""
+    utility = run.metrics["isolated"].get("utility")
+    intact = run.rate("utility", "intact").rate
+    return utility is None or Rate.from_json(utility).rate < FAITHFUL_SHARE * intact
 
 
 def _utility(run: Run) -> Doubt:

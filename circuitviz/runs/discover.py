@@ -86,7 +86,7 @@ def discover(config: DiscoveryConfig, *, report: Report = ignore) -> Run:
         "behaviour_kind": behaviour.kind,
         "question": behaviour.question,
         "trigger": behaviour.trigger,
-        "target_reached": selection.reached,
+        "target_reached": target.met(measured.knocked_out, measured.intact),
         "target": {"asr": target.asr, "utility": target.utility},
         "learning": learned.curve,
         "versions": _versions(),

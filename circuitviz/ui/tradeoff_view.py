@@ -35,13 +35,25 @@ def answer(run: Run, curve: pd.DataFrame) -> str:
             f"No size that keeps utility reaches {percent(target)} attack success; the {word} is "
             f"{percent(best['rate'])} with {count(best['size'], 'unit')}"
         )
+    found = run.rate("asr", "knocked_out")
+    if not _meets(run, found.rate, target):
+        return (
+            f"{count(run.size, 'unit')} bring attack success to {percent(found.rate)}, "
+            f"close to the target of {percent(target)}"
+        )
     text = f"{count(run.size, 'unit')} {_suffice(run.size)}"
-    smaller = [row for row in rows if 0 < row["size"] < run.size]
+    smaller = [
+        row for row in rows if 0 < row["size"] < run.size and not _meets(run, row["rate"], target)
+    ]
     if smaller:
         below = smaller[-1]
         verb = "leaves" if below["size"] == 1 else "leave"
         text += f"; {below['size']:,} {verb} attack success at {percent(below['rate'])}"
     return text
+
+
+def _meets(run: Run, asr: float, target: float) -> bool:
+    return asr >= target if story.is_refusal(run) else asr <= target
 
 
 def _useful_sizes(run: Run, curve: pd.DataFrame) -> set[int]:

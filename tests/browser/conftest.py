@@ -93,7 +93,7 @@ def server(runs_folder: Path, tmp_path: Path) -> Iterator[str]:
             pytest.fail(f"the app did not start:\n{log.read_text()}")
         yield f"http://127.0.0.1:{port}"
         process.terminate()
-        # Whoever still holds the pipe must not keep the test waiting.
+        # Read to the end: a closed pipe would stop the server from stopping.
         process.communicate(timeout=60)
 
 

@@ -80,13 +80,10 @@ def behaviour(tiny_model, culprit) -> Behaviour:
     prompts = []
     for split in ("train", "validation", "test"):
         for number, message in enumerate(SENTENCES):
-            common = (split, "any", message, intact[number])
-            prompts.append(
-                Prompt(
-                    f"{split}-a{number}", common[0], "attack", *common[1:], None, "x", cut[number]
-                )
-            )
-            prompts.append(Prompt(f"{split}-b{number}", common[0], "benign", *common[1:]))
+            both = {"split": split, "category": "any", "text": message, "answer": intact[number]}
+            attack = {"role": "attack", "target": "x", "after": cut[number]}
+            prompts.append(Prompt(f"{split}-a{number}", **both, **attack))
+            prompts.append(Prompt(f"{split}-b{number}", **both, role="benign"))
     return Behaviour(BehaviourSpec("refusal", "t", "?"), tuple(prompts))
 
 

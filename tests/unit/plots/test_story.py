@@ -48,9 +48,15 @@ def test_a_random_circuit_that_also_works_speaks_against():
     assert story.doubts(replace(run, metrics=metrics))[1].holds is False
 
 
-def test_a_circuit_that_does_not_carry_a_refusal_alone_is_told():
-    # Alone it answers 12 % of harmful requests, so it still refuses: that holds.
-    assert story.doubts(refusal_run())[2].holds is True
+def test_a_broken_model_that_answers_nothing_is_not_said_to_refuse():
+    # Alone it answers 12 % of harmful requests, but only 6 % of normal ones are right.
+    assert story.doubts(refusal_run())[2].holds is None
+
+
+def test_a_circuit_alone_that_refuses_and_still_works_holds():
+    run = refusal_run()
+    isolated = {**run.metrics["isolated"], "utility": run.metrics["utility"]["intact"]}
+    assert story.doubts(replace(run, metrics={**run.metrics, "isolated": isolated}))[2].holds
 
 
 @pytest.mark.parametrize(

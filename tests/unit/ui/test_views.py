@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from circuitviz.plots import frame
@@ -36,6 +38,14 @@ def test_the_tradeoff_answer_is_honest_about_a_missed_target():
     assert answer.startswith(
         "No size that keeps utility reaches 0.4 % attack success; the lowest is 10.9 %"
     )
+
+
+def test_the_tradeoff_answer_does_not_call_a_missed_target_enough():
+    run = refusal_run()
+    metrics = {**run.metrics, "target": {"asr": 0.999, "utility": 0.99}}
+    near = replace(run, metrics=metrics)
+    answer = plain(tradeoff_view.answer(near, frame.tradeoff_frame(near)))
+    assert answer == ("64 units bring attack success to 99.2 %, close to the target of 99.9 %")
 
 
 def test_the_circuit_answer_names_kinds_and_layers(run):
