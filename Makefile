@@ -14,7 +14,7 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 	&& { echo "$$name"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help app test check format organisms clean
+.PHONY: help app test check format organisms screenshots clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -52,3 +52,7 @@ organisms: $(STAMP)
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# make screenshots  take the README's pictures again
+screenshots: $(STAMP)
+	$(BIN)/python benchmarks/screenshots.py assets/screenshots --widths 1440 --themes light --live

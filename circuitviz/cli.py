@@ -84,8 +84,8 @@ class Library:
     ) -> list[str]:
         """The model's greedy answer with each circuit knocked out (None: intact)."""
         quiet_libraries()
-        from circuitviz.models.ablation import measure_ablation
         from circuitviz.models.loading import load_model
+        from circuitviz.models.neutral import measure_ablation
 
         model = load_model(config.model)
         neutral = [prompt.text for prompt in self.behaviour(config).prompts("train", "benign")]

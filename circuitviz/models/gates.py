@@ -133,31 +133,36 @@ def _unit_space(bridge: TransformerBridge) -> UnitSpace:
 
 def _head_hook(layer: int) -> Callable[..., Tensor | None]:
     def gate_heads(z: Tensor, hook: object) -> Tensor | None:
-        recorder, gates = _RECORDER.get(), _GATES.get()
-        if recorder is not None:
-            recorder("head", layer, z)
+        _show("head", layer, z)
+        gates = _GATES.get()
         if gates is None:
             return None
-        gate = gates.head[:, layer, None, :, None].to(z.dtype)
-        if gates.reference is None:
-            return z * gate
-        value = gates.reference.head[:, layer, None].to(z.dtype)
-        return z * gate + value * (1 - gate)
+        value = None if gates.reference is None else gates.reference.head[:, layer, None]
+        return _mix(z, gates.head[:, layer, None, :, None], value)
 
     return gate_heads
 
 
 def _neuron_hook(layer: int) -> Callable[..., Tensor | None]:
     def gate_neurons(post: Tensor, hook: object) -> Tensor | None:
-        recorder, gates = _RECORDER.get(), _GATES.get()
-        if recorder is not None:
-            recorder("neuron", layer, post)
+        _show("neuron", layer, post)
+        gates = _GATES.get()
         if gates is None:
             return None
-        gate = gates.neuron[:, layer, None, :].to(post.dtype)
-        if gates.reference is None:
-            return post * gate
-        value = gates.reference.neuron[:, layer, None].to(post.dtype)
-        return post * gate + value * (1 - gate)
+        value = None if gates.reference is None else gates.reference.neuron[:, layer, None]
+        return _mix(post, gates.neuron[:, layer, None, :], value)
 
     return gate_neurons
+
+
+def _show(kind: str, layer: int, activation: Tensor) -> None:
+    recorder = _RECORDER.get()
+    if recorder is not None:
+        recorder(kind, layer, activation)
+
+
+def _mix(activation: Tensor, gate: Tensor, value: Tensor | None) -> Tensor:
+    # Out of place, and of this form: a gate of exactly 1 leaves every bit as it was.
+    gate = gate.to(activation.dtype)
+    kept = activation * gate
+    return kept if value is None else kept + value.to(activation.dtype) * (1 - gate)

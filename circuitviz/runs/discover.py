@@ -20,10 +20,11 @@ from circuitviz.evaluation.answers import answer_test_prompts
 from circuitviz.evaluation.effect import Condition, Effect, Probe
 from circuitviz.evaluation.measurement import Measurement, measure_circuit
 from circuitviz.evaluation.selection import Selection, Target, select_circuit
-from circuitviz.models.ablation import Ablation, measure_ablation
+from circuitviz.models.ablation import Ablation
 from circuitviz.models.catalog import find_model
 from circuitviz.models.loading import load_model
 from circuitviz.models.model import GatedModel
+from circuitviz.models.neutral import measure_ablation
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.progress import Progress, Report, Stage, ignore
 from circuitviz.runs.store import FRONTIER_COLUMNS, GENERATION_COLUMNS, Run

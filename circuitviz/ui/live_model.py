@@ -111,7 +111,7 @@ def _say(
 
 @st.cache_resource(max_entries=4, show_spinner=False, hash_funcs={DiscoveryConfig: repr})
 def _ablation(config: DiscoveryConfig) -> Ablation:
-    from circuitviz.models.ablation import measure_ablation
+    from circuitviz.models.neutral import measure_ablation
 
     model, behaviour = _model(config.model), behaviour_of(config)
     return measure_ablation(model, config.ablation, behaviour.neutral_messages, seed=config.seed)

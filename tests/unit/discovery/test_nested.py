@@ -11,9 +11,10 @@ from circuitviz.behaviours.prompt import Prompt
 from circuitviz.discovery.learner import LearningStep
 from circuitviz.discovery.nested import NestedLearner, soft_top_k, straight_through
 from circuitviz.errors import JobCancelledError
-from circuitviz.models.ablation import ZERO, measure_ablation
+from circuitviz.models.ablation import ZERO
 from circuitviz.models.answer import encode_answers
 from circuitviz.models.gates import Gates
+from circuitviz.models.neutral import measure_ablation
 from circuitviz.units import Circuit, Ranking, Unit
 from tests.tiny import SENTENCES
 

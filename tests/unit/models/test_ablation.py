@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from circuitviz.models.ablation import ZERO, measure_ablation
+from circuitviz.models.ablation import ZERO
 from circuitviz.models.gates import Gates, recorded
+from circuitviz.models.neutral import measure_ablation
 from circuitviz.units import Circuit
 from tests.tiny import SENTENCES
 
