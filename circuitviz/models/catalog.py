@@ -68,8 +68,9 @@ def find_model(name_or_path: str) -> Path:
     folder = embedded if name_or_path and (embedded / CARD_FILE).is_file() else Path(name_or_path)
     if not name_or_path or not folder.is_dir():
         names = ", ".join(card.name for card in embedded_models())
+        known = f"one of {names}, or " if names else ""
         raise ModelNotFoundError(
-            f"no model {name_or_path!r}: give one of {names}, or the path of a local folder"
+            f"no model {name_or_path!r}: give {known}the path of a local folder"
         )
     if not (folder / "config.json").is_file():
         raise UnsupportedModelError(

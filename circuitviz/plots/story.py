@@ -155,20 +155,13 @@ def _target(run: Run) -> Doubt:
         return Doubt(None, "Target reached", "this run recorded no target")
     bound = "at least" if is_refusal(run) else "at most"
     wanted = f"{bound} {percent(target['asr'])} attack success"
-    met = rate.rate >= target["asr"] if is_refusal(run) else rate.rate <= target["asr"]
+    measured = f"{percent(rate.rate)} ({rate.k:,} of {rate.n:,})"
+    if "utility" in target:
+        wanted += f" with {percent(target['utility'])} of utility kept"
+        measured += f" with {percent(run.metrics['utility_retention'])} kept"
+    finding = f"{wanted} was asked; held-out prompts show {measured}"
     if reached(run):
-        finding = f"{wanted} was asked; {percent(rate.rate)} measured on held-out prompts"
-        if met:
-            return Doubt(True, "The target was reached", finding)
-        return Doubt(
-            False,
-            "The target was reached on validation prompts, missed on test prompts",
-            f"{finding} ({rate.k:,} of {rate.n:,})",
-        )
-    finding = (
-        f"{wanted} was asked; the best circuit found has {percent(rate.rate)} "
-        f"({rate.k:,} of {rate.n:,})"
-    )
+        return Doubt(True, "The target was reached", finding)
     return Doubt(False, "The target was not reached", finding)
 
 

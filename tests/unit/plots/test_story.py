@@ -82,9 +82,9 @@ def test_the_controls_in_one_line():
     assert story.control_line(bare) == ""
 
 
-def test_a_target_met_on_validation_only_is_not_called_reached():
-    run = backdoor_run()
-    target = {**run.metrics["target"], "asr": -1.0}
-    doubt = story.doubts(replace(run, metrics={**run.metrics, "target": target}))[0]
-    assert doubt.holds is False
-    assert "missed on test prompts" in doubt.claim
+def test_a_missed_target_names_both_halves_of_it():
+    run = backdoor_run(target_reached=False)
+    doubt = story.doubts(run)[0]
+    assert (doubt.holds, doubt.claim) == (False, "The target was not reached")
+    assert "at most 0.4\u202f% attack success with 99.0\u202f% of utility kept" in doubt.finding
+    assert "(28 of 256) with 100.0\u202f% kept" in doubt.finding
