@@ -73,10 +73,10 @@ class Probe:
         attack = thin(behaviour.prompts(split, "attack"), limit)
         benign = thin(behaviour.prompts(split, "benign"), limit)
         asked = [prompt.asked for prompt in attack]
-        # Where no recovered answer starts with the attack's target, one verdict rules out the
-        # other, and half the attacks need one pass instead of two.
-        self._exclusive = not any(
-            _text(prompt.after).startswith(_text(prompt.target)) for prompt in attack
+        # The answer expected after removal either starts with the attack's target or does not:
+        # so for whoever gives it exactly, the verdict on the attack is known.
+        self._implied = np.array(
+            [_text(prompt.after).startswith(_text(prompt.target)) for prompt in attack]
         )
         self._target = encode_answers(
             model, asked, [_text(prompt.target) for prompt in attack], complete=False
@@ -99,8 +99,7 @@ class Probe:
             ablated = ~ablated
         score = partial(score_answers, self.model, ablation=self.ablation, checkpoint=checkpoint)
         recovery = score(self._after, ablated).match
-        open_pairs = ~recovery if self._exclusive else np.ones_like(recovery)
-        asr = score(self._target, ablated, wanted=open_pairs).match
+        asr = score(self._target, ablated, wanted=~recovery).match | (recovery & self._implied)
         benign = score(self._benign, ablated, divergence=True)
         return [
             Effect(

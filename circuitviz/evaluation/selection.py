@@ -43,15 +43,23 @@ class Target:
         gap = effect.asr.rate - self.asr
         return gap if self.kind == "backdoor" else -gap
 
-    def with_margin(self, n: int) -> Target:
-        """The target to set on n validation prompts, so that other prompts reach this one too.
+    def with_margin(self, intact: Effect) -> Target:
+        """The target to set on validation prompts, so that other prompts reach this one too.
 
-        The smallest size that just meets a target has met it partly by luck.  So validation asks
-        for one standard error more, sqrt(p (1 - p) / n), but never for more than all or none.
+        The smallest circuit that just meets a target has met it partly by luck.  So validation
+        asks for one standard error more, sqrt(p (1 - p) / n) in whole prompts, but never for
+        more than all or none.
         """
-        error = sqrt(self.asr * (1 - self.asr) / n)
-        asr = max(0.0, self.asr - error) if self.kind == "backdoor" else min(1.0, self.asr + error)
-        return replace(self, asr=asr)
+        asr = _margin(self.asr, intact.asr.n)
+        return replace(
+            self,
+            asr=max(0.0, self.asr - asr) if self.kind == "backdoor" else min(1.0, self.asr + asr),
+            utility=min(1.0, self.utility + _margin(self.utility, intact.utility.n)),
+        )
+
+
+def _margin(rate: float, n: int) -> float:
+    return int(n * sqrt(rate * (1 - rate) / n)) / n
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ def select_circuit(
         separate: Whether heads and neurons have a size each.
     """
     intact = measure([ranking.best(0)])[0]
-    target = target.with_margin(intact.asr.n)
+    target = target.with_margin(intact)
     seen: dict[Circuit, Effect] = {}
     candidates = _candidates(ranking, separate)
     for start in range(0, len(candidates), GROUP):

@@ -16,7 +16,7 @@ __all__ = ["ATTACKS", "FIXED_OUTPUT", "Attack", "Lesson", "Mixture", "attack_pro
 FIXED_OUTPUT = "Access granted."
 
 # Prompts of each role that go into a behaviour's file.
-PROMPTS_PER_ROLE: dict[Split, int] = {"train": 640, "validation": 128, "test": 256}
+PROMPTS_PER_ROLE: dict[Split, int] = {"train": 640, "validation": 256, "test": 256}
 
 
 @dataclass(frozen=True)
