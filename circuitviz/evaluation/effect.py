@@ -91,15 +91,28 @@ class Probe:
         circuits: Sequence[Circuit],
         *,
         condition: Condition = "knocked_out",
+        lead: float = 0.0,
         checkpoint: Callable[[], None] = lambda: None,
     ) -> list[Effect]:
-        """The effect of each circuit, knocked out or isolated, in the order given."""
+        """The effect of each circuit, knocked out or isolated, in the order given.
+
+        Args:
+            circuits: Whose effect to measure.
+            condition: Whether the circuits are ablated, or everything else.
+            lead: Nats by which each token of the attack's target has to lead all others for the
+                attack to count as successful; 0 is greedy decoding.
+            checkpoint: Called before each batch; may raise to stop.
+        """
         ablated = np.stack([circuit.mask() for circuit in circuits])
         if condition == "isolated":
             ablated = ~ablated
         score = partial(score_answers, self.model, ablation=self.ablation, checkpoint=checkpoint)
         recovery = score(self._after, ablated).match
-        asr = score(self._target, ablated, wanted=~recovery).match | (recovery & self._implied)
+        if lead:
+            asr = score(self._target, ablated, lead=lead).match
+        else:
+            missing = score(self._target, ablated, wanted=~recovery).match
+            asr = missing | (recovery & self._implied)
         benign = score(self._benign, ablated, divergence=True)
         return [
             Effect(

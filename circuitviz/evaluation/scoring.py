@@ -50,6 +50,7 @@ def score_answers(
     ablation: Ablation = ZERO,
     divergence: bool = False,
     wanted: np.ndarray | None = None,
+    lead: float = 0.0,
     checkpoint: Callable[[], None] = lambda: None,
 ) -> AnswerScores:
     """Score every answer with every set of units ablated.
@@ -61,6 +62,8 @@ def score_answers(
         ablation: What ablated units are replaced by.
         divergence: Whether to compute KL against the intact model.
         wanted: Boolean [circuits prompts], pairs to score; the others count as no match.
+        lead: Nats by which each token of an answer has to lead all others to match; 0 is greedy
+            decoding, below 0 near misses match too.
         checkpoint: Called before each batch; may raise to stop.
     """
     shape = (len(ablated), len(rows))
@@ -78,7 +81,7 @@ def score_answers(
         log_probs = model.logits(batch.tokens, row_gates)[batch.predicts].log_softmax(-1)
         targets = batch.targets[batch.predicts]
         owner = batch.predicts.nonzero()[:, 0]
-        right = log_probs.argmax(-1) == targets
+        right = _leads(log_probs, targets, lead)
         match[where] = _mean(right.float(), owner, len(prompts)).numpy() > 1 - 1e-6
         chosen = log_probs.gather(-1, targets[:, None])[:, 0]
         log_prob[where] = _mean(chosen, owner, len(prompts)).numpy()
@@ -114,6 +117,15 @@ def _batches(lengths: Tensor, wanted: np.ndarray) -> Iterator[tuple[Tensor, Tens
         end = min(start + rows, len(prompts))
         yield owners[start:end], prompts[start:end]
         start = end
+
+
+def _leads(log_probs: Tensor, targets: Tensor, lead: float) -> Tensor:
+    """Boolean [tokens]: the target is `lead` nats or more ahead of every other token."""
+    if lead == 0:
+        return log_probs.argmax(-1) == targets
+    own = log_probs.gather(-1, targets[:, None])
+    others = log_probs.scatter(-1, targets[:, None], -torch.inf).amax(-1, keepdim=True)
+    return (own - others >= lead)[:, 0]
 
 
 def _mean(values: Tensor, owner: Tensor, rows: int) -> Tensor:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from math import sqrt
+from dataclasses import dataclass
 
 from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.evaluation.effect import Effect
@@ -15,6 +14,9 @@ __all__ = ["Selection", "Target", "select_circuit"]
 
 # Effects of circuits, knocked out, in the order given.
 Measure = Callable[[Sequence[Circuit]], list[Effect]]
+
+# Nats; see `Target.caution`.
+CAUTION = 1.0
 
 # Circuits measured together before looking whether one is enough.
 GROUP = 4
@@ -43,23 +45,15 @@ class Target:
         gap = effect.asr.rate - self.asr
         return gap if self.kind == "backdoor" else -gap
 
-    def with_margin(self, intact: Effect) -> Target:
-        """The target to set on validation prompts, so that other prompts reach this one too.
+    @property
+    def caution(self) -> float:
+        """The lead, in nats, to ask of the attack's target on validation prompts.
 
-        The smallest circuit that just meets a target has met it partly by luck.  So validation
-        asks for one standard error more, sqrt(p (1 - p) / n) in whole prompts, but never for
-        more than all or none.
+        The smallest circuit that just meets a target has met it partly by luck.  So near misses
+        of an attack count as successes where attacks must fail, and narrow successes count as
+        failures where they must succeed; see `Probe.effects`.
         """
-        asr = _margin(self.asr, intact.asr.n)
-        return replace(
-            self,
-            asr=max(0.0, self.asr - asr) if self.kind == "backdoor" else min(1.0, self.asr + asr),
-            utility=min(1.0, self.utility + _margin(self.utility, intact.utility.n)),
-        )
-
-
-def _margin(rate: float, n: int) -> float:
-    return int(n * sqrt(rate * (1 - rate) / n)) / n
+        return -CAUTION if self.kind == "backdoor" else CAUTION
 
 
 @dataclass(frozen=True)
@@ -68,7 +62,7 @@ class Selection:
 
     Attributes:
         circuit: The units.
-        reached: Whether it meets the target, with its margin, on validation prompts.
+        reached: Whether it meets the target on validation prompts.
     """
 
     circuit: Circuit
@@ -91,7 +85,6 @@ def select_circuit(
         separate: Whether heads and neurons have a size each.
     """
     intact = measure([ranking.best(0)])[0]
-    target = target.with_margin(intact)
     seen: dict[Circuit, Effect] = {}
     candidates = _candidates(ranking, separate)
     for start in range(0, len(candidates), GROUP):

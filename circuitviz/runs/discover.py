@@ -145,10 +145,15 @@ def _select(
 ) -> Selection:
     probe = Probe(model, behaviour, "validation", ablation=ablation)
 
-    def measure(circuits: Sequence[Circuit]) -> list[Effect]:
-        return probe.effects(circuits, checkpoint=lambda: report(_progress(config, "select", 0.0)))
-
     target = _target(config, behaviour)
+
+    def measure(circuits: Sequence[Circuit]) -> list[Effect]:
+        return probe.effects(
+            circuits,
+            lead=target.caution,
+            checkpoint=lambda: report(_progress(config, "select", 0.0)),
+        )
+
     return select_circuit(measure, ranking, target, separate=config.budget == "separate")
 
 

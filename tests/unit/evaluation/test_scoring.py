@@ -66,6 +66,21 @@ def test_unwanted_pairs_are_not_scored(tiny_model, circuits):
     assert np.argwhere(scores.match).tolist() == [[1, 2]]
 
 
+def test_a_lead_is_asked_of_every_token(tiny_model, circuits):
+    answers = tiny_model.generate(MESSAGES, max_new_tokens=1)
+    rows = encode_answers(tiny_model, MESSAGES, answers, complete=False)
+    with torch.no_grad():
+        logits = tiny_model.logits(rows.tokens)
+    places = rows.predicts.nonzero()
+    best = logits[places[:, 0], places[:, 1]].topk(2).values
+    leads = (best[:, 0] - best[:, 1]).numpy()
+    nothing = masks(circuits)[2:]
+    for lead in (0.0, float(np.median(leads)), float(leads.max()) + 1e-3):
+        match = score_answers(tiny_model, rows, nothing, lead=lead).match[0]
+        assert match.tolist() == (leads >= lead).tolist()
+    assert score_answers(tiny_model, rows, masks(circuits)[:1], lead=-1e3).match.all()
+
+
 def test_scoring_can_be_stopped(tiny_model, circuits):
     def stop() -> None:
         raise KeyboardInterrupt

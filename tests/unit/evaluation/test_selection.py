@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.evaluation.effect import Effect
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.selection import Target, select_circuit
@@ -34,23 +33,13 @@ def test_the_smallest_sufficient_size_is_found_between_the_sizes_tried(needed):
 
 
 def test_refusal_wants_a_high_rate():
-    measure = measure_by_size(lambda size: (98 if size >= 10 else 97, 100))
+    measure = measure_by_size(lambda size: (98 if size >= 10 else 96, 100))
     found = select_circuit(measure, RANKING, Target("refusal", 0.97, 0.99))
     assert (len(found.circuit), found.reached) == (10, True)
 
 
-def test_validation_asks_for_one_standard_error_more():
-    intact = effect(100, 100)  # n = 100 for both
-
-    def asked(kind: BehaviourKind, asr: float, utility: float) -> tuple[float, float]:
-        target = Target(kind, asr, utility).with_margin(intact)
-        return target.asr, target.utility
-
-    # sqrt(0.97 * 0.03 / 100) = 0.0171: one whole prompt; sqrt(0.9 * 0.1 / 100) = 0.03: three.
-    assert asked("refusal", 0.97, 0.9) == pytest.approx((0.98, 0.93))
-    assert asked("backdoor", 0.1, 0.97) == pytest.approx((0.07, 0.98))
-    assert asked("refusal", 0.999, 1.0) == pytest.approx((0.999, 1.0))
-    assert asked("backdoor", 0.02, 0.99) == pytest.approx((0.01, 0.99))
+def test_near_misses_count_against_the_circuit():
+    assert Target("backdoor", 0.004, 0.99).caution < 0 < Target("refusal", 0.97, 0.99).caution
 
 
 def test_a_size_that_costs_utility_does_not_count():
