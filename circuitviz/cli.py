@@ -88,7 +88,7 @@ class Library:
         from circuitviz.models.neutral import measure_ablation
 
         model = load_model(config.model)
-        neutral = [prompt.text for prompt in self.behaviour(config).prompts("train", "benign")]
+        neutral = self.behaviour(config).neutral_messages
         ablation = measure_ablation(model, config.ablation, neutral, seed=config.seed)
         return [model.generate([prompt], circuit, ablation=ablation)[0] for circuit in circuits]
 
