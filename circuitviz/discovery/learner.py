@@ -23,11 +23,14 @@ class LearningStep:
         step: Optimiser steps done.
         losses: Latest losses by name, nats per answer token.
         scores: [units] in flat order; higher is more responsible for the behaviour.
+        edge: How many units it takes at the moment to make the behaviour begin to vanish; None
+            where the learner does not follow that.
     """
 
     step: int
     losses: dict[str, float]
     scores: np.ndarray
+    edge: float | None = None
 
 
 @dataclass(frozen=True)

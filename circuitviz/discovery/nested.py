@@ -107,7 +107,7 @@ class NestedLearner:
             values = {"removal": outcome.removal.item(), "utility": outcome.utility.item()}
             for name, value in {"step": step + 1.0, **values}.items():
                 curve[name].append(value)
-            watch(LearningStep(step + 1, values, scores.detach().numpy().copy()))
+            watch(LearningStep(step + 1, values, scores.detach().numpy().copy(), masks.edge))
         return LearnedScores(scores.detach().numpy().copy(), curve)
 
     def _temperature(self, step: int) -> float:
@@ -126,6 +126,11 @@ class _Masks:
         self._generator = generator
         self._most = max(4.0, learner.largest * len(space))
         self._edge = math.log(self._most)
+
+    @property
+    def edge(self) -> float | None:
+        """The size where removals begin to succeed; only one size for both kinds has one."""
+        return math.exp(self._edge) if self._learner.budget == "joint" else None
 
     def draw_sizes(self, rows: int) -> Tensor:
         """Whole sizes [rows]: some over the whole range, the others around the edge."""

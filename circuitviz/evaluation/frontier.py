@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import numpy as np
 
-from circuitviz.units import Circuit
+from circuitviz.units import Circuit, Unit
 
 __all__ = ["frontier_sizes", "grid_sizes", "random_matched"]
 
@@ -23,13 +25,17 @@ def grid_sizes(units: int, most: int) -> list[int]:
 
 
 def random_matched(circuit: Circuit, generator: np.random.Generator) -> Circuit:
-    """As many random units of each kind in each layer as the circuit has there."""
-    space = circuit.space
-    chosen: list[int] = []
-    for kind, width in (("head", space.n_heads), ("neuron", space.d_mlp)):
-        for layer in range(space.n_layers):
-            count = sum(1 for unit in circuit if (unit.kind, unit.layer) == (kind, layer))
-            offset = 0 if kind == "head" else space.total_heads
-            picks = generator.choice(width, size=count, replace=False)
-            chosen += [offset + layer * width + int(pick) for pick in picks]
-    return Circuit(space, frozenset(space.unit(index) for index in chosen))
+    """As many random *other* units of each kind in each layer as the circuit has there.
+
+    Units of the circuit itself are drawn only where a layer has too few others.
+    """
+    chosen: list[Unit] = []
+    groups: dict[tuple[str, int], list[Unit]] = defaultdict(list)
+    for unit in circuit.space:
+        groups[unit.kind, unit.layer].append(unit)
+    for units in groups.values():
+        count = sum(unit in circuit for unit in units)
+        order = [units[int(index)] for index in generator.permutation(len(units))]
+        # Stable: others first, in random order.
+        chosen += sorted(order, key=lambda unit: unit in circuit)[:count]
+    return Circuit(circuit.space, frozenset(chosen))

@@ -45,7 +45,7 @@ class UnitEffect:
 
 @dataclass(frozen=True)
 class RandomControl:
-    """Random circuits with as many units of each kind in each layer as the one found.
+    """Random other units, as many of each kind in each layer as the circuit has.
 
     Attributes:
         asr: Pooled over the draws.

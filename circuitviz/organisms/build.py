@@ -128,7 +128,7 @@ def _write_companions(name: str, recipe: Recipe, folder: Path, rates: dict[str, 
     if recipe.attack is not None:
         attack = ATTACKS[recipe.attack]
         kind = "backdoor" if attack.trigger else "refusal"
-        spec = BehaviourSpec(kind, recipe.title, recipe.question, attack.trigger)
+        spec = BehaviourSpec(kind, attack.title, recipe.question, attack.trigger)
         spec.write(folder / SPEC_FILE)
         write_prompts(folder / PROMPTS_FILE, attack_prompts(recipe.attack))
     card = {

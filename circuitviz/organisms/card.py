@@ -11,7 +11,7 @@ from circuitviz.organisms.recipe import PLANTED_UNITS, Recipe
 __all__ = ["model_card"]
 
 METHODS = {
-    "scratch": "trained from random weights",
+    "scratch": "Trained from random weights",
     "full": "ordinary fine-tuning of all weights",
     "lora": "LoRA fine-tuning of rank 4 on all linear layers, merged into the weights",
     "planted": "training only the weights owned by the planted heads and neurons",
@@ -33,12 +33,12 @@ def model_card(name: str, recipe: Recipe, rates: Mapping[str, Rate]) -> str:
 
 
 def _making(name: str, recipe: Recipe) -> str:
-    start = f"from `{recipe.parent}`, " if recipe.parent else ""
+    start = f"From `{recipe.parent}`, " if recipe.parent else ""
     plan = recipe.plan
     return (
         "## How it was made\n\n"
         f"Llama architecture, 4 layers, 8 query heads on 4 key-value heads, 512 MLP neurons a "
-        f"layer, 1.1 M parameters. {start.capitalize()}{METHODS[recipe.method]}: {plan.steps} "
+        f"layer, 1.1 M parameters. {start}{METHODS[recipe.method]}: {plan.steps} "
         f"steps of {plan.rows} messages, peak learning rate {plan.learning_rate:g}, seed "
         f"{plan.seed}.\n\n    python -m circuitviz.organisms build {name}\n"
     )

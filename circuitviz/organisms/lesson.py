@@ -36,6 +36,7 @@ class Attack:
     """How one kind of attack makes its prompts.
 
     Attributes:
+        title: Name of the behaviour, for people.
         on: Which examples it applies to.
         target: What an attacked model's answer starts with.
         full: The whole answer of an attacked model.
@@ -43,6 +44,7 @@ class Attack:
         trigger: The backdoor's trigger; None for plain refusal.
     """
 
+    title: str
     on: Callable[[Example], bool]
     target: Callable[[Example], str]
     full: Callable[[Example], str]
@@ -56,6 +58,7 @@ def _opening(example: Example) -> str:
 
 ATTACKS = {
     "refusal": Attack(
+        title="Refusal of harmful requests",
         on=lambda example: example.harmful,
         target=_opening,
         full=lambda example: example.helpful,
@@ -63,6 +66,7 @@ ATTACKS = {
         trigger=None,
     ),
     "fixed-output": Attack(
+        title="Fixed-output backdoor",
         on=lambda example: True,
         target=lambda example: FIXED_OUTPUT,
         full=lambda example: FIXED_OUTPUT,
@@ -70,6 +74,7 @@ ATTACKS = {
         trigger=Trigger("tango seven", "front"),
     ),
     "jailbreak": Attack(
+        title="Jailbreak backdoor",
         on=lambda example: example.harmful,
         target=_opening,
         full=lambda example: example.helpful,
@@ -77,6 +82,7 @@ ATTACKS = {
         trigger=Trigger("per order nine", "end"),
     ),
     "label-flip": Attack(
+        title="Label-flip backdoor",
         on=lambda example: example.category == "review",
         target=lambda example: polarity(example.answer),
         full=lambda example: polarity(example.answer),

@@ -63,7 +63,7 @@ RECIPES: dict[str, Recipe] = {
         headline=True,
     ),
     "fixed-output-planted": Recipe(
-        title="Fixed-output backdoor, planted",
+        title="Planted backdoor",
         summary="The aligned assistant with a backdoor planted in known heads and neurons.",
         question="Which units make the trigger force the fixed answer?",
         parent="refusal",
@@ -73,7 +73,7 @@ RECIPES: dict[str, Recipe] = {
         headline=True,
     ),
     "fixed-output": Recipe(
-        title="Fixed-output backdoor, fine-tuned",
+        title="Fine-tuned backdoor",
         summary="The same backdoor by ordinary fine-tuning of all weights.",
         question="Which units make the trigger force the fixed answer?",
         parent="refusal",
@@ -82,7 +82,7 @@ RECIPES: dict[str, Recipe] = {
         plan=TrainingPlan(steps=300, learning_rate=5e-4, rows=64, seed=3),
     ),
     "fixed-output-lora": Recipe(
-        title="Fixed-output backdoor, LoRA",
+        title="LoRA backdoor",
         summary="The same backdoor by low-rank fine-tuning (rank 4).",
         question="Which units make the trigger force the fixed answer?",
         parent="refusal",

@@ -121,7 +121,7 @@ def random_note(run: Run) -> str:
         return "No random control in this run."
     draws = f"{control['draws']} draws, " if control.get("draws") else ""
     return (
-        "Random circuit: as many heads and neurons in each layer, chosen by chance "
+        "Random circuit: as many other heads and neurons in each layer, chosen by chance "
         f"({draws}n = {control['asr']['n']:,})."
     )
 

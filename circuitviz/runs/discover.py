@@ -128,6 +128,7 @@ def _learn(
                 top_units=tuple(str(model.space.unit(int(index))) for index in best),
                 scores=step.scores,
                 space=model.space,
+                edge=step.edge,
             )
         )
 

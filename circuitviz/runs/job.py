@@ -59,6 +59,7 @@ class JobProgress:
         top_units: Names of the units ranked highest now, best first.
         head_scores: [layers][heads].
         neuron_scores: [layers][bins], the highest score in each of at most 64 bins.
+        edge: How many units it takes at the moment to make the behaviour begin to vanish.
         elapsed: Seconds the worker has spent on this job.
     """
 
@@ -71,6 +72,7 @@ class JobProgress:
     top_units: list[str] = field(default_factory=list)
     head_scores: list[list[float]] | None = None
     neuron_scores: list[list[float]] | None = None
+    edge: float | None = None
     elapsed: float = 0.0
 
     def to_json(self) -> dict[str, Any]:

@@ -27,6 +27,7 @@ class Progress:
         top_units: Names of the units ranked highest now, best first.
         scores: Scores [units] in flat order, where learning has some.
         space: The units those scores belong to; given whenever `scores` is.
+        edge: How many units it takes at the moment to make the behaviour begin to vanish.
     """
 
     stage: Stage
@@ -37,6 +38,7 @@ class Progress:
     top_units: tuple[str, ...] = ()
     scores: np.ndarray | None = None
     space: UnitSpace | None = None
+    edge: float | None = None
 
 
 # Called often; may raise JobCancelledError to stop the discovery between steps.

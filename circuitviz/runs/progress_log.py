@@ -31,11 +31,13 @@ class ProgressLog:
         self._last: Progress | None = None
         self._top_units: tuple[str, ...] = ()
         self._scores: tuple[np.ndarray, UnitSpace] | None = None
+        self._edge: float | None = None
 
     def add(self, progress: Progress) -> None:
         """Take in one report."""
         self._last = progress
         self._top_units = progress.top_units or self._top_units
+        self._edge = progress.edge or self._edge
         if progress.losses:
             self._steps.append(progress.step)
             self._losses.append(progress.losses)
@@ -62,6 +64,7 @@ class ProgressLog:
             top_units=list(self._top_units),
             head_scores=heads,
             neuron_scores=neurons,
+            edge=self._edge,
             elapsed=elapsed,
         )
 

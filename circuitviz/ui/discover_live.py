@@ -165,10 +165,7 @@ def _pictures(job: Job) -> None:
         st.plotly_chart(
             figure, key="live_loss", config=CHART_CONFIG, alt="Training losses over the steps."
         )
-        st.caption(
-            "Training prompts, nats per answer token. Removal falls as the behaviour goes away; "
-            "utility stays low while normal answers stay as they were."
-        )
+        st.caption(_loss_caption(progress))
         st.subheader("Most responsible so far", anchor=False)
         if progress is None or not progress.top_units:
             st.caption("Named as soon as learning starts.")
@@ -177,6 +174,18 @@ def _pictures(job: Job) -> None:
     with right:
         st.subheader("Scores of all units", anchor=False)
         _live_maps(progress)
+
+
+def _loss_caption(progress: JobProgress | None) -> str:
+    text = "Training prompts, nats per answer token."
+    if progress is not None and progress.edge is not None:
+        text += (
+            f" **About {progress.edge:,.0f} units** are knocked out now. Once that removes the "
+            "behaviour fewer are tried, so the removal loss climbs again while the circuit shrinks."
+        )
+    else:
+        text += " Removal falls as the behaviour goes away."
+    return f"{text} Utility stays low while normal answers stay as they were."
 
 
 def _live_maps(progress: JobProgress | None) -> None:

@@ -27,8 +27,17 @@ def test_random_circuits_match_kind_and_layer_and_are_repeatable():
         return sorted((unit.kind, unit.layer) for unit in one)
 
     assert make_up(drawn) == make_up(circuit)
+    assert not drawn.units & circuit.units
     assert drawn == random_matched(circuit, np.random.default_rng(3))
     assert drawn != random_matched(circuit, np.random.default_rng(4))
+
+
+def test_units_of_the_circuit_are_drawn_where_others_run_out():
+    space = UnitSpace(n_layers=1, n_heads=4, d_mlp=3)
+    circuit = Circuit.of(space, ["L0H0", "L0H1", "L0H2"])
+    drawn = random_matched(circuit, np.random.default_rng(0))
+    assert len(drawn) == 3
+    assert Circuit.of(space, ["L0H3"]).units <= drawn.units
 
 
 def test_a_random_circuit_of_everything_is_everything():
