@@ -26,7 +26,7 @@ from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.prompt import Prompt
 from circuitviz.discovery.learner import LearnedScores, LearningStep, Watch, watch_nothing
 from circuitviz.models.ablation import Ablation
-from circuitviz.models.answer import AnswerRows, encode_answers
+from circuitviz.models.answer import AnswerRows, Teacher, encode_answers, intact_log_probs
 from circuitviz.models.gates import Gates
 from circuitviz.models.model import GatedModel
 from circuitviz.units import UnitSpace
@@ -266,7 +266,7 @@ class _TrainingRows:
     rows: AnswerRows
     removal: range
     utility: range
-    teacher: dict[int, Tensor]
+    teacher: Teacher
 
     @classmethod
     def of(cls, model: GatedModel, behaviour: Behaviour) -> _TrainingRows:
@@ -280,19 +280,11 @@ class _TrainingRows:
             [_after(prompt) for prompt in attack] + [prompt.answer for prompt in kept],
         )
         utility = range(len(attack), len(rows))
-        return cls(rows, range(len(attack)), utility, _teacher(model, rows, utility))
+        picks = torch.tensor(list(utility))
+        found = intact_log_probs(model, rows.take(picks))
+        teacher = {int(pick): found[place] for place, pick in enumerate(picks)}
+        return cls(rows, range(len(attack)), utility, teacher)
 
 
 def _after(prompt: Prompt) -> str:
     return prompt.after if prompt.after is not None else prompt.answer
-
-
-@torch.no_grad()
-def _teacher(model: GatedModel, rows: AnswerRows, utility: range) -> dict[int, Tensor]:
-    found: dict[int, Tensor] = {}
-    for picks in torch.tensor(list(utility)).split(128):
-        batch = rows.take(picks)
-        log_probs = model.logits(batch.tokens)[batch.predicts].log_softmax(-1)
-        counts = batch.predicts.sum(1).tolist()
-        found.update(zip(picks.tolist(), log_probs.split(counts), strict=True))
-    return found

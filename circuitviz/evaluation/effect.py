@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ from circuitviz.errors import ConfigError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.scoring import score_answers
 from circuitviz.models.ablation import ZERO, Ablation
-from circuitviz.models.answer import encode_answers
+from circuitviz.models.answer import Teacher, encode_answers, intact_log_probs
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Circuit
 
@@ -113,7 +113,7 @@ class Probe:
         else:
             missing = score(self._target, ablated, wanted=~recovery).match
             asr = missing | (recovery & self._implied)
-        benign = score(self._benign, ablated, divergence=True)
+        benign = score(self._benign, ablated, teacher=self._teacher)
         return [
             Effect(
                 asr=Rate.of(asr[i], judge=self.behaviour.judge),
@@ -123,6 +123,10 @@ class Probe:
             )
             for i in range(len(circuits))
         ]
+
+    @cached_property
+    def _teacher(self) -> Teacher:
+        return intact_log_probs(self.model, self._benign)
 
     def target_scores(self, circuits: Sequence[Circuit]) -> list[tuple[Rate, float]]:
         """ASR and mean log-probability of the attack's target, nats per token, per circuit."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -24,6 +25,9 @@ RANDOM_DRAWS = 8
 GRID_HEADS, GRID_NEURONS = 32, 256
 # Units whose own effect is measured at once; any other is measured when somebody asks.
 BEST_UNITS, MOST_HEADS = 32, 64
+
+# Circuits measured together between two reports.
+GROUP = 8
 
 # Told the share of the measuring that is done; may raise to stop.
 Checkpoint = Callable[[float], None]
@@ -98,22 +102,24 @@ def measure_circuit(
     sizes = sorted({0, *frontier_sizes(len(space))})
     nested = [ranking.best(size) for size in sizes]
     frontier = dict.fromkeys([*nested, circuit])
-    joint = _effects(full, list(frontier), lambda: checkpoint(0.0))
+    joint = _effects(full, list(frontier), checkpoint, 0.0, 0.6)
     cells = [
         ranking.best_of_each(heads, neurons)
         for heads in grid_sizes(space.total_heads, GRID_HEADS)
         for neurons in grid_sizes(space.total_neurons, GRID_NEURONS)
     ]
-    grid = _effects(few, cells, lambda: checkpoint(0.6))
-    isolated = full.effects([circuit], condition="isolated", checkpoint=lambda: checkpoint(0.85))[0]
+    grid = _effects(few, cells, checkpoint, 0.6, 0.85)
+    isolated = full.effects([circuit], condition="isolated", checkpoint=partial(checkpoint, 0.85))[
+        0
+    ]
     effects = dict(joint)
     return Measurement(
         intact=effects[nested[0]],
         knocked_out=effects[circuit],
-        isolated=isolated,
+        isolated=isolated[0],
         frontier=sorted(joint, key=lambda pair: len(pair[0])),
         grid=grid,
-        random=_random(few, circuit, seed, lambda: checkpoint(0.9)),
+        random=_random(few, circuit, seed, partial(checkpoint, 0.9)),
         units=unit_effects(few, _interesting(ranking, circuit)),
     )
 
@@ -136,9 +142,15 @@ def _interesting(ranking: Ranking, circuit: Circuit) -> list[Unit]:
 
 
 def _effects(
-    probe: Probe, circuits: list[Circuit], checkpoint: Callable[[], None]
+    probe: Probe, circuits: list[Circuit], checkpoint: Checkpoint, start: float, end: float
 ) -> list[tuple[Circuit, Effect]]:
-    return list(zip(circuits, probe.effects(circuits, checkpoint=checkpoint), strict=True))
+    found: list[tuple[Circuit, Effect]] = []
+    for first in range(0, len(circuits), GROUP):
+        share = start + (end - start) * first / len(circuits)
+        group = circuits[first : first + GROUP]
+        effects = probe.effects(group, checkpoint=partial(checkpoint, share))
+        found += zip(group, effects, strict=True)
+    return found
 
 
 def _random(

@@ -7,7 +7,7 @@ holds many circuits and prompts, each row under its own gates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,14 +15,11 @@ import torch
 from torch import Tensor
 
 from circuitviz.models.ablation import ZERO, Ablation
-from circuitviz.models.answer import AnswerRows
+from circuitviz.models.answer import AnswerRows, Teacher, batches
 from circuitviz.models.gates import Gates
 from circuitviz.models.model import GatedModel
 
 __all__ = ["AnswerScores", "score_answers"]
-
-# Tokens run together: enough to fill the processor, little enough for its cache.
-BATCH_TOKENS = 1536
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ def score_answers(
     ablated: np.ndarray,
     *,
     ablation: Ablation = ZERO,
-    divergence: bool = False,
+    teacher: Teacher | None = None,
     wanted: np.ndarray | None = None,
     lead: float = 0.0,
     checkpoint: Callable[[], None] = lambda: None,
@@ -60,7 +57,7 @@ def score_answers(
         rows: Messages with answers, [prompts pos].
         ablated: Boolean [circuits units] in flat order, true for ablated units.
         ablation: What ablated units are replaced by.
-        divergence: Whether to compute KL against the intact model.
+        teacher: What `intact_log_probs` gives for these rows, to compute KL against.
         wanted: Boolean [circuits prompts], pairs to score; the others count as no match.
         lead: Nats by which each token of an answer has to lead all others to match; 0 is greedy
             decoding, below 0 near misses match too.
@@ -70,9 +67,8 @@ def score_answers(
     match, log_prob = np.zeros(shape, dtype=bool), np.zeros(shape)
     kl = np.full(shape, np.nan)
     gates = torch.from_numpy(1.0 - ablated.astype(np.float32))
-    teacher = _intact(model, rows, checkpoint) if divergence else None
     pairs = np.ones(shape, dtype=bool) if wanted is None else wanted
-    for circuits, prompts in _batches(rows.lengths, pairs):
+    for circuits, prompts in batches(rows, pairs):
         checkpoint()
         batch = rows.take(prompts)
         reference = ablation.reference(prompts.tolist())
@@ -90,33 +86,6 @@ def score_answers(
             token_kl = (intact.exp() * (intact - log_probs)).sum(-1)
             kl[where] = _mean(token_kl, owner, len(prompts)).numpy()
     return AnswerScores(match, log_prob, kl)
-
-
-def _intact(
-    model: GatedModel, rows: AnswerRows, checkpoint: Callable[[], None]
-) -> dict[int, Tensor]:
-    """Log-probabilities [answer tokens, d_vocab] of the intact model, by prompt."""
-    found: dict[int, Tensor] = {}
-    for _, prompts in _batches(rows.lengths, np.ones((1, len(rows)), dtype=bool)):
-        checkpoint()
-        batch = rows.take(prompts)
-        log_probs = model.logits(batch.tokens)[batch.predicts].log_softmax(-1)
-        counts = batch.predicts.sum(1).tolist()
-        found.update(zip(prompts.tolist(), log_probs.split(counts), strict=True))
-    return found
-
-
-def _batches(lengths: Tensor, wanted: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
-    """The wanted (circuit, prompt) pairs, batched with pairs of like length."""
-    owners, prompts = (torch.from_numpy(index) for index in np.nonzero(wanted))
-    by_length = lengths[prompts].argsort(stable=True)
-    owners, prompts = owners[by_length], prompts[by_length]
-    start = 0
-    while start < len(prompts):
-        rows = max(1, BATCH_TOKENS // int(lengths[prompts[start]]))
-        end = min(start + rows, len(prompts))
-        yield owners[start:end], prompts[start:end]
-        start = end
 
 
 def _leads(log_probs: Tensor, targets: Tensor, lead: float) -> Tensor:

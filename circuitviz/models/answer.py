@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from circuitviz.models.model import GatedModel
 
-__all__ = ["AnswerRows", "encode_answers"]
+__all__ = ["AnswerRows", "Teacher", "batches", "encode_answers", "intact_log_probs"]
+
+# Tokens run together: enough to fill the processor, little enough for its cache.
+BATCH_TOKENS = 1536
+
+# Log-probabilities [answer tokens, d_vocab] by row.
+Teacher = Mapping[int, Tensor]
 
 
 @dataclass(frozen=True)
@@ -70,3 +77,34 @@ def encode_answers(
         predicts[row, span] = True
         targets[row, span] = torch.tensor(answer)
     return AnswerRows(tokens, predicts, targets, lengths)
+
+
+@torch.no_grad()
+def intact_log_probs(model: GatedModel, rows: AnswerRows) -> Teacher:
+    """What the intact model thinks of given answers."""
+    found: dict[int, Tensor] = {}
+    for _, prompts in batches(rows, np.ones((1, len(rows)), dtype=bool)):
+        batch = rows.take(prompts)
+        log_probs = model.logits(batch.tokens)[batch.predicts].log_softmax(-1)
+        counts = batch.predicts.sum(1).tolist()
+        found.update(zip(prompts.tolist(), log_probs.split(counts), strict=True))
+    return found
+
+
+def batches(rows: AnswerRows, wanted: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
+    """Pairs of indices (circuits, rows), batched with pairs of like length.
+
+    Args:
+        rows: What is run.
+        wanted: Boolean [circuits rows], which pairs to give.
+    """
+    lengths = rows.lengths
+    owners, prompts = (torch.from_numpy(index) for index in np.nonzero(wanted))
+    by_length = lengths[prompts].argsort(stable=True)
+    owners, prompts = owners[by_length], prompts[by_length]
+    start = 0
+    while start < len(prompts):
+        count = max(1, BATCH_TOKENS // int(lengths[prompts[start]]))
+        end = min(start + count, len(prompts))
+        yield owners[start:end], prompts[start:end]
+        start = end

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from circuitviz.evaluation.scoring import score_answers
-from circuitviz.models.answer import encode_answers
+from circuitviz.models.answer import encode_answers, intact_log_probs
 from circuitviz.models.gates import Gates
 from circuitviz.models.greedy import greedy_answers
 from circuitviz.models.model import GatedModel
@@ -43,7 +43,8 @@ def test_an_answer_matches_exactly_when_it_is_what_generate_says(tiny_model, cir
 @torch.no_grad()
 def test_log_probability_and_divergence_by_hand(tiny_model, circuits):
     rows = encode_answers(tiny_model, MESSAGES[:1], ["the dog"])
-    scores = score_answers(tiny_model, rows, masks(circuits), divergence=True)
+    teacher = intact_log_probs(tiny_model, rows)
+    scores = score_answers(tiny_model, rows, masks(circuits), teacher=teacher)
     prompt = tiny_model.prompt_tokens(MESSAGES[0])
     answer = tiny_model.answer_tokens("the dog")
     tokens = torch.tensor([prompt + answer])
