@@ -109,14 +109,14 @@ def measure_circuit(
         for neurons in grid_sizes(space.total_neurons, GRID_NEURONS)
     ]
     grid = _effects(few, cells, checkpoint, 0.6, 0.85)
-    isolated = full.effects([circuit], condition="isolated", checkpoint=partial(checkpoint, 0.85))[
-        0
-    ]
+    (isolated,) = full.effects(
+        [circuit], condition="isolated", checkpoint=partial(checkpoint, 0.85)
+    )
     effects = dict(joint)
     return Measurement(
         intact=effects[nested[0]],
         knocked_out=effects[circuit],
-        isolated=isolated[0],
+        isolated=isolated,
         frontier=sorted(joint, key=lambda pair: len(pair[0])),
         grid=grid,
         random=_random(few, circuit, seed, partial(checkpoint, 0.9)),
