@@ -9,7 +9,7 @@ from circuitviz.errors import CircuitvizError
 from circuitviz.plots.head_heatmap import head_heatmap
 from circuitviz.plots.loss_curve import loss_curve
 from circuitviz.plots.neuron_heatmap import neuron_heatmap
-from circuitviz.plots.text import percent
+from circuitviz.plots.text import count, percent
 from circuitviz.runs.jobs import Job, JobProgress
 from circuitviz.ui import services, state
 from circuitviz.ui.components import CHART_CONFIG, chips, split
@@ -180,8 +180,9 @@ def _loss_caption(progress: JobProgress | None) -> str:
     text = "Training prompts, nats per answer token."
     if progress is not None and progress.edge is not None:
         text += (
-            f" **About {progress.edge:,.0f} units** are knocked out now. Once that removes the "
-            "behaviour fewer are tried, so the removal loss climbs again while the circuit shrinks."
+            f" Circuits of **about {count(round(progress.edge), 'unit')}** are tried now. Once one "
+            "removes the behaviour smaller ones are tried, so the removal loss climbs again while "
+            "the circuit shrinks."
         )
     else:
         text += " Removal falls as the behaviour goes away."
