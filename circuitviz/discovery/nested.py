@@ -160,7 +160,8 @@ class _Masks:
         parts = []
         for part in noisy.split([self._space.total_heads, self._space.total_neurons], dim=1):
             units = part.shape[1]
-            most = max(self._learner.largest * units, min(4.0, units))
+            # A kind with few units, as heads, needs a larger share of them.
+            most = max(self._learner.largest * units, min(16.0, units / 2))
             own = self._log_uniform(most, len(sizes)).clamp(max=units - 1)
             # A quarter of the rows leaves this kind alone, so that each kind also learns to do
             # without the other.

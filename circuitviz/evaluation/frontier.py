@@ -6,9 +6,12 @@ from collections import defaultdict
 
 import numpy as np
 
-from circuitviz.units import Circuit, Unit
+from circuitviz.units import Circuit, Ranking, Unit
 
-__all__ = ["frontier_sizes", "grid_sizes", "random_matched"]
+__all__ = ["frontier_sizes", "grid_circuits", "grid_sizes", "random_matched"]
+
+# Most heads and neurons in a grid of both.
+GRID_HEADS, GRID_NEURONS = 32, 256
 
 
 def frontier_sizes(units: int) -> list[int]:
@@ -22,6 +25,16 @@ def grid_sizes(units: int, most: int) -> list[int]:
     """0 and powers of two up to `most` of `units`, ascending."""
     powers = [2**power for power in range(40) if 2**power <= min(units, most)]
     return [0, *powers]
+
+
+def grid_circuits(ranking: Ranking) -> list[Circuit]:
+    """The best heads and the best neurons in every pair of sizes of a grid, from none upwards."""
+    space = ranking.space
+    return [
+        ranking.best_of_each(heads, neurons)
+        for heads in grid_sizes(space.total_heads, GRID_HEADS)
+        for neurons in grid_sizes(space.total_neurons, GRID_NEURONS)
+    ]
 
 
 def random_matched(circuit: Circuit, generator: np.random.Generator) -> Circuit:

@@ -10,7 +10,7 @@ import numpy as np
 
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.evaluation.effect import Effect, Probe
-from circuitviz.evaluation.frontier import frontier_sizes, grid_sizes, random_matched
+from circuitviz.evaluation.frontier import frontier_sizes, grid_circuits, random_matched
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.ablation import Ablation
 from circuitviz.models.model import GatedModel
@@ -22,7 +22,6 @@ __all__ = ["Measurement", "RandomControl", "UnitEffect", "measure_circuit"]
 # single-unit effect: fewer than behind the frontier, since there are many of them.
 FEW_PROMPTS = 32
 RANDOM_DRAWS = 8
-GRID_HEADS, GRID_NEURONS = 32, 256
 # Units whose own effect is measured at once; any other is measured when somebody asks.
 BEST_UNITS, MOST_HEADS = 32, 64
 
@@ -103,12 +102,7 @@ def measure_circuit(
     nested = [ranking.best(size) for size in sizes]
     frontier = dict.fromkeys([*nested, circuit])
     joint = _effects(full, list(frontier), checkpoint, 0.0, 0.6)
-    cells = [
-        ranking.best_of_each(heads, neurons)
-        for heads in grid_sizes(space.total_heads, GRID_HEADS)
-        for neurons in grid_sizes(space.total_neurons, GRID_NEURONS)
-    ]
-    grid = _effects(few, cells, checkpoint, 0.6, 0.85)
+    grid = _effects(few, grid_circuits(ranking), checkpoint, 0.6, 0.85)
     (isolated,) = full.effects(
         [circuit], condition="isolated", checkpoint=partial(checkpoint, 0.85)
     )

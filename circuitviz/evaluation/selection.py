@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.evaluation.effect import Effect
-from circuitviz.evaluation.frontier import frontier_sizes, grid_sizes
+from circuitviz.evaluation.frontier import frontier_sizes, grid_circuits
 from circuitviz.units import Circuit, Ranking
 
 __all__ = ["Selection", "Target", "select_circuit"]
@@ -98,15 +98,9 @@ def select_circuit(
 
 def _candidates(ranking: Ranking, separate: bool) -> list[Circuit]:
     """Circuits to try, smallest first."""
-    space = ranking.space
     if not separate:
-        return [ranking.best(size) for size in frontier_sizes(len(space))]
-    cells = [
-        ranking.best_of_each(heads, neurons)
-        for heads in grid_sizes(space.total_heads, space.total_heads)
-        for neurons in grid_sizes(space.total_neurons, space.total_neurons)
-    ]
-    return sorted((cell for cell in cells if len(cell)), key=len)
+        return [ranking.best(size) for size in frontier_sizes(len(ranking.space))]
+    return sorted((cell for cell in grid_circuits(ranking) if len(cell)), key=len)
 
 
 def _shrink(

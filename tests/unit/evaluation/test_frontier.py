@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from circuitviz.evaluation.frontier import frontier_sizes, grid_sizes, random_matched
-from circuitviz.units import Circuit, UnitSpace
+from circuitviz.evaluation.frontier import frontier_sizes, grid_circuits, grid_sizes, random_matched
+from circuitviz.units import Circuit, Ranking, UnitSpace
 
 
 def test_sizes_are_dense_where_circuits_are_small_and_end_with_everything():
@@ -44,3 +44,13 @@ def test_a_random_circuit_of_everything_is_everything():
     space = UnitSpace(n_layers=2, n_heads=2, d_mlp=3)
     everything = Circuit.everything(space)
     assert random_matched(everything, np.random.default_rng(0)) == everything
+
+
+def test_the_grid_pairs_the_best_heads_with_the_best_neurons():
+    space = UnitSpace(n_layers=1, n_heads=2, d_mlp=4)
+    ranking = Ranking(space, np.array([0.0, 5.0, 1.0, 2.0, 3.0, 4.0]))
+    circuits = grid_circuits(ranking)
+    assert len(circuits) == 3 * 4
+    assert circuits[0] == Circuit(space, frozenset())
+    assert circuits[5] == Circuit.of(space, ["L0H1", "L0N3"])
+    assert circuits[-1] == Circuit.everything(space)
