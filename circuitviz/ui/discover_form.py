@@ -77,23 +77,36 @@ def _settings() -> dict[str, Any]:
         left, right = st.columns(2, gap="large")
         with left:
             steps = st.number_input(
-                "Steps", 1, 5000, defaults.steps, step=20, help="Optimiser steps of mask learning."
+                "Steps",
+                1,
+                5000,
+                defaults.steps,
+                step=20,
+                help="Optimiser steps of mask learning.",
+                **_kept("steps"),
             )
-            seed = st.number_input("Seed", 0, 2**31 - 1, defaults.seed)
+            seed = st.number_input("Seed", 0, 2**31 - 1, defaults.seed, **_kept("seed"))
             target_utility = st.number_input(
-                "Normal accuracy to keep (%)", 0.0, 100.0, 100 * defaults.target_utility, step=0.5
+                "Normal accuracy to keep (%)",
+                0.0,
+                100.0,
+                100 * defaults.target_utility,
+                step=0.5,
+                **_kept("target_utility"),
             )
         with right:
             ablation = st.selectbox(
                 "Switched-off units are replaced by",
                 get_args(AblationKind),
                 format_func=ABLATIONS.__getitem__,
+                **_kept("ablation"),
             )
             budget = st.selectbox(
                 "Budget",
                 get_args(Budget),
                 format_func=BUDGETS.__getitem__,
                 help="Whether one size counts heads and neurons alike, or each kind has its own.",
+                **_kept("budget"),
             )
             target_asr = st.number_input(
                 "Attack success to reach (%)",
@@ -101,6 +114,7 @@ def _settings() -> dict[str, Any]:
                 100.0,
                 None,
                 placeholder="the behaviour's own: 0.4 (backdoor) or 97 (refusal)",
+                **_kept("target_asr"),
             )
     return {
         "steps": int(steps),
@@ -110,6 +124,11 @@ def _settings() -> dict[str, Any]:
         "target_utility": target_utility / 100,
         "target_asr": None if target_asr is None else target_asr / 100,
     }
+
+
+def _kept(name: str) -> dict[str, Any]:
+    # The form is away while a discovery runs; what was set is there again afterwards.
+    return {"key": f"setting_{name}", "persist_state": "session"}
 
 
 def start_button(config: DiscoveryConfig) -> None:
