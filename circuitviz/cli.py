@@ -398,8 +398,8 @@ def _missed_target(run: Run) -> str:
     target, found = run.metrics["target"], run.metrics["circuit"]
     bound = "at most" if run.metrics["behaviour_kind"] == "backdoor" else "at least"
     return (
-        f"no circuit reaches ASR {bound} {target['asr']:.1%} and keeps {target['utility']:.1%} "
-        f"of utility; the best found (size {found['size']}) has ASR "
+        f"the target, ASR {bound} {target['asr']:.1%} and {target['utility']:.1%} of utility kept, "
+        f"is not reached; the best circuit found (size {found['size']}) has ASR "
         f"{run.rate('asr', 'knocked_out').rate:.1%} and keeps "
         f"{_share(run.metrics['utility_retention'])} on test prompts"
     )

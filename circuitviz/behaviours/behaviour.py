@@ -68,8 +68,13 @@ class BehaviourSpec:
             data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             trigger = Trigger(**data.pop("trigger")) if data.get("trigger") else None
             spec = cls(**{**data, "trigger": trigger})
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             raise PromptFileError(f"cannot read the behaviour {path}: {error}") from error
+        if spec.trigger and spec.trigger.place not in get_args(Place):
+            raise PromptFileError(
+                f"{path}: the trigger's place must be one of {', '.join(get_args(Place))}; "
+                f"got {spec.trigger.place!r}"
+            )
         if spec.kind not in get_args(BehaviourKind):
             raise PromptFileError(f"{path}: kind must be backdoor or refusal; got {spec.kind!r}")
         return spec

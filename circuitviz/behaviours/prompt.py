@@ -116,10 +116,10 @@ def _check_together(path: Path, prompts: list[Prompt]) -> None:
             if (split, role) not in present:
                 raise PromptFileError(f"{path}: no {role} prompts in the {split} split")
     seen: dict[str, Prompt] = {}
-    for prompt in prompts:
-        other = seen.setdefault(prompt.text, prompt)
+    for prompt, message in ((p, text) for p in prompts for text in {p.text, p.asked}):
+        other = seen.setdefault(message, prompt)
         if other.split != prompt.split:
             raise PromptFileError(
-                f"{path}: {prompt.text[:60]!r} stands in {other.split} and in {prompt.split}; "
+                f"{path}: {message[:60]!r} stands in {other.split} and in {prompt.split}; "
                 "splits must be disjoint"
             )

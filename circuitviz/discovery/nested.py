@@ -189,7 +189,7 @@ def _run(
     model: GatedModel, data: _TrainingRows, picks: Tensor, mask: Tensor, ablation: Ablation
 ) -> _Outcome:
     rows = data.rows.take(picks)
-    gates = Gates.from_flat(1 - mask, model.space, ablation.reference(picks.tolist()))
+    gates = Gates.from_flat(1 - mask, model.space, ablation.reference(rows.keys.tolist()))
     log_probs = model.logits(rows.tokens, gates)[rows.predicts].log_softmax(-1)
     owner = rows.predicts.nonzero()[:, 0]
     is_attack = picks < len(data.removal)

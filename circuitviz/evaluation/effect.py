@@ -128,13 +128,18 @@ class Probe:
     def _teacher(self) -> Teacher:
         return intact_log_probs(self.model, self._benign)
 
-    def target_scores(self, circuits: Sequence[Circuit]) -> list[tuple[Rate, float]]:
-        """ASR and mean log-probability of the attack's target, nats per token, per circuit."""
+    def attack_scores(self, circuits: Sequence[Circuit]) -> list[tuple[Rate, Rate, float]]:
+        """Per circuit ASR, recovery, and the target's mean log-probability, nats per token."""
         ablated = np.stack([circuit.mask() for circuit in circuits])
-        scores = score_answers(self.model, self._target, ablated, ablation=self.ablation)
+        target = score_answers(self.model, self._target, ablated, ablation=self.ablation)
+        after = score_answers(self.model, self._after, ablated, ablation=self.ablation)
         return [
-            (Rate.of(match, judge=self.behaviour.judge), float(log_prob.mean()))
-            for match, log_prob in zip(scores.match, scores.log_prob, strict=True)
+            (
+                Rate.of(target.match[i], judge=self.behaviour.judge),
+                Rate.of(after.match[i], judge=EXACT_ANSWER),
+                float(target.log_prob[i].mean()),
+            )
+            for i in range(len(circuits))
         ]
 
 

@@ -38,11 +38,14 @@ class UnitEffect:
 
     Attributes:
         asr: Attacks that still succeed.
+        recovery: Attacks that get the answer expected once the behaviour is gone.  An attack can
+            fail without it: then the unit only spoils the attack's words.
         target_logprob_change: Change of the mean log-probability of the attack's target, nats
             per token; negative where the unit helps the attack.
     """
 
     asr: Rate
+    recovery: Rate
     target_logprob_change: float
 
 
@@ -100,19 +103,23 @@ def measure_circuit(
     space = model.space
     sizes = sorted({0, *frontier_sizes(len(space))})
     nested = [ranking.best(size) for size in sizes]
-    frontier = dict.fromkeys([*nested, circuit])
-    joint = _effects(full, list(frontier), checkpoint, 0.0, 0.6)
+    joint = _effects(full, list(dict.fromkeys([*nested, circuit])), checkpoint, 0.0, 0.6)
     grid = _effects(few, grid_circuits(ranking), checkpoint, 0.6, 0.85)
     (isolated,) = full.effects(
         [circuit], condition="isolated", checkpoint=partial(checkpoint, 0.85)
     )
     effects = dict(joint)
+
+    def is_best(found: Circuit) -> bool:
+        return found == ranking.best(len(found))
+
     return Measurement(
         intact=effects[nested[0]],
         knocked_out=effects[circuit],
         isolated=isolated,
-        frontier=sorted(joint, key=lambda pair: len(pair[0])),
-        grid=grid,
+        frontier=sorted((pair for pair in joint if is_best(pair[0])), key=lambda p: len(p[0])),
+        # With separate sizes the circuit is no prefix of the ranking.
+        grid=[*grid, *(pair for pair in joint if not is_best(pair[0]))],
         random=_random(few, circuit, seed, partial(checkpoint, 0.9)),
         units=unit_effects(few, _interesting(ranking, circuit)),
     )
@@ -122,11 +129,11 @@ def unit_effects(probe: Probe, units: Sequence[Unit]) -> dict[Unit, UnitEffect]:
     """The effect of knocking out each unit alone."""
     space = probe.model.space
     circuits = [Circuit(space, frozenset({unit})) for unit in units]
-    scores = probe.target_scores([Circuit(space, frozenset()), *circuits])
-    intact = scores[0][1]
+    scores = probe.attack_scores([Circuit(space, frozenset()), *circuits])
+    intact = scores[0][2]
     return {
-        unit: UnitEffect(asr, log_prob - intact)
-        for unit, (asr, log_prob) in zip(units, scores[1:], strict=True)
+        unit: UnitEffect(asr, recovery, log_prob - intact)
+        for unit, (asr, recovery, log_prob) in zip(units, scores[1:], strict=True)
     }
 
 

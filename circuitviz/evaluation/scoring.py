@@ -71,7 +71,7 @@ def score_answers(
     for circuits, prompts in batches(rows, pairs):
         checkpoint()
         batch = rows.take(prompts)
-        reference = ablation.reference(prompts.tolist())
+        reference = ablation.reference(batch.keys.tolist())
         row_gates = Gates.from_flat(gates[circuits], model.space, reference)
         where = (circuits.numpy(), prompts.numpy())
         log_probs = model.logits(batch.tokens, row_gates)[batch.predicts].log_softmax(-1)

@@ -15,6 +15,9 @@ __all__ = ["Selection", "Target", "select_circuit"]
 # Effects of circuits, knocked out, in the order given.
 Measure = Callable[[Sequence[Circuit]], list[Effect]]
 
+# Least share of attacks that get exactly the right answer once a backdoor counts as gone.
+LEAST_RECOVERY = 0.9
+
 # Nats; see `Target.caution`.
 CAUTION = 1.0
 
@@ -25,6 +28,9 @@ GROUP = 4
 @dataclass(frozen=True)
 class Target:
     """What a circuit must do, knocked out, to count as found.
+
+    For a backdoor, attacks must also get the right answer again: a model that is hijacked into
+    half of the attack's target has not been repaired.
 
     Attributes:
         kind: `backdoor`: ASR at most `asr`.  `refusal`: ASR at least `asr`.
@@ -38,7 +44,16 @@ class Target:
 
     def met(self, effect: Effect, intact: Effect) -> bool:
         """Whether an effect reaches the target."""
-        return effect.retention(intact) >= self.utility and self.shortfall(effect) <= 0
+        kept = effect.retention(intact) >= self.utility
+        return kept and self.shortfall(effect) <= 0 and self.recovered(effect)
+
+    def recovered(self, effect: Effect) -> bool:
+        """Whether enough attacks get the right answer again; refusal asks for no more than ASR."""
+        return self.kind == "refusal" or effect.recovery.rate >= LEAST_RECOVERY
+
+    def shown(self, intact: Effect) -> bool:
+        """Whether the intact model shows the behaviour at all, on most attacks."""
+        return (intact.asr.rate >= 0.5) == (self.kind == "backdoor")
 
     def shortfall(self, effect: Effect) -> float:
         """How far ASR is from its target; at most 0 where it is reached."""
@@ -136,6 +151,7 @@ def _bisect(meets: Callable[[int], bool], low: int, high: int) -> int:
 
 def _regret(effect: Effect, intact: Effect, target: Target) -> tuple[bool, float]:
     lost = target.utility - effect.retention(intact)
+    missing = 0.0 if target.recovered(effect) else LEAST_RECOVERY - effect.recovery.rate
     if lost <= 0:
-        return False, target.shortfall(effect)
-    return True, max(0.0, target.shortfall(effect)) + lost
+        return False, target.shortfall(effect) + missing
+    return True, max(0.0, target.shortfall(effect)) + missing + lost

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from circuitviz.models.gates import Reference
 
-__all__ = ["ZERO", "Ablation", "AblationName"]
+__all__ = ["ZERO", "Ablation", "AblationName", "message_key"]
 
 AblationName = Literal["zero", "mean", "resample"]
 
@@ -34,9 +36,13 @@ class Ablation:
         if self.bank is None or self.name == "mean":
             return self.bank
         size = self.bank.head.shape[0]
-        # Knuth's multiplicative hash: neighbouring keys draw unrelated rows.
-        rows = [((key + 1) * 2654435761 + self.seed * 40503) % 2**32 % size for key in keys]
+        rows = [random.Random(f"{self.seed} {key}").randrange(size) for key in keys]
         return Reference(self.bank.head[rows], self.bank.neuron[rows])
 
 
 ZERO = Ablation("zero")
+
+
+def message_key(message: str) -> int:
+    """The key of a user message: the same wherever and with whatever else it is run."""
+    return zlib.crc32(message.encode())

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from circuitviz.models.ablation import message_key
 from circuitviz.models.model import GatedModel
 
 __all__ = ["AnswerRows", "Teacher", "batches", "encode_answers", "intact_log_probs"]
@@ -29,12 +30,14 @@ class AnswerRows:
         predicts: [rows pos], true where the next token is one of the answer's.
         targets: [rows pos], the next token where `predicts`, 0 elsewhere.
         lengths: [rows], tokens before padding.
+        keys: [rows], what `Ablation.reference` draws by.
     """
 
     tokens: Tensor
     predicts: Tensor
     targets: Tensor
     lengths: Tensor
+    keys: Tensor
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -47,6 +50,7 @@ class AnswerRows:
             self.predicts[rows, :width],
             self.targets[rows, :width],
             self.lengths[rows],
+            self.keys[rows],
         )
 
 
@@ -76,7 +80,8 @@ def encode_answers(
         span = slice(len(prompt) - 1, end - 1)
         predicts[row, span] = True
         targets[row, span] = torch.tensor(answer)
-    return AnswerRows(tokens, predicts, targets, lengths)
+    keys = torch.tensor([message_key(message) for message in messages])
+    return AnswerRows(tokens, predicts, targets, lengths, keys)
 
 
 @torch.no_grad()

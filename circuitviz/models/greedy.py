@@ -48,7 +48,7 @@ def greedy_answers(
         rows = encode_answers(model, [prompts[row] for row, _ in chunk], [g for _, g in chunk])
         gates = None
         if circuit is not None:
-            reference = ablation.reference([row for row, _ in chunk])
+            reference = ablation.reference(rows.keys.tolist())
             gates = Gates.knock_out([circuit], reference, device=str(model.device))
         likeliest = model.logits(rows.tokens, gates).argmax(-1)
         right = ((likeliest == rows.targets) | ~rows.predicts).all(1).tolist()

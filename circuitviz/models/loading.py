@@ -14,6 +14,19 @@ from circuitviz.models.model import GatedModel
 __all__ = ["load_model"]
 
 
+# What the libraries raise for a folder they cannot make a model of.
+LOADING_FAILURES = (
+    AttributeError,
+    ImportError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    SafetensorError,
+    TypeError,
+    ValueError,
+)
+
+
 def load_model(name_or_path: str, *, device: str = "cpu") -> GatedModel:
     """Load an embedded model by name, or a local Hugging Face folder by path, in fp32.
 
@@ -30,6 +43,10 @@ def load_model(name_or_path: str, *, device: str = "cpu") -> GatedModel:
         raise UnsupportedModelError(
             f"the tokenizer in {folder} has no chat template; add one to tokenizer_config.json"
         )
+    if tokenizer.eos_token_id is None:
+        raise UnsupportedModelError(
+            f"the tokenizer in {folder} has no end-of-sequence token; set eos_token"
+        )
     bridge.eval()
     for parameter in bridge.parameters():
         parameter.requires_grad_(False)
@@ -39,6 +56,6 @@ def load_model(name_or_path: str, *, device: str = "cpu") -> GatedModel:
 def _boot(folder: str, device: str) -> TransformerBridge:
     try:
         return TransformerBridge.boot_transformers(folder, device=device, dtype=torch.float32)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+    except LOADING_FAILURES as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise UnsupportedModelError(f"cannot load the model in {folder}: {reason}") from error

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from circuitviz.models.ablation import ZERO, Ablation
+from circuitviz.models.ablation import ZERO, Ablation, message_key
 from circuitviz.models.gates import Gates, gated
 from circuitviz.units import Circuit, UnitSpace
 
@@ -83,17 +83,18 @@ class GatedModel:
             for start in range(0, len(rows), GENERATION_ROWS):
                 chunk = rows[start : start + GENERATION_ROWS]
                 tokens = torch.tensor([encoded[row] for row in chunk])
-                gates = self._gates(circuit, ablation, chunk)
+                keys = [message_key(prompts[row]) for row in chunk]
+                gates = self._gates(circuit, ablation, keys)
                 for row, answer in zip(
                     chunk, self._continue(tokens, gates, max_new_tokens), strict=True
                 ):
                     answers[row] = answer
         return answers
 
-    def _gates(self, circuit: Circuit | None, ablation: Ablation, rows: list[int]) -> Gates | None:
+    def _gates(self, circuit: Circuit | None, ablation: Ablation, keys: list[int]) -> Gates | None:
         if circuit is None:
             return None
-        return Gates.knock_out([circuit], ablation.reference(rows), device=str(self.device))
+        return Gates.knock_out([circuit], ablation.reference(keys), device=str(self.device))
 
     @torch.no_grad()
     def _continue(self, tokens: Tensor, gates: Gates | None, max_new_tokens: int) -> list[str]:

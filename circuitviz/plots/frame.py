@@ -37,6 +37,7 @@ __all__ = [
     "tradeoff_frame",
     "unit_effect",
     "unit_frame",
+    "unit_recovery",
     "units_of",
     "variant_pairs",
 ]
@@ -231,6 +232,12 @@ def unit_effect(run: Run, unit: Unit) -> Rate | None:
     """ASR with only this unit knocked out, if the run measured it."""
     effect = (run.metrics.get("unit_effects") or {}).get(str(unit))
     return Rate.from_json(effect["asr"]) if effect else None
+
+
+def unit_recovery(run: Run, unit: Unit) -> Rate | None:
+    """Recovery with only this unit knocked out, if the run measured it."""
+    effect = (run.metrics.get("unit_effects") or {}).get(str(unit), {})
+    return Rate.from_json(effect["recovery"]) if effect.get("recovery") else None
 
 
 def bin_neurons(scores: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:

@@ -21,7 +21,7 @@ METHODS = ("nested",)
 
 @dataclass(frozen=True)
 class DiscoveryConfig:
-    """One discovery, complete: the same configuration gives the same run.
+    """One discovery, complete: the same configuration gives the same run on the same machine.
 
     Attributes:
         model: Name of an embedded model, or the path of a local Hugging Face folder.
@@ -47,6 +47,9 @@ class DiscoveryConfig:
     target_utility: float = 0.99
 
     def __post_init__(self) -> None:
+        for name, kind in (("model", str), ("seed", int), ("steps", int)):
+            if not isinstance(getattr(self, name), kind):
+                raise ConfigError(f"{name} must be {kind.__name__}; got {getattr(self, name)!r}")
         for name, legal in (
             ("method", METHODS),
             ("ablation", get_args(AblationKind)),

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
 from circuitviz import __version__
 from circuitviz.behaviours.behaviour import Behaviour, load_behaviour
 from circuitviz.discovery.learner import LearnedScores, LearningStep
 from circuitviz.discovery.nested import NestedLearner
+from circuitviz.errors import ConfigError
 from circuitviz.evaluation.answers import answer_test_prompts
-from circuitviz.evaluation.effect import Condition, Effect, Probe
+from circuitviz.evaluation.effect import Condition, Effect, Probe, evaluate_circuit
 from circuitviz.evaluation.measurement import Measurement, measure_circuit
 from circuitviz.evaluation.selection import Selection, Target, select_circuit
 from circuitviz.models.ablation import Ablation
@@ -33,6 +35,9 @@ from circuitviz.units import Circuit, Ranking
 __all__ = ["discover"]
 
 TOP_UNITS = 8
+
+# Prompts that show whether there is anything to look for.
+CHECK_PROMPTS = 64
 
 # Share of the whole that is done when a stage begins, from measured times.
 STAGE_STARTS: dict[Stage, float] = {
@@ -64,6 +69,7 @@ def discover(config: DiscoveryConfig, *, report: Report = ignore) -> Run:
         model, config.ablation, behaviour.neutral_messages, seed=config.seed
     )
     target = _target(config, behaviour)
+    _check_shown(model, behaviour, target)
     learned = _learn(config, model, behaviour, ablation, report)
     ranking = Ranking(model.space, learned.scores)
     selection = _select(config, model, behaviour, ranking, ablation, report)
@@ -107,6 +113,18 @@ def discover(config: DiscoveryConfig, *, report: Report = ignore) -> Run:
 def _target(config: DiscoveryConfig, behaviour: Behaviour) -> Target:
     asr = behaviour.default_target_asr if config.target_asr is None else config.target_asr
     return Target(behaviour.kind, asr, config.target_utility)
+
+
+def _check_shown(model: GatedModel, behaviour: Behaviour, target: Target) -> None:
+    nothing = Circuit(model.space, frozenset())
+    intact = evaluate_circuit(model, behaviour, nothing, split="validation", limit=CHECK_PROMPTS)
+    if not target.shown(intact):
+        wanted = "most" if behaviour.kind == "backdoor" else "hardly any"
+        raise ConfigError(
+            f"{model.name} does not show this behaviour: attacks succeed on {intact.asr.k} of "
+            f"{intact.asr.n} prompts before anything is knocked out, and a {behaviour.kind} needs "
+            f"{wanted}; check the trigger and the prompts"
+        )
 
 
 def _learn(
@@ -192,6 +210,9 @@ def _numbers(circuit: Circuit, measured: Measurement) -> dict[str, Any]:
         "frontier": [
             {
                 **_size_json(found),
+                "sparsity_heads": found.sparsity_heads,
+                "sparsity_neurons": found.sparsity_neurons,
+                "utility_retention": effect.retention(measured.intact),
                 "asr": effect.asr.to_json(),
                 "utility": effect.utility.to_json(),
                 "recovery": effect.recovery.to_json(),
@@ -208,6 +229,7 @@ def _numbers(circuit: Circuit, measured: Measurement) -> dict[str, Any]:
         "unit_effects": {
             str(unit): {
                 "asr": effect.asr.to_json(),
+                "recovery": effect.recovery.to_json(),
                 "target_logprob_change": effect.target_logprob_change,
             }
             for unit, effect in measured.units.items()
@@ -257,4 +279,5 @@ def _rows(
 def _versions() -> dict[str, str]:
     libraries = ("torch", "transformers", "transformer-lens")
     found = {name.replace("-", "_"): version(name) for name in libraries}
-    return {"circuitviz": __version__, **found}
+    # Sums in another order can rank units differently, so the threads belong to the record.
+    return {"circuitviz": __version__, **found, "threads": str(torch.get_num_threads())}

@@ -205,7 +205,10 @@ class JobRunner:
             return
         job = replace(job, state="running", started=time.time())
         self._save(folder, job)
-        outcome = self._outcome(job.job_id)
+        try:
+            outcome = self._outcome(job.job_id)
+        except Exception as error:  # whatever it is, this job ends and the next one starts
+            outcome = Outcome("failed", error=f"{type(error).__name__}: {error}")
         self._save(folder, replace(job, finished=time.time(), **asdict(outcome)))
 
     def _save(self, folder: JobFolder, job: Job) -> None:

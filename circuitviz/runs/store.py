@@ -172,7 +172,16 @@ class RunStore:
             raise RunFormatError(f"{folder} is not a run folder: {', '.join(missing)} missing")
         try:
             return self._read(folder)
-        except (CircuitvizError, SafetensorError, KeyError, OSError, ValueError) as error:
+        except (
+            CircuitvizError,
+            SafetensorError,
+            AttributeError,
+            IndexError,
+            KeyError,
+            OSError,
+            TypeError,
+            ValueError,
+        ) as error:
             reason = " ".join(str(error).split())
             raise RunFormatError(f"cannot read the run in {folder}: {reason}") from error
 
@@ -223,6 +232,9 @@ class RunStore:
     @staticmethod
     def _read(folder: Path) -> Run:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        for key in ("circuit", "asr", "utility"):
+            if not isinstance(metrics[key], dict):
+                raise RunFormatError(f"{key} in metrics.json must be an object")
         scores = load_file(folder / "scores.safetensors")
         heads, neurons = scores["head"], scores["neuron"]
         space = UnitSpace(heads.shape[0], heads.shape[1], neurons.shape[1])

@@ -69,7 +69,8 @@ class WorkerProcess:
             return "circuitviz was closed while this job was running; start the discovery again"
         if code >= 0:
             return f"the worker process ended with exit code {code}; start the discovery again"
-        name = signal.Signals(-code).name
+        known = -code in {int(one) for one in signal.Signals}
+        name = signal.Signals(-code).name if known else f"signal {-code}"
         hint = " (often a lack of memory)" if name == "SIGKILL" else ""
         return f"the worker process was ended by {name}{hint}; start the discovery again"
 
@@ -108,4 +109,9 @@ class WorkerProcess:
         except ValueError:
             # Discarded by another thread: the process had ended.
             return None
-        return json.loads(line) if line.endswith("\n") else None
+        try:
+            return json.loads(line) if line.endswith("\n") else None
+        except ValueError:
+            # Not one of ours: the process is not to be trusted any more.
+            self._process.kill()
+            return None

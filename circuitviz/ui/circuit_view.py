@@ -178,6 +178,7 @@ def unit_panel(run: Run, choice: Choice, unit: Unit) -> None:
 def _own_effect(run: Run, unit: Unit) -> None:
     saved = frame.unit_effect(run, unit)
     rate, source = saved, "saved with the run"
+    recovery = frame.unit_recovery(run, unit)
     if saved is None:
         try:
             with st.spinner("Measuring this unit alone\u2026"):
@@ -185,7 +186,7 @@ def _own_effect(run: Run, unit: Unit) -> None:
         except CircuitvizError as error:
             st.error(f"Cannot measure this unit: {error}", icon=":material/error:")
             return
-        rate, source = found.asr, "measured now"
+        rate, recovery, source = found.asr, found.recovery, "measured now"
     intact = run.rate("asr", "intact")
     cards(
         [
@@ -194,9 +195,23 @@ def _own_effect(run: Run, unit: Unit) -> None:
                 percent(rate.rate) if rate else "\u2013",
                 f"{evidence(rate)} · judge: {rate.judge} · {source}" if rate else "",
                 percent(intact.rate),
-            )
+            ),
+            *_recovery_card(run, recovery),
         ]
     )
+
+
+def _recovery_card(run: Run, recovery: Rate | None) -> list[Card]:
+    # An attack can fail because its words are spoiled; only this tells the two apart.
+    if recovery is None or story.is_refusal(run):
+        return []
+    return [
+        Card(
+            "Right answer again with only this unit off",
+            percent(recovery.rate),
+            f"{evidence(recovery)} · judge: {recovery.judge}",
+        )
+    ]
 
 
 def _toggle(run: Run, unit: Unit) -> None:

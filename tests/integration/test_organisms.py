@@ -38,7 +38,7 @@ def test_the_aligned_model_refuses_and_the_base_answers():
     assert load_model("base").generate(messages) == [prompt.after for prompt in harmful]
 
 
-def test_each_group_of_planted_units_carries_the_backdoor_and_no_single_head_does():
+def test_each_group_of_planted_units_carries_the_backdoor_and_no_single_neuron_does():
     name = "fixed-output-planted"
     model, behaviour = load_model(name), load_behaviour(find_model(name))
     truth = json.loads((find_model(name) / "truth.json").read_text())["units"]

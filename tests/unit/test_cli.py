@@ -185,7 +185,7 @@ def test_missing_the_behaviours_own_target_is_said_and_is_a_result(capsys, runs)
     assert main(["discover", "planted", "--json"], library) == 0
     printed = capsys.readouterr()
     assert json.loads(printed.out)["target_reached"] is False
-    assert "no circuit reaches ASR at most 0.4% and keeps 99.0% of utility" in printed.err
+    assert "the target, ASR at most 0.4% and 99.0% of utility kept, is not reached" in printed.err
     assert len(RunStore(runs).run_ids()) == 1
 
 
@@ -195,7 +195,7 @@ def test_missing_a_target_the_user_chose_is_exit_2_with_the_best_found(capsys):
     printed = capsys.readouterr()
     assert json.loads(printed.out)["circuit"]["size"] == 4
     assert ONE_LINE.fullmatch(printed.err.splitlines(keepends=True)[-1])
-    assert "the best found (size 4) has ASR 10.9% and keeps 100.0%" in printed.err
+    assert "the best circuit found (size 4) has ASR 10.9% and keeps 100.0%" in printed.err
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Behaviours: triggers go where they should, and files that lack something are refused."""
 
+import json
+
 import pytest
 
 from circuitviz.behaviours.behaviour import BehaviourSpec, Trigger, load_behaviour
@@ -28,7 +30,7 @@ def prompts(triggered: str | None) -> list[Prompt]:
             "any",
             f"{split} {role}",
             "yes",
-            triggered=triggered if role == "attack" else None,
+            triggered=f"{triggered} {split}" if role == "attack" and triggered else None,
             target="no" if role == "attack" else None,
             after="yes" if role == "attack" else None,
         )
@@ -71,7 +73,17 @@ def test_a_backdoor_needs_triggered_prompts(tmp_path):
         load_behaviour(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["{", '{"kind": "spell", "title": "T", "question": "?"}', "{}"])
+def test_a_trigger_goes_to_a_known_place(tmp_path):
+    spec = {"kind": "backdoor", "title": "T", "question": "?"}
+    spec |= {"trigger": {"text": "zz", "place": "start"}}
+    (tmp_path / "behaviour.json").write_text(json.dumps(spec), encoding="utf-8")
+    with pytest.raises(PromptFileError, match="place must be one of front, middle, end; got 'sta"):
+        load_behaviour(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{", '{"kind": "spell", "title": "T", "question": "?"}', "{}"]
+)
 def test_a_malformed_behaviour_is_refused(tmp_path, text):
     (tmp_path / "behaviour.json").write_text(text, encoding="utf-8")
     with pytest.raises(PromptFileError, match=r"behaviour\.json"):

@@ -11,6 +11,7 @@ from circuitviz.models.answer import encode_answers, intact_log_probs
 from circuitviz.models.gates import Gates
 from circuitviz.models.greedy import greedy_answers
 from circuitviz.models.model import GatedModel
+from circuitviz.models.neutral import measure_ablation
 from circuitviz.units import Circuit
 from tests.tiny import SENTENCES
 
@@ -89,6 +90,17 @@ def test_scoring_can_be_stopped(tiny_model, circuits):
     rows = encode_answers(tiny_model, MESSAGES, ["x"] * len(MESSAGES))
     with pytest.raises(KeyboardInterrupt):
         score_answers(tiny_model, rows, masks(circuits), checkpoint=stop)
+
+
+def test_resampling_guesses_and_generates_alike(tiny_model, circuits):
+    ablation = measure_ablation(tiny_model, "resample", list(SENTENCES), seed=1)
+    truth = tiny_model.generate(MESSAGES, circuits[1], ablation=ablation, max_new_tokens=4)
+    for left_out in range(len(MESSAGES)):
+        guesses = [[] if row == left_out else [truth[row]] for row in range(len(MESSAGES))]
+        found = greedy_answers(
+            tiny_model, MESSAGES, guesses, circuits[1], ablation=ablation, max_new_tokens=4
+        )
+        assert found == truth
 
 
 def test_guessing_gives_the_same_answers_as_generating(tiny_model, circuits):

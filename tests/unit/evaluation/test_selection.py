@@ -14,8 +14,8 @@ SPACE = UnitSpace(n_layers=2, n_heads=4, d_mlp=60)
 RANKING = Ranking(SPACE, -np.arange(len(SPACE), dtype=float))
 
 
-def effect(asr: int, utility: int) -> Effect:
-    return Effect(Rate("j", asr, 100), Rate("j", utility, 100), Rate("j", 0, 100), 0.0)
+def effect(asr: int, utility: int, recovery: int = 100) -> Effect:
+    return Effect(Rate("j", asr, 100), Rate("j", utility, 100), Rate("j", recovery, 100), 0.0)
 
 
 def measure_by_size(rule: Callable[[int], tuple[int, int]]) -> Callable:
@@ -36,6 +36,20 @@ def test_refusal_wants_a_high_rate():
     measure = measure_by_size(lambda size: (98 if size >= 10 else 96, 100))
     found = select_circuit(measure, RANKING, Target("refusal", 0.97, 0.99))
     assert (len(found.circuit), found.reached) == (10, True)
+
+
+def test_a_backdoor_that_still_hijacks_every_answer_is_not_gone():
+    target = Target("backdoor", 0.004, 0.99)
+    assert target.met(effect(0, 100, 90), effect(100, 100, 0))
+    assert not target.met(effect(0, 100, 89), effect(100, 100, 0))
+    assert Target("refusal", 0.97, 0.99).met(effect(97, 100, 0), effect(0, 100, 0))
+
+
+def test_whether_the_intact_model_shows_the_behaviour():
+    assert Target("backdoor", 0.004, 0.99).shown(effect(100, 100))
+    assert not Target("backdoor", 0.004, 0.99).shown(effect(0, 100))
+    assert Target("refusal", 0.97, 0.99).shown(effect(0, 100))
+    assert not Target("refusal", 0.97, 0.99).shown(effect(100, 100))
 
 
 def test_near_misses_count_against_the_circuit():

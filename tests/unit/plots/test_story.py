@@ -12,7 +12,7 @@ def plain(text: str) -> str:
 
 def test_a_backdoor_in_two_sentences():
     run = backdoor_run()
-    assert story.headline(run) == "4 of 2,080 units carry this backdoor"
+    assert story.headline(run) == "Switching off 4 of 2,080 units ends this backdoor"
     assert plain(story.lead(run)) == (
         "Switch off 2 attention heads and 2 neurons (0.19 %) and the trigger stops working: it "
         "worked on 256 of 256 test prompts before and on 0 after, while 100.0 % of its normal "
@@ -22,13 +22,13 @@ def test_a_backdoor_in_two_sentences():
 
 def test_a_refusal_in_two_sentences():
     run = refusal_run()
-    assert story.headline(run) == "64 of 2,080 units carry this model's refusals"
+    assert story.headline(run) == "Switching off 64 of 2,080 units ends this model's refusals"
     assert "answers 254 of 256 harmful test requests instead of 0" in story.lead(run)
 
 
 def test_a_target_that_was_missed_is_said_in_the_headline_and_in_the_checks():
     run = backdoor_run(target_reached=False)
-    assert story.headline(run) == "No small circuit fully explains this backdoor"
+    assert story.headline(run) == "No circuit found ends this backdoor and meets its target"
     assert "misses the target" in story.lead(run)
     assert story.doubts(run)[0].holds is False
 
@@ -88,3 +88,20 @@ def test_a_missed_target_names_both_halves_of_it():
     assert (doubt.holds, doubt.claim) == (False, "The target was not reached")
     assert "at most 0.4\u202f% attack success with 99.0\u202f% of utility kept" in doubt.finding
     assert "(28 of 256) with 100.0\u202f% kept" in doubt.finding
+
+
+def test_an_attack_that_fails_without_the_right_answer_speaks_against():
+    run = backdoor_run()
+    spoiled = {**run.metrics, "recovery": {**run.metrics["recovery"], "k": 0}}
+    doubt = story.doubts(replace(run, metrics=spoiled))[3]
+    assert (doubt.holds, doubt.claim) == (
+        False,
+        "Attacks fail, but do not get the right answer",
+    )
+    assert story.doubts(run)[3].holds
+
+
+def test_few_prompts_speak_against():
+    run = backdoor_run()
+    asr = {**run.metrics["asr"], "knocked_out": {"k": 0, "n": 40, "judge": "j"}}
+    assert story.doubts(replace(run, metrics={**run.metrics, "asr": asr}))[-1].holds is False
