@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["APP", "EMBEDDED_MODELS", "EMBEDDED_RUNS", "PROJECT", "runs_folder"]
+__all__ = ["APP", "EMBEDDED_MODELS", "EMBEDDED_RUNS", "ICON", "PROJECT", "runs_folder"]
 
 PROJECT = Path(__file__).resolve().parent.parent
 APP = PROJECT / "app.py"
+ICON = PROJECT / "assets" / "icon.png"
 EMBEDDED_MODELS = PROJECT / "assets" / "organisms"
 EMBEDDED_RUNS = PROJECT / "assets" / "runs"
 

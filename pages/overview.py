@@ -60,9 +60,9 @@ with where:
     chart(
         head_heatmap(heads, frame.units_of(base, "head"), row_pixels=SMALL_ROW),
         key="head_map",
-        caption=f"The {count(len(base.heads), 'head')} of the circuit are framed; "
-        f"{count(len(base.neurons), 'neuron')} ({sparsity(base.sparsity_neurons)}) belong to it "
-        f"too. {score_note(run)}",
+        caption=f"Framed: {count(len(base.heads), 'head')} of the circuit; "
+        f"{count(len(base.neurons), 'neuron')} ({sparsity(base.sparsity_neurons)}) more. "
+        f"{score_note(run)}",
         alt="Layer by head heatmap of scores, heads of the circuit framed.",
         twin=frame.unit_frame(run, base, "head"),
     )

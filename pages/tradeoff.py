@@ -67,7 +67,9 @@ with plot:
             ),
             key="curve",
             caption=f"The best units off, from one run that ranks them all. {run_note(run)}, test "
-            f"split. {story.random_note(run)} Click a point to choose its size on every page.",
+            f"split. {story.random_note(run)} Click a point to choose its "
+            "size on every page. The found size was chosen on validation prompts with a margin, so "
+            "a smaller one may do on these test prompts too.",
             alt="Attack success, utility and recovery against circuit size on a log axis.",
             twin=curve,
             on_point=view.choose_size,

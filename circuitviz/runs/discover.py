@@ -36,6 +36,9 @@ __all__ = ["discover"]
 
 TOP_UNITS = 8
 
+# Circuits that choosing a size usually tries.
+USUAL_TRIES = 16
+
 # Prompts that show whether there is anything to look for.
 CHECK_PROMPTS = 64
 
@@ -165,12 +168,17 @@ def _select(
     probe = Probe(model, behaviour, "validation", ablation=ablation)
 
     target = _target(config, behaviour)
+    tried = 0
 
     def measure(circuits: Sequence[Circuit]) -> list[Effect]:
+        nonlocal tried
+        # How many it takes is not known before: ever closer to all.
+        share = tried / (tried + USUAL_TRIES)
+        tried += len(circuits)
         return probe.effects(
             circuits,
             lead=target.caution,
-            checkpoint=lambda: report(_progress(config, "select", 0.0)),
+            checkpoint=lambda: report(_progress(config, "select", share)),
         )
 
     return select_circuit(measure, ranking, target, separate=config.budget == "separate")
