@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from circuitviz.paths import APP, PROJECT
 
@@ -26,6 +26,9 @@ FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
+
+# A page is slow to answer while the worker warms up on the same two cores.
+expect.set_options(timeout=60_000)
 
 OpenPage = Callable[..., Page]
 
