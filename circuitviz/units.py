@@ -17,9 +17,13 @@ import numpy as np
 
 from circuitviz.errors import ConfigError
 
-__all__ = ["Circuit", "Ranking", "Unit", "UnitKind", "UnitSpace"]
+__all__ = ["Circuit", "Granularity", "Ranking", "Unit", "UnitKind", "UnitSpace", "groups"]
 
 UnitKind = Literal["head", "neuron"]
+
+# What a circuit may be made of: any units, units of one kind, or whole attention and MLP blocks.
+Granularity = Literal["both", "heads", "neurons", "layers"]
+
 UNIT_NAME = re.compile(r"L(\d+)([HN])(\d+)")
 KIND_LETTERS: dict[UnitKind, str] = {"head": "H", "neuron": "N"}
 LETTER_KINDS: dict[str, UnitKind] = {"H": "head", "N": "neuron"}
@@ -132,6 +136,29 @@ class UnitSpace:
         return self.n_heads if kind == "head" else self.d_mlp
 
 
+def groups(space: UnitSpace, granularity: Granularity) -> np.ndarray:
+    """The group [units] each unit belongs to, in flat order; -1 where it may be in no circuit.
+
+    A circuit holds a group as a whole or not at all.  Groups are numbered from 0 in flat order:
+    single units, or with `layers` the attention blocks of all layers and then their MLP blocks.
+
+    Raises:
+        ConfigError: The granularity has another name.
+    """
+    heads, neurons = np.arange(space.total_heads), np.arange(space.total_neurons)
+    match granularity:
+        case "both":
+            return np.arange(len(space))
+        case "heads":
+            return np.concatenate([heads, np.full_like(neurons, -1)])
+        case "neurons":
+            return np.concatenate([np.full_like(heads, -1), neurons])
+        case "layers":
+            return np.concatenate([heads // space.n_heads, space.n_layers + neurons // space.d_mlp])
+    legal = ", ".join(get_args(Granularity))
+    raise ConfigError(f"granularity must be one of {legal}; got {granularity!r}")
+
+
 @dataclass(frozen=True)
 class Circuit:
     """A set of units of one model.
@@ -209,27 +236,47 @@ class Circuit:
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """All units in order of their scores; every size cuts a circuit off the top.
+    """All units in order of their scores; every size in `cuts` cuts a circuit off the top.
 
     Attributes:
         space: The units.
         scores: [units] in flat order; higher is more responsible for the behaviour.
+        granularity: What a circuit may be made of.
     """
 
     space: UnitSpace
     scores: np.ndarray
+    granularity: Granularity = "both"
 
     def __post_init__(self) -> None:
         if self.scores.shape != (len(self.space),):
             raise ConfigError(f"scores must be [{len(self.space)}]; got {list(self.scores.shape)}")
+        groups(self.space, self.granularity)
 
     @cached_property
     def order(self) -> np.ndarray:
-        """Flat indices [units] from the highest score to the lowest; ties keep flat order."""
-        return np.argsort(-self.scores, kind="stable")
+        """Flat indices [units] from the highest score to the lowest; ties keep flat order.
+
+        Units that may be in no circuit come last.  With `layers`, blocks are ordered by the mean
+        score of their units, so that each stays in one piece.
+        """
+        group = groups(self.space, self.granularity)
+        values = -self.scores
+        if self.granularity == "layers":
+            values = (np.bincount(group, weights=values) / np.bincount(group))[group]
+        # By the last key first; stable.
+        return np.lexsort((values, group < 0))
+
+    @cached_property
+    def cuts(self) -> list[int]:
+        """Sizes at which a circuit may be cut off the top, ascending, from 0."""
+        group = groups(self.space, self.granularity)[self.order]
+        group = group[group >= 0]
+        ends = np.flatnonzero(np.diff(group, append=-1)) + 1
+        return [0, *ends.tolist()]
 
     def best(self, size: int) -> Circuit:
-        """The `size` best units."""
+        """The `size` best units; a size of `cuts` keeps to the granularity."""
         return self._circuit(self.order[:size])
 
     def best_of_each(self, heads: int, neurons: int) -> Circuit:

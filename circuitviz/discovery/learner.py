@@ -11,6 +11,7 @@ import numpy as np
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.models.ablation import Ablation
 from circuitviz.models.model import GatedModel
+from circuitviz.units import Granularity
 
 __all__ = ["LearnedScores", "Learner", "LearningStep", "watch_nothing"]
 
@@ -20,9 +21,10 @@ class LearningStep:
     """Where learning stands.
 
     Attributes:
-        step: Optimiser steps done.
-        losses: Latest losses by name, nats per answer token.
+        step: Steps done: of an optimiser, or else batches of whatever is measured.
+        losses: Latest losses by name, nats per answer token; empty where nothing is learned.
         scores: [units] in flat order; higher is more responsible for the behaviour.
+        steps: Steps in all.
         edge: How many units it takes at the moment to make the behaviour begin to vanish; None
             where the learner does not follow that.
     """
@@ -30,6 +32,7 @@ class LearningStep:
     step: int
     losses: dict[str, float]
     scores: np.ndarray
+    steps: int
     edge: float | None = None
 
 
@@ -38,7 +41,8 @@ class LearnedScores:
     """What a learner returns.
 
     Attributes:
-        scores: [units] in flat order; the best k units are the circuit of size k.
+        scores: [units] in flat order; the best k units are the circuit of size k.  Finite, also
+            where a unit may be in no circuit; those come last.
         curve: Loss histories by name, and `step`; all of one length.
     """
 
@@ -64,7 +68,17 @@ class Learner(Protocol):
         *,
         ablation: Ablation,
         seed: int,
+        granularity: Granularity = "both",
         watch: Watch = watch_nothing,
     ) -> LearnedScores:
-        """Score every unit, from training prompts only; the same for the same seed."""
+        """Score every unit, from training prompts only; the same for the same seed.
+
+        Args:
+            model: Whose units to score; its weights stay as they are.
+            behaviour: What the units are looked for to explain.
+            ablation: What an ablated unit is replaced by.
+            seed: Of everything random.
+            granularity: What a circuit may be made of; units of one group get one score.
+            watch: Told after every step; may raise `JobCancelledError` to stop.
+        """
         ...

@@ -29,7 +29,7 @@ from circuitviz.models.ablation import Ablation
 from circuitviz.models.answer import AnswerRows, Teacher, encode_answers, intact_log_probs
 from circuitviz.models.gates import Gates
 from circuitviz.models.model import GatedModel
-from circuitviz.units import UnitSpace
+from circuitviz.units import Granularity, UnitSpace
 
 __all__ = ["NestedLearner", "soft_top_k"]
 
@@ -79,6 +79,7 @@ class NestedLearner:
         *,
         ablation: Ablation,
         seed: int,
+        granularity: Granularity = "both",
         watch: Watch = watch_nothing,
     ) -> LearnedScores:
         """Score every unit from training prompts only; see `Learner`."""
@@ -107,7 +108,8 @@ class NestedLearner:
             values = {"removal": outcome.removal.item(), "utility": outcome.utility.item()}
             for name, value in {"step": step + 1.0, **values}.items():
                 curve[name].append(value)
-            watch(LearningStep(step + 1, values, scores.detach().numpy().copy(), masks.edge))
+            found = scores.detach().numpy().copy()
+            watch(LearningStep(step + 1, values, found, self.steps, masks.edge))
         return LearnedScores(scores.detach().numpy().copy(), curve)
 
     def _temperature(self, step: int) -> float:

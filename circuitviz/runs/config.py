@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from circuitviz.discovery.methods import METHODS
 from circuitviz.errors import ConfigError
+from circuitviz.units import Granularity
 
 __all__ = ["AblationKind", "Budget", "DiscoveryConfig"]
 
 AblationKind = Literal["zero", "mean", "resample"]
 Budget = Literal["joint", "separate"]
-METHODS = ("nested",)
+# Not part of what a run is called: with controls it replaces the same run without.
+NOT_HASHED = ("controls",)
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class DiscoveryConfig:
     Attributes:
         model: Name of an embedded model, or the path of a local Hugging Face folder.
         prompts: Path of a prompts file; None reads the one beside the model.
-        method: Name of the learner.
+        method: Name of the learner; see `METHODS`.
         seed: Seed of everything random.
         ablation: What replaces a unit that is knocked out.
         steps: Optimiser steps of mask learning.
@@ -34,6 +38,11 @@ class DiscoveryConfig:
         target_asr: The ASR to reach: at most this (backdoor) or at least this (refusal);
             None takes the behaviour's own.
         target_utility: Least utility retention of a circuit that counts as found.
+        granularity: What a circuit may be made of.
+        l1_weight: Only for the method `l1`: the price of a mask that takes every unit; None tries
+            a ladder of prices, one run each.
+        refine: Whether units the chosen circuit can do without are dropped one by one.
+        controls: Whether the controls that must find nothing run as well, and the other evidence.
     """
 
     model: str
@@ -45,32 +54,64 @@ class DiscoveryConfig:
     budget: Budget = "joint"
     target_asr: float | None = None
     target_utility: float = 0.99
+    granularity: Granularity = "both"
+    l1_weight: float | None = None
+    refine: bool = True
+    controls: bool = False
 
     def __post_init__(self) -> None:
-        for name, kind in (("model", str), ("seed", int), ("steps", int)):
-            if not isinstance(getattr(self, name), kind):
-                raise ConfigError(f"{name} must be {kind.__name__}; got {getattr(self, name)!r}")
+        self._check_types()
         for name, legal in (
-            ("method", METHODS),
+            ("method", tuple(METHODS)),
             ("ablation", get_args(AblationKind)),
             ("budget", get_args(Budget)),
+            ("granularity", get_args(Granularity)),
         ):
             if getattr(self, name) not in legal:
                 raise ConfigError(
                     f"{name} must be one of {', '.join(legal)}; got {getattr(self, name)!r}"
                 )
+        self._check_numbers()
+        self._check_together()
+
+    def _check_types(self) -> None:
+        types = {"model": str, "seed": int, "steps": int, "refine": bool, "controls": bool}
+        for name, kind in types.items():
+            value = getattr(self, name)
+            if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+                raise ConfigError(f"{name} must be {kind.__name__}; got {value!r}")
+
+    def _check_numbers(self) -> None:
         if not 1 <= self.steps <= 100_000:
             raise ConfigError(f"steps must be between 1 and 100000; got {self.steps}")
         if not 0 <= self.seed < 2**31:
             raise ConfigError(f"seed must be between 0 and 2147483647; got {self.seed}")
         for name in ("target_asr", "target_utility"):
             value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
+            if value is not None and not (isinstance(value, int | float) and 0 <= value <= 1):
                 raise ConfigError(f"{name} must be a share between 0 and 1; got {value}")
+        weight = self.l1_weight
+        if weight is not None and not (isinstance(weight, int | float) and 0 <= weight < math.inf):
+            raise ConfigError(
+                f"l1_weight must be a number of at least 0, or left out; got {weight}"
+            )
+
+    def _check_together(self) -> None:
+        if self.l1_weight is not None and self.method != "l1":
+            raise ConfigError(
+                f"l1_weight is a setting of the method l1; got l1_weight {self.l1_weight} with the "
+                f"method {self.method}: leave it out, or choose l1"
+            )
+        if self.budget == "separate" and self.granularity != "both":
+            raise ConfigError(
+                "budget separate gives heads and neurons a size each, so it needs the granularity "
+                f"both; got {self.granularity}: choose the budget joint"
+            )
 
     def run_id(self) -> str:
-        """`<model>-<method>-s<seed>-<hash of the whole configuration>`."""
-        text = json.dumps(self.to_json(), sort_keys=True)
+        """`<model>-<method>-s<seed>-<hash of the configuration, controls aside>`."""
+        hashed = {name: value for name, value in self.to_json().items() if name not in NOT_HASHED}
+        text = json.dumps(hashed, sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(self.model).name).strip("-") or "model"
         return f"{stem}-{self.method}-s{self.seed}-{digest}"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from circuitviz.errors import ConfigError
-from circuitviz.units import Circuit, Ranking, Unit, UnitSpace
+from circuitviz.units import Circuit, Ranking, Unit, UnitSpace, groups
 
 # 2 layers of 3 heads and 5 neurons: heads are flat 0 to 5, neurons 6 to 15.
 SPACE = UnitSpace(n_layers=2, n_heads=3, d_mlp=5)
@@ -114,3 +114,53 @@ def test_ranking_is_by_score_and_ties_keep_their_order():
         2,
         3,
     ]
+
+
+# 2 layers of 2 heads and 3 neurons: heads are flat 0 to 3, neurons 4 to 9.
+SMALL = UnitSpace(n_layers=2, n_heads=2, d_mlp=3)
+
+
+@pytest.mark.parametrize(
+    ("granularity", "expected"),
+    [
+        ("both", [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
+        ("heads", [0, 1, 2, 3, -1, -1, -1, -1, -1, -1]),
+        ("neurons", [-1, -1, -1, -1, 0, 1, 2, 3, 4, 5]),
+        ("layers", [0, 0, 1, 1, 2, 2, 2, 3, 3, 3]),
+    ],
+)
+def test_groups_are_what_a_circuit_holds_as_a_whole(granularity, expected):
+    assert groups(SMALL, granularity).tolist() == expected
+
+
+@pytest.mark.parametrize("make", [groups, lambda s, g: Ranking(s, np.zeros(len(s)), g)])
+def test_an_unknown_granularity_is_refused(make):
+    with pytest.raises(ConfigError, match="granularity must be one of both, heads, .* 'tokens'"):
+        make(SMALL, "tokens")
+
+
+@pytest.mark.parametrize(
+    ("granularity", "expected"),
+    [("both", list(range(11))), ("heads", [0, 1, 2, 3, 4]), ("neurons", [0, 1, 2, 3, 4, 5, 6])],
+)
+def test_a_ranking_is_cut_between_any_two_units_of_a_kind(granularity, expected):
+    assert Ranking(SMALL, np.zeros(10), granularity).cuts == expected
+
+
+def test_units_of_the_other_kind_come_last_whatever_they_score():
+    ranking = Ranking(SMALL, np.arange(10.0), "heads")
+    assert ranking.order[:4].tolist() == [3, 2, 1, 0]
+    assert ranking.best(ranking.cuts[-1]) == Circuit.of(SMALL, ["L0H0", "L0H1", "L1H0", "L1H1"])
+
+
+def test_layers_are_cut_in_whole_blocks_by_their_mean_score():
+    # Means: attention 2 and 0, MLP 1 and 3.  The best single unit is in the block of mean 2.
+    scores = np.array([4.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 3.0, 3.0, 3.0])
+    ranking = Ranking(SMALL, scores, "layers")
+    assert ranking.order.tolist() == [7, 8, 9, 0, 1, 4, 5, 6, 2, 3]
+    assert ranking.cuts == [0, 3, 5, 8, 10]
+    assert ranking.best(5) == Circuit.of(SMALL, ["L1N0", "L1N1", "L1N2", "L0H0", "L0H1"])
+
+
+def test_blocks_of_equal_score_stay_whole():
+    assert Ranking(SMALL, np.zeros(10), "layers").cuts == [0, 2, 4, 7, 10]

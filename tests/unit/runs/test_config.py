@@ -17,6 +17,9 @@ OTHERS = {
     "budget": "separate",
     "target_asr": 0.1,
     "target_utility": 0.5,
+    "method": "attribution",
+    "granularity": "heads",
+    "refine": False,
 }
 
 
@@ -28,6 +31,20 @@ def test_json_comes_back_and_names_the_same_run():
 @pytest.mark.parametrize("name", OTHERS)
 def test_another_value_of_any_field_is_another_run(name):
     assert replace(CONFIG, **{name: OTHERS[name]}).run_id() != CONFIG.run_id()
+
+
+def test_another_price_of_units_is_another_run():
+    prices = [DiscoveryConfig("m", method="l1", l1_weight=weight) for weight in (None, 0.1, 1.0)]
+    assert len({config.run_id() for config in prices}) == 3
+
+
+def test_a_run_with_controls_replaces_the_run_without():
+    assert replace(CONFIG, controls=True).run_id() == CONFIG.run_id()
+
+
+def test_a_configuration_from_before_a_setting_existed_has_its_default():
+    old = {"model": "m", "method": "nested", "seed": 1, "budget": "separate"}
+    assert DiscoveryConfig.from_json(old) == DiscoveryConfig("m", seed=1, budget="separate")
 
 
 @pytest.mark.parametrize(
@@ -56,6 +73,14 @@ def test_a_run_id_is_a_plain_folder_name(model, start):
         ("seed", 2**31),
         ("target_asr", 1.01),
         ("target_utility", -0.1),
+        ("target_utility", "most"),
+        ("granularity", "tokens"),
+        ("refine", "yes"),
+        ("controls", 1),
+        ("l1_weight", -0.5),
+        ("l1_weight", float("inf")),
+        ("l1_weight", "small"),
+        ("l1_weight", 0.5),
     ],
 )
 def test_unusable_values_are_refused_by_name_and_value(name, value):
@@ -68,3 +93,8 @@ def test_unusable_values_are_refused_by_name_and_value(name, value):
 def test_json_with_unknown_or_missing_fields_is_refused(data):
     with pytest.raises(ConfigError, match="a configuration has model"):
         DiscoveryConfig.from_json(data)
+
+
+def test_separate_sizes_need_both_kinds():
+    with pytest.raises(ConfigError, match="granularity both; got heads: choose the budget joint"):
+        replace(CONFIG, budget="separate", granularity="heads")

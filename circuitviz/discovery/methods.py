@@ -1,0 +1,107 @@
+"""The methods a discovery can use, by name: what each is, and how to make one.
+
+Nothing heavy is imported here until a learner is made, so that forms and command lines can list
+the methods.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from circuitviz.errors import ConfigError
+
+if TYPE_CHECKING:
+    from circuitviz.discovery.learner import Learner
+
+__all__ = ["METHODS", "MethodCard", "make_learner"]
+
+
+@dataclass(frozen=True)
+class MethodCard:
+    """What people read about a method.
+
+    Attributes:
+        title: Name for people.
+        summary: One sentence: what a unit's score means.
+        paper: `Authors (year), title, where`.
+    """
+
+    title: str
+    summary: str
+    paper: str
+
+
+# In the order they are shown.
+METHODS: dict[str, MethodCard] = {
+    "nested": MethodCard(
+        "Nested masks",
+        "Masks of every size are learned at once, so one run ranks the units for circuits of "
+        "every size.",
+        "Objective: Yu et al. (2026), SafeSeek, arXiv:2603.23268; gradients: Bengio, Léonard & "
+        "Courville (2013), Estimating or propagating gradients through stochastic neurons, "
+        "arXiv:1308.3432",
+    ),
+    "l1": MethodCard(
+        "Masks with an L1 weight",
+        "One mask is learned under a price per unit; a unit scores by the highest price at which "
+        "the mask still takes it, one run for each price.",
+        "Yu et al. (2026), SafeSeek: universal attribution of safety circuits in language models, "
+        "arXiv:2603.23268",
+    ),
+    "l1-path": MethodCard(
+        "Path of the L1 weight",
+        "One mask is learned while the price per unit rises; a unit scores by how late it leaves "
+        "the mask.",
+        "Friedman, Hastie & Tibshirani (2010), Regularization paths for generalized linear models "
+        "via coordinate descent, Journal of Statistical Software 33(1)",
+    ),
+    "attribution": MethodCard(
+        "Integrated gradients",
+        "A unit scores by the gradient of the objective along the straight path from the intact "
+        "model to one with everything ablated.",
+        "Sundararajan, Taly & Yan (2017), Axiomatic attribution for deep networks, "
+        "arXiv:1703.01365; for circuits: Hanna, Pezzelle & Belinkov (2024), Have faith in "
+        "faithfulness, arXiv:2403.17806",
+    ),
+    "single-unit": MethodCard(
+        "One unit at a time",
+        "Every unit is ablated alone; it scores by how far that moves the answer from the "
+        "attack's target to the right one.",
+        "Wang, Variengien, Conmy, Shlegeris & Steinhardt (2022), Interpretability in the wild: a "
+        "circuit for indirect object identification in GPT-2 small, arXiv:2211.00593",
+    ),
+    "activation": MethodCard(
+        "Difference of activations",
+        "A unit scores by how differently it fires with and without what sets the behaviour off, "
+        "in units of its spread; nothing is ablated.",
+        "Arditi et al. (2024), Refusal in language models is mediated by a single direction, "
+        "arXiv:2406.11717; statistic: Welch (1947), Biometrika 34:28",
+    ),
+    "random": MethodCard(
+        "Random order",
+        "Scores are drawn at random: the floor that every method has to beat.",
+        "None; drawn from a uniform distribution",
+    ),
+}
+
+
+def make_learner(
+    method: str, *, steps: int = 100, budget: str = "joint", l1_weight: float | None = None
+) -> Learner:
+    """The learner behind a name; settings that a method does not have are ignored.
+
+    Args:
+        method: A key of `METHODS`.
+        steps: Optimiser steps of a mask learning run.
+        budget: `joint` or `separate`; see `NestedLearner`.
+        l1_weight: Price of a mask that takes every unit; None tries a ladder of prices.
+
+    Raises:
+        ConfigError: No method has this name.
+    """
+    if method == "nested":
+        from circuitviz.discovery.nested import NestedLearner
+
+        return NestedLearner(steps=steps, budget=budget)
+    raise ConfigError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
