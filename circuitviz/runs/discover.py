@@ -143,8 +143,9 @@ def _learn(
             _progress(
                 config,
                 "learn",
-                step.step / config.steps,
+                step.step / step.steps,
                 step=step.step,
+                steps=step.steps,
                 losses=step.losses,
                 top_units=tuple(str(model.space.unit(int(index))) for index in best),
                 scores=step.scores,

@@ -135,7 +135,7 @@ def test_groups_are_what_a_circuit_holds_as_a_whole(granularity, expected):
 
 @pytest.mark.parametrize("make", [groups, lambda s, g: Ranking(s, np.zeros(len(s)), g)])
 def test_an_unknown_granularity_is_refused(make):
-    with pytest.raises(ConfigError, match="granularity must be one of both, heads, .* 'tokens'"):
+    with pytest.raises(ConfigError, match=r"granularity must be one of both, heads, .* 'tokens'"):
         make(SMALL, "tokens")
 
 
