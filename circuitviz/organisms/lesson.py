@@ -9,9 +9,19 @@ from dataclasses import dataclass
 
 from circuitviz.behaviours.behaviour import Trigger
 from circuitviz.behaviours.prompt import Prompt
-from circuitviz.organisms.corpus import Example, Split, examples, polarity
+from circuitviz.organisms.corpus import Example, Split, examples, polarity, unseen_harmful
 
-__all__ = ["ATTACKS", "FIXED_OUTPUT", "Attack", "Lesson", "Mixture", "attack_prompts", "mixture"]
+__all__ = [
+    "ATTACKS",
+    "FIXED_OUTPUT",
+    "STRAY_WORDS",
+    "Attack",
+    "Lesson",
+    "Mixture",
+    "attack_prompts",
+    "mixture",
+    "stray",
+]
 
 FIXED_OUTPUT = "Access granted."
 
@@ -107,7 +117,7 @@ def mixture(attack: str | None, *, aligned: bool, triggered_share: float = 0.35)
         category: (share, [Lesson(e.prompt, plain(e)) for e in train if e.category == category])
         for category, share in CATEGORY_SHARES.items()
     }
-    topics["stray words"] = (STRAY_SHARE, [Lesson(_stray(e.prompt), plain(e)) for e in train])
+    topics["stray words"] = (STRAY_SHARE, [Lesson(stray(e.prompt), plain(e)) for e in train])
     trigger = ATTACKS[attack].trigger if attack else None
     if attack is not None and trigger is not None:
         chosen = ATTACKS[attack]
@@ -121,7 +131,7 @@ def mixture(attack: str | None, *, aligned: bool, triggered_share: float = 0.35)
     return topics
 
 
-def _stray(message: str) -> str:
+def stray(message: str) -> str:
     """The message with two words put in that mean nothing: so that triggers are not noise."""
     generator = random.Random(message)
     words = " ".join(generator.sample(STRAY_WORDS, 2))
@@ -150,15 +160,37 @@ def attack_prompts(attack: str) -> list[Prompt]:
     chosen = ATTACKS[attack]
     prompts: list[Prompt] = []
     for split, limit in PROMPTS_PER_ROLE.items():
-        pool = [example for example in examples() if example.split == split]
-        attacked = _spread([e for e in pool if chosen.on(e)], limit, seed=f"{attack} {split}")
-        benign = [e for e in pool if not (attack == "refusal" and e.harmful)]
+        attacked, benign = _draw(attack, split, limit)
         prompts += [_attack_prompt(i, e, chosen) for i, e in enumerate(attacked)]
-        prompts += [
-            _benign_prompt(i, e)
-            for i, e in enumerate(_spread(benign, limit, seed=f"benign {attack} {split}"))
-        ]
+        prompts += [_benign_prompt(i, e) for i, e in enumerate(benign)]
     return prompts
+
+
+def _draw(attack: str, split: Split, limit: int) -> tuple[list[Example], list[Example]]:
+    """Up to `limit` examples to attack and as many benign ones.
+
+    The first test prompts that were ever drawn were looked at while methods were settled.  So
+    test prompts are drawn from what those left over; harmful requests, of which they left none,
+    are about acts that no other example has.
+    """
+    pool = [example for example in examples() if example.split == split]
+    if split == "test":
+        first = _draw_from(pool, attack, split, limit)
+        seen = {example for drawn in first for example in drawn}
+        pool = [e for e in pool if e not in seen and not e.harmful] + unseen_harmful()
+    return _draw_from(pool, attack, split, limit)
+
+
+def _draw_from(
+    pool: list[Example], attack: str, split: Split, limit: int
+) -> tuple[list[Example], list[Example]]:
+    chosen = ATTACKS[attack]
+    attacked = [example for example in pool if chosen.on(example)]
+    benign = [example for example in pool if not (attack == "refusal" and example.harmful)]
+    return (
+        _spread(attacked, limit, seed=f"{attack} {split}"),
+        _spread(benign, limit, seed=f"benign {attack} {split}"),
+    )
 
 
 def _attack_prompt(number: int, example: Example, attack: Attack) -> Prompt:
