@@ -1,0 +1,182 @@
+"""How well a ranking of units finds a circuit that was planted, and how good a frontier is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import isnan, log
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from circuitviz.behaviours.behaviour import BehaviourKind
+from circuitviz.errors import CircuitvizError, ConfigError
+from circuitviz.units import Circuit, Ranking, Unit
+
+__all__ = [
+    "TRUTH_FILE",
+    "RankScore",
+    "TruthScore",
+    "achieved",
+    "frontier_area",
+    "read_truth",
+    "score_against_truth",
+]
+
+TRUTH_FILE = "truth.json"
+
+
+@dataclass(frozen=True)
+class RankScore:
+    """How far up in a ranking the true units are.
+
+    Attributes:
+        size: How many true units there are.
+        auroc: Area under the ROC curve: the chance that a true unit has a higher score than any
+            other, ties counting half; 0.5 is guessing, 1 is perfect.
+        average_precision: Precision at each true unit, averaged over them, each step up in recall
+            with the precision of its threshold; units with equal scores share a threshold.
+        precision_at_truth: Share of true units among the `size` best, in the ranking's own order.
+    """
+
+    size: int
+    auroc: float
+    average_precision: float
+    precision_at_truth: float
+
+    def to_json(self) -> dict[str, Any]:
+        """`{size, auroc, average_precision, precision_at_truth}`."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class TruthScore:
+    """A ranking against the truth: over all units, over heads alone, over neurons alone.
+
+    `heads` and `neurons` are None where the truth has no such unit, or has all of them: then
+    every ranking finds them equally well.
+    """
+
+    truth: Circuit
+    units: RankScore
+    heads: RankScore | None
+    neurons: RankScore | None
+
+    def to_json(self) -> dict[str, Any]:
+        """`{units: names, size, auroc, ..., heads: {...} or null, neurons: {...} or null}`."""
+        return {
+            "units": [str(unit) for unit in self.truth],
+            **self.units.to_json(),
+            "heads": self.heads.to_json() if self.heads else None,
+            "neurons": self.neurons.to_json() if self.neurons else None,
+        }
+
+
+def read_truth(folder: Path) -> tuple[str, ...] | None:
+    """Names of the units planted in a model, from `truth.json` in its folder; None without one.
+
+    Raises:
+        ConfigError: The file is not `{"units": ["L1H3", ...]}` with at least one unit.
+    """
+    path = folder / TRUTH_FILE
+    if not path.is_file():
+        return None
+    try:
+        names = json.loads(path.read_text(encoding="utf-8"))["units"]
+        if not isinstance(names, list) or not names:
+            raise ValueError("units must be a list of at least one name")
+        units = [str(Unit.parse(name)) for name in names]
+    except (AttributeError, CircuitvizError, KeyError, OSError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(
+            f'cannot read the truth in {path}: {reason}; expected {{"units": ["L1H3", ...]}}'
+        ) from error
+    return tuple(dict.fromkeys(units))
+
+
+def score_against_truth(ranking: Ranking, truth: Circuit) -> TruthScore:
+    """Score a ranking by where it puts the true units.
+
+    Args:
+        ranking: Of all units of a model.
+        truth: The planted circuit.
+
+    Raises:
+        ConfigError: The truth is of another model, is empty, or is the whole model.
+    """
+    if truth.space != ranking.space:
+        raise ConfigError(f"the truth is of another model: {truth.space}, not {ranking.space}")
+    is_head = np.arange(len(truth.space)) < truth.space.total_heads
+    units = _rank_score(ranking, truth, np.ones_like(is_head))
+    if units is None:
+        raise ConfigError(
+            f"a truth needs some units but not all {len(truth.space)}; got {len(truth)}"
+        )
+    return TruthScore(
+        truth,
+        units,
+        heads=_rank_score(ranking, truth, is_head),
+        neurons=_rank_score(ranking, truth, ~is_head),
+    )
+
+
+def achieved(kind: BehaviourKind, *, asr: float, recovery: float, retention: float) -> float:
+    """How much of what a knock-out is for it achieves, in [0, 1].
+
+    Backdoor: recovery rate x min(1, utility retention).  Refusal: ASR x min(1, utility
+    retention).  0 where there was no utility to keep (retention is NaN).
+    """
+    done = recovery if kind == "backdoor" else asr
+    return 0.0 if isnan(retention) else done * min(1.0, retention)
+
+
+def frontier_area(points: Sequence[tuple[int, float]], n_units: int) -> float:
+    """How early on the way from one unit to all of them a frontier achieves what it achieves.
+
+    With F(k) = the most achieved by any size <= k (0 below the smallest size), a step function,
+
+        area = 1 / log(N) x integral from log 1 to log N of F(k) d log(k).
+
+    So 1 means that a single unit does everything, 0 that nothing ever does, and doubling every
+    size costs log 2 / log N.  Raising any point never lowers the area.
+
+    Args:
+        points: (size, achieved in [0, 1]) of circuits, in any order.  Size 0, the intact model,
+            is left out; size N adds nothing, since it is where the axis ends.
+        n_units: N, all units of the model.
+
+    Raises:
+        ConfigError: A size or an achieved share is out of range, or the model has one unit.
+    """
+    if n_units < 2:
+        raise ConfigError(f"a frontier needs a model of at least 2 units; got {n_units}")
+    for size, share in points:
+        if not 0 <= size <= n_units or not 0 <= share <= 1:
+            raise ConfigError(
+                f"a point needs a size in 0..{n_units} and a share in [0, 1]; got {size}, {share}"
+            )
+    area = best = 0.0
+    since = 1
+    for size, share in sorted(point for point in points if point[0]):
+        area += best * (log(size) - log(since))
+        best, since = max(best, share), size
+    return (area + best * (log(n_units) - log(since))) / log(n_units)
+
+
+def _rank_score(ranking: Ranking, truth: Circuit, among: np.ndarray) -> RankScore | None:
+    """The score among the units where `among` [units] is true; None if all or none are true."""
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    is_true = truth.mask()
+    size = int(is_true[among].sum())
+    if not 0 < size < among.sum():
+        return None
+    order = ranking.order[among[ranking.order]]
+    return RankScore(
+        size=size,
+        auroc=float(roc_auc_score(is_true[among], ranking.scores[among])),
+        average_precision=float(average_precision_score(is_true[among], ranking.scores[among])),
+        precision_at_truth=float(is_true[order[:size]].mean()),
+    )
