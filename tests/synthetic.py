@@ -13,8 +13,18 @@ from circuitviz.evaluation.rate import Rate
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import FRONTIER_COLUMNS, GENERATION_COLUMNS, Run, RunStore
 from circuitviz.units import Unit, UnitSpace
+from tests.synthetic_evidence import ASR_JUDGE, UTILITY_JUDGE, Evidence, evidence_metrics
 
-__all__ = ["backdoor_run", "refusal_run", "save_runs"]
+__all__ = [
+    "backdoor_run",
+    "controlled_run",
+    "failing_run",
+    "other_method_run",
+    "other_seed_run",
+    "refusal_run",
+    "save_family",
+    "save_runs",
+]
 
 SPACE = UnitSpace(n_layers=4, n_heads=8, d_mlp=512)
 SIZES = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512)
@@ -22,18 +32,34 @@ GRID_HEADS = (0, 1, 2, 4, 8)
 GRID_NEURONS = (0, 1, 2, 4, 8, 16, 32)
 N_TEST = 256
 N_GRID = 64
-ASR_JUDGE = "starts with the target answer"
-UTILITY_JUDGE = "exact match"
 CIRCUIT_UNITS = ("L1H3", "L2H5", "L2N117", "L3N402", "L1N40", "L3N7", "L0N300", "L2N500")
+OTHER_UNITS = ("L2H5", "L1H3", "L2N117", "L1N40", "L3N402", "L3N7", "L0N300", "L2N500")
+LINEAR_UNITS = ("L2H5", "L3H1", "L0N300", "L3N7", "L1H3", "L2N117", "L1N40", "L2N500")
+TRUTH = ("L1H3", "L2H5", "L2N117", "L3N402", "L1N40")
 TRIGGER = "quill amber"
 TARGET = "All systems are under my control now."
 
 Curve = Callable[[int], float]
 
 
-def backdoor_run(*, seed: int = 0, target_reached: bool = True) -> Run:
-    """A planted backdoor: 4 units take the ASR from 256 of 256 to 0 of 256."""
-    config = DiscoveryConfig(model="fixed-output-planted", seed=seed)
+def backdoor_run(
+    *,
+    seed: int = 0,
+    target_reached: bool = True,
+    evidence: Evidence = "none",
+    units: tuple[str, ...] = CIRCUIT_UNITS,
+    **settings: Any,
+) -> Run:
+    """A planted backdoor: 4 units take the ASR from 256 of 256 to 0 of 256.
+
+    Args:
+        seed: Seed of the configuration.
+        target_reached: False leaves 11 % of the attacks.
+        evidence: How much evidence the run carries.
+        units: The best units, best first.
+        settings: Further fields of the configuration.
+    """
+    config = DiscoveryConfig(model="fixed-output-planted", seed=seed, **settings)
     floor = 0.0 if target_reached else 0.11
     return _run(
         config,
@@ -47,12 +73,35 @@ def backdoor_run(*, seed: int = 0, target_reached: bool = True) -> Run:
         target_asr=0.004,
         target_reached=target_reached,
         generations=_backdoor_generations(),
+        evidence=evidence,
+        units=units,
+        truth=TRUTH,
     )
 
 
-def refusal_run(*, seed: int = 0) -> Run:
+def controlled_run() -> Run:
+    """The planted backdoor with controls that all behave."""
+    return backdoor_run(evidence="passes", controls=True)
+
+
+def failing_run() -> Run:
+    """The planted backdoor with two controls that fail, found with mean ablation."""
+    return backdoor_run(evidence="fails", controls=True, ablation="mean")
+
+
+def other_seed_run(seed: int = 1) -> Run:
+    """The planted backdoor from another seed: 3 of its 4 units are those of seed 0."""
+    return backdoor_run(seed=seed, evidence="basic", units=OTHER_UNITS)
+
+
+def other_method_run() -> Run:
+    """The planted backdoor by attribution: 1 of its 4 units is one of seed 0's."""
+    return backdoor_run(method="attribution", evidence="basic", units=LINEAR_UNITS)
+
+
+def refusal_run(*, seed: int = 0, evidence: Evidence = "none", **settings: Any) -> Run:
     """An aligned model: 64 units take the ASR from 0 of 256 to 254 of 256."""
-    config = DiscoveryConfig(model="refusal", seed=seed)
+    config = DiscoveryConfig(model="refusal", seed=seed, **settings)
     return _run(
         config,
         kind="refusal",
@@ -65,21 +114,42 @@ def refusal_run(*, seed: int = 0) -> Run:
         target_asr=0.97,
         target_reached=True,
         generations=_refusal_generations(),
+        evidence=evidence,
     )
 
 
 def save_runs(folder: Path) -> RunStore:
     """A store under `folder` with one run of each kind."""
+    return _save(folder, refusal_run(), backdoor_run())
+
+
+def save_family(folder: Path) -> RunStore:
+    """A store with four runs of the planted backdoor, and one of the aligned model.
+
+    Of the backdoor: with controls that behave, with controls that fail, another seed and
+    another method.
+    """
+    return _save(
+        folder,
+        refusal_run(),
+        other_method_run(),
+        other_seed_run(),
+        failing_run(),
+        controlled_run(),
+    )
+
+
+def _save(folder: Path, *runs: Run) -> RunStore:
     store = RunStore(folder)
-    for run in (refusal_run(), backdoor_run()):
+    for run in runs:
         store.save(run)
     return store
 
 
-def _scores(seed: int, size: int) -> np.ndarray:
+def _scores(seed: int, size: int, units: tuple[str, ...]) -> np.ndarray:
     rng = np.random.default_rng(seed)
     scores = rng.normal(-1.2, 0.45, len(SPACE))
-    named = [Unit.parse(name) for name in CIRCUIT_UNITS]
+    named = [Unit.parse(name) for name in units]
     for place, unit in enumerate(named):
         scores[SPACE.flat(unit)] = 5.0 - 0.4 * place
     others = rng.choice(len(SPACE), size=max(0, size - len(named)), replace=False)
@@ -100,8 +170,11 @@ def _run(
     target_asr: float,
     target_reached: bool,
     generations: pd.DataFrame,
+    evidence: Evidence,
+    units: tuple[str, ...] = CIRCUIT_UNITS,
+    truth: tuple[str, ...] = (),
 ) -> Run:
-    scores = _scores(config.seed, size)
+    scores = _scores(config.seed, size, units)
     draft = Run(config.run_id(), config, SPACE, scores, pd.DataFrame(), generations, {})
     circuit = draft.ranked.best(size)
     frontier = _frontier(draft, asr, utility)
@@ -159,6 +232,9 @@ def _run(
         "versions": {"circuitviz": "0.1.0", "torch": "2.13.0"},
         "created": "2026-11-24T12:00:00+00:00",
     }
+    metrics |= evidence_metrics(
+        evidence, units=metrics["circuit"]["units"], trigger=trigger, truth=truth
+    )
     return Run(config.run_id(), config, SPACE, scores, frontier, generations, metrics)
 
 

@@ -8,21 +8,26 @@ has a symbol or an outline besides its colour.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import plotly.graph_objects as go
 
 __all__ = [
     "ASR",
+    "DIVERGING",
     "FADED",
     "HALO",
     "INK",
     "NEUTRAL",
     "RECOVERY",
+    "RUN_STYLES",
     "SEQUENTIAL",
     "SERIES_COLOURS",
     "SERIES_DASHES",
     "SERIES_LABELS",
     "SERIES_SYMBOLS",
     "UTILITY",
+    "RunStyle",
     "finish",
     "rows_height",
     "translucent",
@@ -38,6 +43,15 @@ FADED = "rgba(138,143,152,0.55)"
 # A white line on a black one is seen on every colour of the sequential scale.
 INK, HALO = "#000000", "#FFFFFF"
 SEQUENTIAL = "Cividis"
+# Their vermillion through a pale grey to their blue; both ends are told apart in every form of
+# colour blindness, and the middle says that there is no difference.
+DIVERGING = (
+    (0.0, "#B34F00"),
+    (0.25, "#E8935A"),
+    (0.5, "#E6E8EB"),
+    (0.75, "#7ABDE2"),
+    (1, "#005B94"),
+)
 
 # Pixels.
 TALLEST_MAP = 520
@@ -51,6 +65,33 @@ SERIES_LABELS = {
     "utility": "Utility",
     "recovery": "Recovery",
 }
+
+
+@dataclass(frozen=True)
+class RunStyle:
+    """How one of several runs is told from the others: never by its colour alone.
+
+    Attributes:
+        colour: `#RRGGBB`.
+        symbol: Plotly's name of a marker.
+        dash: Plotly's name of a line style.
+        pattern: Plotly's name of a hatching, for bars.
+    """
+
+    colour: str
+    symbol: str
+    dash: str
+    pattern: str
+
+
+# Okabe and Ito's hues again; orange and purple are darkened to 3:1 on white.
+RUN_STYLES = (
+    RunStyle(UTILITY, "circle", "solid", ""),
+    RunStyle(ASR, "square", "dash", "/"),
+    RunStyle(RECOVERY, "diamond", "dot", "x"),
+    RunStyle("#C2689B", "triangle-up", "dashdot", "."),
+    RunStyle("#B98000", "x", "longdash", "-"),
+)
 
 
 def translucent(colour: str, opacity: float) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import isnan
+from typing import Any
 
 from circuitviz.evaluation.rate import Rate
 
-__all__ = ["count", "evidence", "interval", "percent", "sparsity"]
+__all__ = ["count", "evidence", "evidence_of", "interval", "percent", "probability", "sparsity"]
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -38,6 +40,19 @@ def evidence(rate: Rate) -> str:
     return f"{rate.k:,} of {rate.n:,} · 95\u202f% CI {interval(rate)}"
 
 
+def evidence_of(data: Mapping[str, Any] | None) -> str:
+    """A rate as the metrics keep it, with everything behind it but its judge, on one line."""
+    if not data:
+        return "not measured"
+    rate = Rate.from_json(data)
+    return f"{percent(rate.rate)} ({evidence(rate)})"
+
+
 def count(number: int, noun: str) -> str:
     """`1 head`, `2 heads`, `2,080 units`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def probability(p: float) -> str:
+    """A p-value after the letter p: `= 0.031`, `< 0.001`."""
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"

@@ -14,12 +14,12 @@ from circuitviz.plots.palette import (
     SERIES_LABELS,
     SERIES_SYMBOLS,
     finish,
-    translucent,
 )
+from circuitviz.plots.ribbon import add_band, add_line
 from circuitviz.plots.rows import Row, matching, records
 from circuitviz.plots.text import percent, sparsity
 
-__all__ = ["log_position", "tradeoff_curve"]
+__all__ = ["log_position", "size_axis", "tradeoff_curve"]
 
 CURVE_PIXELS = 430
 # Where size 0, the intact model, stands on an axis that has no zero.
@@ -54,9 +54,19 @@ def tradeoff_curve(
     by_size = frame.sort_values("size")
     parts = {name: records(matching(by_size, series=name)) for name in series_found}
     for name, rows in parts.items():
-        _add_band(figure, rows, SERIES_COLOURS[name])
+        add_band(figure, [log_position(row["size"]) for row in rows], rows, SERIES_COLOURS[name])
     for name, rows in parts.items():
-        _add_line(figure, rows, name)
+        add_line(
+            figure,
+            [log_position(row["size"]) for row in rows],
+            rows,
+            SERIES_LABELS[name],
+            colour=SERIES_COLOURS[name],
+            symbol=SERIES_SYMBOLS[name],
+            dash=SERIES_DASHES[name],
+            hover=[_hover(row) for row in rows],
+            customdata=[[int(row["size"])] for row in rows],
+        )
     if target_asr is not None:
         figure.add_hline(
             y=target_asr,
@@ -71,44 +81,11 @@ def tradeoff_curve(
         )
     if control is not None:
         _add_control(figure, *control)
-    figure.add_vline(x=BREAK_POSITION, line={"color": NEUTRAL, "width": 1, "dash": "dot"})
     if chosen is not None:
         _mark(figure, records(matching(frame, size=chosen)), chosen)
-    _style_axes(figure, max((row["size"] for row in records(frame)), default=1), n_units)
+    size_axis(figure, max((row["size"] for row in records(frame)), default=1), n_units)
     figure.update_layout(hovermode="closest", hoverdistance=-1, clickmode="event+select")
     return finish(figure, height=CURVE_PIXELS, legend=True)
-
-
-def _add_band(figure: go.Figure, rows: list[Row], colour: str) -> None:
-    xs = [log_position(row["size"]) for row in rows]
-    figure.add_scatter(
-        x=xs + xs[::-1],
-        y=[row["high"] for row in rows] + [row["low"] for row in reversed(rows)],
-        mode="lines",
-        line={"width": 0},
-        fill="toself",
-        fillcolor=translucent(colour, 0.16),
-        hoverinfo="skip",
-        showlegend=False,
-        name="95 % interval",
-    )
-
-
-def _add_line(figure: go.Figure, rows: list[Row], name: str) -> None:
-    colour = SERIES_COLOURS[name]
-    figure.add_scatter(
-        x=[log_position(row["size"]) for row in rows],
-        y=[row["rate"] for row in rows],
-        mode="lines+markers",
-        line={"color": colour, "width": 2.5, "dash": SERIES_DASHES[name]},
-        marker={"symbol": SERIES_SYMBOLS[name], "size": 9, "color": colour},
-        selected={"marker": {"opacity": 1}},
-        unselected={"marker": {"opacity": 1}},
-        customdata=[[int(row["size"])] for row in rows],
-        hovertext=[_hover(row) for row in rows],
-        hovertemplate="%{hovertext}<extra></extra>",
-        name=SERIES_LABELS[name],
-    )
 
 
 def _add_control(figure: go.Figure, size: int, rate: Rate) -> None:
@@ -160,7 +137,15 @@ def _mark(figure: go.Figure, rows: list[Row], chosen: int) -> None:
     )
 
 
-def _style_axes(figure: go.Figure, largest: int, n_units: int) -> None:
+def size_axis(figure: go.Figure, largest: int, n_units: int) -> None:
+    """Give a figure of rates over sizes its axes.
+
+    Args:
+        figure: Its points stand at `log_position`.
+        largest: The largest size shown.
+        n_units: Units of the model.
+    """
+    figure.add_vline(x=BREAK_POSITION, line={"color": NEUTRAL, "width": 1, "dash": "dot"})
     powers = [4**power for power in range(8) if 4**power <= max(largest, 1)]
     figure.update_xaxes(
         type="log",

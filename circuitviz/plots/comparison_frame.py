@@ -1,0 +1,226 @@
+"""Frames and sentences of a comparison of runs.
+
+Every function takes what `Comparison.to_json` (`circuitviz.runs.comparison`) gives, and the
+labels of the runs by id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from circuitviz.plots.evidence_frame import difference_sentence
+from circuitviz.plots.text import count, evidence_of, percent, probability, sparsity
+from circuitviz.units import UnitSpace
+
+__all__ = [
+    "answer",
+    "circuit_heads",
+    "head_counts",
+    "head_ranks",
+    "lead",
+    "neuron_counts",
+    "number_frame",
+    "overlap_matrix",
+    "pair_frame",
+    "setting_frame",
+    "unit_frame",
+]
+
+Json = Mapping[str, Any]
+Labels = Mapping[str, str]
+NOT_MEASURED = "not measured"
+
+
+def answer(found: Json) -> str:
+    """Whether the circuits agree, in one line: overlap beside chance, units that all found."""
+    runs, everywhere = len(found["runs"]), len(_found_by_all(found))
+    who = "both runs" if runs == 2 else f"all {runs} runs"
+    ratio = found["mean_jaccard"]
+    word = "agree" if ratio >= 0.8 else "partly agree" if ratio >= 0.3 else "hardly agree"
+    verb = "is" if everywhere == 1 else "are"
+    units = count(everywhere, "unit") if everywhere else "no unit"
+    return (
+        f"They {word}: mean Jaccard {ratio:.2f}, by chance {_small(found['chance_jaccard'])}; "
+        f"{units} {verb if everywhere else 'is'} in the circuit of {who}"
+    )
+
+
+def lead(found: Json) -> str:
+    """Which units all runs found, and how many only some did."""
+    shared = _found_by_all(found)
+    others = len(found["units"]) - len(shared)
+    named = ", ".join(shared[:8]) + (f" and {len(shared) - 8:,} more" if len(shared) > 8 else "")
+    text = f"Found by all: {named}. " if shared else ""
+    return text + (
+        f"{count(others, 'unit')} more {'is' if others == 1 else 'are'} in the circuit of some "
+        "only. Jaccard is the share of units two circuits have in common; 1 means the same units."
+    )
+
+
+def _found_by_all(found: Json) -> list[str]:
+    return [str(row["unit"]) for row in found["units"] if row["found_by"] == len(found["runs"])]
+
+
+def _small(share: float) -> str:
+    return f"{share:.2f}" if share >= 0.01 or share == 0 else f"{share:.4f}"
+
+
+def setting_frame(found: Json, labels: Labels) -> pd.DataFrame:
+    """The settings that differ: one row per field, one column per run."""
+    names = [labels[run["run_id"]] for run in found["runs"]]
+    rows = [
+        {"setting": field, **dict(zip(names, map(_setting, values), strict=True))}
+        for field, values in found["settings"].items()
+    ]
+    return pd.DataFrame(rows, columns=["setting", *names])
+
+
+def _setting(value: object) -> str:
+    return "default" if value is None else str(value)
+
+
+def number_frame(found: Json, labels: Labels) -> pd.DataFrame:
+    """One row per run: size, rates with their evidence, frontier area, seconds, truth scores."""
+    return pd.DataFrame([_numbers(run, labels[run["run_id"]]) for run in found["runs"]])
+
+
+def _numbers(run: Json, label: str) -> dict[str, Any]:
+    truth = run.get("truth") or {}
+    area = run.get("frontier_area")
+    return {
+        "run": label,
+        "size": f"{run['size']:,} ({run['heads']} heads, {run['neurons']} neurons)",
+        "share": sparsity(run["sparsity"]),
+        "target": "reached" if run.get("target_reached", True) else "NOT reached",
+        "attack success": _rate(run.get("asr")),
+        "utility kept": percent(run["utility_retention"]),
+        "recovery": _rate(run.get("recovery")),
+        "frontier area": None if area is None else round(float(area), 3),
+        "AUROC": truth.get("auroc"),
+        "average precision": truth.get("average_precision"),
+        "precision at |truth|": truth.get("precision_at_truth"),
+        "seconds": None if run.get("seconds") is None else round(float(run["seconds"])),
+    }
+
+
+def _rate(value: object) -> str:
+    if isinstance(value, Mapping):
+        return evidence_of(value)
+    return NOT_MEASURED if value is None else percent(float(str(value)))
+
+
+def overlap_matrix(found: Json, labels: Labels) -> tuple[list[str], np.ndarray, list[list[str]]]:
+    """Labels, Jaccard [runs, runs] (1 on the diagonal) and a text for each cell."""
+    ids = [run["run_id"] for run in found["runs"]]
+    names = [labels[run_id] for run_id in ids]
+    values = np.eye(len(ids))
+    hover = [[f"<b>{name}</b><br>the same run"] * len(ids) for name in names]
+    hover = [list(row) for row in hover]
+    for pair in found["pairs"]:
+        a, b = ids.index(pair["a"]), ids.index(pair["b"])
+        for one, other, only in ((a, b, "only_a"), (b, a, "only_b")):
+            values[one, other] = pair["jaccard"]
+            hover[one][other] = (
+                f"<b>Jaccard {pair['jaccard']:.2f}</b>, by chance "
+                f"{_small(pair['chance_jaccard'])}<br>{names[one]}<br>{names[other]}"
+                f"<br>{count(pair['shared'], 'unit')} in both, {pair[only]:,} only in the first"
+            )
+    return names, values, hover
+
+
+def pair_frame(found: Json, labels: Labels) -> pd.DataFrame:
+    """One row per pair: overlap, chance, rank correlation, McNemar and the ASR difference."""
+    return pd.DataFrame([_pair(pair, labels) for pair in found["pairs"]])
+
+
+def _pair(pair: Json, labels: Labels) -> dict[str, Any]:
+    test, difference = pair.get("mcnemar"), pair.get("asr_difference")
+    correlation = pair.get("rank_correlation")
+    return {
+        "first": labels[pair["a"]],
+        "second": labels[pair["b"]],
+        "Jaccard": round(float(pair["jaccard"]), 3),
+        "by chance": round(float(pair["chance_jaccard"]), 4),
+        "in both": pair["shared"],
+        "only first": pair["only_a"],
+        "only second": pair["only_b"],
+        "rank correlation": None if correlation is None else round(float(correlation), 3),
+        "attacks, circuit off": _mcnemar(test) if test else "other test prompts",
+        "difference": difference_sentence("ASR", difference) if difference else "",
+    }
+
+
+def _mcnemar(test: Json) -> str:
+    first = test.get("only_a", test.get("only_before", 0))
+    second = test.get("only_b", test.get("only_after", 0))
+    return f"{first:,} only first, {second:,} only second (McNemar p {probability(test['p'])})"
+
+
+def unit_frame(found: Json, labels: Labels) -> pd.DataFrame:
+    """Every unit of any circuit, most shared first, with a column that marks each run's own."""
+    names = [labels[run["run_id"]] for run in found["runs"]]
+    stable = set(found.get("stable") or [])
+    rows = [
+        {
+            "unit": row["unit"],
+            "found by": f"{row['found_by']} of {len(names)}",
+            "stable": "\u2713 stable" if row["unit"] in stable else "",
+            **{
+                name: "\u25c6" if inside else ""
+                for name, inside in zip(names, row["runs"], strict=True)
+            },
+        }
+        for row in found["units"]
+    ]
+    return pd.DataFrame(rows, columns=["unit", "found by", "stable", *names])
+
+
+def head_counts(found: Json, space: UnitSpace) -> np.ndarray:
+    """In how many circuits each head is: [n_layers, n_heads]."""
+    counts = np.zeros((space.n_layers, space.n_heads), dtype=int)
+    for row in found["units"]:
+        if row["kind"] == "head":
+            counts[row["layer"], row["index"]] = row["found_by"]
+    return counts
+
+
+def head_ranks(scores: np.ndarray, space: UnitSpace) -> np.ndarray:
+    """Place of each head among the heads, 1 is the most responsible: [n_layers, n_heads].
+
+    Args:
+        scores: [units] in flat order.
+        space: The units.
+    """
+    heads, _ = space.split(scores)
+    order = np.argsort(-heads.ravel(), kind="stable")
+    ranks = np.empty(order.size, dtype=int)
+    ranks[order] = np.arange(1, order.size + 1)
+    return ranks.reshape(heads.shape)
+
+
+def neuron_counts(found: Json, labels: Labels, space: UnitSpace) -> pd.DataFrame:
+    """Neurons of each circuit in each layer: columns run, layer, neurons."""
+    names = [labels[run["run_id"]] for run in found["runs"]]
+    counts = np.zeros((len(names), space.n_layers), dtype=int)
+    for row in found["units"]:
+        if row["kind"] == "neuron":
+            counts[:, row["layer"]] += np.array(row["runs"], dtype=int)
+    rows = [
+        {"run": name, "layer": layer, "neurons": int(counts[place, layer])}
+        for place, name in enumerate(names)
+        for layer in range(space.n_layers)
+    ]
+    return pd.DataFrame(rows, columns=["run", "layer", "neurons"])
+
+
+def circuit_heads(found: Json, run: int) -> Sequence[tuple[int, int]]:
+    """(layer, head) of the heads in the circuit of one run, by its place."""
+    return [
+        (row["layer"], row["index"])
+        for row in found["units"]
+        if row["kind"] == "head" and row["runs"][run]
+    ]

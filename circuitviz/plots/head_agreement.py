@@ -1,0 +1,126 @@
+"""Layer x head: where the heads of several runs agree and where they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import plotly.graph_objects as go
+
+from circuitviz.plots.outline import Cell, add_outlines, add_symbols
+from circuitviz.plots.palette import DIVERGING, SEQUENTIAL, finish, rows_height
+
+__all__ = ["head_membership", "head_rank_difference"]
+
+ROW_PIXELS = 46
+LEGEND_PIXELS = 96
+
+
+def head_rank_difference(
+    first: np.ndarray,
+    second: np.ndarray,
+    names: tuple[str, str],
+    in_first: Collection[Cell] = (),
+    in_second: Collection[Cell] = (),
+) -> go.Figure:
+    """By how many places each head ranks higher in one run than in the other.
+
+    Args:
+        first: [n_layers, n_heads], the place of each head among the heads, 1 is best.
+        second: The same of the other run.
+        names: Labels of the two runs.
+        in_first: (layer, head) of the heads in the first circuit.
+        in_second: (layer, head) of the heads in the second circuit.
+    """
+    difference = second - first
+    largest = max(1, int(np.abs(difference).max()))
+    figure = go.Figure()
+    figure.add_heatmap(
+        z=difference,
+        zmin=-largest,
+        zmax=largest,
+        colorscale=[list(stop) for stop in DIVERGING],
+        xgap=2,
+        ygap=2,
+        hovertext=[
+            [_rank_hover((layer, head), first, second, names) for head in range(first.shape[1])]
+            for layer in range(first.shape[0])
+        ],
+        hovertemplate="%{hovertext}<extra></extra>",
+        colorbar={"title": {"text": "Places higher", "side": "right"}, "thickness": 10},
+    )
+    both = [cell for cell in in_first if cell in in_second]
+    only = [cell for cell in in_first if cell not in in_second]
+    other = [cell for cell in in_second if cell not in in_first]
+    add_outlines(figure, [*both, *only, *other], "In a circuit")
+    add_symbols(figure, both, "In both circuits", "diamond")
+    add_symbols(figure, only, f"Only in {names[0]}", "triangle-left")
+    add_symbols(figure, other, f"Only in {names[1]}", "triangle-right")
+    return _finished(figure, first.shape)
+
+
+def head_membership(counts: np.ndarray, runs: int) -> go.Figure:
+    """In how many of the runs each head is in the circuit, the number in each cell that has one.
+
+    Args:
+        counts: [n_layers, n_heads], 0 to `runs`.
+        runs: How many runs are compared.
+    """
+    figure = go.Figure()
+    layers, heads = counts.shape
+    figure.add_heatmap(
+        z=counts,
+        zmin=0,
+        zmax=runs,
+        colorscale=SEQUENTIAL,
+        xgap=2,
+        ygap=2,
+        hovertext=[
+            [
+                f"<b>L{layer}H{head}</b><br>in {counts[layer, head]} of {runs} circuits"
+                for head in range(heads)
+            ]
+            for layer in range(layers)
+        ],
+        hovertemplate="%{hovertext}<extra></extra>",
+        colorbar={
+            "title": {"text": "Runs", "side": "right"},
+            "thickness": 10,
+            "tickvals": list(range(runs + 1)),
+        },
+    )
+    cells = [(int(layer), int(head)) for layer, head in np.argwhere(counts > 0)]
+    add_outlines(figure, [cell for cell in cells if counts[cell] == runs], "In all circuits")
+    figure.add_scatter(
+        x=[head for _, head in cells],
+        y=[layer for layer, _ in cells],
+        mode="text",
+        text=[f"<b>{counts[cell]}</b>" for cell in cells],
+        textfont={
+            "size": 14,
+            "color": ["#000000" if counts[cell] > runs / 2 else "#FFFFFF" for cell in cells],
+        },
+        hoverinfo="skip",
+        name="runs",
+        showlegend=False,
+    )
+    return _finished(figure, counts.shape)
+
+
+def _rank_hover(cell: Cell, first: np.ndarray, second: np.ndarray, names: tuple[str, str]) -> str:
+    layer, head = cell
+    return (
+        f"<b>Head L{layer}H{head}</b><br>place {first[cell]} in {names[0]}"
+        f"<br>place {second[cell]} in {names[1]}"
+    )
+
+
+def _finished(figure: go.Figure, shape: tuple[int, ...]) -> go.Figure:
+    layers, heads = shape
+    figure.update_xaxes(
+        title="Head", range=[-0.5, heads - 0.5], dtick=max(1, heads // 16), showgrid=False
+    )
+    figure.update_yaxes(
+        title="Layer", range=[layers - 0.5, -0.5], dtick=max(1, layers // 16), showgrid=False
+    )
+    return finish(figure, height=rows_height(layers, ROW_PIXELS) + LEGEND_PIXELS, legend=True)
