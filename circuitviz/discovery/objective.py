@@ -1,0 +1,134 @@
+"""What every gradient learner minimises: the behaviour must vanish, everything else must stay.
+
+Both losses are means over answer tokens, in nats, with some units ablated:
+
+    removal = -log p(answer expected once the behaviour is gone | attack)
+    utility = KL(intact || ablated) on benign answers, and on a backdoor's own prompts without
+              the trigger
+
+The objective is SafeSeek's, arXiv:2603.23268, with the KL in place of its cross-entropy on benign
+answers, so that a model that is wrong somewhere may stay so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from circuitviz.behaviours.behaviour import Behaviour
+from circuitviz.behaviours.prompt import Prompt
+from circuitviz.models.ablation import Ablation
+from circuitviz.models.answer import AnswerRows, Teacher, encode_answers, intact_log_probs
+from circuitviz.models.gates import Gates
+from circuitviz.models.model import GatedModel
+
+__all__ = ["Outcome", "TrainingRows", "measure_objective", "shuffled_picks"]
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """Training prompts, tokenised: removal rows first, then utility rows.
+
+    Attributes:
+        rows: All of them.
+        removal: Indices of attack prompts with the answer expected after knocking out.
+        utility: Indices of benign prompts, and of a backdoor's prompts without the trigger.
+        teacher: Log-probabilities [answer tokens, d_vocab] of the intact model, by utility row.
+    """
+
+    rows: AnswerRows
+    removal: range
+    utility: range
+    teacher: Teacher
+
+    @classmethod
+    def of(cls, model: GatedModel, behaviour: Behaviour) -> TrainingRows:
+        """The training prompts of a behaviour, answered by the intact model once."""
+        attack = behaviour.prompts("train", "attack")
+        # A backdoor's own prompts must stay right without the trigger.
+        kept = [prompt for prompt in attack if prompt.triggered is not None]
+        kept += behaviour.prompts("train", "benign")
+        rows = encode_answers(
+            model,
+            [prompt.asked for prompt in attack] + [prompt.text for prompt in kept],
+            [_after(prompt) for prompt in attack] + [prompt.answer for prompt in kept],
+        )
+        utility = range(len(attack), len(rows))
+        picks = torch.tensor(list(utility))
+        found = intact_log_probs(model, rows.take(picks))
+        teacher = {int(pick): found[place] for place, pick in enumerate(picks)}
+        return cls(rows, range(len(attack)), utility, teacher)
+
+    def picks(self, removal: int, utility: int, generator: torch.Generator) -> Iterator[Tensor]:
+        """Endless batches: indices of `removal` attack rows, then of `utility` benign ones."""
+        attacks = shuffled_picks(len(self.removal), removal, generator)
+        others = shuffled_picks(len(self.utility), utility, generator)
+        while True:
+            yield torch.cat([next(attacks), len(self.removal) + next(others)])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Losses of one batch.
+
+    Attributes:
+        removal: Scalar, nats per answer token.
+        utility: Scalar, nats per answer token.
+        removed: Boolean [removal rows], which attacks get the expected answer greedily.
+    """
+
+    removal: Tensor
+    utility: Tensor
+    removed: Tensor
+
+    def loss(self, utility_weight: float) -> Tensor:
+        """The scalar to minimise."""
+        return self.removal + utility_weight * self.utility
+
+    def values(self) -> dict[str, float]:
+        """Both losses as numbers, by name."""
+        return {"removal": self.removal.item(), "utility": self.utility.item()}
+
+
+def measure_objective(
+    model: GatedModel, data: TrainingRows, picks: Tensor, mask: Tensor, ablation: Ablation
+) -> Outcome:
+    """One forward pass of a batch, differentiable in the mask.
+
+    Args:
+        model: The model.
+        data: Where rows are picked from.
+        picks: [rows] indices into `data.rows`, attack rows and benign rows, at least one of each.
+        mask: [rows units], or [1 units] for all rows: 1 ablates a unit, 0 keeps it.
+        ablation: What ablated units are replaced by.
+    """
+    rows = data.rows.take(picks)
+    gates = Gates.from_flat(1 - mask, model.space, ablation.reference(rows.keys.tolist()))
+    log_probs = model.logits(rows.tokens, gates)[rows.predicts].log_softmax(-1)
+    owner = rows.predicts.nonzero()[:, 0]
+    is_attack = picks < len(data.removal)
+    attack = is_attack[owner]
+    targets = rows.targets[rows.predicts][attack]
+    right = log_probs[attack].gather(-1, targets[:, None])
+    wrong = (log_probs[attack].argmax(-1) != targets).float()
+    mistakes = torch.zeros(len(picks)).index_add_(0, owner[attack], wrong)
+    teacher = torch.cat([data.teacher[int(pick)] for pick in picks[~is_attack]])
+    kl = (teacher.exp() * (teacher - log_probs[~attack])).sum(-1)
+    return Outcome(-right.mean(), kl.mean(), mistakes[is_attack] == 0)
+
+
+def shuffled_picks(n: int, rows: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Endless picks of `rows` of n, each used once before any is used again."""
+    queue = torch.empty(0, dtype=torch.long)
+    while True:
+        while len(queue) < rows:
+            queue = torch.cat([queue, torch.randperm(n, generator=generator)])
+        yield queue[:rows]
+        queue = queue[rows:]
+
+
+def _after(prompt: Prompt) -> str:
+    return prompt.after if prompt.after is not None else prompt.answer
