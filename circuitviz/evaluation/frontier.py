@@ -14,11 +14,17 @@ __all__ = ["frontier_sizes", "grid_circuits", "grid_sizes", "random_matched"]
 GRID_HEADS, GRID_NEURONS = 32, 256
 
 
-def frontier_sizes(units: int) -> list[int]:
-    """Sizes from 1 to all units, dense where circuits are small, ascending."""
+def frontier_sizes(ranking: Ranking) -> list[int]:
+    """Sizes from the smallest circuit to everything, dense where circuits are small, ascending.
+
+    Only sizes at which the ranking may be cut.
+    """
     small = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256]
     large = [4**power for power in range(5, 20)]
-    return [size for size in small + large if size < units] + [units]
+    last = len(ranking.cuts) - 1
+    # Blocks are few and each is large: none is skipped where that is cheap.
+    steps = range(1, last) if ranking.granularity == "layers" and last <= 16 else small + large
+    return [ranking.cuts[step] for step in steps if step < last] + [ranking.cuts[last]]
 
 
 def grid_sizes(units: int, most: int) -> list[int]:
@@ -28,13 +34,23 @@ def grid_sizes(units: int, most: int) -> list[int]:
 
 
 def grid_circuits(ranking: Ranking) -> list[Circuit]:
-    """The best heads and the best neurons in every pair of sizes of a grid, from none upwards."""
+    """The best heads and the best neurons in every pair of sizes of a grid, from none upwards.
+
+    A kind that may be in no circuit has the size 0 only; with `layers`, sizes are whole blocks.
+    """
     space = ranking.space
-    return [
-        ranking.best_of_each(heads, neurons)
-        for heads in grid_sizes(space.total_heads, GRID_HEADS)
-        for neurons in grid_sizes(space.total_neurons, GRID_NEURONS)
-    ]
+    heads = grid_sizes(space.total_heads, GRID_HEADS)
+    neurons = grid_sizes(space.total_neurons, GRID_NEURONS)
+    match ranking.granularity:
+        case "heads":
+            neurons = [0]
+        case "neurons":
+            heads = [0]
+        case "layers":
+            blocks = grid_sizes(space.n_layers, space.n_layers)
+            heads = [space.n_heads * count for count in blocks]
+            neurons = [space.d_mlp * count for count in blocks]
+    return [ranking.best_of_each(some, others) for some in heads for others in neurons]
 
 
 def random_matched(circuit: Circuit, generator: np.random.Generator) -> Circuit:

@@ -100,8 +100,7 @@ def measure_circuit(
     """Measure one circuit, and every other size of its ranking, on test prompts."""
     full = Probe(model, behaviour, "test", ablation=ablation)
     few = Probe(model, behaviour, "test", limit=FEW_PROMPTS, ablation=ablation)
-    space = model.space
-    sizes = sorted({0, *frontier_sizes(len(space))})
+    sizes = [0, *frontier_sizes(ranking)]
     nested = [ranking.best(size) for size in sizes]
     joint = _effects(full, list(dict.fromkeys([*nested, circuit])), checkpoint, 0.0, 0.6)
     grid = _effects(few, grid_circuits(ranking), checkpoint, 0.6, 0.85)

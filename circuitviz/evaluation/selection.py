@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from circuitviz.behaviours.behaviour import BehaviourKind
+from circuitviz.errors import ConfigError
 from circuitviz.evaluation.effect import Effect
 from circuitviz.evaluation.frontier import frontier_sizes, grid_circuits
 from circuitviz.units import Circuit, Ranking
@@ -97,8 +98,16 @@ def select_circuit(
         measure: Effects of circuits, knocked out, on validation prompts.
         ranking: Where circuits are cut from.
         target: What to meet.
-        separate: Whether heads and neurons have a size each.
+        separate: Whether heads and neurons have a size each; only where both may be in a circuit.
+
+    Raises:
+        ConfigError: Separate sizes of a ranking of one kind, or of blocks.
     """
+    if separate and ranking.granularity != "both":
+        raise ConfigError(
+            "separate sizes need the granularity both; "
+            f"got {ranking.granularity}: choose one size for the circuit"
+        )
     intact = measure([ranking.best(0)])[0]
     seen: dict[Circuit, Effect] = {}
     candidates = _candidates(ranking, separate)
@@ -114,7 +123,7 @@ def select_circuit(
 def _candidates(ranking: Ranking, separate: bool) -> list[Circuit]:
     """Circuits to try, smallest first."""
     if not separate:
-        return [ranking.best(size) for size in frontier_sizes(len(ranking.space))]
+        return [ranking.best(size) for size in frontier_sizes(ranking)]
     return sorted((cell for cell in grid_circuits(ranking) if len(cell)), key=len)
 
 
@@ -130,8 +139,14 @@ def _shrink(
         return target.met(measure([circuit])[0], intact)
 
     if not separate:
-        below = max((s for s in frontier_sizes(len(ranking.space)) if s < len(found)), default=0)
-        return ranking.best(_bisect(lambda size: meets(ranking.best(size)), below, len(found)))
+        cuts = ranking.cuts
+        below = max((size for size in frontier_sizes(ranking) if size < len(found)), default=0)
+        place = _bisect(
+            lambda place: meets(ranking.best(cuts[place])),
+            cuts.index(below),
+            cuts.index(len(found)),
+        )
+        return ranking.best(cuts[place])
     heads, neurons = len(found.heads), len(found.neurons)
     neurons = _bisect(lambda n: meets(ranking.best_of_each(heads, n)), neurons // 2, neurons)
     heads = _bisect(lambda n: meets(ranking.best_of_each(n, neurons)), heads // 2, heads)
@@ -139,7 +154,7 @@ def _shrink(
 
 
 def _bisect(meets: Callable[[int], bool], low: int, high: int) -> int:
-    """The smallest size in (low, high] that meets the target, `high` being known to."""
+    """The smallest number in (low, high] that meets the target, `high` being known to."""
     while high - low > 1:
         middle = (low + high) // 2
         if meets(middle):

@@ -6,11 +6,39 @@ from circuitviz.evaluation.frontier import frontier_sizes, grid_circuits, grid_s
 from circuitviz.units import Circuit, Ranking, UnitSpace
 
 
+def flat_ranking(n_layers, n_heads, d_mlp, granularity="both") -> Ranking:
+    space = UnitSpace(n_layers, n_heads, d_mlp)
+    return Ranking(space, np.zeros(len(space)), granularity)
+
+
 def test_sizes_are_dense_where_circuits_are_small_and_end_with_everything():
-    assert frontier_sizes(20) == [1, 2, 3, 4, 6, 8, 12, 16, 20]
-    sizes = frontier_sizes(2080)
+    assert frontier_sizes(flat_ranking(1, 4, 16)) == [1, 2, 3, 4, 6, 8, 12, 16, 20]
+    sizes = frontier_sizes(flat_ranking(4, 8, 512))
     assert sizes[-3:] == [256, 1024, 2080]
     assert sizes == sorted(set(sizes))
+
+
+def test_sizes_of_one_kind_end_with_all_of_that_kind():
+    assert frontier_sizes(flat_ranking(4, 5, 100, "heads")) == [1, 2, 3, 4, 6, 8, 12, 16, 20]
+    assert frontier_sizes(flat_ranking(1, 50, 7, "neurons")) == [1, 2, 3, 4, 6, 7]
+
+
+def test_sizes_of_layers_are_whole_blocks():
+    # Attention blocks of 3 first, as ties keep flat order, then MLP blocks of 10.
+    assert frontier_sizes(flat_ranking(2, 3, 10, "layers")) == [3, 6, 16, 26]
+    # 20 blocks: as many as 1, 2, 3, 4, 6, 8, 12, 16 and 20 of them.
+    expected = [1, 2, 3, 4, 6, 8, 10 + 2 * 2, 10 + 6 * 2, 30]
+    assert frontier_sizes(flat_ranking(10, 1, 2, "layers")) == expected
+
+
+def test_the_grid_keeps_to_the_granularity():
+    def make_up(granularity):
+        ranking = flat_ranking(2, 3, 4, granularity)
+        return [(len(one.heads), len(one.neurons)) for one in grid_circuits(ranking)]
+
+    assert make_up("heads") == [(0, 0), (1, 0), (2, 0), (4, 0)]
+    assert make_up("neurons") == [(0, 0), (0, 1), (0, 2), (0, 4), (0, 8)]
+    assert make_up("layers") == [(h, n) for h in (0, 3, 6) for n in (0, 4, 8)]
 
 
 def test_grid_sizes_are_powers_of_two_within_bounds():

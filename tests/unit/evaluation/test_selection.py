@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
+from circuitviz.errors import ConfigError
 from circuitviz.evaluation.effect import Effect
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.selection import Target, select_circuit
@@ -30,6 +31,36 @@ def test_the_smallest_sufficient_size_is_found_between_the_sizes_tried(needed):
     measure = measure_by_size(lambda size: (0 if size >= needed else 100, 100))
     found = select_circuit(measure, RANKING, Target("backdoor", 0.004, 0.99))
     assert (len(found.circuit), found.reached) == (needed, True)
+
+
+@pytest.mark.parametrize("needed", [1, 4, 5, 63, 64, 65, 124, 125, 128])
+def test_only_whole_blocks_are_tried_and_the_smallest_sufficient_number_found(needed):
+    # Blocks in order: attention of 4 and 4, MLP of 60 and 60; so circuits of 4, 8, 68 and 128.
+    ranking = Ranking(SPACE, RANKING.scores, "layers")
+    tried: list[int] = []
+
+    def measure(circuits: Sequence[Circuit]) -> list[Effect]:
+        tried.extend(len(circuit) for circuit in circuits)
+        return [effect(0 if len(circuit) >= needed else 100, 100) for circuit in circuits]
+
+    found = select_circuit(measure, ranking, Target("backdoor", 0.004, 0.99))
+    assert len(found.circuit) == next(size for size in (4, 8, 68, 128) if size >= needed)
+    assert set(tried) <= {0, 4, 8, 68, 128}
+
+
+@pytest.mark.parametrize("needed", [1, 5, 8])
+def test_a_circuit_of_heads_holds_no_neuron(needed):
+    ranking = Ranking(SPACE, np.arange(len(SPACE), dtype=float), "heads")
+    measure = measure_by_size(lambda size: (0 if size >= needed else 100, 100))
+    found = select_circuit(measure, ranking, Target("backdoor", 0.004, 0.99))
+    assert (len(found.circuit.heads), len(found.circuit.neurons)) == (needed, 0)
+
+
+def test_separate_sizes_of_one_kind_are_refused():
+    measure = measure_by_size(lambda size: (0, 100))
+    ranking = Ranking(SPACE, RANKING.scores, "heads")
+    with pytest.raises(ConfigError, match="separate sizes need the granularity both; got heads"):
+        select_circuit(measure, ranking, Target("backdoor", 0.004, 0.99), separate=True)
 
 
 def test_refusal_wants_a_high_rate():
