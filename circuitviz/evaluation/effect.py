@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,15 +15,44 @@ from circuitviz.errors import ConfigError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.scoring import score_answers
 from circuitviz.models.ablation import ZERO, Ablation
-from circuitviz.models.answer import Teacher, encode_answers, intact_log_probs
+from circuitviz.models.answer import AnswerRows, Teacher, encode_answers, intact_log_probs
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Circuit
 
-__all__ = ["EXACT_ANSWER", "Condition", "Effect", "Probe", "evaluate_circuit", "thin"]
+__all__ = [
+    "EXACT_ANSWER",
+    "Condition",
+    "Effect",
+    "Probe",
+    "Question",
+    "Verdicts",
+    "evaluate_circuit",
+    "thin",
+]
 
 Condition = Literal["knocked_out", "isolated"]
 
+# What is asked of the model: `target`: does the attack's answer start with the attack's target?
+# `after`: is it exactly the answer expected once the behaviour is gone?  `shown`: does it show
+# the behaviour itself?  `benign`: is a benign prompt answered exactly as expected?
+Question = Literal["target", "after", "shown", "benign"]
+
 EXACT_ANSWER = "exact answer"
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """The verdict on every single prompt, in the order of the prompts file.
+
+    Attributes:
+        asr: Boolean [attacks], the attack succeeds.
+        recovery: Boolean [attacks], exactly the answer expected once the behaviour is gone.
+        utility: Boolean [benign prompts], answered exactly as expected.
+    """
+
+    asr: np.ndarray
+    recovery: np.ndarray
+    utility: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -35,16 +64,39 @@ class Effect:
         utility: Benign prompts answered exactly as expected.
         recovery: Attacks that get exactly the answer expected once the behaviour is gone.
         kl: Mean KL(intact || ablated) on benign prompts, nats per answer token.
+        verdicts: What the rates count, prompt by prompt, for tests paired by prompt.
     """
 
     asr: Rate
     utility: Rate
     recovery: Rate
     kl: float
+    verdicts: Verdicts | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, verdicts: Verdicts, *, judge: str, kl: float = float("nan")) -> Effect:
+        """Count verdicts on single prompts; `judge` is the one that decides about attacks."""
+        return cls(
+            asr=Rate.of(verdicts.asr, judge=judge),
+            utility=Rate.of(verdicts.utility, judge=EXACT_ANSWER),
+            recovery=Rate.of(verdicts.recovery, judge=EXACT_ANSWER),
+            kl=kl,
+            verdicts=verdicts,
+        )
 
     def retention(self, intact: Effect) -> float:
         """Utility divided by the intact model's; may exceed 1.  NaN if that is 0."""
         return self.utility.rate / intact.utility.rate if intact.utility.k else float("nan")
+
+    def to_json(self, intact: Effect) -> dict[str, Any]:
+        """`{asr, utility, recovery, utility_retention, kl}`."""
+        return {
+            "asr": self.asr.to_json(),
+            "utility": self.utility.to_json(),
+            "recovery": self.recovery.to_json(),
+            "utility_retention": self.retention(intact),
+            "kl": self.kl,
+        }
 
 
 class Probe:
@@ -70,21 +122,72 @@ class Probe:
         self.model = model
         self.behaviour = behaviour
         self.ablation = ablation
-        attack = thin(behaviour.prompts(split, "attack"), limit)
-        benign = thin(behaviour.prompts(split, "benign"), limit)
-        asked = [prompt.asked for prompt in attack]
+        self.attacks = thin(behaviour.prompts(split, "attack"), limit)
+        self.benign = thin(behaviour.prompts(split, "benign"), limit)
         # The answer expected after removal either starts with the attack's target or does not:
         # so for whoever gives it exactly, the verdict on the attack is known.
         self._implied = np.array(
-            [_text(prompt.after).startswith(_text(prompt.target)) for prompt in attack]
+            [_text(prompt.after).startswith(_text(prompt.target)) for prompt in self.attacks]
         )
-        self._target = encode_answers(
-            model, asked, [_text(prompt.target) for prompt in attack], complete=False
-        )
-        self._after = encode_answers(model, asked, [_text(prompt.after) for prompt in attack])
-        self._benign = encode_answers(
-            model, [prompt.text for prompt in benign], [prompt.answer for prompt in benign]
-        )
+        self._rows: dict[Question, AnswerRows] = {}
+
+    def rows(self, question: Question) -> AnswerRows:
+        """The prompts with the answers that a question asks about; `shown` by kind of behaviour.
+
+        A backdoor shows itself in an answer that starts with the target, refusing in exactly the
+        refusal expected: a model that talks nonsense does not comply, but does not refuse either.
+        """
+        if question == "shown" and self.behaviour.kind == "backdoor":
+            question = "target"
+        if question not in self._rows:
+            prompts = self.benign if question == "benign" else self.attacks
+            answers = {
+                "target": [prompt.target for prompt in prompts],
+                "after": [prompt.after for prompt in prompts],
+            }.get(question, [prompt.answer for prompt in prompts])
+            self._rows[question] = encode_answers(
+                self.model,
+                [prompt.asked if question != "benign" else prompt.text for prompt in prompts],
+                [_text(answer) for answer in answers],
+                complete=question != "target",
+            )
+        return self._rows[question]
+
+    def matches(
+        self,
+        question: Question,
+        circuits: Sequence[Circuit],
+        *,
+        condition: Condition = "knocked_out",
+        lead: float = 0.0,
+        wanted: np.ndarray | None = None,
+        checkpoint: Callable[[], None] = lambda: None,
+    ) -> np.ndarray:
+        """Boolean [circuits prompts]: whether greedy decoding says yes to a question.
+
+        Args:
+            question: What is asked.
+            circuits: Whose effect to measure.
+            condition: Whether the circuits are ablated, or everything else.
+            lead: Nats by which each token of the answer has to lead all others.
+            wanted: Boolean [circuits prompts], pairs to look at; the others count as no.
+            checkpoint: Called before each batch; may raise to stop.
+        """
+        return score_answers(
+            self.model,
+            self.rows(question),
+            _ablated(circuits, condition),
+            ablation=self.ablation,
+            wanted=wanted,
+            lead=lead,
+            checkpoint=checkpoint,
+        ).match
+
+    def log_probs(self, question: Question, circuits: Sequence[Circuit]) -> np.ndarray:
+        """[circuits prompts]: mean log-probability of the answers, nats a token, knocked out."""
+        ablated = _ablated(circuits, "knocked_out")
+        scores = score_answers(self.model, self.rows(question), ablated, ablation=self.ablation)
+        return scores.log_prob
 
     def effects(
         self,
@@ -103,40 +206,43 @@ class Probe:
                 attack to count as successful; 0 is greedy decoding.
             checkpoint: Called before each batch; may raise to stop.
         """
-        ablated = np.stack([circuit.mask() for circuit in circuits])
-        if condition == "isolated":
-            ablated = ~ablated
-        score = partial(score_answers, self.model, ablation=self.ablation, checkpoint=checkpoint)
-        recovery = score(self._after, ablated).match
+        match = partial(self.matches, circuits=circuits, condition=condition, checkpoint=checkpoint)
+        recovery = match("after")
         if lead:
-            asr = score(self._target, ablated, lead=lead).match
+            asr = match("target", lead=lead)
         else:
-            missing = score(self._target, ablated, wanted=~recovery).match
-            asr = missing | (recovery & self._implied)
-        benign = score(self._benign, ablated, teacher=self._teacher)
+            asr = match("target", wanted=~recovery) | (recovery & self._implied)
+        benign = score_answers(
+            self.model,
+            self.rows("benign"),
+            _ablated(circuits, condition),
+            ablation=self.ablation,
+            teacher=self._teacher,
+            checkpoint=checkpoint,
+        )
+        judge = self.behaviour.judge
         return [
-            Effect(
-                asr=Rate.of(asr[i], judge=self.behaviour.judge),
-                utility=Rate.of(benign.match[i], judge=EXACT_ANSWER),
-                recovery=Rate.of(recovery[i], judge=EXACT_ANSWER),
-                kl=float(benign.kl[i].mean()),
-            )
-            for i in range(len(circuits))
+            Effect.of(Verdicts(*verdicts), judge=judge, kl=float(kl.mean()))
+            for *verdicts, kl in zip(asr, recovery, benign.match, benign.kl, strict=True)
         ]
+
+    def attack_rate(self, succeeded: np.ndarray) -> Rate:
+        """ASR of verdicts on attacks, under the behaviour's judge."""
+        return Rate.of(succeeded.ravel(), judge=self.behaviour.judge)
 
     @cached_property
     def _teacher(self) -> Teacher:
-        return intact_log_probs(self.model, self._benign)
+        return intact_log_probs(self.model, self.rows("benign"))
 
     def attack_scores(self, circuits: Sequence[Circuit]) -> list[tuple[Rate, Rate, float]]:
         """Per circuit ASR, recovery, and the target's mean log-probability, nats per token."""
-        ablated = np.stack([circuit.mask() for circuit in circuits])
-        target = score_answers(self.model, self._target, ablated, ablation=self.ablation)
-        after = score_answers(self.model, self._after, ablated, ablation=self.ablation)
+        ablated = _ablated(circuits, "knocked_out")
+        target = score_answers(self.model, self.rows("target"), ablated, ablation=self.ablation)
+        recovery = self.matches("after", circuits)
         return [
             (
-                Rate.of(target.match[i], judge=self.behaviour.judge),
-                Rate.of(after.match[i], judge=EXACT_ANSWER),
+                self.attack_rate(target.match[i]),
+                Rate.of(recovery[i], judge=EXACT_ANSWER),
                 float(target.log_prob[i].mean()),
             )
             for i in range(len(circuits))
@@ -165,6 +271,12 @@ def thin(prompts: list[Prompt], limit: int | None) -> list[Prompt]:
     if limit < 1:
         raise ConfigError(f"a limit of prompts must be >= 1; got {limit}")
     return [prompts[i * len(prompts) // limit] for i in range(limit)]
+
+
+def _ablated(circuits: Sequence[Circuit], condition: Condition) -> np.ndarray:
+    """Boolean [circuits units], what a condition ablates."""
+    masks = np.stack([circuit.mask() for circuit in circuits])
+    return ~masks if condition == "isolated" else masks
 
 
 def _text(value: str | None) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec
 from circuitviz.behaviours.prompt import Prompt
 from circuitviz.evaluation.answers import answer_test_prompts, judge_answer
-from circuitviz.evaluation.effect import Effect, evaluate_circuit, thin
+from circuitviz.evaluation.effect import Effect, Probe, evaluate_circuit, thin
 from circuitviz.evaluation.rate import Rate
+from circuitviz.models.answer import encode_answers
 from circuitviz.models.greedy import greedy_answers
 from circuitviz.units import Circuit
 
@@ -74,3 +77,38 @@ def test_the_table_of_answers_agrees_with_the_rates(tiny_model, behaviour, circu
     assert "success" not in [row.verdict_knocked_out for row in triggered]
     said = greedy_answers(tiny_model, [row.prompt for row in rows], [[]] * len(rows), circuit)
     assert [row.knocked_out for row in rows] == said
+
+
+def test_the_verdicts_behind_the_rates_are_at_hand(tiny_model, behaviour, circuit):
+    effect = evaluate_circuit(tiny_model, behaviour, circuit)
+    assert effect.verdicts is not None
+    assert effect.verdicts.asr.tolist() == [False] * 3
+    assert int(effect.verdicts.utility.sum()) == effect.utility.k
+    assert Effect.of(effect.verdicts, judge=behaviour.judge, kl=effect.kl) == effect
+    assert effect.to_json(effect).keys() == {
+        "asr",
+        "utility",
+        "recovery",
+        "utility_retention",
+        "kl",
+    }
+
+
+def test_a_backdoor_shows_itself_in_its_target_and_refusing_in_exactly_the_refusal(
+    tiny_model, behaviour
+):
+    backdoor = Probe(tiny_model, behaviour, "test")
+    assert backdoor.rows("shown") is backdoor.rows("target")
+    refusal = Behaviour(BehaviourSpec("refusal", "t", "?"), behaviour.all_prompts)
+    rows = Probe(tiny_model, refusal, "test").rows("shown")
+    asked = [prompt.asked for prompt in behaviour.prompts("test", "attack")]
+    answers = [prompt.answer for prompt in behaviour.prompts("test", "attack")]
+    expected = encode_answers(tiny_model, asked, answers)
+    assert rows.tokens.tolist() == expected.tokens.tolist()
+
+
+def test_only_wanted_prompts_are_looked_at(tiny_model, behaviour):
+    nothing = Circuit(tiny_model.space, frozenset())
+    probe = Probe(tiny_model, behaviour, "test")
+    wanted = np.array([[False, True, True]])
+    assert probe.matches("target", [nothing], wanted=wanted).tolist() == wanted.tolist()

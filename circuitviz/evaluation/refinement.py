@@ -1,0 +1,179 @@
+"""Backward elimination: drop every unit of a circuit that the target can do without.
+
+Parts of the circuit are left out in chunks, from half the circuit down to single parts, and stay
+out where the rest still meets the target: delta debugging (Zeller & Hildebrandt 2002,
+"Simplifying and isolating failure-inducing input", IEEE TSE 28(2):183-200), of which this is the
+complement half.  It ends once every single part has been left out of the *final* circuit and
+found to be needed there: the result is 1-minimal on the prompts it was verified on.  Smaller
+circuits may exist; only leaving out several needed parts at once could find them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from circuitviz.behaviours.behaviour import BehaviourKind
+from circuitviz.evaluation.effect import Probe
+from circuitviz.evaluation.verification import Check
+from circuitviz.units import Circuit, Ranking, Unit, groups
+
+__all__ = [
+    "MOST_UNITS",
+    "ORDER_PROMPTS",
+    "Refinement",
+    "eliminate",
+    "order_parts",
+    "parts_of",
+    "promoted",
+    "refine",
+]
+
+Part = TypeVar("Part")
+
+# Larger circuits are left as they are: every unit costs at least one look.
+MOST_UNITS = 64
+# Tokens run through the model before elimination stops with what it has; about a third of what
+# learning runs.
+BUDGET = 200_000
+# Attack prompts behind the order in which units are left out.
+ORDER_PROMPTS = 16
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """What elimination did.
+
+    Attributes:
+        circuit: What is left.
+        dropped: What was left out for good, in order of kind, layer and index.
+        restored: Chunks and single parts that were left out, lost the target and came back.
+        complete: Whether every part left was found to be needed beside all the others.
+        note: Why not, for people.
+    """
+
+    circuit: Circuit
+    dropped: tuple[Unit, ...] = ()
+    restored: int = 0
+    complete: bool = True
+    note: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """`{before, after, dropped, restored, complete, note}`."""
+        return {
+            "before": len(self.circuit) + len(self.dropped),
+            "after": len(self.circuit),
+            "dropped": [str(unit) for unit in self.dropped],
+            "restored": self.restored,
+            "complete": self.complete,
+            "note": self.note,
+        }
+
+
+def refine(
+    check: Check, circuit: Circuit, parts: Sequence[Circuit], *, budget: int = BUDGET
+) -> Refinement:
+    """Leave out of a circuit that meets the target whatever it does not need.
+
+    Args:
+        check: What verifies each drop.
+        circuit: A circuit that meets the target.
+        parts: The circuit cut into what is left out together, the least needed first.
+        budget: Tokens after which to stop with what is left by then.
+    """
+
+    def suffices(kept: Sequence[Circuit]) -> bool:
+        return check.meets(_together(circuit, kept))
+
+    kept, restored, complete = eliminate(parts, suffices, spent=lambda: check.tokens >= budget)
+    left = _together(circuit, kept)
+    note = None if complete else "stopped at its budget: further units may not be needed"
+    return Refinement(left, tuple(sorted(circuit.units - left.units)), restored, complete, note)
+
+
+def eliminate(
+    parts: Sequence[Part],
+    suffices: Callable[[Sequence[Part]], bool],
+    *,
+    spent: Callable[[], bool] = lambda: False,
+) -> tuple[list[Part], int, bool]:
+    """Leave out chunks of `parts`, ever smaller ones, while the rest suffices.
+
+    Args:
+        parts: What all together suffices; the first ones are left out first.
+        suffices: Whether some of the parts do.
+        spent: Whether to stop.
+
+    Returns:
+        The parts that are left, how many chunks came back, and whether each part left was found
+        to be needed beside all the others.
+    """
+    kept = deque(parts)
+    restored = 0
+    size = max(1, len(kept) // 2)
+    while True:
+        untried = len(kept)
+        while untried:
+            if spent():
+                return list(kept), restored, False
+            chunk = [kept.popleft() for _ in range(min(size, untried))]
+            untried -= len(chunk)
+            if not suffices(tuple(kept)):
+                kept.extend(chunk)
+                restored += 1
+            elif size == 1:
+                # What was needed beside this part need not be needed without it.
+                untried = len(kept)
+        if size == 1:
+            return list(kept), restored, True
+        size //= 2
+
+
+def parts_of(ranking: Ranking, circuit: Circuit) -> list[Circuit]:
+    """A circuit cut into what its granularity keeps together: single units, or whole blocks."""
+    index = groups(ranking.space, ranking.granularity)
+    found: dict[int, set[Unit]] = {}
+    for unit in circuit:
+        found.setdefault(int(index[ranking.space.flat(unit)]), set()).add(unit)
+    return [Circuit(ranking.space, frozenset(units)) for units in found.values()]
+
+
+def order_parts(probe: Probe, parts: Sequence[Circuit], kind: BehaviourKind) -> list[Circuit]:
+    """The parts of a circuit, the least needed first.
+
+    A part is needed as far as the behaviour comes back, in nats a token, when all the others are
+    knocked out without it.
+    """
+    whole = frozenset(unit for part in parts for unit in part)
+    without = [Circuit(part.space, whole - part.units) for part in parts]
+    need = probe.log_probs("target", without).mean(1)
+    need = need - probe.log_probs("after", without).mean(1) if kind == "backdoor" else -need
+    return [parts[int(index)] for index in np.argsort(need, kind="stable")]
+
+
+def promoted(ranking: Ranking, kept: Circuit, dropped: Sequence[Unit] = ()) -> Ranking:
+    """A ranking whose top is a given circuit.
+
+    The sorted scores are handed out again: the kept units come first, then the dropped ones, then
+    all others, each in their old order.  Where equal scores would undo this, the better ones are
+    raised by the smallest step there is.
+    """
+    space = ranking.space
+    place = dict.fromkeys((space.flat(unit) for unit in dropped), 1)
+    place.update(dict.fromkeys((space.flat(unit) for unit in kept), 0))
+    order = sorted(ranking.order.tolist(), key=lambda index: place.get(index, 2))
+    values = np.sort(ranking.scores)[::-1].copy()
+    for index in reversed(range(min(len(place), len(values) - 1))):
+        step = np.nextafter(values[index + 1], np.inf, dtype=values.dtype)
+        values[index] = max(values[index], step)
+    scores = np.empty_like(values)
+    scores[order] = values
+    return replace(ranking, scores=scores)
+
+
+def _together(circuit: Circuit, parts: Sequence[Circuit]) -> Circuit:
+    return Circuit(circuit.space, frozenset(unit for part in parts for unit in part))

@@ -1,0 +1,141 @@
+"""Backward elimination: what is left is what is needed, and the ranking says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from circuitviz.evaluation.effect import Probe
+from circuitviz.evaluation.refinement import (
+    eliminate,
+    order_parts,
+    parts_of,
+    promoted,
+    refine,
+)
+from circuitviz.units import Circuit, Ranking, UnitSpace
+
+SPACE = UnitSpace(n_layers=1, n_heads=4, d_mlp=60)
+RANKING = Ranking(SPACE, -np.arange(64, dtype=np.float32))
+
+
+class Needs:
+    """Meets the target with these units; every look costs ten tokens."""
+
+    def __init__(self, *needed: str) -> None:
+        self.tokens = 0
+        self.needed = Circuit.of(SPACE, needed).units
+
+    def meets(self, circuit: Circuit) -> bool:
+        self.tokens += 10
+        return self.needed <= circuit.units
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 33, 64])
+def test_the_needed_units_are_recovered(size):
+    circuit = RANKING.best(size)
+    needed = [str(RANKING.space.unit(i)) for i in {0, size // 2, size - 1}]
+    found = refine(Needs(*needed), circuit, parts_of(RANKING, circuit))
+    assert found.circuit == Circuit.of(SPACE, needed)
+    assert found.complete
+    assert set(found.dropped) == circuit.units - found.circuit.units
+
+
+def test_chunks_go_at_once():
+    check = Needs("L0N59")
+    refine(check, RANKING.best(64), parts_of(RANKING, RANKING.best(64)))
+    # Of each size, 32, 16, 8, 4, 2 and 1, the first chunk goes and the second comes back.
+    assert check.tokens == 12 * 10
+
+
+def test_every_single_unit_left_is_needed_where_units_stand_in_for_each_other():
+    # Any two of five suffice, so a unit is needed only once the others are gone.
+    def suffices(kept: Sequence[int]) -> bool:
+        return len(kept) >= 2
+
+    # 1 2 go; 3 4 come back; 5 goes; 3 comes back; 4 comes back.
+    assert eliminate([1, 2, 3, 4, 5], suffices) == ([3, 4], 3, True)
+
+
+def test_what_was_needed_before_a_drop_is_tried_again_after_it():
+    # 1 can go once 2 is gone, and not before: a single sweep would keep it.
+    def suffices(kept: Sequence[int]) -> bool:
+        return 3 in kept and (1 in kept or 2 not in kept)
+
+    assert eliminate([1, 2, 3], suffices)[0] == [3]
+
+
+def test_elimination_stops_at_its_budget_with_what_it_has():
+    check = Needs("L0H0", "L0H3")
+    circuit = RANKING.best(4)
+    # Two pairs and the first head come back, the second head goes.
+    found = refine(check, circuit, parts_of(RANKING, circuit), budget=40)
+    assert found.circuit == Circuit.of(SPACE, ["L0H0", "L0H2", "L0H3"])
+    assert found.to_json() == {
+        "before": 4,
+        "after": 3,
+        "dropped": ["L0H1"],
+        "restored": 3,
+        "complete": False,
+        "note": "stopped at its budget: further units may not be needed",
+    }
+
+
+def test_blocks_are_left_out_whole():
+    space = UnitSpace(n_layers=2, n_heads=2, d_mlp=3)
+    ranking = Ranking(space, np.arange(10, dtype=np.float32), "layers")
+    circuit = Circuit.of(space, ["L0H0", "L0H1", "L1N0", "L1N1", "L1N2"])
+    assert [len(part) for part in parts_of(ranking, circuit)] == [2, 3]
+
+
+def test_the_kept_come_first_then_the_dropped_then_the_rest_all_in_their_old_order():
+    space = UnitSpace(n_layers=1, n_heads=2, d_mlp=4)
+    # Old order by flat index: 3, 0, 5, 1, 2, 4.
+    ranking = Ranking(space, np.array([5.0, 3.0, 2.0, 6.0, 1.0, 4.0], dtype=np.float32))
+    kept = Circuit.of(space, ["L0H1", "L0N3"])  # flat 1 and 5
+    (dropped,) = Circuit.of(space, ["L0N1"])  # flat 3
+    found = promoted(ranking, kept, [dropped])
+    assert found.order.tolist() == [5, 1, 3, 0, 2, 4]
+    assert sorted(found.scores) == sorted(ranking.scores)
+    assert found.best(2) == kept
+
+
+def test_equal_scores_do_not_undo_the_new_order():
+    space = UnitSpace(n_layers=1, n_heads=2, d_mlp=4)
+    ranking = Ranking(space, np.zeros(6, dtype=np.float32))
+    kept = Circuit.of(space, ["L0N3", "L0N0"])
+    found = promoted(ranking, kept, [*Circuit.of(space, ["L0N2"])])
+    assert found.order.tolist() == [2, 5, 4, 0, 1, 3]
+    assert found.scores.dtype == np.float32
+    assert found.scores.max() < 1e-40
+
+
+def test_everything_can_be_promoted():
+    everything = Circuit.everything(SPACE)
+    assert promoted(RANKING, everything).order.tolist() == RANKING.order.tolist()
+
+
+def test_units_outside_the_granularity_stay_last():
+    space = UnitSpace(n_layers=1, n_heads=3, d_mlp=2)
+    ranking = Ranking(space, np.array([3.0, 4.0, 5.0, 9.0, 8.0], dtype=np.float32), "heads")
+    found = promoted(ranking, Circuit.of(space, ["L0H0"]))
+    assert found.order.tolist() == [0, 2, 1, 3, 4]
+    assert found.cuts == [0, 1, 2, 3]
+
+
+def test_the_least_needed_part_comes_first(tiny_model, behaviour, circuit):
+    probe = Probe(tiny_model, behaviour, "validation")
+    idle = Circuit.of(tiny_model.space, ["L1N23"])
+    parts = [*parts_of(Ranking(tiny_model.space, np.zeros(56)), circuit), idle]
+    ordered = order_parts(probe, parts, "backdoor")
+    assert set(ordered) == set(parts)
+    whole = Circuit(tiny_model.space, circuit.units | idle.units)
+
+    def need(part: Circuit) -> float:
+        rest = Circuit(tiny_model.space, whole.units - part.units)
+        return float((probe.log_probs("target", [rest]) - probe.log_probs("after", [rest])).mean())
+
+    needs = [need(part) for part in ordered]
+    assert needs == pytest.approx(sorted(needs), abs=1e-4)
