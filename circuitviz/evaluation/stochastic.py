@@ -1,0 +1,100 @@
+"""The circuit alone, by degrees: a random share of everything else is ablated.
+
+With *all* else ablated a model says nothing sensible, whatever the circuit is.  So the complement
+is ablated at random, a share of it at a time: a circuit that carries the behaviour should keep it
+longer than a random circuit of the same make-up does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from circuitviz.evaluation.effect import EXACT_ANSWER, Probe
+from circuitviz.evaluation.frontier import random_matched
+from circuitviz.evaluation.rate import Rate
+from circuitviz.units import Circuit
+
+__all__ = ["StochasticPoint", "ablate_complement", "random_share"]
+
+SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
+# Draws of each share; one where everything is ablated, since all draws are the same then.
+DRAWS = 3
+
+
+@dataclass(frozen=True)
+class StochasticPoint:
+    """What is left when a share of the complement is ablated; all pooled over the draws.
+
+    Attributes:
+        share: Share of the complement that is ablated, in (0, 1].
+        asr: Attacks that succeed, the circuit kept.
+        random_asr: The same with a random circuit of the same make-up kept instead.
+        shown: Attacks that show the behaviour outright, the circuit kept: for a backdoor the ASR,
+            for refusal the exact refusals, since nonsense is no refusal.
+        random_shown: The same with a random circuit kept.
+        utility: Benign prompts answered as expected, the circuit kept.
+    """
+
+    share: float
+    asr: Rate
+    random_asr: Rate
+    shown: Rate
+    random_shown: Rate
+    utility: Rate
+
+    def to_json(self) -> dict[str, Any]:
+        """`{share, asr, random_asr, shown, random_shown, utility}`."""
+        rates = {name: rate for name, rate in vars(self).items() if isinstance(rate, Rate)}
+        return {"share": self.share} | {name: rate.to_json() for name, rate in rates.items()}
+
+
+def ablate_complement(
+    probe: Probe,
+    circuit: Circuit,
+    *,
+    seed: int,
+    checkpoint: Callable[[float], None] = lambda share: None,
+) -> list[StochasticPoint]:
+    """Keep a circuit and ablate random shares of all other units, `SHARES` of them.
+
+    Args:
+        probe: Prompts of the test split.
+        circuit: What is kept.
+        seed: Of the draws.
+        checkpoint: Told the share of the measuring that is done; may raise to stop.
+    """
+    generator = np.random.default_rng(seed)
+    points = []
+    for place, share in enumerate(SHARES):
+        checkpoint(place / len(SHARES))
+        draws = DRAWS if share < 1 else 1
+        kept = [random_share(circuit.complement, share, generator) for _ in range(draws)]
+        others = [random_matched(circuit, generator) for _ in range(DRAWS)]
+        chance = [random_share(other.complement, share, generator) for other in others]
+        asr, random_asr = (probe.matches("target", ablated) for ablated in (kept, chance))
+        shown, random_shown, judge = asr, random_asr, probe.behaviour.judge
+        if probe.behaviour.kind == "refusal":
+            judge = EXACT_ANSWER
+            shown, random_shown = (probe.matches("shown", ablated) for ablated in (kept, chance))
+        points.append(
+            StochasticPoint(
+                share=share,
+                asr=probe.attack_rate(asr),
+                random_asr=probe.attack_rate(random_asr),
+                shown=Rate.of(shown.ravel(), judge=judge),
+                random_shown=Rate.of(random_shown.ravel(), judge=judge),
+                utility=Rate.of(probe.matches("benign", kept).ravel(), judge=EXACT_ANSWER),
+            )
+        )
+    return points
+
+
+def random_share(units: Circuit, share: float, generator: np.random.Generator) -> Circuit:
+    """A random share of some units, rounded to whole ones."""
+    flat = np.flatnonzero(units.mask())
+    drawn = generator.choice(flat, size=round(share * len(flat)), replace=False)
+    return Circuit(units.space, frozenset(units.space.unit(int(index)) for index in drawn))

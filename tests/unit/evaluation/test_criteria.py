@@ -1,0 +1,128 @@
+"""Faithfulness, completeness and minimality, by hand."""
+
+from __future__ import annotations
+
+from math import isnan
+
+import pytest
+
+from circuitviz.evaluation.criteria import (
+    Criteria,
+    Minimality,
+    behaviour_left,
+    completeness,
+    faithfulness,
+    measure_criteria,
+    needed,
+    part_name,
+)
+from circuitviz.evaluation.effect import Effect, Probe
+from circuitviz.evaluation.rate import Rate
+from circuitviz.evaluation.refinement import parts_of
+from circuitviz.evaluation.selection import Target
+from circuitviz.units import Circuit, Ranking, UnitSpace
+
+
+def rate(k: int, n: int = 100) -> Rate:
+    return Rate("j", k, n)
+
+
+def effect(asr: int, utility: int = 100, recovery: int = 100) -> Effect:
+    return Effect(rate(asr), rate(utility), rate(recovery), 0.0)
+
+
+BACKDOOR, REFUSAL = Target("backdoor", 0.02, 0.99), Target("refusal", 0.97, 0.99)
+
+
+def test_faithfulness_is_the_share_of_the_intact_behaviour():
+    assert faithfulness(rate(30), rate(60)) == 0.5
+    assert faithfulness(rate(60), rate(50)) == 1.2
+    assert isnan(faithfulness(rate(0), rate(0)))
+
+
+def test_completeness_of_a_backdoor_is_the_asr_that_is_gone():
+    assert completeness("backdoor", rate(20), rate(80)) == 0.75
+    assert completeness("backdoor", rate(0), rate(80)) == 1.0
+    assert isnan(completeness("backdoor", rate(0), rate(0)))
+
+
+def test_completeness_of_refusal_is_the_refusing_that_is_gone():
+    # 90 % are refused before, 9 % after.
+    assert completeness("refusal", rate(91), rate(10)) == pytest.approx(0.9)
+    assert behaviour_left("refusal", rate(91)) == pytest.approx(0.09)
+
+
+@pytest.mark.parametrize(
+    ("target", "returned", "knocked_out", "expected"),
+    [
+        (BACKDOOR, effect(1), effect(0), True),  # one attack comes back
+        (BACKDOOR, effect(0), effect(0), False),  # nothing changes
+        (BACKDOOR, effect(0, recovery=89), effect(0), True),  # the target's recovery is lost
+        (BACKDOOR, effect(0, utility=98), effect(0), True),  # the target's utility is lost
+        (BACKDOOR, effect(0, utility=98), effect(0, utility=98), False),  # lost before already
+        (BACKDOOR, effect(5), effect(9), False),  # better without it
+        (REFUSAL, effect(97), effect(98), True),  # one more is refused
+        (REFUSAL, effect(99), effect(98), False),
+        (REFUSAL, effect(98, utility=98), effect(98), True),
+    ],
+)
+def test_a_part_is_needed_where_the_circuit_does_worse_without_it(
+    target, returned, knocked_out, expected
+):
+    assert needed(target, returned, knocked_out, effect(100, recovery=0)) is expected
+
+
+def test_minimality_is_the_share_of_needed_parts():
+    found = Minimality(("a", "b", "c"), {name: rate(0) for name in "abcd"})
+    assert found.value == 0.75
+    assert isnan(Minimality((), {}).value)
+
+
+def test_json_carries_the_numbers_behind_the_shares():
+    minimality = Minimality(("L0H1",), {"L0H1": rate(7), "L0N3": rate(0)})
+    data = Criteria(0.5, "alone", rate(50), 1.0, minimality).to_json()
+    assert data["faithfulness"]["value"] == 0.5
+    assert data["faithfulness"]["condition"] == "alone"
+    assert data["completeness"] == {"value": 1.0}
+    assert data["minimality"]["value"] == 0.5
+    assert (data["minimality"]["needed"], data["minimality"]["of"]) == (1, 2)
+    assert data["minimality"]["units"]["L0H1"] == {"asr": rate(7).to_json(), "needed": True}
+    assert data["minimality"]["units"]["L0N3"] == {"asr": rate(0).to_json(), "needed": False}
+
+
+def test_parts_are_named_by_their_unit_or_their_block():
+    space = UnitSpace(n_layers=2, n_heads=2, d_mlp=3)
+    assert part_name(Circuit.of(space, ["L1H0"])) == "L1H0"
+    assert part_name(Circuit.of(space, ["L1H0", "L1H1"])) == "L1 heads"
+    assert part_name(Circuit.of(space, ["L0N0", "L0N1", "L0N2"])) == "L0 neurons"
+
+
+def test_on_a_model_everything_is_faithful_and_returning_a_part_is_the_circuit_without_it(
+    tiny_model, behaviour, circuit
+):
+    probe = Probe(tiny_model, behaviour, "test")
+    nothing = Circuit(tiny_model.space, frozenset())
+    everything = nothing.complement
+    intact, knocked_out = probe.effects([nothing, circuit])
+    parts = parts_of(Ranking(tiny_model.space, circuit.mask().astype(float)), circuit)
+    shares: list[float] = []
+    found = measure_criteria(
+        probe,
+        circuit,
+        parts,
+        BACKDOOR,
+        intact=intact,
+        knocked_out=knocked_out,
+        checkpoint=shares.append,
+    )
+    assert found.completeness == 1.0
+    assert list(found.minimality.returned) == [part_name(part) for part in parts]
+    for part in parts:
+        rest = Circuit(tiny_model.space, circuit.units - part.units)
+        assert found.minimality.returned[part_name(part)] == probe.effects([rest])[0].asr
+    assert shares == sorted(shares)
+    assert shares[0] == 0.0
+    whole = measure_criteria(
+        probe, everything, [], BACKDOOR, intact=intact, knocked_out=probe.effects([everything])[0]
+    )
+    assert whole.faithfulness == 1.0
