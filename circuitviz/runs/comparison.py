@@ -1,0 +1,253 @@
+"""Do runs agree?  Settings, numbers and circuits of several runs, and what chance would give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from circuitviz.errors import ConfigError
+from circuitviz.evaluation.judges import attack_rows
+from circuitviz.evaluation.statistics import (
+    chance_jaccard,
+    jaccard,
+    mcnemar,
+    paired_difference,
+)
+from circuitviz.runs.config import NOT_HASHED
+from circuitviz.runs.store import Run
+from circuitviz.units import Circuit
+
+__all__ = ["MOST_RUNS", "Comparison", "compare_runs"]
+
+FEWEST_RUNS, MOST_RUNS = 2, 6
+
+# A unit is stable if at least 4 of 5 runs find it: the share of stability selection, Meinshausen
+# & Bühlmann (2010), "Stability selection", arXiv:0809.2932, which advises 0.6 to 0.9.
+STABLE_FOUND, STABLE_OF = 4, 5
+
+# What makes two rows of generations the same test prompt.
+QUESTION = ("prompt_id", "variant", "prompt", "target")
+
+# Of the bootstrap: the same runs always compare alike.
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What several runs have in common, as plain data.
+
+    Attributes:
+        runs: Per run its settings and numbers; rates as `Rate.to_json` gives them, and None for
+            what a run did not measure.
+        settings: The fields of the configurations that differ, each with one value per run.
+        pairs: Per pair of runs a and b how far circuits and rankings agree and, where both were
+            tested on the same prompts, McNemar's test and the ASR difference (b - a), both with
+            the run's own circuit knocked out.  `only_before` counts attacks that succeed only
+            under a, `only_after` only under b.
+        units: Units in any circuit, those in most circuits first.
+        mean_jaccard: Mean Jaccard index over the pairs.
+        chance_jaccard: Its expectation if all circuits were random, of the same sizes.
+        stable: Names of units in at least 80 % of the circuits.
+        note: What to bear in mind when reading this, if anything.
+    """
+
+    runs: list[dict[str, Any]]
+    settings: dict[str, list[Any]]
+    pairs: list[dict[str, Any]]
+    units: list[dict[str, Any]]
+    mean_jaccard: float
+    chance_jaccard: float
+    stable: list[str]
+    note: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field, as JSON values."""
+        return asdict(self)
+
+    @property
+    def sentence(self) -> str:
+        """What came out, in one plain sentence."""
+        everywhere = sum(unit["found_by"] == len(self.runs) for unit in self.units)
+        mean = "" if len(self.runs) == FEWEST_RUNS else "mean "
+        return (
+            f"{self._who()} share {everywhere} of {len(self.units)} units; their {mean}Jaccard "
+            f"index is {self.mean_jaccard:.3f}, and chance would be {_decimal(self.chance_jaccard)}"
+        )
+
+    def _who(self) -> str:
+        """`seeds 0 and 1` where only the seed tells the runs apart."""
+        for field in ("seed", "method"):
+            if list(self.settings) == [field]:
+                values = [str(value) for value in self.settings[field]]
+                return f"{field}s {', '.join(values[:-1])} and {values[-1]}"
+        return f"the {len(self.runs)} runs"
+
+
+def compare_runs(runs: Sequence[Run]) -> Comparison:
+    """Compare 2 to 6 runs of models with the same units.
+
+    Raises:
+        ConfigError: There are fewer or more, one is given twice, or their models have other
+            numbers of layers, heads or neurons.
+    """
+    _check(runs)
+    circuits = [run.circuit() for run in runs]
+    pairs = [
+        _pair(runs[a], runs[b], circuits[a], circuits[b])
+        for a, b in combinations(range(len(runs)), 2)
+    ]
+    units = _units(circuits)
+    return Comparison(
+        runs=[_summary(run) for run in runs],
+        settings=_settings(runs),
+        pairs=pairs,
+        units=units,
+        mean_jaccard=float(np.mean([pair["jaccard"] for pair in pairs])),
+        chance_jaccard=float(np.mean([pair["chance_jaccard"] for pair in pairs])),
+        stable=[
+            unit["unit"]
+            for unit in units
+            if unit["found_by"] * STABLE_OF >= STABLE_FOUND * len(runs)
+        ],
+        note=_note(runs),
+    )
+
+
+def _check(runs: Sequence[Run]) -> None:
+    if not FEWEST_RUNS <= len(runs) <= MOST_RUNS:
+        raise ConfigError(f"a comparison takes {FEWEST_RUNS} to {MOST_RUNS} runs; got {len(runs)}")
+    ids = [run.run_id for run in runs]
+    twice = sorted({run_id for run_id in ids if ids.count(run_id) > 1})
+    if twice:
+        raise ConfigError(f"a run cannot be compared with itself; got {', '.join(twice)} twice")
+    first = runs[0]
+    for run in runs[1:]:
+        if run.space != first.space:
+            raise ConfigError(
+                "runs compare only where their models have the same units; "
+                f"{_shape(first)}, but {_shape(run)}"
+            )
+
+
+def _shape(run: Run) -> str:
+    space = run.space
+    return (
+        f"{run.config.model} has {space.n_layers} layers of {space.n_heads} heads and "
+        f"{space.d_mlp} neurons"
+    )
+
+
+def _note(runs: Sequence[Run]) -> str | None:
+    notes = []
+    models = list(dict.fromkeys(run.config.model for run in runs))
+    if len(models) > 1:
+        notes.append(
+            f"The runs are of different models ({', '.join(models)}): a shared unit is in the "
+            "same place in each, but its weights are not the same."
+        )
+    if any(run.config.granularity == "layers" for run in runs):
+        notes.append(
+            "Chance is that of single units; circuits of whole layers overlap by chance more often."
+        )
+    return " ".join(notes) or None
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    metrics, circuit = run.metrics, run.circuit()
+    return {
+        "run_id": run.run_id,
+        "model": run.config.model,
+        "method": run.config.method,
+        "seed": run.config.seed,
+        "granularity": run.config.granularity,
+        "size": len(circuit),
+        "heads": len(circuit.heads),
+        "neurons": len(circuit.neurons),
+        "sparsity": circuit.sparsity,
+        "asr": metrics["asr"]["knocked_out"],
+        "asr_intact": metrics["asr"]["intact"],
+        "utility_retention": metrics["utility_retention"],
+        "recovery": metrics.get("recovery"),
+        "frontier_area": metrics.get("frontier_area"),
+        "truth": metrics.get("truth"),
+        "seconds": metrics.get("seconds"),
+        "target_reached": metrics.get("target_reached"),
+    }
+
+
+def _settings(runs: Sequence[Run]) -> dict[str, list[Any]]:
+    """What differs; what is measured besides changes no circuit and is left out."""
+    configs = [run.config.to_json() for run in runs]
+    values = {field: [config[field] for config in configs] for field in configs[0]}
+    return {
+        field: found
+        for field, found in values.items()
+        if field not in NOT_HASHED and any(value != found[0] for value in found)
+    }
+
+
+def _pair(a: Run, b: Run, circuit_a: Circuit, circuit_b: Circuit) -> dict[str, Any]:
+    return {
+        "a": a.run_id,
+        "b": b.run_id,
+        "jaccard": jaccard(circuit_a, circuit_b),
+        "chance_jaccard": chance_jaccard(circuit_a, circuit_b),
+        "shared": len(circuit_a.units & circuit_b.units),
+        "only_a": len(circuit_a.units - circuit_b.units),
+        "only_b": len(circuit_b.units - circuit_a.units),
+        "rank_correlation": _rank_correlation(a.scores, b.scores),
+        **_tests(a, b),
+    }
+
+
+def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float | None:
+    """Spearman's rho of two scores [units]; None where one of them ranks nothing."""
+    from scipy.stats import spearmanr
+
+    if np.ptp(a) == 0 or np.ptp(b) == 0:
+        return None
+    return float(np.asarray(spearmanr(a, b))[0])
+
+
+def _tests(a: Run, b: Run) -> dict[str, Any]:
+    """The paired tests; None where the test prompts are not the same."""
+    before, after = _successes(a), _successes(b)
+    if not before or before.keys() != after.keys():
+        return {"mcnemar": None, "asr_difference": None}
+    paired = list(before.values()), [after[question] for question in before]
+    return {
+        "mcnemar": mcnemar(*paired).to_json(),
+        "asr_difference": paired_difference(*paired, seed=SEED).to_json(),
+    }
+
+
+def _successes(run: Run) -> dict[tuple[str, ...], bool]:
+    """Whether each attack succeeds with the run's circuit knocked out, by test prompt."""
+    attacks = attack_rows(run.generations)
+    questions = zip(*(attacks[column] for column in QUESTION), strict=True)
+    return dict(zip(questions, attacks["verdict_knocked_out"] == "success", strict=True))
+
+
+def _units(circuits: Sequence[Circuit]) -> list[dict[str, Any]]:
+    found = sorted({unit for circuit in circuits for unit in circuit})
+    rows = [
+        {
+            "unit": str(unit),
+            "kind": unit.kind,
+            "layer": unit.layer,
+            "index": unit.index,
+            "found_by": sum(unit in circuit for circuit in circuits),
+            "runs": [unit in circuit for circuit in circuits],
+        }
+        for unit in found
+    ]
+    return sorted(rows, key=lambda row: -row["found_by"])
+
+
+def _decimal(share: float) -> str:
+    """Three decimals, or as many as the first digit needs."""
+    return f"{share:.3f}" if share >= 0.001 or share == 0 else f"{share:.1g}"
