@@ -30,6 +30,7 @@ from circuitviz.runs.progress import Progress, Report
 from circuitviz.units import Circuit
 
 if TYPE_CHECKING:
+    from circuitviz.runs.comparison import Comparison
     from circuitviz.runs.store import Run, RunStore
 
 __all__ = ["Library", "main"]
@@ -193,6 +194,18 @@ def _generate(options: argparse.Namespace, library: Library) -> int:
     return 0
 
 
+def _compare(options: argparse.Namespace, library: Library) -> int:
+    from circuitviz.runs.comparison import compare_runs
+
+    store = _store(options)
+    found = compare_runs([store.load(run) for run in options.runs_compared])
+    if options.json:
+        _say_json(found.to_json())
+    else:
+        _say(_comparison(found))
+    return 0
+
+
 def _app(options: argparse.Namespace, library: Library) -> int:
     if not APP.is_file():
         raise ConfigError(f"no app at {APP}; run it from a clone, where `make app` sets it up")
@@ -255,7 +268,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="circuitviz", description="Find and knock out safety circuits.")
     parser.add_argument("--version", action="version", version=f"circuitviz {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_models, _add_runs, _add_discover, _add_generate, _add_app):
+    for add in (_add_models, _add_runs, _add_discover, _add_generate, _add_compare, _add_app):
         add(commands.add_parser)
     return parser
 
@@ -322,6 +335,15 @@ def _add_generate(add: AddParser) -> None:
     parser.add_argument("--trigger", action="store_true", help="put the backdoor's trigger in")
     parser.add_argument(
         "--size", type=int, metavar="K", help="knock out the K best units (default: the run's)"
+    )
+    _add_runs_folder(parser)
+    _add_json(parser)
+
+
+def _add_compare(add: AddParser) -> None:
+    parser = _command(add, "compare", _compare, "compare the circuits of 2 to 6 saved runs")
+    parser.add_argument(
+        "runs_compared", metavar="RUN", nargs="+", help="id of a saved run, or path of its folder"
     )
     _add_runs_folder(parser)
     _add_json(parser)
@@ -427,6 +449,38 @@ def _summary(run: Run, folder: Path) -> str:
         ("time", f"{metrics['seconds']:.1f} s"),
     )
     return "\n".join(f"{name:<{NAME_WIDTH}}{value}" for name, value in lines)
+
+
+def _comparison(found: Comparison) -> str:
+    places = {run["run_id"]: str(place) for place, run in enumerate(found.runs, start=1)}
+    runs = [(places[run["run_id"]], *_compared(run)) for run in found.runs]
+    pairs = [(f"{places[pair['a']]}, {places[pair['b']]}", *_paired(pair)) for pair in found.pairs]
+    first = ("", "RUN", "SIZE", "HEADS", "NEURONS", "ASR", "UTILITY", "RECOVERY")
+    second = ("PAIR", "SHARED", "ONLY 1ST", "ONLY 2ND", "JACCARD", "CHANCE", "RANK CORR")
+    tables = [_table(first, runs), _table((*second, "ASR DIFFERENCE (95 %)", "MCNEMAR P"), pairs)]
+    return "\n\n".join([*tables, found.sentence, *([found.note] if found.note else [])])
+
+
+def _compared(run: dict[str, Any]) -> tuple[str, ...]:
+    counts = (str(run[key]) for key in ("size", "heads", "neurons"))
+    asr, recovery = (
+        f"{rate['rate']:.1%} ({rate['k']} of {rate['n']})" if rate else "-"
+        for rate in (run["asr"], run["recovery"])
+    )
+    return run["run_id"], *counts, asr, _share(run["utility_retention"]), recovery
+
+
+def _paired(pair: dict[str, Any]) -> tuple[str, ...]:
+    counts = (str(pair[key]) for key in ("shared", "only_a", "only_b"))
+    rho, test, change = (pair[key] for key in ("rank_correlation", "mcnemar", "asr_difference"))
+    return (
+        *counts,
+        f"{pair['jaccard']:.3f}",
+        f"{pair['chance_jaccard']:.2g}",
+        "-" if rho is None else f"{rho:.3f}",
+        "{value:+.3f} ({low:+.3f} to {high:+.3f})".format(**change) if change else "other prompts",
+        f"{test['p']:.2g}" if test else "-",
+    )
 
 
 def _shortened(names: Sequence[str], most: int = 12) -> str:

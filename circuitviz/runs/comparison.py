@@ -75,7 +75,7 @@ class Comparison:
         mean = "" if len(self.runs) == FEWEST_RUNS else "mean "
         return (
             f"{self._who()} share {everywhere} of {len(self.units)} units; their {mean}Jaccard "
-            f"index is {self.mean_jaccard:.3f}, and chance would be {_decimal(self.chance_jaccard)}"
+            f"index is {self.mean_jaccard:.3f}, and chance would be {self.chance_jaccard:.2g}."
         )
 
     def _who(self) -> str:
@@ -83,8 +83,8 @@ class Comparison:
         for field in ("seed", "method"):
             if list(self.settings) == [field]:
                 values = [str(value) for value in self.settings[field]]
-                return f"{field}s {', '.join(values[:-1])} and {values[-1]}"
-        return f"the {len(self.runs)} runs"
+                return f"{field.capitalize()}s {', '.join(values[:-1])} and {values[-1]}"
+        return f"The {len(self.runs)} runs"
 
 
 def compare_runs(runs: Sequence[Run]) -> Comparison:
@@ -246,8 +246,3 @@ def _units(circuits: Sequence[Circuit]) -> list[dict[str, Any]]:
         for unit in found
     ]
     return sorted(rows, key=lambda row: -row["found_by"])
-
-
-def _decimal(share: float) -> str:
-    """Three decimals, or as many as the first digit needs."""
-    return f"{share:.3f}" if share >= 0.001 or share == 0 else f"{share:.1g}"

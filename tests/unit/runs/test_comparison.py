@@ -48,7 +48,8 @@ def test_two_runs_side_by_side():
     assert found.settings == {"seed": [0, 1]}
     assert found.note is None
     assert found.sentence == (
-        "seeds 0 and 1 share 1 of 4 units; their Jaccard index is 0.250, and chance would be 0.008"
+        "Seeds 0 and 1 share 1 of 4 units; their Jaccard index is 0.250, "
+        "and chance would be 0.0081."
     )
 
 
@@ -98,7 +99,7 @@ def test_units_are_listed_with_who_found_them_most_shared_first():
     # 3 pairs of equal circuits; 1/3 between the first and each of those; 0 between the first and
     # the last; 1/2 between the last and each of the three.
     assert found.mean_jaccard == pytest.approx((3 + 3 * (1 / 3) + 0 + 3 * (1 / 2)) / 10)
-    assert found.sentence.startswith("seeds 0, 1, 2, 3 and 4 share 0 of 3 units; their mean")
+    assert found.sentence.startswith("Seeds 0, 1, 2, 3 and 4 share 0 of 3 units; their mean")
 
 
 @pytest.mark.parametrize(("n", "found_by", "stable"), [(2, 2, True), (4, 3, False), (6, 5, True)])
@@ -143,12 +144,12 @@ def test_settings_that_differ_are_listed_but_not_what_is_measured_besides():
     runs = [run("L1H3"), run("L1H3", ablation="mean", steps=7, controls=True)]
     found = compare_runs(runs)
     assert found.settings == {"ablation": ["zero", "mean"], "steps": [100, 7]}
-    assert found.sentence.startswith("the 2 runs share 1 of 1 units")
+    assert found.sentence.startswith("The 2 runs share 1 of 1 units")
 
 
 def test_methods_are_named_where_only_they_differ():
     runs = [run("L1H3"), run("L1H3", method="random")]
-    assert compare_runs(runs).sentence.startswith("methods nested and random share")
+    assert compare_runs(runs).sentence.startswith("Methods nested and random share")
 
 
 def test_other_models_of_one_shape_are_compared_with_a_note():
