@@ -16,6 +16,8 @@ from circuitviz.ui.components import (
     score_note,
     split,
 )
+from circuitviz.ui.evidence_view import evidence
+from circuitviz.ui.verdict_view import verdict_panel
 
 QUESTION = "Which part of the model causes this behaviour, and what happens without it?"
 SMALL_ROW = 34
@@ -37,9 +39,12 @@ if base != run.circuit():
 
 view.headline_cards(run, choice)
 
+st.subheader("Should I believe it?", anchor=False)
+verdict_panel(run)
+
 claim, belief = split("claim", (3, 2))
 with claim:
-    st.subheader("Before, after, and the controls", anchor=False)
+    st.subheader("Before and after", anchor=False)
     conditions = frame.condition_frame(run)
     chart(
         before_after(conditions),
@@ -50,8 +55,11 @@ with claim:
         twin=conditions,
     )
 with belief:
-    st.subheader("Should I believe it?", anchor=False)
+    st.subheader("Other checks", anchor=False)
     checks(story.doubts(run))
+
+st.subheader("The evidence in full", anchor=False)
+evidence(run)
 
 st.subheader("Where it is, and what it changes", anchor=False)
 where, sample = split("where", (2, 3))

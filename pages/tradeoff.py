@@ -8,7 +8,7 @@ from circuitviz.plots.head_heatmap import head_heatmap
 from circuitviz.plots.neuron_heatmap import neuron_heatmap
 from circuitviz.plots.text import count
 from circuitviz.plots.tradeoff_curve import tradeoff_curve
-from circuitviz.ui import shell
+from circuitviz.ui import overlay_view, shell
 from circuitviz.ui import tradeoff_view as view
 from circuitviz.ui.components import (
     cards,
@@ -19,6 +19,7 @@ from circuitviz.ui.components import (
     score_note,
     size_card,
     split,
+    warn,
 )
 
 QUESTION = "How small can the circuit get before the behaviour comes back?"
@@ -97,3 +98,12 @@ with maps:
         alt="Layer by neuron bin heatmap of scores, bins with neurons of the circuit marked.",
         twin=frame.unit_frame(run, base),
     )
+
+st.subheader("Other methods and seeds on the same axes", anchor=False)
+overlay_view.comparison_picker(run, choice, "Compare with")
+runs, problems = overlay_view.compared_runs(run, choice)
+warn(problems)
+if len(runs) > 1:
+    overlay_view.overlay(runs)
+    st.page_link("pages/compare.py", label="Compare their circuits", icon=":material/compare:")
+overlay_view.method_form(run)

@@ -193,13 +193,16 @@ def _criteria(units: list[str], *, refusal: bool) -> dict[str, Any]:
     off = 0.0 if not refusal else 0.99
     back = 0.4 if not refusal else 0.7
     return {
-        "faithfulness": {"value": 0.97, "condition": "half of the other units ablated"},
+        "faithfulness": {"value": 0.97, "condition": "everything but the circuit ablated"},
         "completeness": {"value": 1.0},
         "minimality": {
             "value": len(needed) / len(units),
             "needed": len(needed),
             "of": len(units),
-            "units": {name: {"asr": rate(back if name in needed else off)} for name in units},
+            "units": {
+                name: {"asr": rate(back if name in needed else off), "needed": name in needed}
+                for name in units
+            },
         },
     }
 

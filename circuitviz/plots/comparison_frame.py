@@ -43,8 +43,9 @@ def answer(found: Json) -> str:
     word = "agree" if ratio >= 0.8 else "partly agree" if ratio >= 0.3 else "hardly agree"
     verb = "is" if everywhere == 1 else "are"
     units = count(everywhere, "unit") if everywhere else "no unit"
+    mean = "Jaccard" if runs == 2 else "mean Jaccard"
     return (
-        f"They {word}: mean Jaccard {ratio:.2f}, by chance {_small(found['chance_jaccard'])}; "
+        f"They {word}: {mean} {ratio:.2f}, by chance {_small(found['chance_jaccard'])}; "
         f"{units} {verb if everywhere else 'is'} in the circuit of {who}"
     )
 
@@ -84,15 +85,25 @@ def _setting(value: object) -> str:
 
 
 def number_frame(found: Json, labels: Labels) -> pd.DataFrame:
-    """One row per run: size, rates with their evidence, frontier area, seconds, truth scores."""
-    return pd.DataFrame([_numbers(run, labels[run["run_id"]]) for run in found["runs"]])
+    """One column per run: size, rates with their evidence, frontier area, seconds, truth scores.
+
+    A row that no run has a value for is left out.
+    """
+    columns = {labels[run["run_id"]]: _numbers(run) for run in found["runs"]}
+    fields = list(next(iter(columns.values())))
+    rows = [
+        {"": field, **{label: numbers[field] for label, numbers in columns.items()}}
+        for field in fields
+        if any(numbers[field] is not None for numbers in columns.values())
+    ]
+    # As objects: a column holds words and numbers.
+    return pd.DataFrame(rows, columns=["", *columns], dtype=object)
 
 
-def _numbers(run: Json, label: str) -> dict[str, Any]:
+def _numbers(run: Json) -> dict[str, Any]:
     truth = run.get("truth") or {}
     area = run.get("frontier_area")
     return {
-        "run": label,
         "size": f"{run['size']:,} ({run['heads']} heads, {run['neurons']} neurons)",
         "share": sparsity(run["sparsity"]),
         "target": "reached" if run.get("target_reached", True) else "NOT reached",
@@ -133,7 +144,7 @@ def overlap_matrix(found: Json, labels: Labels) -> tuple[list[str], np.ndarray, 
 
 
 def pair_frame(found: Json, labels: Labels) -> pd.DataFrame:
-    """One row per pair: overlap, chance, rank correlation, McNemar and the ASR difference."""
+    """One row per pair: overlap beside chance, rank correlation, tests of attack success."""
     return pd.DataFrame([_pair(pair, labels) for pair in found["pairs"]])
 
 
@@ -141,23 +152,27 @@ def _pair(pair: Json, labels: Labels) -> dict[str, Any]:
     test, difference = pair.get("mcnemar"), pair.get("asr_difference")
     correlation = pair.get("rank_correlation")
     return {
-        "first": labels[pair["a"]],
-        "second": labels[pair["b"]],
-        "Jaccard": round(float(pair["jaccard"]), 3),
-        "by chance": round(float(pair["chance_jaccard"]), 4),
-        "in both": pair["shared"],
-        "only first": pair["only_a"],
-        "only second": pair["only_b"],
-        "rank correlation": None if correlation is None else round(float(correlation), 3),
-        "attacks, circuit off": _mcnemar(test) if test else "other test prompts",
-        "difference": difference_sentence("ASR", difference) if difference else "",
+        "pair": f"{labels[pair['a']]} and {labels[pair['b']]}",
+        "Jaccard (chance)": f"{pair['jaccard']:.2f} ({_small(pair['chance_jaccard'])})",
+        "units in both / only first / only second": (
+            f"{pair['shared']:,} / {pair['only_a']:,} / {pair['only_b']:,}"
+        ),
+        "rank correlation": None if correlation is None else f"{correlation:.2f}",
+        "attack success, second against first": (
+            f"{difference_sentence('ASR', difference) if difference else ''} {_mcnemar(test)}"
+            if test
+            else "no test: the test prompts differ"
+        ),
     }
 
 
 def _mcnemar(test: Json) -> str:
     first = test.get("only_a", test.get("only_before", 0))
     second = test.get("only_b", test.get("only_after", 0))
-    return f"{first:,} only first, {second:,} only second (McNemar p {probability(test['p'])})"
+    return (
+        f"{first:,} attacks succeed only with the first circuit off, {second:,} only with the "
+        f"second (McNemar p {probability(test['p'])})."
+    )
 
 
 def unit_frame(found: Json, labels: Labels) -> pd.DataFrame:

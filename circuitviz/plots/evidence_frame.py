@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import isnan
 from typing import Any
 
 import pandas as pd
@@ -29,20 +30,27 @@ __all__ = [
 ]
 
 STOCHASTIC_COLUMNS = ("series", "share", "k", "n", "rate", "low", "high", "judge")
-STOCHASTIC_SERIES = {"asr": "asr", "random": "random_asr", "utility": "utility"}
+# Of each series, the keys it may stand under: the first one there is counts.
+STOCHASTIC_SERIES = {
+    "shown": ("shown", "asr"),
+    "random": ("random_shown", "random_asr"),
+    "utility": ("utility",),
+}
 KINDS = {"all": "Heads and neurons", "heads": "Heads alone", "neurons": "Neurons alone"}
 
 
 def stochastic_frame(run: Run) -> pd.DataFrame:
     """Circuit kept, a growing share of the rest ablated: columns `STOCHASTIC_COLUMNS`.
 
-    Series: `asr` (the circuit kept), `random` (ASR with a random circuit kept), `utility`.
+    Series: `shown` (attacks that show the behaviour outright), `random` (the same with a random
+    circuit kept), `utility`.
     """
     rows = []
     for point in run.metrics.get("stochastic") or []:
-        for series, key in STOCHASTIC_SERIES.items():
-            if point.get(key):
-                rate = Rate.from_json(point[key])
+        for series, keys in STOCHASTIC_SERIES.items():
+            found = [point[key] for key in keys if point.get(key)]
+            if found:
+                rate = Rate.from_json(found[0])
                 rows.append({"series": series, "share": float(point["share"]), **_rate_row(rate)})
     return pd.DataFrame(rows, columns=list(STOCHASTIC_COLUMNS))
 
@@ -64,29 +72,37 @@ def criteria(run: Run) -> dict[str, tuple[str, str]]:
     shown = {}
     if found.get("faithfulness"):
         entry = found["faithfulness"]
-        shown["Faithfulness"] = (f"{entry['value']:.2f}", str(entry.get("condition", "")))
+        shown["Faithfulness"] = (_ratio(entry["value"]), str(entry.get("condition", "")))
     if found.get("completeness"):
         shown["Completeness"] = (
-            f"{found['completeness']['value']:.2f}",
+            _ratio(found["completeness"]["value"]),
             "share of the behaviour that is gone with the circuit off",
         )
     if found.get("minimality"):
         entry = found["minimality"]
         shown["Minimality"] = (
-            f"{entry['value']:.2f}",
-            f"{entry['needed']:,} of {count(entry['of'], 'unit')} of the circuit are needed",
+            _ratio(entry["value"]),
+            f"{entry['needed']:,} of the circuit's {count(entry['of'], 'part')} needed",
         )
     return shown
+
+
+def _ratio(value: float | None) -> str:
+    return "not defined" if value is None or isnan(value) else f"{value:.2f}"
 
 
 def minimality_frame(run: Run) -> pd.DataFrame:
     """ASR with the circuit off except for one unit: unit, and its rate; most telling first."""
     entry = (run.metrics.get("criteria") or {}).get("minimality") or {}
     rows = [
-        {"unit left on": name, **_asr_columns(Rate.from_json(found["asr"]))}
+        {
+            "unit left on": name,
+            "needed": {True: "needed", False: "not needed", None: ""}[found.get("needed")],
+            **_asr_columns(Rate.from_json(found["asr"])),
+        }
         for name, found in (entry.get("units") or {}).items()
     ]
-    frame = pd.DataFrame(rows, columns=["unit left on", "ASR", "evidence", "judge"])
+    frame = pd.DataFrame(rows, columns=["unit left on", "needed", "ASR", "evidence", "judge"])
     rises = run.metrics.get("behaviour_kind") == "refusal"
     return frame.sort_values("ASR", ascending=rises, kind="stable").reset_index(drop=True)
 

@@ -11,6 +11,7 @@ from circuitviz.plots.rows import matching, records
 __all__ = ["layer_bars"]
 
 BARS_PIXELS = 300
+HATCHING = "rgba(255,255,255,0.8)"
 
 
 def layer_bars(frame: pd.DataFrame) -> go.Figure:
@@ -28,7 +29,12 @@ def layer_bars(frame: pd.DataFrame) -> go.Figure:
             y=[row["neurons"] for row in rows],
             marker={
                 "color": style.colour,
-                "pattern": {"shape": style.pattern, "fgcolor": "#FFFFFF", "size": 7},
+                "pattern": {
+                    "shape": style.pattern,
+                    "fillmode": "overlay",
+                    "fgcolor": HATCHING,
+                    "size": 7,
+                },
             },
             hovertemplate="layer %{x}: %{y} neurons<extra>" + str(label) + "</extra>",
             name=str(label),

@@ -54,15 +54,11 @@ def overlap_heatmap(
         hoverinfo="skip",
         name="values",
     )
-    figure.update_xaxes(tickvals=list(places), ticktext=_wrapped(names), showgrid=False)
+    figure.update_xaxes(tickvals=list(places), ticktext=list(names), showgrid=False)
     figure.update_yaxes(
         tickvals=list(places),
-        ticktext=_wrapped(names),
+        ticktext=list(names),
         range=[len(names) - 0.5, -0.5],
         showgrid=False,
     )
     return finish(figure, height=len(names) * ROW_PIXELS + 90)
-
-
-def _wrapped(names: Sequence[str]) -> list[str]:
-    return [name.replace(" · ", "<br>") for name in names]

@@ -14,8 +14,8 @@ __all__ = ["stochastic_curve"]
 
 CURVE_PIXELS = 300
 STYLES = {
-    "asr": ("Attack success, circuit kept", ASR, "circle", "solid"),
-    "random": ("Attack success, random circuit kept", NEUTRAL, "x", "dash"),
+    "shown": ("Behaviour, circuit kept", ASR, "circle", "solid"),
+    "random": ("Behaviour, random circuit kept", NEUTRAL, "x", "dash"),
     "utility": ("Utility, circuit kept", UTILITY, "square", "dot"),
 }
 

@@ -10,9 +10,11 @@ from circuitviz.plots.frame import budget_points, joint_sizes
 from circuitviz.runs.store import Run
 from circuitviz.units import Circuit, Unit
 
-__all__ = ["QUERY_KEYS", "Choice"]
+__all__ = ["MOST_COMPARED", "QUERY_KEYS", "Choice"]
 
-QUERY_KEYS = ("run", "size", "heads", "neurons", "edit", "unit", "prompt")
+QUERY_KEYS = ("run", "size", "heads", "neurons", "edit", "unit", "prompt", "compare")
+# Runs beside the chosen one: as many as can be told apart by symbol and dash.
+MOST_COMPARED = 4
 NUMBERS = ("size", "heads", "neurons")
 
 
@@ -29,6 +31,7 @@ class Choice:
         removed: Units taken out of it by hand.
         unit: The head or neuron a panel shows.
         prompt: The test prompt whose answers are shown.
+        compare: Ids of the runs set beside the chosen one, in order, at most `MOST_COMPARED`.
         problems: What could not be read from a link, one sentence each.
     """
 
@@ -40,6 +43,7 @@ class Choice:
     removed: frozenset[str] = frozenset()
     unit: str | None = None
     prompt: str | None = None
+    compare: tuple[str, ...] = ()
     problems: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
@@ -65,6 +69,12 @@ class Choice:
             bad.append(unit)
             unit = None
         problems += [f"{name!r} in the link is not a unit like L5H3 or L2N117." for name in bad]
+        compare = _read_list(query.get("compare", ""), without=query.get("run"))
+        if len(compare) > MOST_COMPARED:
+            problems.append(
+                f"The link compares {len(compare)} runs with this one; the first {MOST_COMPARED} "
+                "are shown."
+            )
         return cls(
             run=query.get("run") or None,
             **numbers,
@@ -72,6 +82,7 @@ class Choice:
             removed=removed,
             unit=unit,
             prompt=query.get("prompt") or None,
+            compare=compare[:MOST_COMPARED],
             problems=tuple(problems),
         )
 
@@ -87,6 +98,7 @@ class Choice:
             "edit": ",".join(edits),
             "unit": self.unit,
             "prompt": self.prompt,
+            "compare": ",".join(self.compare),
         }
         return {key: str(value) for key, value in values.items() if value not in (None, "")}
 
@@ -159,6 +171,11 @@ def _read_edits(text: str) -> tuple[frozenset[str], frozenset[str], list[str]]:
         else:
             (removed if part.startswith("-") else added).add(name)
     return frozenset(added), frozenset(removed), bad
+
+
+def _read_list(text: str, without: str | None) -> tuple[str, ...]:
+    names = filter(None, (part.strip() for part in text.split(",")))
+    return tuple(dict.fromkeys(name for name in names if name != without))
 
 
 def _is_unit(name: str) -> bool:

@@ -6,11 +6,14 @@ from typing import Any, get_args
 
 import streamlit as st
 
+from circuitviz.discovery.methods import METHODS
 from circuitviz.errors import CircuitvizError
 from circuitviz.models.catalog import ModelCard
 from circuitviz.runs.config import AblationKind, Budget, DiscoveryConfig
 from circuitviz.ui import live_model, services, state
 from circuitviz.ui.discover_live import watch
+from circuitviz.ui.run_names import method_title
+from circuitviz.units import Granularity
 
 __all__ = ["configuration", "start_button"]
 
@@ -19,6 +22,19 @@ ABLATIONS = {
     "zero": "Zero: the unit says nothing",
     "mean": "Mean: its average on neutral text",
     "resample": "Resample: its value on another prompt",
+}
+GRANULARITY_TITLES = {
+    "both": "Heads and neurons",
+    "heads": "Attention heads alone",
+    "neurons": "Neurons alone",
+    "layers": "Whole layers (attention or MLP blocks)",
+}
+# Methods for which the number of steps matters, and what a step is.
+STEP_HELP = {
+    "nested": "Optimiser steps of mask learning.",
+    "l1": "Optimiser steps of mask learning, for each weight.",
+    "l1-path": "Optimiser steps, over which the weight rises.",
+    "attribution": "Points on the straight path along which gradients are averaged.",
 }
 BUDGETS = {"joint": "One size for both", "separate": "Heads and neurons apart"}
 
@@ -72,58 +88,118 @@ def _model_choice(models: list[ModelCard]) -> str:
 
 
 def _settings() -> dict[str, Any]:
-    defaults = DiscoveryConfig(model="default")
     with st.expander("Method settings", icon=":material/tune:", key="method_settings"):
+        method = _method_choice()
         left, right = st.columns(2, gap="large")
         with left:
-            steps = st.number_input(
-                "Steps",
-                1,
-                5000,
-                defaults.steps,
-                step=20,
-                help="Optimiser steps of mask learning.",
-                **_kept("steps"),
-            )
-            seed = st.number_input("Seed", 0, 2**31 - 1, defaults.seed, **_kept("seed"))
-            target_utility = st.number_input(
-                "Normal accuracy to keep (%)",
-                0.0,
-                100.0,
-                100 * defaults.target_utility,
-                step=0.5,
-                **_kept("target_utility"),
-            )
+            found = {**_learning_settings(method), **_target_settings()}
         with right:
-            ablation = st.selectbox(
-                "Switched-off units are replaced by",
-                get_args(AblationKind),
-                format_func=ABLATIONS.__getitem__,
-                **_kept("ablation"),
-            )
-            budget = st.selectbox(
-                "Budget",
-                get_args(Budget),
-                format_func=BUDGETS.__getitem__,
-                help="Whether one size counts heads and neurons alike, or each kind has its own.",
-                **_kept("budget"),
-            )
-            target_asr = st.number_input(
-                "Attack success to reach (%)",
-                0.0,
-                100.0,
-                None,
-                placeholder="the behaviour's own: 0.4 (backdoor) or 97 (refusal)",
-                **_kept("target_asr"),
-            )
-    return {
-        "steps": int(steps),
-        "seed": int(seed),
-        "ablation": ablation,
-        "budget": budget,
-        "target_utility": target_utility / 100,
-        "target_asr": None if target_asr is None else target_asr / 100,
-    }
+            found |= _circuit_settings()
+    return {"method": method, **found}
+
+
+def _method_choice() -> str:
+    method = st.selectbox(
+        "Method",
+        list(METHODS),
+        format_func=method_title,
+        help="How units are scored. Whatever the method, the circuit is chosen, tested and shown "
+        "in the same way.",
+        **_kept("method"),
+    )
+    card = METHODS[method]
+    st.caption(f"{card.summary}  \nSource: {card.paper}")
+    return method
+
+
+def _learning_settings(method: str) -> dict[str, Any]:
+    defaults = DiscoveryConfig(model="default")
+    found: dict[str, Any] = {}
+    if method in STEP_HELP:
+        found["steps"] = st.number_input(
+            "Steps",
+            1,
+            5000,
+            defaults.steps,
+            step=20,
+            help=STEP_HELP[method],
+            **_kept("steps"),
+        )
+    if method == "l1":
+        found["l1_weight"] = st.number_input(
+            "L1 weight",
+            0.0,
+            None,
+            None,
+            placeholder="a ladder of weights, one run each",
+            help="Price of a mask that takes every unit; higher prices give smaller circuits. "
+            "Left empty, a small ladder of weights is tried, which takes longer.",
+            **_kept("l1_weight"),
+        )
+    found["seed"] = st.number_input("Seed", 0, 2**31 - 1, defaults.seed, **_kept("seed"))
+    found["refine"] = st.toggle(
+        "Refine the circuit (drop units that are not needed)",
+        defaults.refine,
+        help="The chosen circuit, if it has at most 64 units, is tried without each of its units "
+        "in turn, on validation prompts; a unit it can do without is dropped.",
+        **_kept("refine"),
+    )
+    found["controls"] = st.toggle(
+        "Run the controls (about a minute more)",
+        defaults.controls,
+        help="100 random circuits, a nonsense target, a model with random weights and a random "
+        "trigger: each must fail to find anything. Also gathers the other evidence.",
+        **_kept("controls"),
+    )
+    return found
+
+
+def _target_settings() -> dict[str, Any]:
+    defaults = DiscoveryConfig(model="default")
+    asr = st.number_input(
+        "Attack success to reach (%)",
+        0.0,
+        100.0,
+        None,
+        placeholder="the behaviour's own: 0.4 (backdoor) or 97 (refusal)",
+        **_kept("target_asr"),
+    )
+    utility = st.number_input(
+        "Normal accuracy to keep (%)",
+        0.0,
+        100.0,
+        100 * defaults.target_utility,
+        step=0.5,
+        **_kept("target_utility"),
+    )
+    return {"target_asr": None if asr is None else asr / 100, "target_utility": utility / 100}
+
+
+def _circuit_settings() -> dict[str, Any]:
+    granularity = st.selectbox(
+        "What a circuit may be made of",
+        get_args(Granularity),
+        format_func=GRANULARITY_TITLES.__getitem__,
+        help="Whole layers: all heads of a layer, or all of its neurons, go together.",
+        **_kept("granularity"),
+    )
+    # One kind alone has nothing to share a budget with.
+    budget = "joint"
+    if granularity == "both":
+        budget = st.selectbox(
+            "Budget",
+            get_args(Budget),
+            format_func=BUDGETS.__getitem__,
+            help="Whether one size counts heads and neurons alike, or each kind has its own.",
+            **_kept("budget"),
+        )
+    ablation = st.selectbox(
+        "Switched-off units are replaced by",
+        get_args(AblationKind),
+        format_func=ABLATIONS.__getitem__,
+        **_kept("ablation"),
+    )
+    return {"granularity": granularity, "budget": budget, "ablation": ablation}
 
 
 def _kept(name: str) -> dict[str, Any]:

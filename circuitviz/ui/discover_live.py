@@ -10,22 +10,30 @@ from circuitviz.plots.head_heatmap import head_heatmap
 from circuitviz.plots.loss_curve import loss_curve
 from circuitviz.plots.neuron_heatmap import neuron_heatmap
 from circuitviz.plots.text import count, percent
+from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.jobs import Job, JobProgress
 from circuitviz.ui import services, state
 from circuitviz.ui.components import CHART_CONFIG, chips, split
+from circuitviz.ui.run_names import GRANULARITIES, method_title
 
-__all__ = ["answer", "live", "open_finished_run", "watch", "watched_job"]
+__all__ = ["answer", "launch", "live", "open_finished_run", "watch", "watched_job"]
 
 WATCHED = "watched_job"
 POLL_SECONDS = 1.0
 MAP_ROW = 34
 TOP_UNITS = 10
+NO_LOSS_PIXELS = 120
+# Methods that take optimiser steps, whose losses can be watched.
+LEARNED_METHODS = ("nested", "l1", "l1-path")
 STAGES = {
     "load": "Loading the model",
     "learn": "Learning which units matter",
     "select": "Finding the smallest circuit that meets the target",
     "test": "Measuring on held-out test prompts",
     "generate": "Collecting answers before and after",
+    "refine": "Dropping units that are not needed",
+    "controls": "Running the controls: each of them should find nothing",
+    "evidence": "Gathering evidence: other ablations, judges and the circuit alone",
     "save": "Saving the run",
 }
 
@@ -33,6 +41,16 @@ STAGES = {
 def watch(job_id: str) -> None:
     """Follow this job, and open its result when it is done."""
     st.session_state[WATCHED] = job_id
+
+
+def launch(config: DiscoveryConfig) -> None:
+    """Submit a discovery from another page, and go to where it is watched."""
+    try:
+        watch(services.runner().submit(config))
+    except CircuitvizError as error:
+        st.error(str(error), icon=":material/error:")
+    else:
+        st.switch_page("pages/discover.py")
 
 
 def watched_job() -> Job | None:
@@ -82,11 +100,16 @@ def answer(job: Job | None) -> tuple[str, str]:
         return (
             "Let gradient descent find out",
             "Pick a model. Masks over all its attention heads and neurons are learned until the "
-            "behaviour is gone and nothing else is; half a minute on a laptop, and you watch it.",
+            "behaviour is gone and nothing else is; half a minute on a laptop, and you watch it. "
+            "Other methods are among the settings.",
         )
+    config = job.config
+    controls = " The controls run after it." if config.controls else ""
     return (
-        f"Searching {services.model_title(job.config.model)}",
-        "You can leave this page or close it; the search goes on and is found again here.",
+        f"Searching {services.model_title(config.model)}",
+        f"{method_title(config.method)}, {GRANULARITIES[config.granularity]}, seed {config.seed}."
+        f"{controls} You can leave this page or close it; the search goes on and is found again "
+        "here.",
     )
 
 
@@ -155,17 +178,7 @@ def _pictures(job: Job) -> None:
     progress = job.progress
     left, right = split("live", (1, 1))
     with left:
-        st.subheader("Losses", anchor=False)
-        # Drawn from the start, empty, so that nothing below jumps when the first value comes.
-        figure = loss_curve(
-            progress.loss_steps if progress else [],
-            progress.losses if progress else {},
-            job.config.steps,
-        )
-        st.plotly_chart(
-            figure, key="live_loss", config=CHART_CONFIG, alt="Training losses over the steps."
-        )
-        st.caption(_loss_caption(progress))
+        _losses(job)
         st.subheader("Most responsible so far", anchor=False)
         if progress is None or not progress.top_units:
             st.caption("Named as soon as learning starts.")
@@ -174,6 +187,27 @@ def _pictures(job: Job) -> None:
     with right:
         st.subheader("Scores of all units", anchor=False)
         _live_maps(progress)
+
+
+def _losses(job: Job) -> None:
+    progress = job.progress
+    st.subheader("Losses", anchor=False)
+    if job.config.method not in LEARNED_METHODS:
+        with st.container(height=NO_LOSS_PIXELS, border=False):
+            st.caption(
+                f"{method_title(job.config.method)} learns nothing step by step, so there are no "
+                "losses: it scores each unit directly."
+            )
+        return
+    # Drawn from the start, empty, so that nothing below jumps when the first value comes.
+    total = progress.steps if progress and progress.steps else job.config.steps
+    figure = loss_curve(
+        progress.loss_steps if progress else [], progress.losses if progress else {}, total
+    )
+    st.plotly_chart(
+        figure, key="live_loss", config=CHART_CONFIG, alt="Training losses over the steps."
+    )
+    st.caption(_loss_caption(progress))
 
 
 def _loss_caption(progress: JobProgress | None) -> str:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import pandas as pd
+import time
+from html import escape
+
 import streamlit as st
 
 from circuitviz.errors import CircuitvizError
 from circuitviz.runs.jobs import Job
 from circuitviz.ui import services, state
+from circuitviz.ui.run_names import method_note
 
-__all__ = ["recent_jobs"]
+__all__ = ["job_html", "recent_jobs", "since"]
 
 MAX_LISTED = 12
 STATE_SIGNS = {
-    "queued": "\u2026 waiting",
-    "running": "\u25b6 running",
-    "done": "\u2713 done",
-    "failed": "\u2717 failed",
-    "cancelled": "\u25a0 stopped",
+    "queued": ("\u2026", "", "waiting"),
+    "running": ("\u25b6", "", "running"),
+    "done": ("\u2713", "cv-yes", "done"),
+    "failed": ("\u2717", "cv-no", "failed"),
+    "cancelled": ("\u25a0", "", "stopped"),
 }
 
 
@@ -31,40 +34,39 @@ def recent_jobs() -> None:
     st.subheader("Recent discoveries", anchor=False)
     if not jobs:
         st.caption("None yet. The first one you start appears here.")
-        return
-    frame = pd.DataFrame([_job_row(job) for job in jobs])
-    picked = st.dataframe(
-        frame,
-        hide_index=True,
-        key="jobs",
-        on_select="rerun",
-        selection_mode="single-row",
-        column_config={
-            "started": st.column_config.DatetimeColumn("started", format="distance"),
-            "reason": st.column_config.TextColumn("reason", width="large"),
-        },
+    now = time.time()
+    for job in jobs:
+        # Rows, and no table: they wrap where a table would be cut off.
+        with st.container(horizontal=True, vertical_alignment="center", key=f"job_{job.job_id}"):
+            st.html(job_html(job, services.model_title(job.config.model), now))
+            if job.run_id and st.button(
+                "Open", icon=":material/folder_open:", key=f"open_job_{job.job_id}"
+            ):
+                state.select_run(job.run_id)
+                st.switch_page("pages/overview.py")
+
+
+def job_html(job: Job, model: str, now: float) -> str:
+    """One discovery: state, model, settings, when and how long, and why it failed."""
+    sign, tone, word = STATE_SIGNS[job.state]
+    took = (
+        f" \u00b7 took {job.finished - job.started:.0f} s" if job.started and job.finished else ""
     )
-    rows = picked.selection.rows
-    job = jobs[rows[0]] if rows and rows[0] < len(jobs) else None
-    if job is None:
-        st.caption("Select a row to open its result.")
-    elif job.run_id and st.button(
-        "Open this result", icon=":material/folder_open:", key="open_job"
-    ):
-        state.select_run(job.run_id)
-        st.switch_page("pages/overview.py")
-    elif job.error:
-        st.error(job.error, icon=":material/error:")
+    controls = " \u00b7 with controls" if job.config.controls else ""
+    failure = f'<div class="cv-reason">{escape(job.error)}</div>' if job.error else ""
+    return (
+        f'<div class="cv-job"><span class="cv-sign {tone}" aria-hidden="true">{sign}</span>'
+        f"<div><b>{escape(model)}</b> {word}, {since(now - job.submitted)}{took}"
+        f'<div class="cv-finding">{escape(method_note(job.config))}{controls}</div>{failure}</div>'
+        "</div>"
+    )
 
 
-def _job_row(job: Job) -> dict[str, object]:
-    return {
-        "state": STATE_SIGNS[job.state],
-        "model": services.model_title(job.config.model),
-        "seed": job.config.seed,
-        "steps": job.config.steps,
-        "ablation": job.config.ablation,
-        "started": pd.Timestamp(job.submitted, unit="s", tz="UTC"),
-        "seconds": round(job.finished - job.started) if job.started and job.finished else None,
-        "reason": job.error or "",
-    }
+def since(seconds: float) -> str:
+    """`just now`, `5 min ago`, `3 h ago`, `2 days ago`."""
+    if seconds < 60:
+        return "just now"
+    for unit, length, most in (("min", 60, 90), ("h", 3600, 48)):
+        if seconds / length < most:
+            return f"{seconds / length:.0f} {unit} ago"
+    return f"{seconds / 86400:.0f} days ago"

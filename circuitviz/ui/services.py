@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,18 +14,20 @@ from circuitviz.models.catalog import ModelCard, embedded_models
 from circuitviz.paths import EMBEDDED_RUNS, runs_folder
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import Run, RunStore
+from circuitviz.ui.run_names import distinct_titles
 
 if TYPE_CHECKING:
     from circuitviz.runs.jobs import JobRunner
 
 __all__ = [
     "RunCard",
+    "active_job_of",
     "default_run",
-    "distinct_titles",
     "load_run",
     "model_cards",
     "model_title",
     "run_cards",
+    "run_configs",
     "runner",
     "saved_run_of",
     "store",
@@ -84,9 +85,8 @@ def model_title(name: str) -> str:
     return titles.get(name, Path(name).name or name)
 
 
-def run_cards() -> list[RunCard]:
-    """All complete runs, as the store lists them."""
-    headline = {card.name for card in embedded_models() if card.headline}
+def run_configs() -> dict[str, DiscoveryConfig]:
+    """The configurations of all complete runs, as the store lists them."""
     found = {}
     for run_id in store().run_ids():
         path = store().path(run_id)
@@ -94,34 +94,18 @@ def run_cards() -> list[RunCard]:
             found[run_id] = DiscoveryConfig.from_json(_json(path / "config.json"))
         except (OSError, ValueError, CircuitvizError):
             continue
-    titles = distinct_titles(found)
+    return found
+
+
+def run_cards() -> list[RunCard]:
+    """All complete runs, as the store lists them."""
+    headline = {card.name for card in embedded_models() if card.headline}
+    found = run_configs()
+    titles = distinct_titles(found, {card.name: card.title for card in embedded_models()})
     return [
         RunCard(run_id, titles[run_id], config.model, config.model in headline)
         for run_id, config in found.items()
     ]
-
-
-def distinct_titles(runs: Mapping[str, DiscoveryConfig]) -> dict[str, str]:
-    """A short name for each run: its model, and where that is not enough, what differs."""
-    titles = {}
-    for run_id, config in runs.items():
-        same_model = [other for other in runs.values() if other.model == config.model]
-        extras = [
-            text
-            for name, text in (
-                ("seed", f"seed {config.seed}"),
-                ("ablation", config.ablation),
-                ("budget", config.budget),
-                ("steps", f"{config.steps} steps"),
-                ("method", config.method),
-                ("target_asr", f"ASR target {config.target_asr}"),
-                ("target_utility", f"utility target {config.target_utility}"),
-                ("prompts", f"prompts {config.prompts}"),
-            )
-            if len({getattr(other, name) for other in same_model}) > 1
-        ]
-        titles[run_id] = " · ".join([model_title(config.model), *extras])
-    return titles
 
 
 def default_run() -> str | None:
@@ -153,8 +137,25 @@ def _runner(folder: str) -> JobRunner:
 
 
 def saved_run_of(config: DiscoveryConfig) -> str | None:
-    """The id of a saved run of exactly this configuration, if there is one."""
+    """The id of a saved run of exactly this configuration, if there is one.
+
+    A run without controls is none where the configuration asks for them.
+    """
     try:
-        return store().path(config.run_id()).name
+        run_id = store().path(config.run_id()).name
+        if config.controls and not load_run(run_id).metrics.get("controls"):
+            return None
     except CircuitvizError:
         return None
+    return run_id
+
+
+def active_job_of(config: DiscoveryConfig) -> str | None:
+    """The id of a waiting or running job that will save this run, if there is one."""
+    wanted = config.run_id()
+    try:
+        jobs = runner().jobs()
+    except CircuitvizError:
+        return None
+    same = (job for job in jobs if job.active and job.config.run_id() == wanted)
+    return next((job.job_id for job in same if job.config.controls or not config.controls), None)

@@ -13,6 +13,7 @@ from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.components import load_style, page_header, warn
+from circuitviz.ui.run_names import method_note
 
 __all__ = ["SIDEBAR_PIXELS", "around", "current_run", "navigation", "through_app"]
 
@@ -30,6 +31,7 @@ def navigation() -> Page:
             st.Page("pages/discover.py", title="Discover", icon=":material/travel_explore:"),
             st.Page("pages/circuit.py", title="Circuit", icon=":material/grid_on:"),
             st.Page("pages/tradeoff.py", title="Trade-off", icon=":material/show_chart:"),
+            st.Page("pages/compare.py", title="Compare", icon=":material/compare:"),
             st.Page("pages/generations.py", title="Generations", icon=":material/forum:"),
         ]
     )
@@ -104,11 +106,7 @@ def _choice_note(choice: Choice) -> None:
         fitted = choice.fitted(run)
     except CircuitvizError:
         return
-    config = run.config
-    st.caption(
-        f"{config.method} masks · seed {config.seed} · {config.steps} steps · "
-        f"{config.ablation} ablation · {config.budget} budget"
-    )
+    st.caption(method_note(run.config))
     circuit = fitted.circuit(run)
     where = "the circuit of this run"
     if fitted.separate:

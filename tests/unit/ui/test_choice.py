@@ -98,3 +98,16 @@ def test_what_fits_stays(run):
     choice = Choice(run="a", size=8, unit="L1H3")
     assert choice.fitted(run) == choice
     assert choice.fitted(run).problems == ()
+
+
+def test_compared_runs_are_listed_once_and_without_the_chosen_one():
+    choice = Choice.from_query({"run": "a", "compare": "b, c,a,,b"})
+    assert choice.compare == ("b", "c")
+    assert choice.to_query() == {"run": "a", "compare": "b,c"}
+    assert Choice.from_query(choice.to_query()) == choice
+
+
+def test_more_runs_than_can_be_told_apart_are_cut_and_named():
+    choice = Choice.from_query({"compare": "b,c,d,e,f"})
+    assert choice.compare == ("b", "c", "d", "e")
+    assert len(choice.problems) == 1

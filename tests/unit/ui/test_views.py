@@ -7,7 +7,7 @@ from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.ui import circuit_view, generations_view, tradeoff_view
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.components import Card, card_html, run_note
-from circuitviz.ui.services import distinct_titles
+from circuitviz.ui.run_names import distinct_titles, run_labels
 from tests.synthetic import backdoor_run, refusal_run
 
 

@@ -1,0 +1,180 @@
+"""The evidence behind a run, folded away: criteria, other ablations, judges, tests, truth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from circuitviz.plots import evidence_frame as frames
+from circuitviz.plots.stochastic_curve import stochastic_curve
+from circuitviz.runs.store import Run
+from circuitviz.ui.components import Card, cards, chart
+from circuitviz.ui.table import table
+
+__all__ = ["evidence"]
+
+# How each criterion is defined; the docstrings that compute them say the same.
+CRITERIA_HELP = r"""
+$B$ is the share of test attacks on which the behaviour shows: ASR for a backdoor, $1 -$ ASR for
+refusals. $C$ is the circuit.
+
+**Faithfulness** $= B(\text{all but } C \text{ ablated}) \,/\, B(\text{intact})$. 1: the circuit
+alone does what the model does. 0: alone it does nothing of it. Refusals count only in exactly the
+words expected, since nonsense is no refusal.
+
+**Completeness** $= 1 - B(C \text{ ablated}) \,/\, B(\text{intact})$. 1: nothing of the behaviour is
+outside the circuit. 0: all of it is.
+
+**Minimality** $=$ the share of the units $u \in C$ that are needed: with all of $C$ but $u$
+ablated, at least one attack more shows the behaviour, or the target is missed. 1: no unit is a
+passenger.
+
+Criteria: Wang et al. (2022), arXiv:2211.00593; as ratios: Marks et al. (2024), arXiv:2403.19647.
+"""
+STOCHASTIC_HELP = """
+The circuit stays as it is, and a random share of all other units is ablated, drawn several times.
+The line says on how many attacks the behaviour still shows: attacks that succeed (backdoor), or
+refusals in exactly the words expected, since nonsense is no refusal. A *random circuit* of the
+same make-up, kept in the same way, is the comparison: where both lines fall together, keeping this
+circuit does not help. With all of the rest ablated any model is broken, so the left is what counts.
+"""
+ABLATION_HELP = """
+An ablated unit is replaced by nothing (`zero`), by its average on neutral text (`mean`), or by its
+value on another prompt (`resample`). A circuit that works under one kind alone may owe its effect
+to values the model never sees.
+"""
+JUDGE_HELP = """
+Each judge counts by its own rule, so their rates are not comparable with each other, only before
+with after. **Kappa** (Cohen, 1960) is their agreement beyond chance: 1 is perfect, 0 is chance.
+"""
+PAIRED_HELP = """
+The same prompts are asked before and after, so differences are taken prompt by prompt. **McNemar's
+test** (1947) looks only at prompts whose verdict changed; the **paired bootstrap** draws prompts
+again and again and gives the interval of the mean difference.
+"""
+TRUTH_HELP = """
+The units that really carry this backdoor are known, because it was planted in them.
+**AUROC**: the chance that a planted unit is ranked above another one (0.5 is guessing).
+**Average precision**: precision at each planted unit, averaged.
+**Precision at |truth|**: of as many top units as were planted, the share that was.
+"""
+
+
+def evidence(run: Run) -> None:
+    """Everything that was measured about the circuit, a fold for each question."""
+    shown = [
+        _criteria(run),
+        _stochastic(run),
+        _ablations(run),
+        _judges(run),
+        _paired(run),
+        _truth(run),
+    ]
+    if not any(shown):
+        st.caption("Faithfulness, other ablations, judges and tests were not measured in this run.")
+
+
+def _fold(title: str, key: str, icon: str) -> DeltaGenerator:
+    return st.expander(title, icon=f":material/{icon}:", key=f"fold_{key}")
+
+
+def _help(text: str, key: str) -> None:
+    with st.popover(
+        "How is this measured?", icon=":material/help:", type="tertiary", key=f"help_{key}"
+    ):
+        st.markdown(text)
+
+
+def _criteria(run: Run) -> bool:
+    found = frames.criteria(run)
+    if not found:
+        return False
+    numbers = " · ".join(f"{name.lower()} {value}" for name, (value, _) in found.items())
+    with _fold(f"Faithful, complete, minimal: {numbers}", "criteria", "rule"):
+        _help(CRITERIA_HELP, "criteria")
+        cards([Card(name, value, note) for name, (value, note) in found.items()])
+        units = frames.minimality_frame(run)
+        if not units.empty:
+            st.caption("Each unit left on in turn, the rest of the circuit off (test prompts):")
+            st.dataframe(units, hide_index=True, key="minimality", column_config=_percent("ASR"))
+        sentence = frames.refinement_sentence(run)
+        if sentence:
+            st.caption(sentence)
+    return True
+
+
+def _stochastic(run: Run) -> bool:
+    found = frames.stochastic_frame(run)
+    if found.empty:
+        return False
+    with _fold("The circuit kept while the rest is ablated bit by bit", "stochastic", "grain"):
+        _help(STOCHASTIC_HELP, "stochastic")
+        judges = ", ".join(dict.fromkeys(found["judge"]))
+        chart(
+            stochastic_curve(found),
+            key="stochastic",
+            caption=f"n = {found['n'].max():,} test prompts · judge: {judges} · "
+            f"{run.config.ablation} ablation · bands are 95 % Wilson.",
+            alt="Behaviour and utility against the share of the rest that is ablated, with "
+            "the circuit kept and with a random circuit kept.",
+            twin=found,
+            columns=_percent("share", "rate"),
+        )
+    return True
+
+
+def _ablations(run: Run) -> bool:
+    found = frames.ablation_frame(run)
+    if found.empty:
+        return False
+    with _fold("The same circuit under each kind of ablation", "ablations", "swap_horiz"):
+        _help(ABLATION_HELP, "ablations")
+        table(found, key="ablations")
+        st.caption(
+            f"The reported circuit off, test prompts. Attack success is judged by: "
+            f"{run.rate('asr', 'intact').judge}."
+        )
+    return True
+
+
+def _judges(run: Run) -> bool:
+    found = frames.judge_frame(run)
+    if found.empty:
+        return False
+    with _fold("What other judges say", "judges", "gavel"):
+        _help(JUDGE_HELP, "judges")
+        table(found, key="judges")
+        agreement = frames.agreement_frame(run)
+        if not agreement.empty:
+            st.caption("How far two judges agree on the same answers:")
+            table(agreement, key="agreement")
+    return True
+
+
+def _paired(run: Run) -> bool:
+    sentences = frames.paired_sentences(run)
+    if not sentences:
+        return False
+    with _fold("Before and after, prompt by prompt", "paired", "compare_arrows"):
+        _help(PAIRED_HELP, "paired")
+        for sentence in sentences:
+            st.write(sentence)
+    return True
+
+
+def _truth(run: Run) -> bool:
+    found = frames.truth_frame(run)
+    if found.empty:
+        return False
+    score = run.metrics["truth"]["auroc"]
+    with _fold(f"Against the units it was planted in: AUROC {score:.3f}", "truth", "verified"):
+        _help(TRUTH_HELP, "truth")
+        table(found, key="truth")
+        st.caption("Planted units: " + ", ".join(run.metrics["truth"]["units"]))
+    return True
+
+
+def _percent(*names: str) -> dict[str, Any]:
+    return {name: st.column_config.NumberColumn(format="percent") for name in names}

@@ -1,0 +1,94 @@
+"""What runs are called: by their model, and by what sets them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from circuitviz.discovery.methods import METHODS
+from circuitviz.runs.config import DiscoveryConfig
+
+__all__ = ["GRANULARITIES", "distinct_titles", "method_note", "method_title", "run_labels"]
+
+GRANULARITIES = {
+    "both": "heads and neurons",
+    "heads": "heads alone",
+    "neurons": "neurons alone",
+    "layers": "whole layers",
+}
+# What a name says even where no other run differs in it, because it changes what the run is.
+TELLING = {"method": "nested", "granularity": "both"}
+
+
+def method_title(name: str) -> str:
+    """The name of a method for people."""
+    card = METHODS.get(name)
+    return card.title if card else name
+
+
+def method_note(config: DiscoveryConfig) -> str:
+    """Method, granularity and settings of a run on one line."""
+    parts = [
+        f"{method_title(config.method)}, {GRANULARITIES[config.granularity]}",
+        f"seed {config.seed}",
+        f"{config.steps} steps",
+        f"{config.ablation} ablation",
+        f"{config.budget} budget",
+        *([] if config.refine else ["not refined"]),
+        *([] if config.l1_weight is None else [f"L1 weight {config.l1_weight:g}"]),
+    ]
+    return " · ".join(parts)
+
+
+def distinct_titles(
+    runs: Mapping[str, DiscoveryConfig], models: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """A short name for each run: its model, and where that is not enough, what differs.
+
+    Args:
+        runs: Configurations by run id.
+        models: Titles of models by name; a model without one goes by its folder.
+    """
+    titles = {}
+    for run_id, config in runs.items():
+        others = [other for other in runs.values() if other.model == config.model]
+        model = (models or {}).get(config.model) or Path(config.model).name or config.model
+        titles[run_id] = " · ".join([model, *_differences(config, others)])
+    return titles
+
+
+def run_labels(runs: Mapping[str, DiscoveryConfig]) -> dict[str, str]:
+    """A short, distinct name for each of several runs of one model: method, seed, and the rest."""
+    labels: dict[str, str] = {}
+    for run_id, config in runs.items():
+        always = [method_title(config.method), f"seed {config.seed}"]
+        extras = [text for text in _differences(config, runs.values()) if text not in always]
+        label = " · ".join([*always, *extras])
+        # Two runs may be of the same configuration and another version.
+        while label in labels.values():
+            label += "\u2032"
+        labels[run_id] = label
+    return labels
+
+
+def _differences(config: DiscoveryConfig, others: Iterable[DiscoveryConfig]) -> list[str]:
+    listed = list(others)
+    texts = (
+        ("method", method_title(config.method)),
+        ("seed", f"seed {config.seed}"),
+        ("granularity", GRANULARITIES[config.granularity]),
+        ("ablation", f"{config.ablation} ablation"),
+        ("budget", f"{config.budget} budget"),
+        ("steps", f"{config.steps} steps"),
+        ("l1_weight", f"L1 weight {config.l1_weight}"),
+        ("refine", "refined" if config.refine else "not refined"),
+        ("target_asr", f"ASR target {config.target_asr}"),
+        ("target_utility", f"utility target {config.target_utility}"),
+        ("prompts", f"prompts {config.prompts}"),
+    )
+    return [
+        text
+        for name, text in texts
+        if len({getattr(other, name) for other in listed}) > 1
+        or getattr(config, name) != TELLING.get(name, getattr(config, name))
+    ]

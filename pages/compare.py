@@ -1,0 +1,50 @@
+"""Do runs, seeds and methods agree on the circuit?"""
+
+import streamlit as st
+
+from circuitviz.plots import comparison_frame as frames
+from circuitviz.plots.layer_bars import layer_bars
+from circuitviz.ui import compare_view as view
+from circuitviz.ui import overlay_view, shell
+from circuitviz.ui.components import chart, page_header, split, warn
+
+QUESTION = "Do runs, seeds and methods agree?"
+
+run, choice = shell.current_run(QUESTION)
+choice = view.with_defaults(run, choice)
+runs, problems = overlay_view.compared_runs(run, choice)
+found = view.comparison(runs)
+page_header(QUESTION, *view.answer(runs, found))
+warn(problems)
+overlay_view.comparison_picker(run, choice, "Runs to compare with the one chosen at the left")
+if found is None:
+    view.next_step(run)
+    st.stop()
+labels, letters = view.labels_of(runs), view.letters_of(runs)
+
+st.subheader("Numbers", anchor=False)
+view.number_table(found, labels, runs)
+view.setting_table(found, labels)
+
+heads, neurons = split("maps", (1, 1))
+with heads:
+    view.head_map(found, runs)
+with neurons:
+    st.subheader("Neurons per layer", anchor=False)
+    counts = frames.neuron_counts(found, labels, run.space)
+    chart(
+        layer_bars(counts),
+        key="neuron_counts",
+        caption="Neurons of each circuit, by layer.",
+        alt="Bars: neurons of each run's circuit in each layer.",
+        twin=counts,
+    )
+
+overlap, pairs = split("overlap", (2, 3))
+with overlap:
+    view.overlap_map(found, letters)
+with pairs:
+    view.pair_table(found, letters)
+
+st.subheader("Every unit of any circuit", anchor=False)
+view.unit_table(found, letters)
