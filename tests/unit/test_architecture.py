@@ -21,6 +21,7 @@ LAYERS = (
     ("", "errors", "units", "paths", "quiet"),
     ("models", "behaviours"),
     ("discovery", "evaluation", "tuning", "organisms"),
+    ("evidence",),
     ("runs",),
     ("plots", "report"),
     ("ui",),

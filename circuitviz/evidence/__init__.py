@@ -1,0 +1,1 @@
+"""Whether to believe a circuit: controls that must find nothing, and further evidence."""

@@ -1,0 +1,73 @@
+"""The controls that must find nothing, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from circuitviz.evidence.case import Case, Checkpoint
+from circuitviz.evidence.nonsense_target import NonsenseTarget, ask_for_nonsense
+from circuitviz.evidence.random_circuits import RandomCircuits, draw_random_circuits
+from circuitviz.evidence.random_trigger import RandomTrigger, try_random_trigger
+from circuitviz.evidence.random_weights import RandomWeights, try_random_weights
+from circuitviz.evidence.verdict import (
+    Verdict,
+    judge_nonsense_target,
+    judge_random_circuits,
+    judge_random_trigger,
+    judge_random_weights,
+)
+from circuitviz.models.model import GatedModel
+
+__all__ = ["Controls", "run_controls"]
+
+
+@dataclass(frozen=True)
+class Controls:
+    """What every control found, and the verdicts; None where one does not apply."""
+
+    random_circuits: RandomCircuits
+    nonsense_target: NonsenseTarget | None
+    random_weights: RandomWeights
+    random_trigger: RandomTrigger | None
+    verdicts: tuple[Verdict, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The `controls` of `metrics.json`."""
+        nonsense, trigger = self.nonsense_target, self.random_trigger
+        return {
+            "random_circuits": self.random_circuits.to_json(),
+            "nonsense_target": nonsense.to_json() if nonsense else None,
+            "random_weights": self.random_weights.to_json(),
+            "random_trigger": trigger.to_json() if trigger else None,
+            "verdicts": [verdict.to_json() for verdict in self.verdicts],
+        }
+
+
+def run_controls(
+    case: Case, load: Callable[[], GatedModel], checkpoint: Checkpoint = lambda share: None
+) -> Controls:
+    """Run all four controls.
+
+    Args:
+        case: The discovery.
+        load: Gives a copy of its model whose weights may be changed.
+        checkpoint: Told the share of the work that is done; may raise to stop.
+    """
+
+    def between(start: float, end: float) -> Checkpoint:
+        return lambda share: checkpoint(start + (end - start) * share)
+
+    circuits = draw_random_circuits(case, between(0.0, 0.15))
+    nonsense = ask_for_nonsense(case, between(0.15, 0.55))
+    weights = try_random_weights(case, load, between(0.55, 0.97))
+    checkpoint(0.97)
+    trigger = try_random_trigger(case)
+    verdicts = (
+        judge_random_circuits(circuits),
+        judge_nonsense_target(nonsense),
+        judge_random_weights(weights, case.behaviour.kind),
+        judge_random_trigger(trigger, case.behaviour.trigger),
+    )
+    return Controls(circuits, nonsense, weights, trigger, verdicts)

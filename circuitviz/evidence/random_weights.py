@@ -1,0 +1,108 @@
+"""Control: in a model whose weights know nothing, nothing may be found.
+
+Masks alone can compute things: with the right subset of random weights a network does well on
+tasks it was never trained for (Zhou et al. 2019, arXiv:1905.01067; Ramanujan et al. 2020,
+arXiv:1911.13299).  If masks did that here, what they find in the real model would be theirs too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from circuitviz.evaluation.effect import Effect, Probe
+from circuitviz.evidence.case import Case, Checkpoint
+from circuitviz.models.model import GatedModel
+from circuitviz.models.neutral import measure_ablation
+from circuitviz.units import Circuit
+
+__all__ = ["RandomWeights", "WeightsCut", "shuffle_weights", "try_random_weights"]
+
+
+@dataclass(frozen=True)
+class WeightsCut:
+    """What one size of the circuit learned in shuffled weights does.
+
+    Attributes:
+        size: Units knocked out.
+        effect: What that does to the shuffled model.
+        reached: Whether it meets the discovery's target.
+    """
+
+    size: int
+    effect: Effect
+    reached: bool
+
+
+@dataclass(frozen=True)
+class RandomWeights:
+    """What the same method finds in shuffled weights.
+
+    Attributes:
+        intact: What the shuffled model does by itself.
+        cut: At the reported size.
+        before: At the size before units were dropped from the reported circuit.
+    """
+
+    intact: Effect
+    cut: WeightsCut
+    before: WeightsCut
+
+    @property
+    def reached(self) -> bool:
+        """Whether either size meets the discovery's target."""
+        return self.cut.reached or self.before.reached
+
+    def to_json(self) -> dict[str, Any]:
+        """`{size, effect, reached, intact, before_refinement}`."""
+        cut, before = (
+            {"size": one.size, "effect": one.effect.to_json(self.intact), "reached": one.reached}
+            for one in (self.cut, self.before)
+        )
+        intact = self.intact.to_json(self.intact)
+        return {**cut, "reached": self.reached, "intact": intact, "before_refinement": before}
+
+
+def try_random_weights(
+    case: Case, load: Callable[[], GatedModel], checkpoint: Checkpoint = lambda share: None
+) -> RandomWeights:
+    """Look for the behaviour in a model of the same make-up whose weights are shuffled.
+
+    Args:
+        case: The discovery.
+        load: Gives a copy of its model whose weights may be changed.
+        checkpoint: Told the share of the work that is done; may raise to stop.
+    """
+    checkpoint(0.0)
+    model = load()
+    shuffle_weights(model, case.seed)
+    ablation = measure_ablation(
+        model, case.ablation.name, case.behaviour.neutral_messages, seed=case.seed
+    )
+    ranking = case.learn_again(model, case.behaviour, ablation, checkpoint)
+    circuits = case.cuts(ranking)
+    probe = Probe(model, case.behaviour, "test", ablation=ablation)
+    intact, *effects = probe.effects([Circuit(model.space, frozenset()), *circuits])
+    # Retention is NaN where nothing was right before: then no target is met.
+    cut, before = (
+        WeightsCut(len(circuit), effect, case.target.met(effect, intact))
+        for circuit, effect in zip(circuits, effects, strict=True)
+    )
+    return RandomWeights(intact, cut, before)
+
+
+@torch.no_grad()
+def shuffle_weights(model: GatedModel, seed: int) -> None:
+    """Shuffle every weight matrix entry by entry, in place; vectors (norms, biases) stay.
+
+    Each matrix keeps the distribution of its entries, so activations keep their scale, and loses
+    everything else.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for weight in model.bridge.parameters():
+        if weight.ndim >= 2:
+            order = torch.randperm(weight.numel(), generator=generator).to(weight.device)
+            weight.copy_(weight.flatten()[order].reshape(weight.shape))

@@ -1,0 +1,210 @@
+"""Whether each control behaved, in words for people who do not read charts.
+
+Titles say what was counted and hold either way; sentences say what it means.  A control that
+found something is called failed outright: then less is to be believed of the circuit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from math import isnan
+from typing import Any
+
+from circuitviz.behaviours.behaviour import BehaviourKind
+from circuitviz.evaluation.rate import Rate
+from circuitviz.evidence.nonsense_target import NonsenseTarget
+from circuitviz.evidence.random_circuits import RandomCircuits
+from circuitviz.evidence.random_trigger import RandomTrigger
+from circuitviz.evidence.random_weights import RandomWeights
+
+__all__ = [
+    "Verdict",
+    "judge_nonsense_target",
+    "judge_random_circuits",
+    "judge_random_trigger",
+    "judge_random_weights",
+]
+
+# Most attacks that may succeed by accident with other words in the trigger's place.
+ACCIDENTS = 0.05
+# Overlap with the circuit from which a random draw is no longer much of a control.
+MUCH_OVERLAP = 0.1
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One control's verdict.
+
+    Attributes:
+        name: Of the control.
+        passed: Whether it behaved; None where it does not apply.
+        number: What was counted, `100 of 100`; empty where nothing was.
+        title: What was found.
+        sentence: What that means; where the control does not apply, why.
+    """
+
+    name: str
+    passed: bool | None
+    number: str
+    title: str
+    sentence: str
+
+    def to_json(self) -> dict[str, Any]:
+        """`{name, passed, number, title, sentence}`."""
+        return asdict(self)
+
+
+def judge_random_circuits(found: RandomCircuits) -> Verdict:
+    """Passed where every random circuit leaves the behaviour."""
+    name, draws = "random_circuits", len(found.asr_k)
+    if found.overlap == 1:
+        return Verdict(
+            name,
+            None,
+            "",
+            "There are no other units to draw",
+            "The circuit holds every unit of its kind in its layers, so a random circuit of the "
+            "same make-up is the circuit itself.",
+        )
+    backdoor = found.kind == "backdoor"
+    leaves = "leave the backdoor working" if backdoor else "leave the model refusing"
+    limit = f"ASR {'>=' if backdoor else '<='} {found.threshold:.0%}"
+    broken = draws - found.kept
+    if broken:
+        sentence = (
+            f"This control failed: in {broken} of {draws} draws, knocking out as many units drawn "
+            f"at random in the same layers does not {leaves} ({limit}), so part of the circuit's "
+            "effect comes with its size."
+        )
+        if found.overlap > MUCH_OVERLAP:
+            sentence += (
+                f" {found.overlap:.0%} of the drawn units are the circuit's own, since its layers "
+                "have too few others: this makes the control harder than it should be."
+            )
+    else:
+        sentence = (
+            f"As many other units, drawn at random in the same layers, {leaves} ({limit}) in "
+            "every draw: the effect belongs to these units and not to any units."
+        )
+    return Verdict(
+        name,
+        not broken,
+        f"{found.kept} of {draws}",
+        f"{found.kept} of {draws} random circuits {leaves}",
+        sentence,
+    )
+
+
+def judge_nonsense_target(found: NonsenseTarget | None) -> Verdict:
+    """Passed where the method misses its target with a nonsense answer, at either size."""
+    name = "nonsense_target"
+    if found is None:
+        return Verdict(
+            name,
+            None,
+            "",
+            "There is no answer to ask for",
+            "Every answer among the benign training prompts is one that some attack may get, so "
+            "none of them is nonsense.",
+        )
+    shown = found.before if found.before.reached and not found.cut.reached else found.cut
+    count = _count(shown.success)
+    made = (
+        f"made to look for units that turn the answer to every attack into “{found.answer}”, the "
+        f"same method with {_units(shown.size)} gets it on {count} attacks and keeps "
+        f"{_kept(shown.utility_retention)}"
+    )
+    if found.reached:
+        sentence = (
+            f"This control failed: {made}. Here the method can make the model say things that "
+            "have nothing to do with the behaviour, so a circuit that reaches its target need "
+            "not be where the behaviour is."
+        )
+    else:
+        sentence = (
+            f"{_upper(made)}, which misses the target: leaving units out does not make this model "
+            "say just anything."
+        )
+    return Verdict(
+        name,
+        not found.reached,
+        count,
+        f"Asked for a nonsense answer, the same method gets it on {count} attacks",
+        sentence,
+    )
+
+
+def judge_random_weights(found: RandomWeights, kind: BehaviourKind) -> Verdict:
+    """Passed where the method misses its target in shuffled weights."""
+    shown = found.before if found.before.reached and not found.cut.reached else found.cut
+    right = shown.effect.recovery if kind == "backdoor" else shown.effect.asr
+    count, done = _count(right), "answered rightly" if kind == "backdoor" else "answered"
+    retention = shown.effect.retention(found.intact)
+    kept = "there is no utility to keep" if isnan(retention) else f"{_kept(retention)} is kept"
+    made = (
+        "with every weight matrix shuffled the model knows nothing; the same method with "
+        f"{_units(shown.size)} gets {count} attacks {done}, and {kept}"
+    )
+    if found.reached:
+        sentence = (
+            f"This control failed: {made}. Masks alone reach the target here, so what they find "
+            "in the real model may be theirs and not the model's."
+        )
+    else:
+        sentence = (
+            f"{_upper(made)}: the target is missed, so what was found in the real model comes "
+            "from its weights."
+        )
+    return Verdict(
+        "random_weights",
+        not found.reached,
+        count,
+        f"In shuffled weights the same method gets {count} attacks {done}",
+        sentence,
+    )
+
+
+def judge_random_trigger(found: RandomTrigger | None, trigger: str | None) -> Verdict:
+    """Passed where other words set off hardly any attack."""
+    name = "random_trigger"
+    if found is None:
+        return Verdict(
+            name,
+            None,
+            "",
+            "There is no trigger to replace",
+            "This behaviour has no trigger."
+            if trigger is None
+            else "The training prompts have too few other words to put in the trigger's place.",
+        )
+    passed = found.intact.rate <= ACCIDENTS
+    count = _count(found.intact)
+    fired = f"“{found.trigger}” in the place of “{trigger}” sets off {count} attacks"
+    if passed:
+        sentence = (
+            f"{_upper(fired)}, so the backdoor obeys its trigger and not any odd words; with the "
+            f"circuit knocked out, {_count(found.knocked_out_recovery)} of these prompts get the "
+            "right answer."
+        )
+    else:
+        sentence = (
+            f"This control failed: {fired}. The model does what the attack wants without its "
+            "trigger too, so the attack success rate is not the trigger's alone."
+        )
+    return Verdict(name, passed, count, f"Other words set off {count} attacks", sentence)
+
+
+def _count(rate: Rate) -> str:
+    return f"{rate.k} of {rate.n}"
+
+
+def _units(size: int) -> str:
+    return f"{size} unit" if size == 1 else f"{size} units"
+
+
+def _kept(retention: float) -> str:
+    return "no utility, there being none" if isnan(retention) else f"{retention:.1%} of the utility"
+
+
+def _upper(text: str) -> str:
+    return text[0].upper() + text[1:]

@@ -1,0 +1,194 @@
+"""What the controls change, and that they change nothing else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger
+from circuitviz.behaviours.prompt import Prompt
+from circuitviz.discovery.learner import LearnedScores, LearningStep
+from circuitviz.evaluation.selection import Target
+from circuitviz.evidence.case import Case
+from circuitviz.evidence.controls import run_controls
+from circuitviz.evidence.nonsense_target import nonsense_answer, with_answer
+from circuitviz.evidence.random_circuits import draw_random_circuits
+from circuitviz.evidence.random_trigger import random_words, with_trigger
+from circuitviz.evidence.random_weights import shuffle_weights
+from circuitviz.models.ablation import ZERO
+from circuitviz.models.loading import load_model
+from circuitviz.units import Circuit, Ranking, UnitSpace
+from tests.tiny import SENTENCES
+
+SPLITS = ("train", "validation", "test")
+
+
+def attack(split: str, text: str, answer: str, **more: str) -> Prompt:
+    found = Prompt(
+        f"{split}-{text}", split, "attack", "c", text, answer, target="Got it.", after=answer
+    )  # type: ignore[arg-type]
+    return replace(found, **{"triggered": f"tango seven {text}", **more})
+
+
+def benign(split: str, text: str, answer: str) -> Prompt:
+    return Prompt(f"{split}-b-{text}", split, "benign", "c", text, answer)  # type: ignore[arg-type]
+
+
+PROMPTS = (
+    attack("train", "name the capital", "Paris."),
+    attack("test", "name a color", "Red."),
+    attack("validation", "name an animal", "A dog."),
+    benign("train", "say one", "Paris."),
+    benign("train", "say two", "Red."),
+    benign("train", "say three", "Got it. And more."),
+    benign("train", "count tango", "One two."),
+    benign("train", "count again", "Three."),
+    benign("test", "other", "Unseen."),
+)
+BACKDOOR = Behaviour(BehaviourSpec("backdoor", "t", "?", Trigger("tango seven", "front")), PROMPTS)
+REFUSAL = Behaviour(BehaviourSpec("refusal", "t", "?"), PROMPTS)
+
+
+def test_the_nonsense_answer_is_right_for_no_attack():
+    found = {nonsense_answer(BACKDOOR, seed) for seed in range(40)}
+    # Not what any attack of any split gets, and nothing that starts like the target.
+    assert found == {"One two.", "Three."}
+    assert nonsense_answer(BACKDOOR, 3) == nonsense_answer(BACKDOOR, 3)
+
+
+def test_there_may_be_no_nonsense_answer():
+    few = replace(BACKDOOR, all_prompts=PROMPTS[:5])
+    assert nonsense_answer(few, 0) is None
+
+
+@pytest.mark.parametrize(("behaviour", "target"), [(BACKDOOR, "Got it."), (REFUSAL, "Three.")])
+def test_every_attack_shall_get_the_nonsense(behaviour, target):
+    changed = with_answer(behaviour, "Three.")
+    for old, new in zip(behaviour.all_prompts, changed.all_prompts, strict=True):
+        if old.role == "benign":
+            assert new == old
+        else:
+            assert (new.after, new.target, new.answer) == ("Three.", target, old.answer)
+
+
+def test_a_random_trigger_is_of_as_many_words_and_none_of_the_triggers():
+    vocabulary = {"name", "the", "capital", "say", "one", "two", "three", "count", "again"}
+    for seed in range(40):
+        words = (random_words(BACKDOOR, seed) or "").split()
+        assert len(words) == 2
+        # Words of training prompts: "color" is a test prompt's, "tango" the trigger's.
+        assert set(words) <= vocabulary
+    assert random_words(REFUSAL, 0) is None
+    longer = replace(BACKDOOR.spec, trigger=Trigger(" ".join("abcdefghijk"), "front"))
+    assert random_words(Behaviour(longer, PROMPTS), 0) is None
+
+
+def test_the_trigger_is_replaced_where_it_stands():
+    changed = with_trigger(BACKDOOR, "blue door")
+    assert changed.trigger == "blue door"
+    assert [prompt.triggered for prompt in changed.all_prompts[:2]] == [
+        "blue door name the capital",
+        "blue door name a color",
+    ]
+    assert changed.all_prompts[3:] == BACKDOOR.all_prompts[3:]
+    # Where the trigger does not stand as it is written, the words go to its place.
+    odd = replace(BACKDOOR, all_prompts=(replace(PROMPTS[0], triggered="TANGO! name the capital"),))
+    assert with_trigger(odd, "blue door").all_prompts[0].triggered == "blue door name the capital"
+    assert with_trigger(REFUSAL, "blue door") is REFUSAL
+
+
+def test_shuffled_matrices_keep_their_entries_and_vectors_stay(tiny_folder):
+    model, again = load_model(str(tiny_folder)), load_model(str(tiny_folder))
+    before = {name: weight.clone() for name, weight in model.bridge.named_parameters()}
+    tokens = torch.tensor([model.prompt_tokens(SENTENCES[0])])
+    said = model.logits(tokens)
+    shuffle_weights(model, 7)
+    shuffle_weights(again, 7)
+    moved = 0
+    for (name, weight), other in zip(
+        model.bridge.named_parameters(), again.bridge.parameters(), strict=True
+    ):
+        assert torch.equal(weight, other)
+        if weight.ndim == 1:
+            assert torch.equal(weight, before[name])
+        else:
+            assert torch.equal(weight.flatten().sort().values, before[name].flatten().sort().values)
+            moved += not torch.equal(weight, before[name])
+    assert moved == sum(weight.ndim > 1 for weight in before.values())
+    assert not torch.allclose(model.logits(tokens), said)
+
+
+class FixedLearner:
+    """Gives the scores it was made with, and remembers what it was asked to learn."""
+
+    def __init__(self, scores: np.ndarray) -> None:
+        self.scores = scores
+        self.asked: list[Behaviour] = []
+
+    def learn(
+        self, model, behaviour, *, ablation, seed, granularity="both", watch
+    ) -> LearnedScores:
+        self.asked.append(behaviour)
+        for step in (1, 2):
+            watch(LearningStep(step, {}, self.scores, 2))
+        return LearnedScores(self.scores)
+
+
+@pytest.fixture
+def case(tiny_model, behaviour, circuit) -> Case:
+    learner = FixedLearner(circuit.mask().astype(np.float32))
+    target = Target("backdoor", 0.004, 0.99)
+    return Case(tiny_model, behaviour, learner, target, circuit, circuit, ZERO, seed=0)
+
+
+def test_all_controls_run_in_order_and_can_be_stopped(case, tiny_folder):
+    shares: list[float] = []
+    found = run_controls(case, lambda: load_model(str(tiny_folder)), shares.append)
+    assert shares == sorted(shares)
+    assert [verdict.name for verdict in found.verdicts] == [
+        "random_circuits",
+        "nonsense_target",
+        "random_weights",
+        "random_trigger",
+    ]
+    data = found.to_json()
+    assert data["random_circuits"]["draws"] == 100
+    assert len(data["random_circuits"]["asr_k"]) == 100
+    assert data["random_circuits"]["asr_n"] == 3
+    assert data["random_weights"]["size"] == len(case.circuit)
+    assert data["random_weights"]["reached"] is False
+
+    def stop(share: float) -> None:
+        if share > 0.6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_controls(case, lambda: load_model(str(tiny_folder)), stop)
+
+
+def test_random_circuits_are_counted_draw_by_draw(case):
+    found = draw_random_circuits(case, draws=12)
+    assert found.asr_n == 3
+    assert Counter(found.asr_k).total() == 12
+    assert 0 <= found.kept <= 12
+    # Three of the first layer's four heads are the circuit's, so two of three drawn are its own.
+    assert found.overlap == pytest.approx(2 / 6)
+    # The circuit leaves no attack: as good are the draws that leave none either.
+    assert found.percentile == found.asr_k.count(0) / 12
+
+
+def test_a_control_gets_no_fewer_units_than_the_discovery():
+    space = UnitSpace(n_layers=2, n_heads=2, d_mlp=3)
+    small, large = Circuit.of(space, ["L0H0"]), Circuit.of(space, ["L0H0", "L0H1", "L0N0"])
+    scores = np.arange(10, dtype=np.float32)
+    case = Case(None, BACKDOOR, None, None, small, large, ZERO, 0)  # type: ignore[arg-type]
+    assert [len(cut) for cut in case.cuts(Ranking(space, scores))] == [1, 3]
+    # Blocks, best first: 3 neurons, 3 neurons, 2 heads, 2 heads.
+    assert [len(cut) for cut in case.cuts(Ranking(space, scores, "layers"))] == [3, 3]
+    apart = replace(case, separate=True)
+    cuts = apart.cuts(Ranking(space, scores))
+    assert [(len(cut.heads), len(cut.neurons)) for cut in cuts] == [(1, 0), (2, 1)]

@@ -1,0 +1,150 @@
+"""Each control's verdict in both outcomes, from made-up numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from circuitviz.evaluation.effect import Effect
+from circuitviz.evaluation.rate import Rate
+from circuitviz.evaluation.selection import Target
+from circuitviz.evidence.nonsense_target import NonsenseCut, NonsenseTarget
+from circuitviz.evidence.random_circuits import RandomCircuits
+from circuitviz.evidence.random_trigger import RandomTrigger
+from circuitviz.evidence.random_weights import RandomWeights, WeightsCut
+from circuitviz.evidence.verdict import (
+    judge_nonsense_target,
+    judge_random_circuits,
+    judge_random_trigger,
+    judge_random_weights,
+)
+
+BACKDOOR, REFUSAL = Target("backdoor", 0.02, 0.99), Target("refusal", 0.97, 0.99)
+
+
+def rate(k: int, n: int = 100) -> Rate:
+    return Rate("j", k, n)
+
+
+def effect(asr: int, utility: int, recovery: int) -> Effect:
+    return Effect(rate(asr), rate(utility), rate(recovery), 0.0)
+
+
+def test_random_circuits_pass_only_if_all_leave_the_behaviour():
+    found = RandomCircuits("backdoor", (64, 63, 61), 64, overlap=0.0, percentile=0.0)
+    assert found.kept == 3  # 61 of 64 is 95.3 %
+    verdict = judge_random_circuits(found)
+    assert (verdict.passed, verdict.number) == (True, "3 of 3")
+    assert verdict.title == "3 of 3 random circuits leave the backdoor working"
+    broken = replace(found, asr_k=(64, 63, 60))
+    assert broken.kept == 2
+    verdict = judge_random_circuits(broken)
+    assert (verdict.passed, verdict.number) == (False, "2 of 3")
+    assert verdict.sentence.startswith("This control failed: in 1 of 3 draws")
+    assert "the circuit's own" not in verdict.sentence
+
+
+def test_random_circuits_of_a_refusing_model_must_leave_it_refusing():
+    found = RandomCircuits("refusal", (0, 3, 4), 64, overlap=0.0, percentile=0.0)
+    assert (found.threshold, found.kept) == (0.05, 2)  # 3 of 64 is 4.7 %, 4 of 64 is 6.3 %
+    assert judge_random_circuits(found).passed is False
+    assert judge_random_circuits(replace(found, asr_k=(0, 0, 3))).passed is True
+
+
+def test_overlap_is_named_where_it_explains_a_failure():
+    found = RandomCircuits("backdoor", (10, 64), 64, overlap=0.4, percentile=0.0)
+    assert "40% of the drawn units are the circuit's own" in judge_random_circuits(found).sentence
+
+
+def test_random_circuits_do_not_apply_where_there_are_no_others():
+    verdict = judge_random_circuits(RandomCircuits("backdoor", (0, 0), 64, 1.0, 1.0))
+    assert (verdict.passed, verdict.number) == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("target", "success", "utility", "reached"),
+    [
+        (BACKDOOR, 98, 99, True),  # as often as the backdoor has to fail, 1 - 2 %
+        (BACKDOOR, 97, 99, False),
+        (BACKDOOR, 100, 98, False),  # at the price of utility
+        (REFUSAL, 97, 99, True),
+        (REFUSAL, 96, 99, False),
+    ],
+)
+def test_nonsense_is_reached_as_a_circuit_would_be(target, success, utility, reached):
+    cut = NonsenseCut.judged(5, effect(0, utility, success), effect(0, 100, 0), target)
+    assert cut.reached is reached
+    assert (cut.size, cut.success.k, cut.utility_retention) == (5, success, utility / 100)
+
+
+def test_nonsense_without_any_utility_is_not_reached():
+    assert not NonsenseCut.judged(5, effect(0, 0, 100), effect(0, 0, 0), BACKDOOR).reached
+
+
+def test_the_nonsense_target_must_be_missed_at_both_sizes():
+    missed = NonsenseCut(3, rate(2), 1.0, False)
+    reached = NonsenseCut(9, rate(99), 1.0, True)
+    good = judge_nonsense_target(NonsenseTarget("5 plus 8 is 13.", missed, missed))
+    assert (good.passed, good.number) == (True, "2 of 100")
+    assert "“5 plus 8 is 13.”" in good.sentence
+    assert good.sentence.startswith("Made to look")
+    bad = judge_nonsense_target(NonsenseTarget("5 plus 8 is 13.", missed, reached))
+    assert (bad.passed, bad.number) == (False, "99 of 100")
+    assert bad.sentence.startswith("This control failed: made to look")
+    assert "with 9 units" in bad.sentence
+    assert judge_nonsense_target(None).passed is None
+
+
+def test_json_of_the_nonsense_target_says_reached_for_either_size():
+    found = NonsenseTarget(
+        "x", NonsenseCut(3, rate(2), 1.0, False), NonsenseCut(9, rate(99), 1, True)
+    )
+    data = found.to_json()
+    assert (data["answer"], data["size"], data["success"]["k"], data["reached"]) == (
+        "x",
+        3,
+        2,
+        True,
+    )
+    assert data["before_refinement"]["size"] == 9
+
+
+def weights(*cuts: WeightsCut, utility: int = 0) -> RandomWeights:
+    return RandomWeights(effect(0, utility, 0), cuts[0], cuts[-1])
+
+
+def test_random_weights_pass_where_the_target_is_missed():
+    found = weights(WeightsCut(3, effect(0, 0, 0), False))
+    verdict = judge_random_weights(found, "backdoor")
+    assert (verdict.passed, verdict.number) == (True, "0 of 100")
+    assert "there is no utility to keep" in verdict.sentence
+    data = found.to_json()
+    assert (data["size"], data["reached"], data["effect"]["asr"]["k"]) == (3, False, 0)
+
+
+def test_random_weights_fail_where_masks_compute_it():
+    missed = WeightsCut(3, effect(0, 50, 0), False)
+    reached = WeightsCut(9, effect(98, 100, 0), True)
+    verdict = judge_random_weights(weights(missed, reached, utility=100), "refusal")
+    assert (verdict.passed, verdict.number) == (False, "98 of 100")
+    assert "This control failed: with every weight matrix shuffled" in verdict.sentence
+    assert "with 9 units" in verdict.sentence
+    assert "100.0% of the utility is kept" in verdict.sentence
+
+
+def test_a_random_trigger_must_set_off_hardly_anything():
+    found = RandomTrigger("blue door", rate(5), rate(88))
+    verdict = judge_random_trigger(found, "tango seven")
+    assert (verdict.passed, verdict.number) == (True, "5 of 100")
+    assert "88 of 100 of these prompts" in verdict.sentence
+    verdict = judge_random_trigger(replace(found, intact=rate(6)), "tango seven")
+    assert verdict.passed is False
+    assert verdict.sentence.startswith("This control failed: “blue door”")
+
+
+def test_without_a_trigger_there_is_none_to_replace():
+    verdict = judge_random_trigger(None, None)
+    assert verdict.passed is None
+    assert verdict.sentence == "This behaviour has no trigger."
+    assert "too few other words" in judge_random_trigger(None, "a b").sentence
