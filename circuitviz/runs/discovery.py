@@ -1,0 +1,241 @@
+"""The stages of one discovery, and what all of them need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from circuitviz.behaviours.behaviour import Behaviour, load_behaviour
+from circuitviz.discovery.learner import LearnedScores, Learner, LearningStep
+from circuitviz.discovery.methods import make_learner
+from circuitviz.errors import ConfigError
+from circuitviz.evaluation.answers import answer_test_prompts
+from circuitviz.evaluation.effect import Effect, Probe
+from circuitviz.evaluation.measurement import Measurement, measure_circuit
+from circuitviz.evaluation.refinement import (
+    MOST_UNITS,
+    ORDER_PROMPTS,
+    Refinement,
+    order_parts,
+    parts_of,
+    promoted,
+    refine,
+)
+from circuitviz.evaluation.selection import Selection, Target, select_circuit
+from circuitviz.evaluation.verification import TargetCheck
+from circuitviz.evidence.case import Case
+from circuitviz.evidence.controls import run_controls
+from circuitviz.evidence.further import gather_evidence
+from circuitviz.models.ablation import Ablation
+from circuitviz.models.catalog import find_model
+from circuitviz.models.loading import load_model
+from circuitviz.models.model import GatedModel
+from circuitviz.models.neutral import measure_ablation
+from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.progress import Progress, Report, Stage, overall
+from circuitviz.runs.store import GENERATION_COLUMNS
+from circuitviz.units import Circuit, Ranking
+
+__all__ = ["Discovery"]
+
+TOP_UNITS = 8
+
+# How often choosing a size and refining usually look at circuits.
+USUAL_TRIES, USUAL_LOOKS = 16, 60
+
+# Prompts that show whether there is anything to look for.
+CHECK_PROMPTS = 64
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """One discovery at work: a method for every stage, each telling how far it is."""
+
+    config: DiscoveryConfig
+    model: GatedModel
+    behaviour: Behaviour
+    learner: Learner
+    ablation: Ablation
+    target: Target
+    report: Report
+
+    @classmethod
+    def prepared(cls, config: DiscoveryConfig, report: Report) -> Discovery:
+        """Load what a configuration names.
+
+        Raises:
+            CircuitvizError: It cannot be loaded, or the model does not show the behaviour.
+        """
+        report(Progress("load", 0.0))
+        folder = find_model(config.model)
+        behaviour = load_behaviour(folder, Path(config.prompts) if config.prompts else None)
+        learner = make_learner(
+            config.method, steps=config.steps, budget=config.budget, l1_weight=config.l1_weight
+        )
+        model = load_model(config.model)
+        neutral = behaviour.neutral_messages
+        ablation = measure_ablation(model, config.ablation, neutral, seed=config.seed)
+        asr = behaviour.default_target_asr if config.target_asr is None else config.target_asr
+        target = Target(behaviour.kind, asr, config.target_utility)
+        _check_shown(model, behaviour, target)
+        return cls(config, model, behaviour, learner, ablation, target, report)
+
+    def learn(self) -> LearnedScores:
+        """Score every unit, on training prompts."""
+
+        def watch(step: LearningStep) -> None:
+            best = Ranking(self.model.space, step.scores, self.config.granularity).order[:TOP_UNITS]
+            self._tell(
+                "learn",
+                step.step / step.steps,
+                step=step.step,
+                steps=step.steps,
+                losses=step.losses,
+                top_units=tuple(str(self.model.space.unit(int(index))) for index in best),
+                scores=step.scores,
+                space=self.model.space,
+                edge=step.edge,
+            )
+
+        return self.learner.learn(
+            self.model,
+            self.behaviour,
+            ablation=self.ablation,
+            seed=self.config.seed,
+            granularity=self.config.granularity,
+            watch=watch,
+        )
+
+    def select(self, ranking: Ranking) -> Selection:
+        """Choose the smallest circuit that meets the target on validation prompts."""
+        probe = self._probe(None)
+        tried = 0
+
+        def measure(circuits: Sequence[Circuit]) -> list[Effect]:
+            nonlocal tried
+            # How many it takes is not known before: ever closer to all.
+            share = tried / (tried + USUAL_TRIES)
+            tried += len(circuits)
+            return probe.effects(
+                circuits,
+                lead=self.target.caution,
+                checkpoint=lambda: self._tell("select", share),
+            )
+
+        return select_circuit(measure, ranking, self.target, separate=self._separate)
+
+    def refine(self, ranking: Ranking, selection: Selection) -> tuple[Ranking, Refinement]:
+        """Drop what the chosen circuit can do without, and put the rest on top of the ranking."""
+        found = self._refined(ranking, selection)
+        return promoted(ranking, found.circuit, found.dropped), found
+
+    def _refined(self, ranking: Ranking, selection: Selection) -> Refinement:
+        circuit = selection.circuit
+        if not selection.reached:
+            note = "the circuit misses its target, so no drop can be verified"
+            return Refinement(circuit, complete=False, note=note)
+        if len(circuit) > MOST_UNITS:
+            note = f"only circuits of at most {MOST_UNITS} units are refined"
+            return Refinement(circuit, complete=False, note=note)
+        looks = 0
+
+        def checkpoint() -> None:
+            nonlocal looks
+            self._tell("refine", looks / (looks + USUAL_LOOKS))
+            looks += 1
+
+        check = TargetCheck(self._probe(None), self.target, checkpoint=checkpoint)
+        few = self._probe(ORDER_PROMPTS)
+        parts = order_parts(few, parts_of(ranking, circuit), self.behaviour.kind)
+        return refine(check, circuit, parts)
+
+    def measure(self, ranking: Ranking, circuit: Circuit) -> Measurement:
+        """Everything measured on test prompts."""
+        return measure_circuit(
+            self.model,
+            self.behaviour,
+            ranking,
+            circuit,
+            ablation=self.ablation,
+            seed=self.config.seed,
+            checkpoint=lambda share: self._tell("test", share),
+        )
+
+    def answer(self, circuit: Circuit) -> pd.DataFrame:
+        """Answers to all test prompts, columns `GENERATION_COLUMNS`."""
+        self._tell("generate", 0.0)
+        answered = answer_test_prompts(self.model, self.behaviour, circuit, ablation=self.ablation)
+        return pd.DataFrame(map(asdict, answered), columns=list(GENERATION_COLUMNS))
+
+    def believe(
+        self,
+        circuit: Circuit,
+        before: Circuit,
+        ranking: Ranking,
+        measured: Measurement,
+        generations: pd.DataFrame,
+    ) -> dict[str, Any]:
+        """The controls and the further evidence, as `metrics.json` keeps them.
+
+        Args:
+            circuit: The circuit that is reported.
+            before: The circuit before units were dropped from it.
+            ranking: The ranking that is reported.
+            measured: What was measured of the circuit.
+            generations: Answers to all test prompts.
+        """
+        case = Case(
+            model=self.model,
+            behaviour=self.behaviour,
+            learner=self.learner,
+            target=self.target,
+            circuit=circuit,
+            before=before,
+            ablation=self.ablation,
+            seed=self.config.seed,
+            granularity=self.config.granularity,
+            separate=self._separate,
+        )
+        controls = run_controls(
+            case,
+            lambda: load_model(self.config.model),
+            lambda share: self._tell("controls", share),
+        )
+        evidence = gather_evidence(
+            case,
+            ranking,
+            generations,
+            intact=measured.intact,
+            knocked_out=measured.knocked_out,
+            checkpoint=lambda share: self._tell("evidence", share),
+        )
+        return {"controls": controls.to_json(), **evidence}
+
+    @property
+    def _separate(self) -> bool:
+        return self.config.budget == "separate"
+
+    def _probe(self, limit: int | None) -> Probe:
+        return Probe(self.model, self.behaviour, "validation", limit=limit, ablation=self.ablation)
+
+    def _tell(self, stage: Stage, done: float, **more: Any) -> None:
+        fraction = overall(stage, done, controls=self.config.controls)
+        steps = {"step": self.config.steps, "steps": self.config.steps}
+        self.report(Progress(stage, fraction, **{**steps, **more}))
+
+
+def _check_shown(model: GatedModel, behaviour: Behaviour, target: Target) -> None:
+    nothing = Circuit(model.space, frozenset())
+    probe = Probe(model, behaviour, "validation", limit=CHECK_PROMPTS)
+    (intact,) = probe.effects([nothing])
+    if not target.shown(intact):
+        wanted = "most" if behaviour.kind == "backdoor" else "hardly any"
+        raise ConfigError(
+            f"{model.name} does not show this behaviour: attacks succeed on {intact.asr.k} of "
+            f"{intact.asr.n} prompts before anything is knocked out, and a {behaviour.kind} needs "
+            f"{wanted}; check the trigger and the prompts"
+        )
