@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from circuitviz import __version__
 from circuitviz.behaviours.behaviour import Behaviour, load_behaviour
+from circuitviz.discovery.methods import METHODS
 from circuitviz.errors import CircuitvizError, ConfigError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.catalog import ModelCard, embedded_models, find_model
@@ -27,7 +28,7 @@ from circuitviz.paths import APP, EMBEDDED_RUNS, runs_folder
 from circuitviz.quiet import quiet_libraries, stdout_discarded
 from circuitviz.runs.config import AblationKind, Budget, DiscoveryConfig
 from circuitviz.runs.progress import Progress, Report
-from circuitviz.units import Circuit
+from circuitviz.units import Circuit, Granularity
 
 if TYPE_CHECKING:
     from circuitviz.runs.comparison import Comparison
@@ -58,6 +59,21 @@ JSON_KEYS = (
     "target",
     "target_reached",
     "frontier",
+)
+# Further ones, which not every run has.
+MORE_JSON_KEYS = (
+    "method",
+    "granularity",
+    "refinement",
+    "truth",
+    "frontier_area",
+    "statistics",
+    "controls",
+    "criteria",
+    "stochastic",
+    "ablations",
+    "judges",
+    "seconds_with_controls",
 )
 
 
@@ -139,12 +155,17 @@ def _discover(options: argparse.Namespace, library: Library) -> int:
     config = DiscoveryConfig(
         model=_lasting_model(options.model, library),
         prompts=str(Path(options.prompts).resolve()) if options.prompts else None,
+        method=options.method,
         seed=options.seed,
         ablation=options.ablation,
         steps=options.steps,
         budget=options.budget,
         target_asr=options.target_asr,
         target_utility=options.target_utility,
+        granularity=options.granularity,
+        l1_weight=options.l1_weight,
+        refine=options.refine,
+        controls=options.controls,
     )
     store = _store(options)
     _require_writable(store.folder)
@@ -152,7 +173,8 @@ def _discover(options: argparse.Namespace, library: Library) -> int:
         run = library.discover(config, bar.show)
         folder = store.save(run)
     if options.json:
-        _say_json({key: run.metrics[key] for key in JSON_KEYS})
+        more = [key for key in MORE_JSON_KEYS if key in run.metrics]
+        _say_json({key: run.metrics[key] for key in (*JSON_KEYS, *more)})
     else:
         _say(_summary(run, folder))
     if run.metrics["target_reached"]:
@@ -290,6 +312,12 @@ def _add_runs(add: AddParser) -> None:
 def _add_discover(add: AddParser) -> None:
     parser = _command(add, "discover", _discover, "find the circuit behind a model's behaviour")
     parser.add_argument("model", metavar="MODEL", help="embedded model, or path of a local one")
+    parser.add_argument(
+        "--method",
+        choices=tuple(METHODS),
+        default=DiscoveryConfig.method,
+        help="how units are scored (default: %(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=DiscoveryConfig.seed, metavar="S")
     parser.add_argument(
         "--ablation",
@@ -309,6 +337,29 @@ def _add_discover(add: AddParser) -> None:
         choices=get_args(Budget),
         default=DiscoveryConfig.budget,
         help="one size for heads and neurons together, or one for each (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--granularity",
+        choices=get_args(Granularity),
+        default=DiscoveryConfig.granularity,
+        help="what a circuit may be made of (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--l1-weight",
+        type=float,
+        metavar="W",
+        help="with --method l1: the one price to use instead of a ladder of prices",
+    )
+    parser.add_argument(
+        "--no-refine",
+        dest="refine",
+        action="store_false",
+        help="keep units that the chosen circuit can do without",
+    )
+    parser.add_argument(
+        "--controls",
+        action="store_true",
+        help="also run the controls that must find nothing, and gather further evidence",
     )
     parser.add_argument("--prompts", metavar="FILE", help="prompts to use instead of the model's")
     parser.add_argument(
@@ -447,8 +498,23 @@ def _summary(run: Run, folder: Path) -> str:
         ("recovery", f"{Rate.from_json(metrics['recovery'])}"),
         ("ablation", run.config.ablation),
         ("time", f"{metrics['seconds']:.1f} s"),
+        *_verdict_lines(metrics),
     )
     return "\n".join(f"{name:<{NAME_WIDTH}}{value}" for name, value in lines)
+
+
+def _verdict_lines(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    """A line for every control: whether it behaved, what was counted, what was found."""
+    verdicts = (metrics.get("controls") or {}).get("verdicts") or []
+    words = {True: "passes", False: "FAILS", None: "-"}
+    width = max((len(verdict["number"]) for verdict in verdicts), default=0)
+    return [
+        (
+            "" if place else "controls",
+            f"{words[verdict['passed']]:<8}{verdict['number']:<{width}}  {verdict['title']}",
+        )
+        for place, verdict in enumerate(verdicts)
+    ]
 
 
 def _comparison(found: Comparison) -> str:

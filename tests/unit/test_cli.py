@@ -135,6 +135,43 @@ def test_discover_saves_the_run_and_prints_one_object(capsys, runs):
     assert RunStore(runs).run_ids() == [config.run_id()]
 
 
+def test_method_granularity_and_evidence_are_settings_of_a_discovery():
+    library = FakeLibrary()
+    arguments = ["discover", "planted", "--method", "l1", "--l1-weight", "0.5", "--no-refine"]
+    assert main([*arguments, "--granularity", "heads", "--controls"], library) == 0
+    assert library.config == DiscoveryConfig(
+        "planted", method="l1", granularity="heads", l1_weight=0.5, refine=False, controls=True
+    )
+    assert main(["discover", "planted"], library) == 0
+    assert library.config == DiscoveryConfig("planted")
+
+
+def test_json_carries_the_evidence_a_run_has(capsys):
+    main(["discover", "planted", "--json"], FakeLibrary())
+    assert "controls" not in json.loads(capsys.readouterr().out)
+    run = backdoor_run(evidence="passes", controls=True)
+    main(["discover", "planted", "--controls", "--json"], FakeLibrary(run))
+    found = json.loads(capsys.readouterr().out)
+    for key in ("refinement", "frontier_area", "statistics", "controls", "criteria", "stochastic"):
+        assert found[key] == run.metrics[key]
+    assert {"ablations", "judges"} <= set(found)
+
+
+def test_the_verdicts_are_lines_of_the_summary(capsys):
+    run = backdoor_run(evidence="fails", controls=True)
+    run.metrics["controls"]["verdicts"] = [
+        {"name": "a", "passed": True, "number": "100 of 100", "title": "All.", "sentence": "s"},
+        {"name": "b", "passed": False, "number": "9 of 9", "title": "Alas.", "sentence": "s"},
+        {"name": "c", "passed": None, "number": "", "title": "None.", "sentence": "s"},
+    ]
+    main(["discover", "planted"], FakeLibrary(run))
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        "controls      passes  100 of 100  All.",
+        "              FAILS   9 of 9      Alas.",
+        "              -                   None.",
+    ]
+
+
 def test_progress_is_a_bar_on_stderr(capsys):
     main(["discover", "planted", "--json"], FakeLibrary())
     printed = capsys.readouterr()
@@ -209,6 +246,9 @@ def test_missing_a_target_the_user_chose_is_exit_2_with_the_best_found(capsys):
         ["discover", "planted", "--seed", "-1"],
         ["discover", "planted", "--ablation", "half"],
         ["discover", "planted", "--target-asr", "1.5"],
+        ["discover", "planted", "--method", "magic"],
+        ["discover", "planted", "--granularity", "tokens"],
+        ["discover", "planted", "--l1-weight", "heavy"],
         ["generate", "no-such-run", "hello"],
         ["generate", "", "hello"],
         ["compare"],
