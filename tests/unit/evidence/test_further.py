@@ -1,0 +1,47 @@
+"""Criteria, the circuit alone, other ablations and judges of one circuit."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from circuitviz.evaluation.answers import answer_test_prompts
+from circuitviz.evaluation.effect import Probe
+from circuitviz.evaluation.selection import Target
+from circuitviz.evidence.case import Case
+from circuitviz.evidence.further import gather_evidence
+from circuitviz.models.neutral import measure_ablation
+from circuitviz.units import Circuit, Ranking
+
+
+@pytest.mark.parametrize("kind", ["zero", "mean"])
+def test_every_kind_of_evidence_is_there(tiny_model, behaviour, circuit, kind):
+    ablation = measure_ablation(tiny_model, kind, behaviour.neutral_messages)
+    target = Target("backdoor", 0.004, 0.99)
+    case = Case(tiny_model, behaviour, None, target, circuit, circuit, ablation, 0)  # type: ignore[arg-type]
+    probe = Probe(tiny_model, behaviour, "test", ablation=ablation)
+    intact, knocked_out = probe.effects([Circuit(tiny_model.space, frozenset()), circuit])
+    answered = answer_test_prompts(tiny_model, behaviour, circuit, ablation=ablation)
+    shares: list[float] = []
+    found = gather_evidence(
+        case,
+        Ranking(tiny_model.space, circuit.mask().astype(np.float32)),
+        pd.DataFrame(map(asdict, answered)),
+        intact=intact,
+        knocked_out=knocked_out,
+        checkpoint=shares.append,
+    )
+    assert list(found) == ["criteria", "stochastic", "ablations", "judges"]
+    assert shares == sorted(shares)
+    assert list(found["ablations"]) == ["zero", "mean", "resample"]
+    for key in ("asr", "utility", "recovery", "kl"):
+        assert found["ablations"][kind][key] == knocked_out.to_json(intact)[key]
+    assert found["ablations"]["zero"]["kl"] != found["ablations"]["resample"]["kl"]
+    assert found["criteria"]["minimality"]["of"] == len(circuit)
+    assert len(found["stochastic"]) == 5
+    (row,) = found["judges"]["rows"]
+    assert row["intact"] == intact.asr.to_json()
+    assert row["knocked_out"] == knocked_out.asr.to_json()

@@ -1,0 +1,31 @@
+"""The share of a discovery that is done."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import get_args
+
+import pytest
+
+from circuitviz.runs.progress import DURATIONS, Stage, overall
+
+
+def test_every_stage_has_a_duration():
+    assert set(DURATIONS) == set(get_args(Stage))
+
+
+@pytest.mark.parametrize("controls", [False, True])
+def test_progress_runs_from_nothing_to_all_without_a_gap(controls):
+    stages = [stage for stage in DURATIONS if controls or stage not in ("controls", "evidence")]
+    assert overall(stages[0], 0.0, controls=controls) == 0.0
+    assert overall("save", 1.0, controls=controls) == 1.0
+    for one, after in pairwise(stages):
+        end = overall(one, 1.0, controls=controls)
+        assert end == pytest.approx(overall(after, 0.0, controls=controls))
+        assert end > overall(one, 0.0, controls=controls)
+
+
+def test_controls_take_their_share():
+    # Half of 37 hundredths of learning, after 9 of loading; 160 more where controls follow.
+    assert overall("learn", 0.5, controls=False) == pytest.approx(0.275)
+    assert overall("learn", 0.5, controls=True) == pytest.approx(27.5 / 260)
