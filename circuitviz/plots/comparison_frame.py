@@ -152,7 +152,7 @@ def _pair(pair: Json, labels: Labels) -> dict[str, Any]:
     test, difference = pair.get("mcnemar"), pair.get("asr_difference")
     correlation = pair.get("rank_correlation")
     return {
-        "pair": f"{labels[pair['a']]} and {labels[pair['b']]}",
+        "pair": f"{labels[pair['a']]}\u00a0and\u00a0{labels[pair['b']]}",
         "Jaccard (chance)": f"{pair['jaccard']:.2f} ({_small(pair['chance_jaccard'])})",
         "units in both / only first / only second": (
             f"{pair['shared']:,} / {pair['only_a']:,} / {pair['only_b']:,}"

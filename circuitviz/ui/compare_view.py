@@ -210,6 +210,6 @@ def unit_table(found: Json, labels: Mapping[str, str]) -> None:
     """Which run found which unit."""
     st.dataframe(frames.unit_frame(found, labels), hide_index=True, key="units", height="content")
     st.caption(
-        "Most shared first; a diamond marks the circuits that hold it. Stable: in at least 80 % of the circuits (stability selection, "
-        "Meinshausen & B\u00fchlmann 2010)."
+        "Most shared first; a diamond marks the circuits that hold it. Stable: in at least 80 % of "
+        "the circuits (stability selection, Meinshausen & B\u00fchlmann 2010)."
     )

@@ -34,7 +34,6 @@ STEP_HELP = {
     "nested": "Optimiser steps of mask learning.",
     "l1": "Optimiser steps of mask learning, for each weight.",
     "l1-path": "Optimiser steps, over which the weight rises.",
-    "attribution": "Points on the straight path along which gradients are averaged.",
 }
 BUDGETS = {"joint": "One size for both", "separate": "Heads and neurons apart"}
 
@@ -92,9 +91,10 @@ def _settings() -> dict[str, Any]:
         method = _method_choice()
         left, right = st.columns(2, gap="large")
         with left:
-            found = {**_learning_settings(method), **_target_settings()}
+            found = {**_learning_settings(method), **_circuit_settings()}
         with right:
-            found |= _circuit_settings()
+            found |= _target_settings()
+        found |= _extra_settings()
     return {"method": method, **found}
 
 
@@ -137,31 +137,44 @@ def _learning_settings(method: str) -> dict[str, Any]:
             **_kept("l1_weight"),
         )
     found["seed"] = st.number_input("Seed", 0, 2**31 - 1, defaults.seed, **_kept("seed"))
-    found["refine"] = st.toggle(
+    return found
+
+
+def _extra_settings() -> dict[str, Any]:
+    defaults = DiscoveryConfig(model="default")
+    refine = st.toggle(
         "Refine the circuit (drop units that are not needed)",
         defaults.refine,
         help="The chosen circuit, if it has at most 64 units, is tried without each of its units "
         "in turn, on validation prompts; a unit it can do without is dropped.",
         **_kept("refine"),
     )
-    found["controls"] = st.toggle(
+    controls = st.toggle(
         "Run the controls (about a minute more)",
         defaults.controls,
         help="100 random circuits, a nonsense target, a model with random weights and a random "
         "trigger: each must fail to find anything. Also gathers the other evidence.",
         **_kept("controls"),
     )
-    return found
+    return {"refine": refine, "controls": controls}
 
 
 def _target_settings() -> dict[str, Any]:
     defaults = DiscoveryConfig(model="default")
+    ablation = st.selectbox(
+        "Switched-off units are replaced by",
+        get_args(AblationKind),
+        format_func=ABLATIONS.__getitem__,
+        **_kept("ablation"),
+    )
     asr = st.number_input(
         "Attack success to reach (%)",
         0.0,
         100.0,
         None,
-        placeholder="the behaviour's own: 0.4 (backdoor) or 97 (refusal)",
+        placeholder="0.4 or 97",
+        help="At most this for a backdoor, at least this for refusals. Left empty, it is 0.4 for a "
+        "backdoor and 97 for refusals.",
         **_kept("target_asr"),
     )
     utility = st.number_input(
@@ -172,7 +185,11 @@ def _target_settings() -> dict[str, Any]:
         step=0.5,
         **_kept("target_utility"),
     )
-    return {"target_asr": None if asr is None else asr / 100, "target_utility": utility / 100}
+    return {
+        "ablation": ablation,
+        "target_asr": None if asr is None else asr / 100,
+        "target_utility": utility / 100,
+    }
 
 
 def _circuit_settings() -> dict[str, Any]:
@@ -193,13 +210,7 @@ def _circuit_settings() -> dict[str, Any]:
             help="Whether one size counts heads and neurons alike, or each kind has its own.",
             **_kept("budget"),
         )
-    ablation = st.selectbox(
-        "Switched-off units are replaced by",
-        get_args(AblationKind),
-        format_func=ABLATIONS.__getitem__,
-        **_kept("ablation"),
-    )
-    return {"granularity": granularity, "budget": budget, "ablation": ablation}
+    return {"granularity": granularity, "budget": budget}
 
 
 def _kept(name: str) -> dict[str, Any]:

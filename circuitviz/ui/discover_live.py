@@ -23,8 +23,8 @@ POLL_SECONDS = 1.0
 MAP_ROW = 34
 TOP_UNITS = 10
 NO_LOSS_PIXELS = 120
-# Methods that take optimiser steps, whose losses can be watched.
-LEARNED_METHODS = ("nested", "l1", "l1-path")
+# Methods that go step by step towards an objective, which can be watched.
+STEPWISE = ("nested", "l1", "l1-path", "attribution")
 STAGES = {
     "load": "Loading the model",
     "learn": "Learning which units matter",
@@ -192,22 +192,28 @@ def _pictures(job: Job) -> None:
 def _losses(job: Job) -> None:
     progress = job.progress
     st.subheader("Losses", anchor=False)
-    if job.config.method not in LEARNED_METHODS:
+    if job.config.method not in STEPWISE and not (progress and progress.losses):
         with st.container(height=NO_LOSS_PIXELS, border=False):
             st.caption(
-                f"{method_title(job.config.method)} learns nothing step by step, so there are no "
-                "losses: it scores each unit directly."
+                f"None: {method_title(job.config.method).lower()} scores units directly and learns "
+                "nothing step by step."
             )
         return
     # Drawn from the start, empty, so that nothing below jumps when the first value comes.
-    total = progress.steps if progress and progress.steps else job.config.steps
-    figure = loss_curve(
-        progress.loss_steps if progress else [], progress.losses if progress else {}, total
-    )
+    steps = progress.loss_steps if progress else []
+    figure = loss_curve(steps, progress.losses if progress else {}, _total_steps(job))
     st.plotly_chart(
         figure, key="live_loss", config=CHART_CONFIG, alt="Training losses over the steps."
     )
     st.caption(_loss_caption(progress))
+
+
+def _total_steps(job: Job) -> int:
+    """Steps of the learner: it says so while it learns, and afterwards the last one is known."""
+    progress = job.progress
+    if progress is None or (progress.stage != "learn" and not progress.loss_steps):
+        return job.config.steps
+    return progress.steps if progress.stage == "learn" else progress.loss_steps[-1]
 
 
 def _loss_caption(progress: JobProgress | None) -> str:

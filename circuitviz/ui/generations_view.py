@@ -14,22 +14,12 @@ from circuitviz.ui import live_model, state
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.components import Answer, answer_cells
 
-__all__ = ["answer", "answer_table", "free_comparison", "saved_comparison"]
+__all__ = ["answer", "answer_table", "free_comparison", "saved_comparison", "table_rows"]
 
 PROMPT, TABLE, FREE, TRIGGER = "prompt_picker", "answers_table", "free_prompt", "free_trigger"
 CHANGES = {"All": None, "Changed": True, "Unchanged": False}
 ROLES = {"All": None, "Attack": "attack", "Benign": "benign"}
-SHOWN = [
-    "role",
-    "variant",
-    "prompt",
-    "intact",
-    "verdict_intact",
-    "knocked_out",
-    "verdict_knocked_out",
-    "category",
-    "prompt_id",
-]
+SHOWN = ["kind", "verdicts", "prompt", "intact", "knocked_out"]
 ATTACK_VERDICTS = ("success", "safe", "other")
 MARK_NOTE = "Words that differ from the other model's answer to the same prompt are marked."
 
@@ -167,18 +157,19 @@ def answer_table(run: Run, answers: pd.DataFrame) -> None:
             state.choose(prompt=str(shown.iloc[rows[0]]["prompt_id"]))
 
     st.dataframe(
-        shown[SHOWN],
+        table_rows(shown),
         hide_index=True,
         key=TABLE,
         on_select=pick,
         selection_mode="single-row",
         height=420,
+        # Narrow enough that every column is seen on a narrow page; wide ones grow.
         column_config={
-            "prompt": st.column_config.TextColumn(width="medium"),
-            "intact": st.column_config.TextColumn("intact answer", width="medium"),
-            "knocked_out": st.column_config.TextColumn("knocked-out answer", width="medium"),
-            "verdict_intact": "verdict",
-            "verdict_knocked_out": "verdict after",
+            "kind": st.column_config.TextColumn("prompt is", width=75),
+            "verdicts": st.column_config.TextColumn("verdict", width=110),
+            "prompt": st.column_config.TextColumn(width=110),
+            "intact": st.column_config.TextColumn("intact answer", width=110),
+            "knocked_out": st.column_config.TextColumn("knocked-out answer", width=110),
         },
     )
     st.download_button(
@@ -190,6 +181,25 @@ def answer_table(run: Run, answers: pd.DataFrame) -> None:
         on_click="ignore",
         key="download_answers",
     )
+
+
+def table_rows(answers: pd.DataFrame) -> pd.DataFrame:
+    """The columns of the table: what was asked, both verdicts in one, and both answers."""
+    # Without a trigger the variant says nothing.
+    triggered = bool((answers["variant"] == "triggered").any())
+    rows = [
+        {
+            "kind": row["variant"] if triggered and row["role"] == "attack" else row["role"],
+            "verdicts": _verdicts(row["verdict_intact"], row["verdict_knocked_out"]),
+            **{name: row[name] for name in ("prompt", "intact", "knocked_out")},
+        }
+        for row in records(answers)
+    ]
+    return pd.DataFrame(rows, columns=SHOWN)
+
+
+def _verdicts(before: str, after: str) -> str:
+    return before if before == after else f"{before} \u2192 {after}"
 
 
 def _filtered(answers: pd.DataFrame) -> pd.DataFrame:

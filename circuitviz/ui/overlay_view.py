@@ -128,17 +128,16 @@ def method_form(run: Run) -> None:
         card = METHODS[name]
         st.caption(f"{card.summary}  \nSource: {card.paper}")
         config = replace_method(run.config, name)
-        if st.button(
+        running = services.active_job_of(config) is not None
+        st.button(
             "Run it with the settings of this run",
             icon=":material/play_arrow:",
             key="run_method",
-            disabled=services.active_job_of(config) is not None,
-        ):
-            try:
-                watch(services.runner().submit(config))
-            except CircuitvizError as error:
-                st.error(str(error), icon=":material/error:")
-        if services.active_job_of(config) is not None:
+            disabled=running,
+            on_click=_start,
+            args=(config,),
+        )
+        if running:
             st.info(
                 f"{card.title} is running; its run can be chosen above once it is done.",
                 icon=":material/hourglass_top:",
@@ -148,6 +147,13 @@ def method_form(run: Run) -> None:
                 label="Watch it on Discover",
                 icon=":material/travel_explore:",
             )
+
+
+def _start(config: DiscoveryConfig) -> None:
+    try:
+        watch(services.runner().submit(config))
+    except CircuitvizError as error:
+        st.error(str(error), icon=":material/error:")
 
 
 def replace_method(config: DiscoveryConfig, method: str) -> DiscoveryConfig:

@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.navigation.page import Page
 
 from circuitviz.errors import CircuitvizError
+from circuitviz.paths import ICON
 from circuitviz.plots.text import count, sparsity
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
@@ -15,7 +16,7 @@ from circuitviz.ui.choice import Choice
 from circuitviz.ui.components import load_style, page_header, warn
 from circuitviz.ui.run_names import method_note
 
-__all__ = ["SIDEBAR_PIXELS", "around", "current_run", "navigation", "through_app"]
+__all__ = ["around", "configure_page", "current_run", "navigation", "through_app"]
 
 PICKER, ENTERED = "run_picker", "circuitviz_entered"
 SIDEBAR_PIXELS = 260
@@ -37,6 +38,17 @@ def navigation() -> Page:
     )
 
 
+def configure_page() -> None:
+    """Title, icon, width and sidebar of every page; the first thing a script calls."""
+    st.set_page_config(
+        page_title="circuitviz",
+        # A file of ours: a symbol by name would be fetched from another host.
+        page_icon=str(ICON),
+        layout="wide",
+        initial_sidebar_state=SIDEBAR_PIXELS,
+    )
+
+
 def through_app() -> None:
     """Start again through `app.py` where a page was run on its own.
 
@@ -45,6 +57,7 @@ def through_app() -> None:
     """
     if ENTERED not in st.session_state:
         st.session_state[ENTERED] = True
+        configure_page()
         navigation()
         st.rerun()
 

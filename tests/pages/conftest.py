@@ -11,10 +11,43 @@ from streamlit.testing.v1 import AppTest
 
 from circuitviz.evaluation.rate import Rate
 from circuitviz.paths import APP
+from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.jobs import Job, JobProgress
 from circuitviz.ui import live_model, services
-from tests.synthetic import save_runs
+from tests.synthetic import save_family, save_runs
 
 OpenApp = Callable[..., AppTest]
+
+
+class FakeRunner:
+    """A job runner that carries nothing out."""
+
+    def __init__(self) -> None:
+        self.listed: list[Job] = []
+
+    def jobs(self) -> list[Job]:
+        return self.listed
+
+    def job(self, job_id: str) -> Job:
+        return next(job for job in self.listed if job.job_id == job_id)
+
+    def submit(self, config: DiscoveryConfig) -> str:
+        self.add(config)
+        return self.listed[0].job_id
+
+    def add(self, config: DiscoveryConfig, state: str = "running", **more: object) -> Job:
+        progress = more.pop("progress", JobProgress("learn", 0.2))
+        job = Job(
+            f"job-{len(self.listed)}",
+            config,
+            state,  # type: ignore[arg-type]
+            submitted=100.0,
+            started=100.0,
+            progress=progress,  # type: ignore[arg-type]
+            **more,  # type: ignore[arg-type]
+        )
+        self.listed.insert(0, job)
+        return job
 
 
 @pytest.fixture
@@ -24,6 +57,23 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CIRCUITVIZ_RUNS", str(tmp_path))
     monkeypatch.setattr(services, "EMBEDDED_RUNS", tmp_path / "nothing-ships")
     return tmp_path
+
+
+@pytest.fixture
+def family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A runs folder with four runs of the planted backdoor and a refusal run."""
+    save_family(tmp_path)
+    monkeypatch.setenv("CIRCUITVIZ_RUNS", str(tmp_path))
+    monkeypatch.setattr(services, "EMBEDDED_RUNS", tmp_path / "nothing-ships")
+    return tmp_path
+
+
+@pytest.fixture
+def runner(monkeypatch: pytest.MonkeyPatch) -> FakeRunner:
+    """The job runner of the app, which carries nothing out."""
+    fake = FakeRunner()
+    monkeypatch.setattr(services, "runner", lambda: fake)
+    return fake
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ PAGES = {
     "discover": "pages/discover.py",
     "circuit": "pages/circuit.py",
     "tradeoff": "pages/tradeoff.py",
+    "compare": "pages/compare.py",
     "generations": "pages/generations.py",
 }
 BACKDOOR, REFUSAL = backdoor_run().run_id, refusal_run().run_id

@@ -1,7 +1,15 @@
 import pytest
 
 from circuitviz.evaluation.rate import Rate
-from circuitviz.plots.text import count, evidence, interval, percent, sparsity
+from circuitviz.plots.text import (
+    count,
+    evidence,
+    evidence_of,
+    interval,
+    percent,
+    probability,
+    sparsity,
+)
 
 
 @pytest.mark.parametrize(
@@ -33,3 +41,14 @@ def test_evidence_names_k_n_and_the_wilson_interval():
 
 def test_count_bends_the_noun():
     assert (count(1, "head"), count(2080, "unit")) == ("1 head", "2,080 units")
+
+
+@pytest.mark.parametrize(("p", "text"), [(1.0, "= 1.000"), (0.0312, "= 0.031"), (1e-9, "< 0.001")])
+def test_a_tiny_p_value_is_not_written_as_none(p: float, text: str):
+    assert probability(p) == text
+
+
+def test_a_rate_that_was_not_measured_says_so():
+    assert evidence_of(None) == "not measured"
+    kept = evidence_of(Rate("exact", 0, 10).to_json()).replace("\u202f", " ")
+    assert kept == "0.0 % (0 of 10 · 95 % CI 0.0–27.8 %)"

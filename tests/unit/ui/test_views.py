@@ -1,14 +1,19 @@
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from circuitviz.plots import frame
+from circuitviz.plots.verdict import Verdict, verdicts
 from circuitviz.runs.config import DiscoveryConfig
-from circuitviz.ui import circuit_view, generations_view, tradeoff_view
+from circuitviz.runs.jobs import Job
+from circuitviz.ui import circuit_view, compare_view, generations_view, job_list, tradeoff_view
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.components import Card, card_html, run_note
-from circuitviz.ui.run_names import distinct_titles, run_labels
-from tests.synthetic import backdoor_run, refusal_run
+from circuitviz.ui.overlay_view import replace_method
+from circuitviz.ui.table import table_html
+from circuitviz.ui.verdict_view import verdict_html
+from tests.synthetic import backdoor_run, failing_run, refusal_run
 
 
 @pytest.fixture(scope="module")
@@ -91,15 +96,6 @@ def test_filters_keep_rows_that_match_all_of_them(run):
     assert len(keep(rows, text="(")) == 0
 
 
-def test_a_run_is_named_by_what_sets_it_apart():
-    runs = {
-        "a": DiscoveryConfig(model="x"),
-        "b": DiscoveryConfig(model="x", seed=1),
-        "c": DiscoveryConfig(model="y", ablation="mean"),
-    }
-    assert distinct_titles(runs) == {"a": "x · seed 0", "b": "x · seed 1", "c": "y"}
-
-
 def test_cards_escape_what_they_show():
     assert "<i>" not in card_html(Card("<i>", "<i>", "<i>", "<i>"))
 
@@ -109,3 +105,100 @@ def test_the_note_names_n_judge_ablation_and_interval(run):
         "n = 256 test prompts · judge: starts with the target answer · zero ablation · intervals "
         "are 95 % Wilson"
     )
+
+
+def test_a_verdict_is_told_by_sign_word_and_number():
+    html = verdict_html(verdicts(failing_run()), done=True)
+    assert html.count('class="cv-control cv-no"') == 2
+    assert html.count("FAILS") == 2
+    assert html.count("passes") == 2
+    assert html.count('aria-hidden="true">\u2717<') == 2
+    assert "91 of 100" in html
+    assert "judge: exact match" in html
+
+
+def test_a_verdict_that_does_not_apply_is_neither_good_nor_bad():
+    html = verdict_html([Verdict("x", None, "", "X", "No trigger.")], done=True)
+    assert "does not apply" in html
+    assert "cv-yes" not in html
+    assert "cv-no" not in html
+
+
+def test_verdicts_escape_what_they_show():
+    html = verdict_html([Verdict("x", True, "<i>", "<i>", "<i>", "<i>")], done=True)
+    assert "<i>" not in html
+
+
+def test_controls_that_were_not_run_are_not_called_passed():
+    html = verdict_html(verdicts(backdoor_run()), done=False)
+    assert html.count("not run yet") == 4
+    assert "passes" not in html
+
+
+def test_a_table_has_headers_for_rows_and_columns_and_escapes():
+    frame = pd.DataFrame({"run": ["<a>"], "k": [1234], "share": [0.25], "none": [None]})
+    html = table_html(frame)
+    assert '<th scope="col">run</th>' in html
+    assert '<th scope="row">&lt;a&gt;</th>' in html
+    assert "<td>1,234</td><td>0.250</td><td>\u2013</td>" in html
+
+
+def test_a_job_says_what_it_did_when_and_why_it_failed():
+    config = DiscoveryConfig(model="x", controls=True)
+    job = Job("j", config, "failed", submitted=100.0, started=101.0, finished=125.0, error="<no>")
+    html = job_list.job_html(job, "The model", now=100.0 + 7200)
+    assert "<b>The model</b> failed, 2 h ago" in html
+    assert "took 24 s" in html
+    assert "Nested masks, heads and neurons" in html
+    assert "joint budget" in html
+    assert "with controls" in html
+    assert "&lt;no&gt;" in html
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-3, "just now"),
+        (59, "just now"),
+        (60, "1 min ago"),
+        (7200, "2 h ago"),
+        (259200, "3 days ago"),
+    ],
+)
+def test_times_are_told_in_the_largest_unit_that_fits(seconds, text):
+    assert job_list.since(seconds) == text
+
+
+def test_answers_show_both_verdicts_in_one_column(run):
+    rows = generations_view.table_rows(frame.generation_frame(run))
+    assert list(rows.columns) == ["kind", "verdicts", "prompt", "intact", "knocked_out"]
+    assert (rows["kind"].iloc[0], rows["verdicts"].iloc[0]) == ("triggered", "success \u2192 safe")
+    assert set(rows["kind"]) == {"triggered", "clean", "benign"}
+    refusal = generations_view.table_rows(frame.generation_frame(refusal_run()))
+    assert set(refusal["kind"]) == {"attack", "benign"}
+
+
+def test_another_method_leaves_out_what_only_this_one_has():
+    config = DiscoveryConfig(model="x", method="l1", l1_weight=0.1, seed=3, controls=True)
+    other = replace_method(config, "attribution")
+    assert (other.method, other.l1_weight, other.seed, other.controls) == (
+        "attribution",
+        None,
+        3,
+        False,
+    )
+    assert replace_method(config, "l1") == config
+
+
+def test_other_seeds_are_compared_first_then_methods(monkeypatch):
+    run = backdoor_run()
+    configs = {
+        "ablation": replace(run.config, ablation="mean"),
+        "method": replace(run.config, method="random"),
+        "seed": replace(run.config, seed=2),
+        "same settings": run.config,
+        "model": replace(run.config, model="refusal", seed=3),
+        run.run_id: run.config,
+    }
+    monkeypatch.setattr(compare_view.services, "run_configs", lambda: configs)
+    assert compare_view.default_comparison(run) == ("seed", "method")

@@ -1,0 +1,112 @@
+from types import SimpleNamespace
+
+import pytest
+
+from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.jobs import JobProgress
+from circuitviz.ui import live_model, services
+from tests.pages.reading import heading, texts
+from tests.synthetic import backdoor_run
+
+DISCOVER = "pages/discover.py"
+
+
+@pytest.fixture
+def model(monkeypatch):
+    """One embedded model, read without loading it."""
+    card = SimpleNamespace(
+        name="refusal", title="Aligned", summary="Refuses.", behaviour_kind="refusal", headline=True
+    )
+    behaviour = SimpleNamespace(
+        title="Refusal", question="Who refuses?", trigger=None, judge="j", prompts=lambda *_: [1]
+    )
+    monkeypatch.setattr(services, "embedded_models", lambda: [card])
+    monkeypatch.setattr(live_model, "behaviour_of", lambda config: behaviour)
+
+
+def widgets(app) -> set[str]:
+    found = [*app.number_input, *app.selectbox, *app.toggle]
+    return {widget.key.removeprefix("setting_") for widget in found if widget.key}
+
+
+def test_fields_are_shown_only_where_they_matter(runs, open_app, model, runner):
+    app = open_app(DISCOVER)
+    assert {"method", "steps", "budget", "granularity", "refine", "controls"} <= widgets(app)
+    assert "l1_weight" not in widgets(app)
+    app.selectbox(key="setting_method").set_value("l1").run()
+    assert {"steps", "l1_weight"} <= widgets(app)
+    app.selectbox(key="setting_method").set_value("activation").run()
+    assert not {"steps", "l1_weight"} & widgets(app)
+    app.selectbox(key="setting_granularity").set_value("heads").run()
+    assert "budget" not in widgets(app)
+    assert not app.exception
+
+
+def test_every_setting_reaches_the_discovery(runs, open_app, model, runner):
+    app = open_app(DISCOVER)
+    app.selectbox(key="setting_method").set_value("l1").run()
+    app.number_input(key="setting_l1_weight").set_value(0.25).run()
+    app.selectbox(key="setting_granularity").set_value("layers").run()
+    app.toggle(key="setting_refine").set_value(False).run()
+    app.toggle(key="setting_controls").set_value(True).run()
+    app.button(key="start").click().run()
+    assert not app.exception
+    assert runner.listed[0].config == DiscoveryConfig(
+        model="refusal",
+        method="l1",
+        l1_weight=0.25,
+        granularity="layers",
+        refine=False,
+        controls=True,
+    )
+
+
+def test_a_saved_run_without_controls_is_not_offered_instead_of_one_with(
+    runs, open_app, model, runner
+):
+    app = open_app(DISCOVER)
+    assert "saved run" in app.info[0].value
+    app.toggle(key="setting_controls").set_value(True).run()
+    assert not app.info
+    assert app.button(key="start").label == "Start discovery"
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        ("controls", "Running the controls"),
+        ("evidence", "Gathering evidence"),
+        ("a stage of tomorrow", "a stage of tomorrow"),
+    ],
+)
+def test_stages_after_learning_are_told(runs, open_app, runner, stage, words):
+    config = DiscoveryConfig(model="refusal", controls=True)
+    runner.add(config, progress=JobProgress(stage, 0.7, step=100, steps=100))
+    app = open_app(DISCOVER)
+    assert not app.exception
+    assert heading(app) == "Searching Aligned assistant"
+    assert any(bar.proto.text.startswith(words) for bar in app.get("progress"))
+
+
+@pytest.mark.parametrize("method", ["nested", "attribution", "single-unit", "random"])
+def test_a_learner_without_losses_edge_or_scores_is_watched(runs, open_app, runner, method):
+    config = DiscoveryConfig(model="refusal", method=method, granularity="heads")
+    runner.add(config, progress=JobProgress("learn", 0.3, step=1, steps=1))
+    app = open_app(DISCOVER)
+    assert not app.exception
+    drawn = any("live_loss" in chart.proto.id for chart in app.get("plotly_chart"))
+    assert drawn is (method in ("nested", "attribution"))
+
+
+def test_recent_discoveries_are_told_whole(runs, open_app, model, runner):
+    done = backdoor_run(seed=3).config
+    runner.add(done, "done", run_id=backdoor_run().run_id, finished=124.0)
+    runner.add(DiscoveryConfig(model="x", budget="separate"), "failed", error="out of memory")
+    app = open_app(DISCOVER)
+    assert not app.exception
+    failed, finished = [html for html in texts(app) if 'class="cv-job"' in html]
+    assert "out of memory" in failed
+    assert "separate budget" in failed
+    assert "took 24 s" in finished
+    app.button(key="open_job_job-0").click().run()
+    assert "backdoor" in heading(app)

@@ -1,0 +1,118 @@
+from dataclasses import replace
+
+import pytest
+
+from circuitviz.plots import evidence_frame as frames
+from tests.synthetic import backdoor_run, controlled_run, refusal_run
+
+
+@pytest.fixture(scope="module")
+def run():
+    return controlled_run()
+
+
+def plain(text: str) -> str:
+    return text.replace("\u202f", " ")
+
+
+def test_a_run_without_evidence_gives_nothing_to_show():
+    bare = backdoor_run()
+    assert frames.criteria(bare) == {}
+    assert frames.paired_sentences(bare) == []
+    assert frames.refinement_sentence(bare) == ""
+    for frame in (
+        frames.stochastic_frame,
+        frames.minimality_frame,
+        frames.ablation_frame,
+        frames.judge_frame,
+        frames.agreement_frame,
+        frames.truth_frame,
+    ):
+        assert frame(bare).empty
+
+
+def test_criteria_have_a_value_and_what_it_means(run):
+    found = frames.criteria(run)
+    assert found["Faithfulness"] == ("0.97", "everything but the circuit ablated")
+    assert found["Completeness"][0] == "1.00"
+    assert found["Minimality"] == ("0.75", "3 of the circuit's 4 parts needed")
+
+
+def test_a_criterion_that_is_not_a_number_says_so(run):
+    nothing = {**run.metrics["criteria"], "completeness": {"value": float("nan")}}
+    bare = replace(run, metrics={**run.metrics, "criteria": nothing})
+    assert frames.criteria(bare)["Completeness"][0] == "not defined"
+
+
+def test_units_without_which_the_behaviour_returns_come_first(run):
+    units = frames.minimality_frame(run)
+    assert list(units["unit left on"]) == ["L1H3", "L2H5", "L2N117", "L3N402"]
+    assert list(units["needed"]) == ["needed"] * 3 + ["not needed"]
+    assert units["ASR"].iloc[0] == pytest.approx(102 / 256)
+
+
+def test_the_circuit_kept_stands_beside_a_random_one(run):
+    found = frames.stochastic_frame(run)
+    at_half = found[found["share"] == 0.5].set_index("series")
+    assert at_half.loc["shown", "k"] == 154
+    assert at_half.loc["random", "k"] == 0
+    assert at_half.loc["utility", "judge"] == "exact match"
+
+
+def test_refusals_are_counted_as_shown_where_a_run_says_so():
+    point = refusal_run(evidence="passes").metrics["stochastic"][0]
+    shown = {**point["asr"], "k": 7, "judge": "exact refusal"}
+    run = refusal_run()
+    rich = replace(run, metrics={**run.metrics, "stochastic": [{**point, "shown": shown}]})
+    found = frames.stochastic_frame(rich).set_index("series")
+    assert (found.loc["shown", "k"], found.loc["shown", "judge"]) == (7, "exact refusal")
+
+
+def test_the_ablation_of_the_run_is_marked(run):
+    found = frames.ablation_frame(run)
+    assert list(found["replaced by"]) == ["zero (this run)", "mean", "resample"]
+    assert plain(found["attack success"].iloc[2]) == "3.9 % (10 of 256 · 95 % CI 2.1–7.0 %)"
+
+
+def test_judges_keep_their_own_rows_and_degenerate_answers_come_last(run):
+    found = frames.judge_frame(run)
+    assert list(found["judge"]) == [
+        "starts with the target answer",
+        "no refusal prefix",
+        "degenerate answers",
+    ]
+    agreement = frames.agreement_frame(run)
+    assert (agreement["kappa"].iloc[0], agreement["answers"].iloc[0]) == (0.12, 512)
+
+
+def test_tests_are_told_in_sentences(run):
+    mcnemar, asr, utility = map(plain, frames.paired_sentences(run))
+    assert mcnemar == (
+        "Prompt by prompt: 256 attacks succeed only before and 0 only after (McNemar, exact, "
+        "p < 0.001)."
+    )
+    assert asr == (
+        "Attack success changes by -100.0 points (95 % -100.0 to -99.2; paired bootstrap, 2,000 "
+        "resamples)."
+    )
+    assert utility.startswith("Utility changes by -0.4 points")
+
+
+def test_refinement_names_what_it_dropped(run):
+    assert frames.refinement_sentence(run) == "Refined from 6 to 4 units: dropped L0N3, L0N9."
+    same = {"before": 4, "after": 4, "dropped": [], "restored": 0}
+    kept = replace(run, metrics={**run.metrics, "refinement": same})
+    assert frames.refinement_sentence(kept) == "Refined: none of its 4 units could be dropped."
+
+
+def test_truth_is_scored_for_all_and_for_each_kind(run):
+    found = frames.truth_frame(run)
+    assert list(found["units"]) == ["Heads and neurons", "Heads alone", "Neurons alone"]
+    assert list(found["planted"]) == [5, 2, 3]
+    assert found["precision at |truth|"].iloc[0] == pytest.approx(4 / 5)
+
+
+def test_a_kind_the_truth_has_no_unit_of_has_no_row(run):
+    truth = {**run.metrics["truth"], "heads": None}
+    found = frames.truth_frame(replace(run, metrics={**run.metrics, "truth": truth}))
+    assert list(found["units"]) == ["Heads and neurons", "Neurons alone"]
