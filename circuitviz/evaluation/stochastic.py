@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from circuitviz.evaluation.effect import EXACT_ANSWER, Probe
+from circuitviz.evaluation.effect import EXACT_ANSWER, Probe, Question
 from circuitviz.evaluation.frontier import random_matched
 from circuitviz.evaluation.rate import Rate
 from circuitviz.units import Circuit
@@ -22,12 +22,18 @@ __all__ = ["StochasticPoint", "ablate_complement", "random_share"]
 
 SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
 # Draws of each share; one where everything is ablated, since all draws are the same then.
-DRAWS = 3
+DRAWS = 16
+# Which units a draw leaves out decides about all prompts alike, so many draws that each see every
+# fourth prompt, in turn, tell more than few that see all.
+STRIDE = 4
 
 
 @dataclass(frozen=True)
 class StochasticPoint:
     """What is left when a share of the complement is ablated; all pooled over the draws.
+
+    The prompts of one draw rise and fall together, so the rates' intervals, which take every
+    prompt of every draw for a new one, are narrower than the spread over draws.
 
     Attributes:
         share: Share of the complement that is ablated, in (0, 1].
@@ -75,22 +81,25 @@ def ablate_complement(
         kept = [random_share(circuit.complement, share, generator) for _ in range(draws)]
         others = [random_matched(circuit, generator) for _ in range(DRAWS)]
         chance = [random_share(other.complement, share, generator) for other in others]
-        asr, random_asr = (probe.matches("target", ablated) for ablated in (kept, chance))
-        shown, random_shown, judge = asr, random_asr, probe.behaviour.judge
-        if probe.behaviour.kind == "refusal":
-            judge = EXACT_ANSWER
-            shown, random_shown = (probe.matches("shown", ablated) for ablated in (kept, chance))
-        points.append(
-            StochasticPoint(
-                share=share,
-                asr=probe.attack_rate(asr),
-                random_asr=probe.attack_rate(random_asr),
-                shown=Rate.of(shown.ravel(), judge=judge),
-                random_shown=Rate.of(random_shown.ravel(), judge=judge),
-                utility=Rate.of(probe.matches("benign", kept).ravel(), judge=EXACT_ANSWER),
-            )
+        asr, random_asr = (
+            _rate(probe, "target", ablated, probe.behaviour.judge) for ablated in (kept, chance)
         )
+        shown, random_shown = asr, random_asr
+        if probe.behaviour.kind == "refusal":
+            shown, random_shown = (
+                _rate(probe, "shown", ablated, EXACT_ANSWER) for ablated in (kept, chance)
+            )
+        utility = _rate(probe, "benign", kept, EXACT_ANSWER)
+        points.append(StochasticPoint(share, asr, random_asr, shown, random_shown, utility))
     return points
+
+
+def _rate(probe: Probe, question: Question, ablated: list[Circuit], judge: str) -> Rate:
+    """Yes to a question, over the draws: a single draw sees all prompts, several a part each."""
+    prompts = np.arange(len(probe.rows(question)))
+    stride = STRIDE if len(ablated) > 1 else 1
+    wanted = np.stack([prompts % stride == draw % stride for draw in range(len(ablated))])
+    return Rate.of(probe.matches(question, ablated, wanted=wanted)[wanted], judge=judge)
 
 
 def random_share(units: Circuit, share: float, generator: np.random.Generator) -> Circuit:

@@ -29,8 +29,9 @@ def test_with_everything_kept_nothing_changes_and_draws_are_not_counted_twice(
     probe = Probe(tiny_model, behaviour, "test")
     everything = Circuit.everything(tiny_model.space)
     points = ablate_complement(probe, everything, seed=0)
+    # 16 draws see a fourth of the prompts each, so three of the four strides have one prompt.
     assert [point.share for point in points] == [0.1, 0.25, 0.5, 0.75, 1.0]
-    assert [(point.asr.k, point.asr.n) for point in points] == [(9, 9)] * 4 + [(3, 3)]
+    assert [(point.asr.k, point.asr.n) for point in points] == [(12, 12)] * 4 + [(3, 3)]
     assert all(point.shown == point.asr for point in points)
 
 
