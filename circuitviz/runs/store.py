@@ -96,7 +96,7 @@ class Run:
     @cached_property
     def ranked(self) -> Ranking:
         """The units in order, the most responsible first."""
-        return Ranking(self.space, self.scores)
+        return Ranking(self.space, self.scores, self.config.granularity)
 
     @property
     def ranking(self) -> np.ndarray:
