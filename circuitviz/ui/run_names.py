@@ -49,11 +49,11 @@ def distinct_titles(
         runs: Configurations by run id.
         models: Titles of models by name; a model without one goes by its folder.
     """
-    titles = {}
+    titles: dict[str, str] = {}
     for run_id, config in runs.items():
         others = [other for other in runs.values() if other.model == config.model]
         model = (models or {}).get(config.model) or Path(config.model).name or config.model
-        titles[run_id] = " · ".join([model, *_differences(config, others)])
+        titles[run_id] = _untaken(" · ".join([model, *_differences(config, others)]), titles)
     return titles
 
 
@@ -63,12 +63,20 @@ def run_labels(runs: Mapping[str, DiscoveryConfig]) -> dict[str, str]:
     for run_id, config in runs.items():
         always = [method_title(config.method), f"seed {config.seed}"]
         extras = [text for text in _differences(config, runs.values()) if text not in always]
-        label = " · ".join([*always, *extras])
-        # Two runs may be of the same configuration and another version.
-        while label in labels.values():
-            label += "\u2032"
-        labels[run_id] = label
+        labels[run_id] = _untaken(" · ".join([*always, *extras]), labels)
     return labels
+
+
+def _untaken(name: str, taken: Mapping[str, str]) -> str:
+    """The name, numbered if it is taken: a list tells its entries apart by what it shows.
+
+    Two runs have one configuration where they are of different versions.
+    """
+    number, found = 1, name
+    while found in taken.values():
+        number += 1
+        found = f"{name} ({number})"
+    return found
 
 
 def _differences(config: DiscoveryConfig, others: Iterable[DiscoveryConfig]) -> list[str]:

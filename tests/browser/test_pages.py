@@ -8,7 +8,7 @@ from tests.synthetic import backdoor_run, refusal_run, save_runs
 
 pytestmark = pytest.mark.browser
 
-PATHS = ("/", "/discover", "/circuit", "/tradeoff", "/generations")
+PATHS = ("/", "/discover", "/circuit", "/tradeoff", "/compare", "/generations")
 RUNS = (backdoor_run().run_id, refusal_run().run_id)
 
 

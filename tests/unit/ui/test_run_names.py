@@ -18,9 +18,9 @@ def test_another_method_or_granularity_is_named_even_if_it_is_the_only_one():
     }
 
 
-def test_controls_do_not_change_a_name():
+def test_names_of_one_configuration_are_numbered_since_a_list_knows_entries_by_name():
     runs = {"a": DiscoveryConfig(model="x"), "b": DiscoveryConfig(model="x", controls=True)}
-    assert distinct_titles(runs) == {"a": "x", "b": "x"}
+    assert distinct_titles(runs) == {"a": "x", "b": "x (2)"}
 
 
 def test_labels_name_method_and_seed_and_what_differs():
@@ -40,7 +40,7 @@ def test_labels_name_method_and_seed_and_what_differs():
 
 def test_labels_of_the_same_settings_stay_distinct():
     labels = run_labels({name: DiscoveryConfig(model="x") for name in "abc"})
-    assert len(set(labels.values())) == 3
+    assert list(labels.values()) == [f"Nested masks · seed 0{n}" for n in ("", " (2)", " (3)")]
 
 
 def test_the_note_names_method_and_granularity():
