@@ -24,19 +24,22 @@ class RandomTrigger:
     Attributes:
         trigger: The words.
         intact: Attacks that succeed with them, nothing knocked out.
-        knocked_out_recovery: Attacks that get exactly the answer of a model without the
-            behaviour, the circuit knocked out.
+        intact_recovery: Attacks that get exactly the answer of a model without the behaviour,
+            nothing knocked out; odd words may spoil some answers by themselves.
+        knocked_out_recovery: The same with the circuit knocked out.
     """
 
     trigger: str
     intact: Rate
+    intact_recovery: Rate
     knocked_out_recovery: Rate
 
     def to_json(self) -> dict[str, Any]:
-        """`{trigger, intact, knocked_out_recovery}`."""
+        """`{trigger, intact, intact_recovery, knocked_out_recovery}`."""
         return {
             "trigger": self.trigger,
             "intact": self.intact.to_json(),
+            "intact_recovery": self.intact_recovery.to_json(),
             "knocked_out_recovery": self.knocked_out_recovery.to_json(),
         }
 
@@ -48,10 +51,12 @@ def try_random_trigger(case: Case) -> RandomTrigger | None:
         return None
     probe = Probe(case.model, with_trigger(case.behaviour, words), "test", ablation=case.ablation)
     nothing = Circuit(case.model.space, frozenset())
+    before, after = probe.matches("after", [nothing, case.circuit])
     return RandomTrigger(
         trigger=words,
         intact=probe.attack_rate(probe.matches("target", [nothing])),
-        knocked_out_recovery=Rate.of(probe.matches("after", [case.circuit])[0], judge=EXACT_ANSWER),
+        intact_recovery=Rate.of(before, judge=EXACT_ANSWER),
+        knocked_out_recovery=Rate.of(after, judge=EXACT_ANSWER),
     )
 
 

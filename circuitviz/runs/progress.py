@@ -19,14 +19,14 @@ Stage = Literal[
 # How long each stage takes beside the others, in hundredths of a discovery without controls, from
 # measured times and counted tokens.
 DURATIONS: dict[Stage, float] = {
-    "load": 9,
-    "learn": 37,
-    "select": 9,
-    "refine": 8,
-    "test": 30,
-    "generate": 6,
-    "controls": 120,
-    "evidence": 40,
+    "load": 6,
+    "learn": 30,
+    "select": 11,
+    "refine": 6,
+    "test": 38,
+    "generate": 8,
+    "controls": 80,
+    "evidence": 30,
     "save": 1,
 }
 # Stages of a discovery with controls only.

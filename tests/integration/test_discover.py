@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import groupby
 
 import pytest
 
@@ -46,6 +47,59 @@ def test_the_planted_backdoor_is_found_and_gone_when_knocked_out(tmp_path):
     attacked = run.generations[run.generations["variant"] == "triggered"]
     assert (attacked["verdict_knocked_out"] == "success").sum() == run.rate("asr", "knocked_out").k
     assert (attacked["verdict_intact"] == "success").sum() == run.rate("asr", "intact").k
+
+
+def test_controls_and_evidence_carry_every_number(tmp_path):
+    seen: list[Progress] = []
+    config = DiscoveryConfig("fixed-output-planted", steps=30, controls=True)
+    run = discover(config, report=seen.append)
+    metrics = run.metrics
+    # The refined circuit is the top of the ranking, and one of the frontier's.
+    refined = metrics["refinement"]
+    assert refined["after"] == run.size <= refined["before"]
+    assert run.ranked.best(run.size) == run.circuit()
+    assert run.size in [row["size"] for row in metrics["frontier"]]
+    assert {"auroc", "average_precision", "precision_at_truth", "heads"} <= set(metrics["truth"])
+    assert metrics["truth"]["frontier_area"] == metrics["frontier_area"] > 0
+    paired = metrics["statistics"]
+    assert paired["mcnemar"]["only_before"] == metrics["asr"]["intact"]["k"] - (
+        metrics["asr"]["knocked_out"]["k"] - paired["mcnemar"]["only_after"]
+    )
+    controls = metrics["controls"]
+    assert controls["random_circuits"]["draws"] == len(controls["random_circuits"]["asr_k"]) == 100
+    for name in ("nonsense_target", "random_weights"):
+        assert controls[name]["size"] == run.size
+        assert controls[name]["reached"] is False
+    assert controls["random_weights"]["intact"]["utility"]["k"] == 0
+    assert controls["random_trigger"]["intact"]["rate"] <= 0.05
+    assert [verdict["name"] for verdict in controls["verdicts"]] == [
+        "random_circuits",
+        "nonsense_target",
+        "random_weights",
+        "random_trigger",
+    ]
+    minimality = metrics["criteria"]["minimality"]
+    assert minimality["of"] == len(minimality["units"]) == run.size
+    assert metrics["criteria"]["completeness"]["value"] >= 0.99
+    assert [point["share"] for point in metrics["stochastic"]] == [0.1, 0.25, 0.5, 0.75, 1.0]
+    assert list(metrics["ablations"]) == ["zero", "mean", "resample"]
+    assert metrics["ablations"]["zero"]["asr"] == metrics["asr"]["knocked_out"]
+    assert metrics["judges"]["rows"][0]["knocked_out"] == metrics["asr"]["knocked_out"]
+    # Every stage was told, and progress only ever goes forward.
+    assert [stage for stage, _ in groupby(progress.stage for progress in seen)] == [
+        "load",
+        "learn",
+        "select",
+        "refine",
+        "test",
+        "generate",
+        "controls",
+        "evidence",
+    ]
+    fractions = [progress.fraction for progress in seen]
+    assert fractions == sorted(fractions)
+    RunStore(tmp_path).save(run)
+    assert RunStore(tmp_path).load(run.run_id).size == run.size
 
 
 def test_a_target_nobody_can_reach_gives_the_best_found_and_says_so():

@@ -134,10 +134,10 @@ def test_random_weights_fail_where_masks_compute_it():
 
 
 def test_a_random_trigger_must_set_off_hardly_anything():
-    found = RandomTrigger("blue door", rate(5), rate(88))
+    found = RandomTrigger("blue door", rate(5), rate(90), rate(88))
     verdict = judge_random_trigger(found, "tango seven")
     assert (verdict.passed, verdict.number) == (True, "5 of 100")
-    assert "88 of 100 of these prompts" in verdict.sentence
+    assert "comes 90 of 100 times, and with the circuit knocked out 88 of 100" in verdict.sentence
     verdict = judge_random_trigger(replace(found, intact=rate(6)), "tango seven")
     assert verdict.passed is False
     assert verdict.sentence.startswith("This control failed: “blue door”")

@@ -26,6 +26,6 @@ def test_progress_runs_from_nothing_to_all_without_a_gap(controls):
 
 
 def test_controls_take_their_share():
-    # Half of 37 hundredths of learning, after 9 of loading; 160 more where controls follow.
-    assert overall("learn", 0.5, controls=False) == pytest.approx(0.275)
-    assert overall("learn", 0.5, controls=True) == pytest.approx(27.5 / 260)
+    # Half of 30 hundredths of learning, after 6 of loading; 110 more where controls follow.
+    assert overall("learn", 0.5, controls=False) == pytest.approx(0.21)
+    assert overall("learn", 0.5, controls=True) == pytest.approx(0.1)
