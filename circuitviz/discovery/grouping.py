@@ -42,8 +42,8 @@ class UnitGroups:
         return mask[:, index.clamp_min(0)] * (index >= 0)
 
     def spread(self, scores: np.ndarray) -> np.ndarray:
-        """Scores [groups] as scores of units [units]; units in no group come below all others."""
-        found = scores[np.maximum(self.index, 0)]
+        """Scores [groups] as float32 scores of units [units]; those in no group come last."""
+        found = scores[np.maximum(self.index, 0)].astype(np.float32)
         found[self.index < 0] = scores.min() - 1
         return found
 

@@ -102,9 +102,9 @@ class NestedLearner:
             values = outcome.values()
             for name, value in {"step": step + 1.0, **values}.items():
                 curve[name].append(value)
-            found = units.spread(scores.detach().numpy().copy())
+            found = units.spread(scores.detach().numpy())
             watch(LearningStep(step + 1, values, found, self.steps, masks.edge))
-        return LearnedScores(units.spread(scores.detach().numpy().copy()), curve)
+        return LearnedScores(units.spread(scores.detach().numpy()), curve)
 
     def _temperature(self, step: int) -> float:
         start, end = self.temperatures

@@ -25,7 +25,7 @@ from circuitviz.models.answer import AnswerRows, Teacher, encode_answers, intact
 from circuitviz.models.gates import Gates
 from circuitviz.models.model import GatedModel
 
-__all__ = ["Outcome", "TrainingRows", "measure_objective", "shuffled_picks"]
+__all__ = ["Outcome", "TrainingRows", "answer_after", "measure_objective", "shuffled_picks"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class TrainingRows:
         rows = encode_answers(
             model,
             [prompt.asked for prompt in attack] + [prompt.text for prompt in kept],
-            [_after(prompt) for prompt in attack] + [prompt.answer for prompt in kept],
+            [answer_after(prompt) for prompt in attack] + [prompt.answer for prompt in kept],
         )
         utility = range(len(attack), len(rows))
         picks = torch.tensor(list(utility))
@@ -130,5 +130,6 @@ def shuffled_picks(n: int, rows: int, generator: torch.Generator) -> Iterator[Te
         queue = queue[rows:]
 
 
-def _after(prompt: Prompt) -> str:
+def answer_after(prompt: Prompt) -> str:
+    """The answer expected to an attack once the behaviour is gone."""
     return prompt.after if prompt.after is not None else prompt.answer
