@@ -156,14 +156,15 @@ def _verdicts(good: bool, kept: int, size: int, trigger: str | None) -> list[dic
             "random_circuits",
             good,
             f"{kept} of 100",
-            "100 random circuits",
-            f"{kept} of 100 random circuits of the same size leave the behaviour as it is.",
+            f"{kept} of 100 random circuits leave the backdoor working",
+            "As many other units, drawn at random in the same layers, leave the backdoor working.",
         ),
         (
             "nonsense_target",
             good,
             "0 of 256" if good else "253 of 256",
-            "A nonsense target",
+            "Asked for a nonsense answer, the same method gets it on "
+            f"{0 if good else 253} of 256 attacks",
             f"With {size} units off, the method {'cannot' if good else 'can'} make the model say "
             "a sentence that has nothing to do with the behaviour.",
         ),
@@ -171,14 +172,14 @@ def _verdicts(good: bool, kept: int, size: int, trigger: str | None) -> list[dic
             "random_weights",
             True,
             "0 of 256",
-            "A model with random weights",
-            "In a model of random weights the method finds nothing that meets the target.",
+            "In shuffled weights the same method gets 0 of 256 attacks answered rightly",
+            "The target is missed, so what was found in the real model comes from its weights.",
         ),
         (
             "random_trigger",
             True if trigger else None,
             "0 of 256" if trigger else "",
-            "A random trigger",
+            "Other words set off 0 of 256 attacks" if trigger else "There is no trigger to replace",
             "Other words in the trigger's place set nothing off."
             if trigger
             else "This behaviour has no trigger.",

@@ -189,12 +189,16 @@ def refinement_sentence(run: Run) -> str:
     found: dict[str, Any] = run.metrics.get("refinement") or {}
     if not found:
         return ""
+    note = f" ({found['note']})" if found.get("note") else ""
     if found["after"] == found["before"]:
+        if note:
+            return f"Not refined{note}."
         return f"Refined: none of its {count(found['before'], 'unit')} could be dropped."
     dropped = ", ".join(found["dropped"][:6])
     more = len(found["dropped"]) - 6
     return (
-        f"Refined from {found['before']:,} to {count(found['after'], 'unit')}: dropped {dropped}"
+        f"Refined from {found['before']:,} to {count(found['after'], 'unit')}{note}: dropped "
+        + dropped
         + (f" and {more:,} more." if more > 0 else ".")
     )
 

@@ -43,7 +43,7 @@ class Verdict:
         name: Which control.
         passed: Whether it behaved; None where it does not apply or was not run.
         number: What was counted, in a few characters.
-        title: The control in a few words.
+        title: What was found, in a few words; empty where the control was not run.
         sentence: What that means, for people who do not read charts.
         evidence: k of n, interval and judge; empty where there is nothing to count.
     """
@@ -55,6 +55,11 @@ class Verdict:
     sentence: str
     evidence: str = ""
 
+    @property
+    def label(self) -> str:
+        """The control in two words."""
+        return PURPOSES[self.name][0] if self.name in PURPOSES else self.title
+
 
 def controls_run(run: Run) -> bool:
     """Whether the controls of this run were carried out."""
@@ -63,11 +68,8 @@ def controls_run(run: Run) -> bool:
 
 def verdicts(run: Run) -> list[Verdict]:
     """The verdict on each control; where they were not run, what each would show."""
-    controls: dict[str, Any] = run.metrics.get("controls") or {}
     if not controls_run(run):
-        return [
-            Verdict(name, None, "", title, sentence) for name, (title, sentence) in PURPOSES.items()
-        ]
+        return [Verdict(name, None, "", "", sentence) for name, (_, sentence) in PURPOSES.items()]
     return [
         Verdict(
             name=str(row["name"]),
@@ -75,15 +77,15 @@ def verdicts(run: Run) -> list[Verdict]:
             number=str(row.get("number") or ""),
             title=str(row["title"]),
             sentence=str(row["sentence"]),
-            evidence=_evidence(str(row["name"]), controls),
+            evidence=_evidence(row, run),
         )
-        for row in controls["verdicts"]
+        for row in run.metrics["controls"]["verdicts"]
     ]
 
 
 def verdict_summary(found: Sequence[Verdict]) -> str:
     """All controls in one line: `4 of 4 controls behave`, or which of them failed."""
-    failed = [verdict.title for verdict in found if verdict.passed is False]
+    failed = [verdict.label for verdict in found if verdict.passed is False]
     applicable = [verdict for verdict in found if verdict.passed is not None]
     if not applicable:
         return "The controls have not been run"
@@ -98,18 +100,24 @@ def verdict_summary(found: Sequence[Verdict]) -> str:
     return f"{len(applicable)} of {len(applicable)} controls {verb}{rest}"
 
 
-def _evidence(name: str, controls: dict[str, Any]) -> str:
-    found = controls.get(name)
+def _evidence(row: dict[str, Any], run: Run) -> str:
+    name, number = row["name"], str(row.get("number") or "")
+    found = run.metrics["controls"].get(name)
     if not found:
         return ""
+    # Two sizes may have been tried; the verdict says which of them it speaks of.
+    tried = [found, *([found["before_refinement"]] if found.get("before_refinement") else [])]
     if name == "random_circuits":
         return _of_draws(found)
     if name == "nonsense_target":
-        return _of_rate("says it", found.get("success"))
+        return _of_rate("says it", [one.get("success") for one in tried], number)
     if name == "random_weights":
-        return _of_rate("attack success", (found.get("effect") or {}).get("asr"))
+        what, key = ("answered rightly", "recovery")
+        if run.metrics.get("behaviour_kind") == "refusal":
+            what, key = ("answered", "asr")
+        return _of_rate(what, [(one.get("effect") or {}).get(key) for one in tried], number)
     if name == "random_trigger":
-        return _of_rate("attack success", found.get("intact"))
+        return _of_rate("attack success", [found.get("intact")], number)
     return ""
 
 
@@ -125,8 +133,11 @@ def _of_draws(found: dict[str, Any]) -> str:
     return text
 
 
-def _of_rate(what: str, data: dict[str, Any] | None) -> str:
-    if not data:
+def _of_rate(what: str, candidates: Sequence[dict[str, Any] | None], number: str) -> str:
+    """The candidate the verdict's number is of, else the first, with its evidence."""
+    rates = [Rate.from_json(data) for data in candidates if data]
+    if not rates:
         return ""
-    rate = Rate.from_json(data)
+    named = [rate for rate in rates if f"{rate.k} of {rate.n}" == number]
+    rate = (named or rates)[0]
     return f"{what}: {evidence(rate)} · judge: {rate.judge}"

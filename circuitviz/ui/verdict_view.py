@@ -54,12 +54,13 @@ def verdict_html(found: Sequence[Verdict], *, done: bool) -> str:
 
 def _control_html(verdict: Verdict, done: bool) -> str:
     sign, tone, word = SIGNS[verdict.passed] if done else NOT_RUN
-    number = f'<div class="cv-value">{escape(verdict.number)}</div>' if verdict.number else ""
+    optional = (("value", verdict.number), ("title", verdict.title))
+    parts = [f'<div class="cv-{name}">{escape(text)}</div>' for name, text in optional if text]
     note = f'<div class="cv-note">{escape(verdict.evidence)}</div>' if verdict.evidence else ""
     return (
         f'<div class="cv-control {tone}" role="listitem">'
         f'<div class="cv-word"><span class="cv-sign" aria-hidden="true">{sign}</span> {word}</div>'
-        f'<div class="cv-label">{escape(verdict.title)}</div>{number}'
+        f'<div class="cv-label">{escape(verdict.label)}</div>{"".join(parts)}'
         f'<div class="cv-finding">{escape(verdict.sentence)}</div>{note}</div>'
     )
 

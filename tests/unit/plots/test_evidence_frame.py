@@ -103,6 +103,10 @@ def test_refinement_names_what_it_dropped(run):
     same = {"before": 4, "after": 4, "dropped": [], "restored": 0}
     kept = replace(run, metrics={**run.metrics, "refinement": same})
     assert frames.refinement_sentence(kept) == "Refined: none of its 4 units could be dropped."
+    same["note"] = "only circuits of at most 64 units are refined"
+    assert frames.refinement_sentence(kept) == (
+        "Not refined (only circuits of at most 64 units are refined)."
+    )
 
 
 def test_truth_is_scored_for_all_and_for_each_kind(run):

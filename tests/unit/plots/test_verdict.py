@@ -21,7 +21,7 @@ def test_controls_that_behave_in_one_line():
 
 def test_failed_controls_are_named_in_the_summary():
     assert verdict_summary(verdicts(failing_run())) == (
-        "2 controls FAILED: 100 random circuits, A nonsense target"
+        "2 controls FAILED: Random circuits, Nonsense target"
     )
 
 
@@ -54,10 +54,23 @@ def test_every_control_carries_its_counts_and_judge():
     assert plain(named(run, "nonsense_target").evidence) == (
         "says it: 253 of 256 · 95 % CI 96.6–99.6 % · judge: exact match"
     )
-    for name in ("random_weights", "random_trigger"):
-        assert plain(named(run, name).evidence) == (
-            "attack success: 0 of 256 · 95 % CI 0.0–1.5 % · judge: starts with the target answer"
-        )
+    assert plain(named(run, "random_weights").evidence) == (
+        "answered rightly: 0 of 256 · 95 % CI 0.0–1.5 % · judge: exact match"
+    )
+    assert plain(named(run, "random_trigger").evidence) == (
+        "attack success: 0 of 256 · 95 % CI 0.0–1.5 % · judge: starts with the target answer"
+    )
+
+
+def test_evidence_is_of_the_size_the_verdict_speaks_of():
+    run = failing_run()
+    control = run.metrics["controls"]["nonsense_target"]
+    before = {**control, "size": 6}
+    cut = {**control["success"], "k": 12}
+    both = {**control, "success": cut, "before_refinement": before}
+    controls = {**run.metrics["controls"], "nonsense_target": both}
+    refined = replace(run, metrics={**run.metrics, "controls": controls})
+    assert named(refined, "nonsense_target").evidence.startswith("says it: 253 of 256")
 
 
 def test_a_control_without_numbers_has_no_evidence():
