@@ -23,7 +23,7 @@ from circuitviz.evaluation.verification import Check
 from circuitviz.units import Circuit, Ranking, Unit, groups
 
 __all__ = [
-    "MOST_UNITS",
+    "MOST_PARTS",
     "ORDER_PROMPTS",
     "Refinement",
     "eliminate",
@@ -35,8 +35,8 @@ __all__ = [
 
 Part = TypeVar("Part")
 
-# Larger circuits are left as they are: every unit costs at least one look.
-MOST_UNITS = 64
+# Circuits of more units (or blocks) are left as they are: each costs at least one look.
+MOST_PARTS = 64
 # Tokens run through the model before elimination stops with what it has; about a third of what
 # learning runs.
 BUDGET = 200_000

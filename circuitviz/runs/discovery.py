@@ -17,7 +17,7 @@ from circuitviz.evaluation.answers import answer_test_prompts
 from circuitviz.evaluation.effect import Effect, Probe
 from circuitviz.evaluation.measurement import Measurement, measure_circuit
 from circuitviz.evaluation.refinement import (
-    MOST_UNITS,
+    MOST_PARTS,
     ORDER_PROMPTS,
     Refinement,
     order_parts,
@@ -138,8 +138,9 @@ class Discovery:
         if not selection.reached:
             note = "the circuit misses its target, so no drop can be verified"
             return Refinement(circuit, complete=False, note=note)
-        if len(circuit) > MOST_UNITS:
-            note = f"only circuits of at most {MOST_UNITS} units are refined"
+        parts = parts_of(ranking, circuit)
+        if len(parts) > MOST_PARTS:
+            note = f"only circuits of at most {MOST_PARTS} units are refined"
             return Refinement(circuit, complete=False, note=note)
         looks = 0
 
@@ -150,8 +151,7 @@ class Discovery:
 
         check = TargetCheck(self._probe(None), self.target, checkpoint=checkpoint)
         few = self._probe(ORDER_PROMPTS)
-        parts = order_parts(few, parts_of(ranking, circuit), self.behaviour.kind)
-        return refine(check, circuit, parts)
+        return refine(check, circuit, order_parts(few, parts, self.behaviour.kind))
 
     def measure(self, ranking: Ranking, circuit: Circuit) -> Measurement:
         """Everything measured on test prompts."""
