@@ -26,6 +26,7 @@ PAGES = {
     "discover": "/discover",
     "circuit": "/circuit",
     "tradeoff": "/tradeoff",
+    "compare": "/compare",
     "generations": "/generations",
 }
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

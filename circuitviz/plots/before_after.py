@@ -65,7 +65,7 @@ def before_after(frame: pd.DataFrame) -> go.Figure:
         )
         _add_values(figure, rows, ys, series)
     figure.update_xaxes(
-        range=[-0.03, VALUES_AT + 0.16],
+        range=[-0.03, VALUES_AT + 0.24],
         tickvals=[0, 0.25, 0.5, 0.75, 1],
         tickformat=".0%",
         title="Share of test prompts",

@@ -16,7 +16,7 @@ from circuitviz.plots.text import count
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.components import chart
+from circuitviz.ui.components import chart, judges_note
 from circuitviz.ui.overlay_view import AREA_HELP
 from circuitviz.ui.table import table
 
@@ -124,12 +124,9 @@ def letters_of(runs: Mapping[str, Run]) -> dict[str, str]:
 def number_table(found: Json, labels: Mapping[str, str], runs: Mapping[str, Run]) -> None:
     """Size, rates, frontier area, truth scores and seconds, one column per run."""
     table(frames.number_frame(found, labels), key="numbers")
-    judges = sorted({run.rate("asr", "knocked_out").judge for run in runs.values()})
     st.caption(
-        f"Circuit off, test prompts, 95\u202f% Wilson intervals · judge of attack success: "
-        f"{', '.join(judges)}."
-        + (" The judges differ, so these rates are not comparable." if len(judges) > 1 else "")
-        + f" Frontier area: {AREA_HELP}"
+        f"Circuit off, test prompts, 95\u202f% Wilson intervals. {judges_note(*runs.values())} "
+        f"Frontier area: {AREA_HELP}"
     )
 
 

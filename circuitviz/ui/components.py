@@ -14,6 +14,8 @@ from streamlit.delta_generator import DeltaGenerator
 
 from circuitviz.evaluation.rate import Rate
 from circuitviz.paths import PROJECT
+from circuitviz.plots.frame import judge_of
+from circuitviz.plots.palette import SERIES_LABELS
 from circuitviz.plots.story import Doubt
 from circuitviz.plots.text import evidence, percent, sparsity
 from circuitviz.runs.store import Run
@@ -28,6 +30,7 @@ __all__ = [
     "chart",
     "checks",
     "chips",
+    "judges_note",
     "load_style",
     "page_header",
     "rate_card",
@@ -256,6 +259,18 @@ def run_note(run: Run, n: str | int | None = None) -> str:
         f"n = {amount} test prompts · judge: {rate.judge} · {run.config.ablation} ablation · "
         "intervals are 95 % Wilson"
     )
+
+
+def judges_note(*runs: Run) -> str:
+    """Who judged each kind of rate of these runs; says so where the judges differ."""
+    named: dict[str, list[str]] = {}
+    for series, label in SERIES_LABELS.items():
+        judges = [judge_of(run, series) for run in runs if run.metrics.get(series)]
+        if judges:
+            named[label] = list(dict.fromkeys(judges))
+    text = "; ".join(f"{label.lower()}: {', '.join(judges)}" for label, judges in named.items())
+    differ = any(len(judges) > 1 for judges in named.values())
+    return f"Judges: {text}." + (" Rates of different judges are not comparable." if differ else "")
 
 
 def score_note(run: Run) -> str:

@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from circuitviz.plots import evidence_frame as frames
 from circuitviz.plots.stochastic_curve import stochastic_curve
 from circuitviz.runs.store import Run
-from circuitviz.ui.components import Card, cards, chart
+from circuitviz.ui.components import Card, cards, chart, judges_note
 from circuitviz.ui.table import table
 
 __all__ = ["evidence"]
@@ -132,10 +132,7 @@ def _ablations(run: Run) -> bool:
     with _fold("The same circuit under each kind of ablation", "ablations", "swap_horiz"):
         _help(ABLATION_HELP, "ablations")
         table(found, key="ablations")
-        st.caption(
-            f"The reported circuit off, test prompts. Attack success is judged by: "
-            f"{run.rate('asr', 'intact').judge}."
-        )
+        st.caption(f"The reported circuit off, test prompts. {judges_note(run)}")
     return True
 
 

@@ -17,7 +17,7 @@ from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import MOST_COMPARED, Choice
-from circuitviz.ui.components import chart, run_note
+from circuitviz.ui.components import chart, judges_note, run_note
 from circuitviz.ui.discover_live import watch
 from circuitviz.ui.run_names import method_title, run_labels
 from circuitviz.ui.table import table
@@ -114,7 +114,9 @@ def overlay(runs: Mapping[str, Run]) -> None:
         twin=found,
     )
     table(summary_frame(runs), key="overlay_summary")
-    st.caption(f"Circuit off, test prompts. Frontier area: {AREA_HELP}")
+    st.caption(
+        f"Circuit off, test prompts. {judges_note(*runs.values())} Frontier area: {AREA_HELP}"
+    )
 
 
 def method_form(run: Run) -> None:

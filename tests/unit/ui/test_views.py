@@ -9,7 +9,7 @@ from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.jobs import Job
 from circuitviz.ui import circuit_view, compare_view, generations_view, job_list, tradeoff_view
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.components import Card, card_html, run_note
+from circuitviz.ui.components import Card, card_html, judges_note, run_note
 from circuitviz.ui.overlay_view import replace_method
 from circuitviz.ui.table import table_html
 from circuitviz.ui.verdict_view import verdict_html
@@ -202,3 +202,14 @@ def test_other_seeds_are_compared_first_then_methods(monkeypatch):
     }
     monkeypatch.setattr(compare_view.services, "run_configs", lambda: configs)
     assert compare_view.default_comparison(run) == ("seed", "method")
+
+
+def test_judges_are_named_for_each_rate_and_a_difference_is_said(run):
+    assert judges_note(run) == (
+        "Judges: attack success: starts with the target answer; utility: exact match; recovery: "
+        "exact match."
+    )
+    asr = {name: {**rate, "judge": "other"} for name, rate in run.metrics["asr"].items()}
+    odd = replace(run, metrics={**run.metrics, "asr": asr})
+    assert "starts with the target answer, other;" in judges_note(run, odd)
+    assert judges_note(run, odd).endswith("Rates of different judges are not comparable.")
