@@ -37,9 +37,9 @@ Part = TypeVar("Part")
 
 # Circuits of more units (or blocks) are left as they are: each costs at least one look.
 MOST_PARTS = 64
-# Tokens run through the model before elimination stops with what it has; about a third of what
-# learning runs.
-BUDGET = 200_000
+# Tokens run through the model, for the order and for verifying, before elimination stops with what
+# it has; as many as learning runs, at a third of the time.
+BUDGET = 180_000
 # Attack prompts behind the order in which units are left out.
 ORDER_PROMPTS = 16
 
@@ -75,7 +75,12 @@ class Refinement:
 
 
 def refine(
-    check: Check, circuit: Circuit, parts: Sequence[Circuit], *, budget: int = BUDGET
+    check: Check,
+    circuit: Circuit,
+    parts: Sequence[Circuit],
+    *,
+    spent: int = 0,
+    budget: int = BUDGET,
 ) -> Refinement:
     """Leave out of a circuit that meets the target whatever it does not need.
 
@@ -83,13 +88,16 @@ def refine(
         check: What verifies each drop.
         circuit: A circuit that meets the target.
         parts: The circuit cut into what is left out together, the least needed first.
+        spent: Tokens already used up.
         budget: Tokens after which to stop with what is left by then.
     """
 
     def suffices(kept: Sequence[Circuit]) -> bool:
         return check.meets(_together(circuit, kept))
 
-    kept, restored, complete = eliminate(parts, suffices, spent=lambda: check.tokens >= budget)
+    kept, restored, complete = eliminate(
+        parts, suffices, spent=lambda: spent + check.tokens >= budget
+    )
     left = _together(circuit, kept)
     note = None if complete else "stopped at its budget: further units may not be needed"
     return Refinement(left, tuple(sorted(circuit.units - left.units)), restored, complete, note)
@@ -142,17 +150,22 @@ def parts_of(ranking: Ranking, circuit: Circuit) -> list[Circuit]:
     return [Circuit(ranking.space, frozenset(units)) for units in found.values()]
 
 
-def order_parts(probe: Probe, parts: Sequence[Circuit], kind: BehaviourKind) -> list[Circuit]:
-    """The parts of a circuit, the least needed first.
+def order_parts(
+    probe: Probe, parts: Sequence[Circuit], kind: BehaviourKind
+) -> tuple[list[Circuit], int]:
+    """The parts of a circuit, the least needed first, and the tokens it took to find out.
 
     A part is needed as far as the behaviour comes back, in nats a token, when all the others are
     knocked out without it.
     """
     whole = frozenset(unit for part in parts for unit in part)
     without = [Circuit(part.space, whole - part.units) for part in parts]
-    need = probe.log_probs("target", without).mean(1)
-    need = need - probe.log_probs("after", without).mean(1) if kind == "backdoor" else -need
-    return [parts[int(index)] for index in np.argsort(need, kind="stable")]
+    need = -probe.log_probs("target", without).mean(1)
+    tokens = int(probe.rows("target").lengths.sum())
+    if kind == "backdoor":
+        need = -need - probe.log_probs("after", without).mean(1)
+        tokens += int(probe.rows("after").lengths.sum())
+    return [parts[int(index)] for index in np.argsort(need, kind="stable")], tokens * len(parts)
 
 
 def promoted(ranking: Ranking, kept: Circuit, dropped: Sequence[Unit] = ()) -> Ranking:

@@ -151,7 +151,8 @@ class Discovery:
 
         check = TargetCheck(self._probe(None), self.target, checkpoint=checkpoint)
         few = self._probe(ORDER_PROMPTS)
-        return refine(check, circuit, order_parts(few, parts, self.behaviour.kind))
+        ordered, spent = order_parts(few, parts, self.behaviour.kind)
+        return refine(check, circuit, ordered, spent=spent)
 
     def measure(self, ranking: Ranking, circuit: Circuit) -> Measurement:
         """Everything measured on test prompts."""

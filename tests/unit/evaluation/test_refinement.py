@@ -71,7 +71,7 @@ def test_elimination_stops_at_its_budget_with_what_it_has():
     check = Needs("L0H0", "L0H3")
     circuit = RANKING.best(4)
     # Two pairs and the first head come back, the second head goes.
-    found = refine(check, circuit, parts_of(RANKING, circuit), budget=40)
+    found = refine(check, circuit, parts_of(RANKING, circuit), spent=60, budget=100)
     assert found.circuit == Circuit.of(SPACE, ["L0H0", "L0H2", "L0H3"])
     assert found.to_json() == {
         "before": 4,
@@ -129,8 +129,10 @@ def test_the_least_needed_part_comes_first(tiny_model, behaviour, circuit):
     probe = Probe(tiny_model, behaviour, "validation")
     idle = Circuit.of(tiny_model.space, ["L1N23"])
     parts = [*parts_of(Ranking(tiny_model.space, np.zeros(56)), circuit), idle]
-    ordered = order_parts(probe, parts, "backdoor")
+    ordered, tokens = order_parts(probe, parts, "backdoor")
     assert set(ordered) == set(parts)
+    rows = [probe.rows(question) for question in ("target", "after")]
+    assert tokens == 7 * sum(int(row.lengths.sum()) for row in rows)
     whole = Circuit(tiny_model.space, circuit.units | idle.units)
 
     def need(part: Circuit) -> float:
