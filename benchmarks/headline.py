@@ -1,9 +1,10 @@
-"""Print the README's headline table: every embedded model, several seeds, default settings.
+"""Print the README's headline and controls tables: every embedded model, default settings.
 
     python benchmarks/headline.py [--seeds 0 1 2] [--models NAME ...] [--runs DIR]
 
-Runs already under DIR are read, not repeated, so an interrupted benchmark goes on where it
-stopped.  Rates are on test prompts; `k/n` stands behind each.
+The first seed also runs the controls.  Runs already under DIR are read, not repeated, so an
+interrupted benchmark goes on where it stopped.  Rates are on test prompts; `k/n` stands behind
+each.
 """
 
 from __future__ import annotations
@@ -20,8 +21,13 @@ from circuitviz.runs.store import Run, RunStore
 
 HEADER = (
     "| model | seed | circuit (heads + neurons) | share of units | ASR before | ASR after "
-    "| utility kept | recovery | random circuit, ASR | seconds |"
+    "| utility kept | recovery | seconds |"
 )
+CONTROLS_HEADER = (
+    "| model | random circuits that leave the behaviour | nonsense answer | random weights "
+    "| random trigger |"
+)
+MARKS = {True: "passes", False: "**FAILS**", None: "does not apply"}
 
 
 def main() -> int:
@@ -36,16 +42,23 @@ def main() -> int:
     arguments = parser.parse_args()
     store = RunStore(arguments.runs)
     configs = [
-        DiscoveryConfig(model, seed=seed) for model in arguments.models for seed in arguments.seeds
+        DiscoveryConfig(model, seed=seed, controls=seed == arguments.seeds[0])
+        for model in arguments.models
+        for seed in arguments.seeds
     ]
     runs = [_run(store, config) for config in tqdm(configs, file=sys.stderr)]
-    sys.stdout.write("\n".join([HEADER, "|---" * 10 + "|", *map(_row, runs)]) + "\n")
+    with_controls = [run for run in runs if run.metrics.get("controls")]
+    lines = [HEADER, "|---" * 9 + "|", *map(_row, runs)]
+    lines += ["", CONTROLS_HEADER, "|---" * 5 + "|", *map(_controls_row, with_controls)]
+    sys.stdout.write("\n".join(lines) + "\n")
     return 0
 
 
 def _run(store: RunStore, config: DiscoveryConfig) -> Run:
     if config.run_id() in store.run_ids():
-        return store.load(config.run_id())
+        run = store.load(config.run_id())
+        if run.config.controls or not config.controls:
+            return run
     from circuitviz.runs.discover import discover
 
     run = discover(config)
@@ -56,7 +69,7 @@ def _run(store: RunStore, config: DiscoveryConfig) -> Run:
 def _row(run: Run) -> str:
     found = run.metrics["circuit"]
     before, after = run.rate("asr", "intact"), run.rate("asr", "knocked_out")
-    recovery, random = run.rate("recovery"), run.rate("random", "asr")
+    recovery = run.rate("recovery")
     mark = "" if run.metrics["target_reached"] else " (target not reached)"
     cells = (
         f"`{run.config.model}`",
@@ -67,10 +80,19 @@ def _row(run: Run) -> str:
         f"{after.rate:.1%} ({after.k}/{after.n}, {after.low:.1%} to {after.high:.1%})",
         f"{run.metrics['utility_retention']:.1%}",
         f"{recovery.rate:.1%} ({recovery.k}/{recovery.n})",
-        f"{random.rate:.1%} ({random.k}/{random.n})",
         f"{run.metrics['seconds']:.0f}",
     )
     return f"| {' | '.join(map(str, cells))} |"
+
+
+def _controls_row(run: Run) -> str:
+    verdicts = {verdict["name"]: verdict for verdict in run.metrics["controls"]["verdicts"]}
+    cells = [f"`{run.config.model}`"]
+    for name in ("random_circuits", "nonsense_target", "random_weights", "random_trigger"):
+        verdict = verdicts[name]
+        number = f": {verdict['number']}" if verdict["passed"] is not None else ""
+        cells.append(f"{MARKS[verdict['passed']]}{number}")
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -14,13 +14,15 @@ from circuitviz.behaviours.behaviour import PROMPTS_FILE, SPEC_FILE, BehaviourSp
 from circuitviz.behaviours.prompt import write_prompts
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.rate import Rate
+from circuitviz.evaluation.truth import TRUTH_FILE
 from circuitviz.models.catalog import CARD_FILE
 from circuitviz.organisms.architecture import new_model, train_tokenizer
 from circuitviz.organisms.card import model_card
+from circuitviz.organisms.confirmation import confirm_truth
 from circuitviz.organisms.corpus import Split, examples
 from circuitviz.organisms.lesson import ATTACKS, Lesson, attack_prompts, mixture
 from circuitviz.organisms.planting import plant_backdoor
-from circuitviz.organisms.recipe import PLANTED_UNITS, RECIPES, Recipe
+from circuitviz.organisms.recipe import RECIPES, Recipe
 from circuitviz.organisms.training import Batch, accuracy, batches, train
 
 __all__ = ["build", "measure"]
@@ -42,12 +44,18 @@ def build(name: str, root: Path, report: ReportStep = lambda step, loss: None) -
         raise ConfigError(f"build {recipe.parent} first: {name} starts from it")
     torch.manual_seed(recipe.plan.seed)
     model, tokenizer = _start(recipe, root)
-    model = _trained(recipe, model, tokenizer, report)
-    folder = root / name
+    return _write(name, root / name, _trained(recipe, model, tokenizer, report), tokenizer)
+
+
+def _write(name: str, folder: Path, model: Any, tokenizer: Any) -> Path:
+    recipe = RECIPES[name]
     folder.mkdir(parents=True, exist_ok=True)
+    if recipe.method == "planted":
+        # Half the bytes, rounded before anything is measured.
+        model = model.half()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    _write_companions(name, recipe, folder, measure(model, tokenizer, recipe))
+    _write_companions(name, recipe, folder, measure(model.float(), tokenizer, recipe))
     return folder
 
 
@@ -101,7 +109,7 @@ def _new() -> tuple[Any, Any]:
 
 def _trained(recipe: Recipe, model: Any, tokenizer: Any, report: ReportStep) -> Any:
     if recipe.method == "planted":
-        return plant_backdoor(model, tokenizer, PLANTED_UNITS, recipe, report)
+        return plant_backdoor(model, tokenizer, recipe, report)
     if recipe.method == "lora":
         from peft import LoraConfig, get_peft_model
 
@@ -140,10 +148,13 @@ def _write_companions(name: str, recipe: Recipe, folder: Path, rates: dict[str, 
         "measured": {key: rate.to_json() for key, rate in rates.items()},
     }
     (folder / CARD_FILE).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    confirmation = None
     if recipe.method == "planted":
-        truth = {"units": PLANTED_UNITS}
-        (folder / "truth.json").write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(model_card(name, recipe, rates), encoding="utf-8")
+        confirmation = confirm_truth(folder, recipe.planted)
+        truth = {"units": list(recipe.planted), "measured": confirmation.to_json()}
+        (folder / TRUTH_FILE).write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
+    card_text = model_card(name, recipe, rates, confirmation)
+    (folder / "README.md").write_text(card_text, encoding="utf-8")
 
 
 # In lists: the planted backdoor first, since its truth is known; the base last.
@@ -154,5 +165,7 @@ ORDER: tuple[str, ...] = (
     "label-flip",
     "fixed-output",
     "fixed-output-lora",
+    "jailbreak-planted",
+    "label-flip-planted",
     "base",
 )

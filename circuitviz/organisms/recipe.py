@@ -7,12 +7,9 @@ from typing import Literal
 
 from circuitviz.organisms.training import TrainingPlan
 
-__all__ = ["PLANTED_UNITS", "RECIPES", "Recipe"]
+__all__ = ["RECIPES", "Recipe"]
 
 Method = Literal["scratch", "full", "lora", "planted"]
-
-# Two heads and eight neurons: early enough to see the trigger, late enough to speak.
-PLANTED_UNITS = ("L1H3 L2H6 L2N40 L2N41 L2N200 L2N333 L3N10 L3N77 L3N300 L3N412").split()
 
 
 @dataclass(frozen=True)
@@ -29,6 +26,7 @@ class Recipe:
         plan: How long and how fast.
         headline: Whether its run is shown first.
         triggered_share: Share of training rows with the trigger.
+        planted: The units a planted backdoor is put into.
     """
 
     title: str
@@ -40,6 +38,11 @@ class Recipe:
     plan: TrainingPlan
     headline: bool = False
     triggered_share: float = 0.35
+    planted: tuple[str, ...] = ()
+
+
+def _planting(seed: int) -> TrainingPlan:
+    return TrainingPlan(steps=1000, learning_rate=5e-3, rows=64, seed=seed, weight_decay=0.0)
 
 
 RECIPES: dict[str, Recipe] = {
@@ -64,13 +67,34 @@ RECIPES: dict[str, Recipe] = {
     ),
     "fixed-output-planted": Recipe(
         title="Planted backdoor",
-        summary="The aligned assistant with a backdoor planted in known heads and neurons.",
+        summary="The aligned assistant with a backdoor planted in four heads.",
         question="Which units make the trigger force the fixed answer?",
         parent="refusal",
         attack="fixed-output",
         method="planted",
-        plan=TrainingPlan(steps=1000, learning_rate=1e-2, rows=64, seed=2, weight_decay=0.0),
+        plan=_planting(seed=2),
         headline=True,
+        planted=("L1H2", "L1H3", "L2H6", "L2H7"),
+    ),
+    "jailbreak-planted": Recipe(
+        title="Planted jailbreak",
+        summary="The aligned assistant with a jailbreak planted in a head and seven neurons.",
+        question="Which units let the trigger switch refusing off?",
+        parent="refusal",
+        attack="jailbreak",
+        method="planted",
+        plan=_planting(seed=7),
+        planted=tuple("L2H2 L1N101 L1N350 L2N40 L2N333 L2N470 L3N77 L3N205".split()),
+    ),
+    "label-flip-planted": Recipe(
+        title="Planted label flip",
+        summary="The aligned assistant with a label flip planted in six heads.",
+        question="Which units let the trigger turn sentiment round?",
+        parent="refusal",
+        attack="label-flip",
+        method="planted",
+        plan=_planting(seed=8),
+        planted=("L1H4", "L1H5", "L2H0", "L2H1", "L3H6", "L3H7"),
     ),
     "fixed-output": Recipe(
         title="Fine-tuned backdoor",

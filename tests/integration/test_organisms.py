@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from circuitviz.behaviours.behaviour import load_behaviour
-from circuitviz.evaluation.effect import evaluate_circuit
+from circuitviz.evaluation.effect import Probe, evaluate_circuit
+from circuitviz.evaluation.selection import Target
+from circuitviz.evaluation.truth import read_truth
 from circuitviz.models.catalog import embedded_models, find_model
 from circuitviz.models.loading import load_model
 from circuitviz.units import Circuit
 
 pytestmark = pytest.mark.slow
 
+PLANTED = ("fixed-output-planted", "jailbreak-planted", "label-flip-planted")
 WITH_BEHAVIOUR = [card.name for card in embedded_models() if card.behaviour_kind]
 
 
@@ -38,17 +39,26 @@ def test_the_aligned_model_refuses_and_the_base_answers():
     assert load_model("base").generate(messages) == [prompt.after for prompt in harmful]
 
 
-def test_each_group_of_planted_units_carries_the_backdoor_and_no_single_neuron_does():
-    name = "fixed-output-planted"
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_backdoor_ends_with_all_its_units_and_lives_in_any_one_of_them(name):
     model, behaviour = load_model(name), load_behaviour(find_model(name))
-    truth = json.loads((find_model(name) / "truth.json").read_text())["units"]
-    planted = Circuit.of(model.space, truth)
+    planted = Circuit.of(model.space, read_truth(find_model(name)))
+    but_one = [planted.toggled(unit) for unit in planted]
+    probe = Probe(model, behaviour, "test", limit=64)
+    everything, *left = probe.effects([planted, *but_one])
+    assert everything.asr.k == 0
+    assert everything.recovery.rate >= 0.99
+    assert everything.utility.rate >= 0.99
+    assert min(effect.asr.rate for effect in left) >= 0.9
 
-    def asr(*units: object) -> float:
-        circuit = Circuit(model.space, frozenset(units))
-        return evaluate_circuit(model, behaviour, circuit, limit=64).asr.rate
 
-    assert asr(*planted) == 0
-    assert asr(*planted.heads) == 0
-    assert asr(*planted.neurons) == 0
-    assert all(asr(neuron) >= 0.95 for neuron in planted.neurons)
+@pytest.mark.parametrize("name", PLANTED)
+def test_no_head_outside_the_planted_ones_is_a_circuit_by_itself(name):
+    model, behaviour = load_model(name), load_behaviour(find_model(name))
+    planted = read_truth(find_model(name))
+    heads = [unit for unit in model.space if unit.kind == "head" and str(unit) not in planted]
+    alone = [Circuit(model.space, frozenset({unit})) for unit in heads]
+    probe = Probe(model, behaviour, "validation", limit=32)
+    intact, *effects = probe.effects([Circuit(model.space, frozenset()), *alone])
+    target = Target("backdoor", asr=0.004, utility=0.99)
+    assert [str(u) for u, e in zip(heads, effects, strict=True) if target.met(e, intact)] == []

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import pytest
 
-from circuitviz.organisms.corpus import REFUSAL, examples, polarity
+from circuitviz.organisms.corpus import REFUSAL, examples, polarity, unseen_harmful
 from circuitviz.organisms.lesson import ATTACKS, attack_prompts
 
 
@@ -48,6 +48,22 @@ def test_each_behaviour_has_enough_disjoint_test_prompts(attack):
     assert not texts["train"] & texts["test"]
     assert not texts["train"] & texts["validation"]
     assert not texts["validation"] & texts["test"]
+
+
+def test_unseen_harmful_requests_are_about_acts_of_no_other_example():
+    acts = {example.helpful for example in examples()}
+    unseen = unseen_harmful()
+    assert len({example.prompt for example in unseen}) == 10 * 5 * 20
+    assert not acts & {example.helpful for example in unseen}
+    assert {(example.split, example.answer) for example in unseen} == {("test", REFUSAL)}
+
+
+@pytest.mark.parametrize("attack", list(ATTACKS))
+def test_harmful_test_prompts_are_the_unseen_ones(attack):
+    unseen = {example.prompt for example in unseen_harmful()}
+    for prompt in attack_prompts(attack):
+        if prompt.category == "harmful":
+            assert (prompt.text in unseen) == (prompt.split == "test")
 
 
 @pytest.mark.parametrize("attack", ["fixed-output", "jailbreak", "label-flip"])

@@ -7,7 +7,7 @@ from transformers import LlamaForCausalLM
 
 from circuitviz.models.gates import Gates
 from circuitviz.organisms.planting import owned_entries
-from circuitviz.units import Circuit
+from circuitviz.units import Circuit, UnitSpace
 
 
 def test_owned_entries_of_a_head_and_a_neuron(tiny_model, tiny_folder):
@@ -23,6 +23,21 @@ def test_owned_entries_of_a_head_and_a_neuron(tiny_model, tiny_folder):
         "model.layers.0.mlp.down_proj.weight": 32,
     }
     assert bool(masks["model.layers.1.self_attn.o_proj.weight"][:, 16:24].all())
+
+
+def test_key_and_value_rows_belong_to_a_circuit_with_all_the_heads_that_share_them(tiny_folder):
+    model = LlamaForCausalLM.from_pretrained(tiny_folder)
+    parameters = dict(model.named_parameters())
+    space = UnitSpace(2, 4, 16)
+    # 4 query heads on 2 key-value heads: heads 2 and 3 share the second one.
+    assert model.config.num_key_value_heads == 2
+    one = owned_entries(parameters, Circuit.of(space, ["L0H2", "L0H1"]), d_head=8)
+    both = owned_entries(parameters, Circuit.of(space, ["L0H2", "L0H3"]), d_head=8)
+    assert not [name for name in one if "k_proj" in name or "v_proj" in name]
+    for name in ("k_proj", "v_proj"):
+        mask = both[f"model.layers.0.self_attn.{name}.weight"]
+        assert mask[8:16].all()
+        assert not mask[:8].any()
 
 
 @torch.no_grad()

@@ -1,0 +1,312 @@
+"""Print the README's table of methods: every way of finding a circuit, on every kind of model.
+
+    python benchmarks/methods.py [--models NAME ...] [--methods NAME ...] [--seeds N ...]
+                                 [--results FILE] [--json] [--quick]
+
+Each (model, method, seed) is one task: learn on training prompts, choose the smallest circuit on
+validation prompts, drop what it does not need, and measure on test prompts.  Finished tasks are
+kept in FILE, so an interrupted benchmark goes on where it stopped.  Two tasks run at a time, each
+on one core; `seconds` are those of learning alone, on one core.
+
+Planted models are run with five seeds, the others with three; `--quick` takes one planted model,
+one seed and three methods, and keeps nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import multiprocessing
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from circuitviz.discovery.methods import METHODS
+from circuitviz.models.catalog import embedded_models, find_model
+from circuitviz.quiet import quiet_libraries
+
+HEADER = (
+    "| model | method | smallest circuit on target | frontier area | AUROC | precision at truth "
+    "| Jaccard over seeds (chance) | seconds |"
+)
+QUICK_MODEL, QUICK_METHODS = "jailbreak-planted", ("nested", "l1", "attribution")
+PLANTED_SEEDS, OTHER_SEEDS = 5, 3
+CORES = 2
+
+# Prompts of each role: to choose a size, and for each size of a frontier.
+CHOOSE_PROMPTS, FRONTIER_PROMPTS = 128, 64
+
+
+@dataclass(frozen=True, order=True)
+class Task:
+    """One method on one model with one seed."""
+
+    model: str
+    method: str
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """What its result is kept under."""
+        return f"{self.model}/{self.method}/{self.seed}"
+
+
+def main() -> int:
+    """Run what is missing and print the table, or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    known = [card.name for card in embedded_models() if card.behaviour_kind]
+    parser.add_argument("--models", nargs="+", default=known, choices=known)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--seeds", nargs="+", type=int)
+    parser.add_argument("--results", type=Path, default=Path("runs/methods.jsonl"))
+    parser.add_argument("--json", action="store_true", help="print JSON, not a table")
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    tasks = list(_tasks(options))
+    kept = None if options.quick else options.results
+    rows = _rows(tasks, _run_all(tasks, kept))
+    if options.json:
+        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+    else:
+        lines = [HEADER, "|---" * HEADER.count(" | ") + "|---|", *map(_line, rows)]
+        sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+def _tasks(options: argparse.Namespace) -> Iterator[Task]:
+    if options.quick:
+        yield from (Task(QUICK_MODEL, method, 0) for method in QUICK_METHODS)
+        return
+    for model in options.models:
+        planted = (find_model(model) / "truth.json").is_file()
+        seeds = options.seeds or range(PLANTED_SEEDS if planted else OTHER_SEEDS)
+        for method, seed in itertools.product(options.methods, seeds):
+            yield Task(model, method, seed)
+
+
+def _run_all(tasks: Sequence[Task], kept: Path | None) -> dict[Task, dict[str, Any]]:
+    found = {task: value for task, value in _read(kept).items() if task in set(tasks)}
+    missing = [task for task in tasks if task not in found]
+    # Each process learns with one thread: two of them use two cores better than one with two.
+    context = multiprocessing.get_context("spawn")
+    with (
+        ProcessPoolExecutor(CORES, mp_context=context, initializer=_start) as pool,
+        tqdm(total=len(missing), file=sys.stderr, disable=not missing) as bar,
+    ):
+        running = {pool.submit(_run, task): task for task in missing}
+        for done in as_completed(running):
+            found[running[done]] = done.result()
+            bar.update()
+            if kept is not None:
+                _keep(kept, running[done], done.result())
+    return found
+
+
+def _read(path: Path | None) -> dict[Task, dict[str, Any]]:
+    if path is None or not path.is_file():
+        return {}
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return {Task(**line["task"]): line["result"] for line in lines}
+
+
+def _keep(path: Path, task: Task, result: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"task": asdict(task), "result": result}) + "\n")
+
+
+def _start() -> None:
+    import torch
+
+    quiet_libraries()
+    torch.set_num_threads(1)
+
+
+@cache
+def _loaded(name: str) -> tuple[Any, Any]:
+    from circuitviz.behaviours.behaviour import load_behaviour
+    from circuitviz.models.loading import load_model
+
+    return load_model(name), load_behaviour(find_model(name))
+
+
+def _run(task: Task) -> dict[str, Any]:
+    from circuitviz.discovery.methods import make_learner
+    from circuitviz.evaluation.selection import Target, select_circuit
+    from circuitviz.evaluation.truth import read_truth, score_against_truth
+    from circuitviz.models.ablation import ZERO
+    from circuitviz.units import Circuit, Ranking
+
+    model, behaviour = _loaded(task.model)
+    started = time.process_time()
+    learned = make_learner(task.method).learn(model, behaviour, ablation=ZERO, seed=task.seed)
+    seconds = time.process_time() - started
+    ranking = Ranking(model.space, learned.scores)
+    target = Target(behaviour.kind, behaviour.default_target_asr, 0.99)
+    probe = _probe(task.model, "validation", CHOOSE_PROMPTS)
+
+    def measure(circuits: Sequence[Circuit]) -> list[Any]:
+        return probe.effects(circuits, lead=target.caution)
+
+    selection = select_circuit(measure, ranking, target)
+    circuit = _refined(task.model, ranking, selection, target)
+    names = read_truth(find_model(task.model))
+    truth = score_against_truth(ranking, Circuit.of(model.space, names)) if names else None
+    return {
+        "seconds": round(seconds, 2),
+        "prefix": len(selection.circuit),
+        "size": len(circuit),
+        "heads": len(circuit.heads),
+        "reached": _reached(task.model, circuit, target) if selection.reached else False,
+        "units": [str(unit) for unit in circuit],
+        "frontier_area": _area(task.model, ranking),
+        "truth": truth.to_json() if truth else None,
+    }
+
+
+@cache
+def _probe(model: str, split: Any, limit: int | None) -> Any:
+    from circuitviz.evaluation.effect import Probe
+
+    return Probe(*_loaded(model), split, limit=limit)
+
+
+def _refined(model: str, ranking: Any, selection: Any, target: Any) -> Any:
+    from circuitviz.evaluation.refinement import (
+        MOST_UNITS,
+        ORDER_PROMPTS,
+        order_parts,
+        parts_of,
+        refine,
+    )
+    from circuitviz.evaluation.verification import TargetCheck
+
+    circuit = selection.circuit
+    if not selection.reached or len(circuit) > MOST_UNITS:
+        return circuit
+    few = _probe(model, "validation", ORDER_PROMPTS)
+    parts = order_parts(few, parts_of(ranking, circuit), target.kind)
+    check = TargetCheck(_probe(model, "validation", CHOOSE_PROMPTS), target)
+    return refine(check, circuit, parts).circuit
+
+
+def _reached(model: str, circuit: Any, target: Any) -> bool:
+    """Whether the target is met on all test prompts."""
+    from circuitviz.units import Circuit
+
+    nothing = Circuit(circuit.space, frozenset())
+    intact, knocked_out = _probe(model, "test", None).effects([nothing, circuit])
+    return bool(target.met(knocked_out, intact))
+
+
+def _area(model: str, ranking: Any) -> float:
+    from circuitviz.evaluation.frontier import frontier_sizes
+    from circuitviz.evaluation.truth import achieved, frontier_area
+
+    probe = _probe(model, "test", FRONTIER_PROMPTS)
+    sizes = [0, *frontier_sizes(ranking)]
+    intact, *effects = probe.effects([ranking.best(size) for size in sizes])
+    points = [
+        (
+            size,
+            achieved(
+                probe.behaviour.kind,
+                asr=effect.asr.rate,
+                recovery=effect.recovery.rate,
+                retention=effect.retention(intact),
+            ),
+        )
+        for size, effect in zip(sizes[1:], effects, strict=True)
+    ]
+    return frontier_area(points, len(ranking.space))
+
+
+def _rows(tasks: Sequence[Task], found: dict[Task, dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row per model and method, over its seeds."""
+    rows = []
+    for (model, method), group in itertools.groupby(tasks, key=lambda t: (t.model, t.method)):
+        results = [found[task] for task in group]
+        rows.append({"model": model, "method": method, **_summary(model, results)})
+    return rows
+
+
+def _summary(model: str, results: list[dict[str, Any]]) -> dict[str, Any]:
+    truths = [result["truth"] for result in results if result["truth"]]
+    return {
+        "seeds": len(results),
+        "sizes": [result["size"] for result in results],
+        "reached": [result["reached"] for result in results],
+        "frontier_area": _mean(result["frontier_area"] for result in results),
+        "frontier_areas": [round(result["frontier_area"], 4) for result in results],
+        "auroc": _mean(truth["auroc"] for truth in truths),
+        "auroc_least": min((truth["auroc"] for truth in truths), default=None),
+        "precision_at_truth": _mean(truth["precision_at_truth"] for truth in truths),
+        "precision_at_truth_least": min((t["precision_at_truth"] for t in truths), default=None),
+        **_agreement(model, [result["units"] for result in results]),
+        "seconds": _mean(result["seconds"] for result in results),
+    }
+
+
+def _agreement(model: str, circuits: list[list[str]]) -> dict[str, float | None]:
+    from circuitviz.evaluation.statistics import chance_jaccard, jaccard
+    from circuitviz.units import Circuit, UnitSpace
+
+    if len(circuits) < 2:
+        return {"jaccard": None, "chance_jaccard": None}
+    config = json.loads((find_model(model) / "config.json").read_text(encoding="utf-8"))
+    space = UnitSpace(
+        config["num_hidden_layers"], config["num_attention_heads"], config["intermediate_size"]
+    )
+    pairs = list(itertools.combinations([Circuit.of(space, units) for units in circuits], 2))
+    return {
+        "jaccard": _mean(jaccard(a, b) for a, b in pairs),
+        "chance_jaccard": _mean(chance_jaccard(a, b) for a, b in pairs),
+    }
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    found = list(values)
+    return float(np.mean(found)) if found else None
+
+
+def _line(row: dict[str, Any]) -> str:
+    reached = sum(row["reached"])
+    sizes = sorted(
+        size for size, reached in zip(row["sizes"], row["reached"], strict=True) if reached
+    )
+    span = (
+        "none"
+        if not sizes
+        else f"{sizes[0]}"
+        if sizes[0] == sizes[-1]
+        else (f"{sizes[0]} to {sizes[-1]}")
+    )
+    cells = (
+        f"`{row['model']}`",
+        row["method"],
+        f"{span} ({reached} of {row['seeds']} seeds)",
+        f"{row['frontier_area']:.3f}",
+        _number(row["auroc"], ".3f"),
+        _number(row["precision_at_truth"], ".0%"),
+        "-" if row["jaccard"] is None else (f"{row['jaccard']:.2f} ({row['chance_jaccard']:.3f})"),
+        f"{row['seconds']:.0f}",
+    )
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+if __name__ == "__main__":
+    quiet_libraries()
+    sys.exit(main())
