@@ -60,6 +60,9 @@ with belief:
 
 st.subheader("The evidence in full", anchor=False)
 evidence(run)
+st.page_link(
+    "pages/compare.py", label="Do other seeds and methods agree?", icon=":material/compare:"
+)
 
 st.subheader("Where it is, and what it changes", anchor=False)
 where, sample = split("where", (2, 3))

@@ -39,6 +39,8 @@ __all__ = [
 Json = dict[str, Any]
 # Enough to see whether seeds agree, few enough for every table to fit.
 DEFAULT_OTHERS = 2
+# The unit table is shown whole up to so many rows, and scrolls beyond.
+UNIT_ROWS, UNIT_PIXELS = 12, 430
 DEFAULTED = "compare_defaulted_for"
 
 
@@ -205,7 +207,9 @@ def pair_table(found: Json, labels: Mapping[str, str]) -> None:
 
 def unit_table(found: Json, labels: Mapping[str, str]) -> None:
     """Which run found which unit."""
-    st.dataframe(frames.unit_frame(found, labels), hide_index=True, key="units", height="content")
+    units = frames.unit_frame(found, labels)
+    height = UNIT_PIXELS if len(units) > UNIT_ROWS else "content"
+    st.dataframe(units, hide_index=True, key="units", height=height)
     st.caption(
         "Most shared first; a diamond marks the circuits that hold it. Stable: in at least 80 % of "
         "the circuits (stability selection, Meinshausen & B\u00fchlmann 2010)."
