@@ -141,6 +141,7 @@ def _loaded(name: str) -> tuple[Any, Any]:
 
 def _run(task: Task) -> dict[str, Any]:
     from circuitviz.discovery.methods import make_learner
+    from circuitviz.evaluation.refinement import ORDER_PROMPTS, refine_selection
     from circuitviz.evaluation.selection import Target, select_circuit
     from circuitviz.evaluation.truth import read_truth, score_against_truth
     from circuitviz.models.ablation import ZERO
@@ -158,7 +159,8 @@ def _run(task: Task) -> dict[str, Any]:
         return probe.effects(circuits, lead=target.caution)
 
     selection = select_circuit(measure, ranking, target)
-    circuit = _refined(task.model, ranking, selection, target)
+    few = _probe(task.model, "validation", ORDER_PROMPTS)
+    circuit = refine_selection(probe, few, ranking, selection, target).circuit
     names = read_truth(find_model(task.model))
     truth = score_against_truth(ranking, Circuit.of(model.space, names)) if names else None
     return {
@@ -178,25 +180,6 @@ def _probe(model: str, split: Any, limit: int | None) -> Any:
     from circuitviz.evaluation.effect import Probe
 
     return Probe(*_loaded(model), split, limit=limit)
-
-
-def _refined(model: str, ranking: Any, selection: Any, target: Any) -> Any:
-    from circuitviz.evaluation.refinement import (
-        MOST_UNITS,
-        ORDER_PROMPTS,
-        order_parts,
-        parts_of,
-        refine,
-    )
-    from circuitviz.evaluation.verification import TargetCheck
-
-    circuit = selection.circuit
-    if not selection.reached or len(circuit) > MOST_UNITS:
-        return circuit
-    few = _probe(model, "validation", ORDER_PROMPTS)
-    parts = order_parts(few, parts_of(ranking, circuit), target.kind)
-    check = TargetCheck(_probe(model, "validation", CHOOSE_PROMPTS), target)
-    return refine(check, circuit, parts).circuit
 
 
 def _reached(model: str, circuit: Any, target: Any) -> bool:

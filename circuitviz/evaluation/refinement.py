@@ -19,7 +19,8 @@ import numpy as np
 
 from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.evaluation.effect import Probe
-from circuitviz.evaluation.verification import Check
+from circuitviz.evaluation.selection import Selection, Target
+from circuitviz.evaluation.verification import Check, TargetCheck
 from circuitviz.units import Circuit, Ranking, Unit, groups
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "parts_of",
     "promoted",
     "refine",
+    "refine_selection",
 ]
 
 Part = TypeVar("Part")
@@ -72,6 +74,43 @@ class Refinement:
             "complete": self.complete,
             "note": self.note,
         }
+
+
+def refine_selection(
+    probe: Probe,
+    few: Probe,
+    ranking: Ranking,
+    selection: Selection,
+    target: Target,
+    *,
+    checkpoint: Callable[[], None] = lambda: None,
+) -> Refinement:
+    """Leave out of a chosen circuit what can go without anything getting worse.
+
+    A drop is verified against what the whole circuit achieves, not against the target alone: no
+    verdict that it won may be lost on the way.
+
+    Args:
+        probe: All validation prompts.
+        few: Some of them, for the order in which units are tried.
+        ranking: Where the circuit was cut from.
+        selection: The circuit, and whether it meets the target.
+        target: What it was chosen for.
+        checkpoint: Called before each batch; may raise to stop.
+    """
+    circuit = selection.circuit
+    if not selection.reached:
+        note = "the circuit misses its target, so no drop can be verified"
+        return Refinement(circuit, complete=False, note=note)
+    parts = parts_of(ranking, circuit)
+    if len(parts) > MOST_PARTS:
+        note = f"only circuits of at most {MOST_PARTS} units are refined"
+        return Refinement(circuit, complete=False, note=note)
+    nothing = Circuit(circuit.space, frozenset())
+    intact, whole = probe.effects([nothing, circuit], lead=target.caution, checkpoint=checkpoint)
+    check = TargetCheck(probe, target.no_worse_than(whole, intact), checkpoint=checkpoint)
+    ordered, spent = order_parts(few, parts, target.kind)
+    return refine(check, circuit, ordered, spent=spent)
 
 
 def refine(

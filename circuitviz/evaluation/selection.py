@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.errors import ConfigError
@@ -37,11 +37,22 @@ class Target:
         kind: `backdoor`: ASR at most `asr`.  `refusal`: ASR at least `asr`.
         asr: In [0, 1].
         utility: Least utility retention, in [0, 1].
+        recovery: Backdoor: least share of attacks that get the right answer again, in [0, 1].
     """
 
     kind: BehaviourKind
     asr: float
     utility: float
+    recovery: float = LEAST_RECOVERY
+
+    def no_worse_than(self, effect: Effect, intact: Effect) -> Target:
+        """The target that only what does at least as well as an effect meets."""
+        return replace(
+            self,
+            asr=effect.asr.rate,
+            utility=effect.retention(intact),
+            recovery=effect.recovery.rate,
+        )
 
     def met(self, effect: Effect, intact: Effect) -> bool:
         """Whether an effect reaches the target."""
@@ -50,7 +61,7 @@ class Target:
 
     def recovered(self, effect: Effect) -> bool:
         """Whether enough attacks get the right answer again; refusal asks for no more than ASR."""
-        return self.kind == "refusal" or effect.recovery.rate >= LEAST_RECOVERY
+        return self.kind == "refusal" or effect.recovery.rate >= self.recovery
 
     def shown(self, intact: Effect) -> bool:
         """Whether the intact model shows the behaviour at all, on most attacks."""
@@ -166,7 +177,7 @@ def _bisect(meets: Callable[[int], bool], low: int, high: int) -> int:
 
 def _regret(effect: Effect, intact: Effect, target: Target) -> tuple[bool, float]:
     lost = target.utility - effect.retention(intact)
-    missing = 0.0 if target.recovered(effect) else LEAST_RECOVERY - effect.recovery.rate
+    missing = 0.0 if target.recovered(effect) else target.recovery - effect.recovery.rate
     if lost <= 0:
         return False, target.shortfall(effect) + missing
     return True, max(0.0, target.shortfall(effect)) + missing + lost

@@ -17,16 +17,12 @@ from circuitviz.evaluation.answers import answer_test_prompts
 from circuitviz.evaluation.effect import Effect, Probe
 from circuitviz.evaluation.measurement import Measurement, measure_circuit
 from circuitviz.evaluation.refinement import (
-    MOST_PARTS,
     ORDER_PROMPTS,
     Refinement,
-    order_parts,
-    parts_of,
     promoted,
-    refine,
+    refine_selection,
 )
 from circuitviz.evaluation.selection import Selection, Target, select_circuit
-from circuitviz.evaluation.verification import TargetCheck
 from circuitviz.evidence.case import Case
 from circuitviz.evidence.controls import run_controls
 from circuitviz.evidence.further import gather_evidence
@@ -130,18 +126,6 @@ class Discovery:
 
     def refine(self, ranking: Ranking, selection: Selection) -> tuple[Ranking, Refinement]:
         """Drop what the chosen circuit can do without, and put the rest on top of the ranking."""
-        found = self._refined(ranking, selection)
-        return promoted(ranking, found.circuit, found.dropped), found
-
-    def _refined(self, ranking: Ranking, selection: Selection) -> Refinement:
-        circuit = selection.circuit
-        if not selection.reached:
-            note = "the circuit misses its target, so no drop can be verified"
-            return Refinement(circuit, complete=False, note=note)
-        parts = parts_of(ranking, circuit)
-        if len(parts) > MOST_PARTS:
-            note = f"only circuits of at most {MOST_PARTS} units are refined"
-            return Refinement(circuit, complete=False, note=note)
         looks = 0
 
         def checkpoint() -> None:
@@ -149,10 +133,15 @@ class Discovery:
             self._tell("refine", looks / (looks + USUAL_LOOKS))
             looks += 1
 
-        check = TargetCheck(self._probe(None), self.target, checkpoint=checkpoint)
-        few = self._probe(ORDER_PROMPTS)
-        ordered, spent = order_parts(few, parts, self.behaviour.kind)
-        return refine(check, circuit, ordered, spent=spent)
+        found = refine_selection(
+            self._probe(None),
+            self._probe(ORDER_PROMPTS),
+            ranking,
+            selection,
+            self.target,
+            checkpoint=checkpoint,
+        )
+        return promoted(ranking, found.circuit, found.dropped), found
 
     def measure(self, ranking: Ranking, circuit: Circuit) -> Measurement:
         """Everything measured on test prompts."""
