@@ -24,8 +24,8 @@ from circuitviz.units import Granularity
 
 __all__ = ["L1Learner", "rank_masks"]
 
-# Prices of a mask that takes every unit, nats: from circuits of a few units to a tenth of a model.
-LADDER = (20.0, 2.0, 0.2)
+# Prices of a mask that takes every unit, nats: from circuits of a few units to a few in a hundred.
+LADDER = (20.0, 5.0, 1.0)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class L1PathLearner:
             leave late must be able to.
     """
 
-    prices: tuple[float, float] = (0.2, 200.0)
+    prices: tuple[float, float] = (1.0, 200.0)
     settling: float = 0.3
     training: MaskTraining = field(default_factory=lambda: MaskTraining(decay=False))
 

@@ -6,6 +6,7 @@ the methods.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -100,8 +101,25 @@ def make_learner(
     Raises:
         ConfigError: No method has this name.
     """
-    if method == "nested":
-        from circuitviz.discovery.nested import NestedLearner
+    if method not in METHODS:
+        raise ConfigError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
+    # Imported here: a learner brings torch along, which takes seconds.
+    from circuitviz.discovery.activation import ActivationLearner
+    from circuitviz.discovery.attribution import AttributionLearner
+    from circuitviz.discovery.l1 import L1Learner
+    from circuitviz.discovery.l1_path import L1PathLearner
+    from circuitviz.discovery.nested import NestedLearner
+    from circuitviz.discovery.penalised import MaskTraining
+    from circuitviz.discovery.random_ranking import RandomLearner
+    from circuitviz.discovery.single_unit import SingleUnitLearner
 
-        return NestedLearner(steps=steps, budget=budget)
-    raise ConfigError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
+    makers: dict[str, Callable[[], Learner]] = {
+        "nested": lambda: NestedLearner(steps=steps, budget=budget),
+        "l1": lambda: L1Learner(l1_weight, MaskTraining(steps=steps)),
+        "l1-path": lambda: L1PathLearner(training=MaskTraining(steps=steps, decay=False)),
+        "attribution": AttributionLearner,
+        "single-unit": SingleUnitLearner,
+        "activation": ActivationLearner,
+        "random": RandomLearner,
+    }
+    return makers[method]()

@@ -112,7 +112,8 @@ def draw_masks(logits: Tensor, rows: int, temperature: float, generator: torch.G
     uniform = torch.rand((rows, len(logits)), generator=generator).clamp(1e-6, 1 - 1e-6)
     soft = torch.sigmoid((logits + uniform.logit()) / temperature)
     hard = (soft > 0.5).float()
-    return hard + soft - soft.detach()
+    # In this order the second summand is exactly 0, so that masks are exactly 0 or 1.
+    return hard + (soft - soft.detach())
 
 
 def between_0_and_1(logits: np.ndarray) -> np.ndarray:

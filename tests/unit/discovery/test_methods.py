@@ -1,0 +1,103 @@
+"""The list of methods, and what all of them have in common."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from circuitviz.discovery.learner import LearningStep
+from circuitviz.discovery.methods import METHODS, make_learner
+from circuitviz.discovery.nested import NestedLearner
+from circuitviz.errors import ConfigError, JobCancelledError
+from circuitviz.models.ablation import ZERO
+from circuitviz.models.neutral import measure_ablation
+from circuitviz.units import Ranking, groups
+from tests.tiny import SENTENCES
+
+
+def test_the_first_method_is_the_default():
+    assert next(iter(METHODS)) == "nested"
+    assert isinstance(make_learner("nested", steps=7), NestedLearner)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_card_says_what_a_method_is_and_where_it_comes_from(name):
+    card = METHODS[name]
+    assert card.title
+    assert card.summary.endswith(".")
+    assert card.paper
+
+
+def test_an_unknown_method_is_refused():
+    with pytest.raises(ConfigError, match=r"method must be one of nested, l1, .* got 'magic'"):
+        make_learner("magic")
+
+
+def learned(model, behaviour, name, *, seed=0, ablation=ZERO, **more):
+    learner = make_learner(name, steps=3)
+    return learner.learn(model, behaviour, ablation=ablation, seed=seed, **more)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_same_seed_gives_the_same_finite_scores(tiny_model, behaviour, name):
+    first = learned(tiny_model, behaviour, name, seed=1)
+    assert first.scores.dtype == np.float32
+    assert first.scores.shape == (len(tiny_model.space),)
+    assert np.isfinite(first.scores).all()
+    np.testing.assert_array_equal(first.scores, learned(tiny_model, behaviour, name, seed=1).scores)
+
+
+@pytest.mark.parametrize("name", ["nested", "l1", "l1-path", "random"])
+def test_another_seed_gives_other_scores(tiny_model, behaviour, name):
+    one, other = (learned(tiny_model, behaviour, name, seed=seed).scores for seed in (0, 1))
+    assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("granularity", ["heads", "neurons", "layers"])
+@pytest.mark.parametrize("name", METHODS)
+def test_units_of_a_group_share_a_score_and_others_come_last(
+    tiny_model, behaviour, name, granularity
+):
+    scores = learned(tiny_model, behaviour, name, granularity=granularity).scores
+    index = groups(tiny_model.space, granularity)
+    inside, outside = scores[index >= 0], scores[index < 0]
+    assert np.isfinite(scores).all()
+    assert outside.size == 0 or outside.max() < inside.min()
+    for group in range(index.max() + 1):
+        assert len(set(scores[index == group].tolist())) == 1
+    assert len(set(inside.tolist())) > 1
+    ranking = Ranking(tiny_model.space, scores, granularity)
+    assert ranking.cuts[-1] == len(inside)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_steps_are_counted_up_to_the_last_and_scores_are_shown(tiny_model, behaviour, name):
+    steps: list[LearningStep] = []
+    found = learned(tiny_model, behaviour, name, watch=steps.append)
+    assert [step.step for step in steps] == list(range(1, steps[-1].steps + 1))
+    assert len({step.steps for step in steps}) == 1
+    np.testing.assert_array_equal(steps[-1].scores, found.scores)
+    lengths = {len(values) for values in found.curve.values()}
+    assert lengths <= {len(steps)}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_stops_when_told(tiny_model, behaviour, name):
+    seen: list[int] = []
+
+    def watch(step: LearningStep) -> None:
+        seen.append(step.step)
+        raise JobCancelledError("stopped")
+
+    with pytest.raises(JobCancelledError):
+        learned(tiny_model, behaviour, name, watch=watch)
+    assert seen == [1]
+
+
+@pytest.mark.parametrize("kind", ["mean", "resample"])
+@pytest.mark.parametrize("name", ["nested", "l1", "l1-path", "attribution", "single-unit"])
+def test_what_replaces_a_unit_changes_the_scores(tiny_model, behaviour, name, kind):
+    ablation = measure_ablation(tiny_model, kind, list(SENTENCES))
+    other = learned(tiny_model, behaviour, name, ablation=ablation).scores
+    assert np.isfinite(other).all()
+    assert not np.array_equal(other, learned(tiny_model, behaviour, name).scores)
