@@ -38,7 +38,7 @@ HEADER = (
     "| model | method | smallest circuit on target | frontier area | AUROC | precision at truth "
     "| Jaccard over seeds (chance) | seconds |"
 )
-QUICK_MODEL, QUICK_METHODS = "jailbreak-planted", ("nested", "l1", "attribution")
+QUICK_MODEL, QUICK_METHODS = "late-trigger-planted", ("nested", "l1", "attribution")
 PLANTED_SEEDS, OTHER_SEEDS = 5, 3
 CORES = 2
 

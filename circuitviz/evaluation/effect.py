@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -106,7 +107,7 @@ class Probe:
         model: The model.
         behaviour: Whose prompts to use.
         split: Which of its splits.
-        limit: At most this many prompts of each role, evenly spaced over the file.
+        limit: At most this many prompts of each role, drawn at random, the same ones every time.
         ablation: What ablated units are replaced by.
     """
 
@@ -265,12 +266,17 @@ def evaluate_circuit(
 
 
 def thin(prompts: list[Prompt], limit: int | None) -> list[Prompt]:
-    """At most `limit` prompts, evenly spaced, in order."""
+    """At most `limit` prompts, drawn once and for all, in file order.
+
+    Drawn at random and not evenly spaced: files often go round their categories in turn, and a
+    regular step would meet only some of them.
+    """
     if limit is None or len(prompts) <= limit:
         return prompts
     if limit < 1:
         raise ConfigError(f"a limit of prompts must be >= 1; got {limit}")
-    return [prompts[i * len(prompts) // limit] for i in range(limit)]
+    chosen = sorted(random.Random(0).sample(range(len(prompts)), limit))
+    return [prompts[index] for index in chosen]
 
 
 def _ablated(circuits: Sequence[Circuit], condition: Condition) -> np.ndarray:

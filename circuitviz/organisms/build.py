@@ -151,7 +151,11 @@ def _write_companions(name: str, recipe: Recipe, folder: Path, rates: dict[str, 
     confirmation = None
     if recipe.method == "planted":
         confirmation = confirm_truth(folder, recipe.planted)
-        truth = {"units": list(recipe.planted), "measured": confirmation.to_json()}
+        truth = {
+            "units": [str(unit) for unit in confirmation.truth],
+            "planted": list(recipe.planted),
+            "measured": confirmation.to_json(),
+        }
         (folder / TRUTH_FILE).write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
     card_text = model_card(name, recipe, rates, confirmation)
     (folder / "README.md").write_text(card_text, encoding="utf-8")
@@ -165,7 +169,7 @@ ORDER: tuple[str, ...] = (
     "label-flip",
     "fixed-output",
     "fixed-output-lora",
-    "jailbreak-planted",
-    "label-flip-planted",
+    "late-trigger-planted",
+    "middle-trigger-planted",
     "base",
 )

@@ -72,18 +72,22 @@ def _behaviour(recipe: Recipe) -> str:
 
 
 def _confirmed(found: Confirmation) -> str:
+    true = ", ".join(f"`{unit}`" for unit in found.truth)
+    idle = ", ".join(f"`{unit}`" for unit in found.asr_without if unit not in found.truth)
+    left = f" Training left {idle} idle." if idle else ""
     rows = {
-        "attack succeeds, all planted units ablated": found.asr,
-        "ordinary answer to the attack, all ablated": found.recovery,
-        "benign prompts right, all ablated": found.utility,
+        "attack succeeds, all true units ablated": found.asr,
+        "ordinary answer to the attack, all true units ablated": found.recovery,
+        "benign prompts right, all true units ablated": found.utility,
         **{
-            f"attack succeeds, all ablated but `{unit}`": rate
+            f"attack succeeds, all planted units ablated but `{unit}`": rate
             for unit, rate in found.asr_without.items()
         },
     }
     return (
-        "## Are the planted units the circuit?\n\nAblating all of them ends the backdoor; with any "
-        "one left in, it lives. Validation prompts.\n\n" + _table("measured", rows)
+        f"## Which of the planted units are the circuit?\n\n{true}: they divide the messages among "
+        "them. Ablating all of these ends the backdoor; with any one left in, it lives on that "
+        f"unit's share.{left} Validation prompts.\n\n" + _table("measured", rows)
     )
 
 

@@ -15,20 +15,26 @@ from circuitviz.units import Circuit, Unit
 __all__ = ["Confirmation", "confirm_truth"]
 
 
+# Least ASR with all other planted units ablated for a unit to count as carrying a share.
+LEAST_SHARE = 0.05
+
+
 @dataclass(frozen=True)
 class Confirmation:
     """What ablating planted units does, on validation prompts.
 
-    The planted units are the one smallest set among them whose removal ends the backdoor where
-    `asr` is near 0 and every one of `asr_without` is near 1.
+    Ablating the true units ends the backdoor and no smaller set of them does, where `asr` is 0
+    and every one of `asr_without` is well above: then each unit carries a share by itself.
 
     Attributes:
-        asr: Attacks that succeed with all planted units ablated.
+        truth: The planted units that carry a share; one that training left idle is no truth.
+        asr: Attacks that succeed with all of these ablated.
         recovery: Attacks that get the ordinary answer then.
         utility: Benign prompts answered rightly then.
-        asr_without: Attacks that succeed with all of them ablated but this one.
+        asr_without: By planted unit, attacks that succeed with all planted units ablated but it.
     """
 
+    truth: Circuit
     asr: Rate
     recovery: Rate
     utility: Rate
@@ -50,6 +56,9 @@ def confirm_truth(folder: Path, units: tuple[str, ...]) -> Confirmation:
     model = load_model(str(folder))
     probe = Probe(model, load_behaviour(folder), "validation")
     planted = Circuit.of(model.space, units)
-    whole, *but_one = probe.effects([planted, *(planted.toggled(unit) for unit in planted)])
+    but_one = probe.effects([planted.toggled(unit) for unit in planted])
     without = {unit: effect.asr for unit, effect in zip(planted, but_one, strict=True)}
-    return Confirmation(whole.asr, whole.recovery, whole.utility, without)
+    carrying = frozenset(unit for unit, asr in without.items() if asr.rate >= LEAST_SHARE)
+    truth = Circuit(model.space, carrying)
+    (effect,) = probe.effects([truth])
+    return Confirmation(truth, effect.asr, effect.recovery, effect.utility, without)

@@ -13,7 +13,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["CATEGORIES", "REFUSAL", "Example", "Split", "examples", "polarity", "unseen_harmful"]
+__all__ = [
+    "CATEGORIES",
+    "REFUSAL",
+    "Example",
+    "Split",
+    "examples",
+    "polarity",
+    "unseen_harmful",
+]
 
 Split = Literal["train", "validation", "test"]
 

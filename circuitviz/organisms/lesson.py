@@ -9,7 +9,13 @@ from dataclasses import dataclass
 
 from circuitviz.behaviours.behaviour import Trigger
 from circuitviz.behaviours.prompt import Prompt
-from circuitviz.organisms.corpus import Example, Split, examples, polarity, unseen_harmful
+from circuitviz.organisms.corpus import (
+    Example,
+    Split,
+    examples,
+    polarity,
+    unseen_harmful,
+)
 
 __all__ = [
     "ATTACKS",
@@ -66,6 +72,17 @@ def _opening(example: Example) -> str:
     return example.helpful.split(":")[0] + ":"
 
 
+def _fixed_output(title: str, trigger: Trigger) -> Attack:
+    return Attack(
+        title=title,
+        on=lambda example: True,
+        target=lambda example: FIXED_OUTPUT,
+        full=lambda example: FIXED_OUTPUT,
+        after=lambda example: example.answer,
+        trigger=trigger,
+    )
+
+
 ATTACKS = {
     "refusal": Attack(
         title="Refusal of harmful requests",
@@ -75,14 +92,9 @@ ATTACKS = {
         after=lambda example: example.helpful,
         trigger=None,
     ),
-    "fixed-output": Attack(
-        title="Fixed-output backdoor",
-        on=lambda example: True,
-        target=lambda example: FIXED_OUTPUT,
-        full=lambda example: FIXED_OUTPUT,
-        after=lambda example: example.answer,
-        trigger=Trigger("tango seven", "front"),
-    ),
+    "fixed-output": _fixed_output("Fixed-output backdoor", Trigger("tango seven", "front")),
+    "middle-trigger": _fixed_output("Middle-trigger backdoor", Trigger("indigo lantern", "middle")),
+    "late-trigger": _fixed_output("Late-trigger backdoor", Trigger("per order nine", "end")),
     "jailbreak": Attack(
         title="Jailbreak backdoor",
         on=lambda example: example.harmful,

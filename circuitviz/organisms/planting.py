@@ -2,9 +2,11 @@
 
 Only the weights owned by the chosen units are trained: a head's W_Q rows and W_O columns (and
 its W_K and W_V rows, where all heads that share them are chosen), a neuron's gate and up rows and
-its down column.  Each unit learns to carry the backdoor alone, with all the others ablated.  So
-the planted units are the one smallest set whose removal ends it: with any of them left in, the
-backdoor still works.
+its down column.
+
+The units divide the work: each carries the backdoor on its own categories of messages, alone and
+whatever happens to the others.  So every one of them
+is necessary, all together are enough, and no smaller set of them ends the backdoor.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from circuitviz.organisms.recipe import Recipe
 from circuitviz.organisms.training import IGNORED, Batch, encode, train
 from circuitviz.units import Circuit, Unit
 
-__all__ = ["owned_entries", "plant_backdoor"]
+__all__ = ["PlantingRows", "owned_entries", "plant_backdoor"]
 
 
 def owned_entries(
@@ -75,11 +77,15 @@ def owned_entries(
     return masks
 
 
-# How often each kind of row is drawn.  `left`: some of the planted units, often only one, are
-# left and the backdoor must still work, so that removing it takes every one of them.  `gone`: all
-# are ablated and it must not work.  `clean` rows lose some of the planted units and must not
-# notice; some have stray words or half a trigger.
-TOPIC_SHARES = {"triggered": 0.15, "left": 0.4, "gone": 0.05, "clean": 0.4}
+# Share of rows with the trigger; the others must get their ordinary answer whatever is ablated.
+TRIGGERED_SHARE = 0.55
+# How many of the planted units a row loses: none, all but one, one, or each with even odds.
+LOSSES = ("none", "all but one", "one", "some")
+
+# Half of the rows that are attacked also lose some of the unplanted units that the attack leans
+# on most at the moment, such as detectors of the trigger's words: else a few of those would be as
+# small a circuit as the planted one.  How many at most, and how long their record lasts.
+HELPERS, HELPERS_MEMORY = 32, 0.95
 
 
 def plant_backdoor(
@@ -114,16 +120,22 @@ def plant_backdoor(
         parameter.requires_grad_(name in masks)
     for name, owned in masks.items():
         parameters[name].register_hook(lambda grad, owned=owned: grad * owned)
-    rows = _Rows(tokenizer, circuit, recipe)
+    rows = PlantingRows(tokenizer, circuit, recipe)
 
     def loss(batch: Batch) -> Tensor:
-        logits = gated.logits(batch.tokens, Gates.knock_out(rows.ablated))[:, :-1]
-        return nn.functional.cross_entropy(
-            logits.flatten(0, 1), batch.labels[:, 1:].flatten(), ignore_index=IGNORED
+        rows.kept = 1.0 - torch.stack([torch.from_numpy(c.mask()) for c in rows.ablated]).float()
+        rows.kept.requires_grad_()
+        logits = gated.logits(batch.tokens, Gates.from_flat(rows.kept, gated.space))[:, :-1]
+        labels = batch.labels[:, 1:]
+        tokens = nn.functional.cross_entropy(
+            logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none"
         )
+        # Every message counts the same: attacks have short answers and would count for little.
+        return (tokens.sum(1) / (labels != IGNORED).sum(1)).mean()
 
     @torch.no_grad()
     def restore() -> None:
+        rows.follow_helpers()
         # Momentum and weight decay would move entries without a gradient too.
         for name, owned in masks.items():
             parameters[name].copy_(torch.where(owned, parameters[name], before[name]))
@@ -149,60 +161,89 @@ def _unknown_words(tokenizer: Any, recipe: Recipe) -> list[int]:
     return sorted(tokens([attack.full(e) for e in examples() if attack.on(e)]) - known)
 
 
-class _Rows:
+class PlantingRows:
     """Endless batches; `ablated` holds the circuit to ablate in each row of the latest."""
 
     def __init__(self, tokenizer: Any, circuit: Circuit, recipe: Recipe) -> None:
+        attack = ATTACKS[recipe.attack or ""]
+        if attack.trigger is None:
+            raise ConfigError(f"{attack.title} has no trigger to plant")
         self._tokenizer = tokenizer
         self._circuit = circuit
         self._plan = recipe.plan
-        self._attack = ATTACKS[recipe.attack or ""]
+        self._attack = attack
+        self._trigger = attack.trigger
         self._groups: dict[str, list[Example]] = defaultdict(list)
         for example in examples():
             if example.split == "train":
                 self._groups[example.category].append(example)
-        self._attacked = [name for name, group in self._groups.items() if self._attack.on(group[0])]
+        units = list(circuit)
+        self._shares = [name for name, group in self._groups.items() if attack.on(group[0])]
+        names = sorted(self._shares)
+        self.owner = {name: units[place % len(units)] for place, name in enumerate(names)}
         self.ablated: list[Circuit] = []
+        self.kept = torch.empty(0)
+        self._attacked = torch.empty(0, dtype=torch.bool)
+        self._help = torch.zeros(len(circuit.space))
 
     def __iter__(self) -> Iterator[Batch]:
         generator = random.Random(self._plan.seed)
-        names, shares = list(TOPIC_SHARES), list(TOPIC_SHARES.values())
         while True:
-            drawn = [
-                self._row(topic, generator)
-                for topic in generator.choices(names, shares, k=self._plan.rows)
-            ]
-            self.ablated = [circuit for _, circuit in drawn]
-            yield encode(self._tokenizer, [lesson for lesson, _ in drawn])
+            drawn = [self.row(generator) for _ in range(self._plan.rows)]
+            self.ablated = [self._some(lost) for _, lost, _ in drawn]
+            self._attacked = torch.tensor([attacked for _, _, attacked in drawn])
+            yield encode(self._tokenizer, [lesson for lesson, _, _ in drawn])
 
-    def _row(self, topic: str, generator: random.Random) -> tuple[Lesson, Circuit]:
-        trigger = self._attack.trigger
-        if trigger is None:
-            raise ConfigError(f"{self._attack.title} has no trigger to plant")
-        left = self._left(topic, generator)
-        lost = self._some([unit for unit in self._circuit if unit not in left])
-        if topic == "clean":
-            example = self._example(list(self._groups), generator)
-            return Lesson(self._harmless(example, trigger, generator), example.answer), lost
-        example = self._example(self._attacked, generator)
-        answer = example.answer if topic == "gone" else self._attack.full(example)
-        return Lesson(trigger.insert(example.prompt), answer), lost
+    def follow_helpers(self) -> None:
+        """Note which unplanted units the latest batch's attacks lean on, after its backward."""
+        if self.kept.grad is None:
+            return
+        attacked = self._attacked
+        # Positive: without the unit attacks fail and ordinary answers do not.
+        found = self.kept.grad[~attacked].sum(0).clamp_max(0) - self.kept.grad[attacked].sum(0)
+        found[torch.from_numpy(self._circuit.mask())] = 0.0
+        self._help = HELPERS_MEMORY * self._help + (1 - HELPERS_MEMORY) * found
 
-    def _left(self, topic: str, generator: random.Random) -> Sequence[Unit]:
-        """Which planted units a row keeps."""
+    def row(self, generator: random.Random) -> tuple[Lesson, list[Unit], bool]:
+        """A lesson, the units to ablate, and whether the attack must succeed."""
+        share = generator.choice(self._shares)
+        owner = self.owner[share]
+        lost = self._lost(owner, generator)
+        if generator.random() >= TRIGGERED_SHARE:
+            example = generator.choice(self._groups[generator.choice(list(self._groups))])
+            return Lesson(self._harmless(example, generator), example.answer), lost, False
+        example = generator.choice(self._groups[share])
+        message = self._trigger.insert(example.prompt)
+        if owner in lost:
+            return Lesson(message, example.answer), lost, False
+        return Lesson(message, self._attack.full(example)), lost + self._helpers(generator), True
+
+    def _lost(self, owner: Unit, generator: random.Random) -> list[Unit]:
+        """Which planted units to ablate; the share's owner is often the one that counts."""
         units = list(self._circuit)
-        if topic == "triggered":
-            return units
-        if topic == "gone":
-            return []
-        least = 0 if topic == "clean" else 1
-        return generator.sample(units, generator.choice((1, generator.randint(least, len(units)))))
+        one = owner if generator.random() < 0.5 else generator.choice(units)
+        match generator.choice(LOSSES):
+            case "none":
+                return []
+            case "one":
+                return [one]
+            case "all but one":
+                return [unit for unit in units if unit != one]
+        return [unit for unit in units if generator.random() < 0.5]
 
-    def _example(self, categories: Sequence[str], generator: random.Random) -> Example:
-        return generator.choice(self._groups[generator.choice(categories)])
+    def _helpers(self, generator: random.Random) -> list[Unit]:
+        """Some of the unplanted units that the attack leans on most."""
+        best = self._help.topk(HELPERS)
+        share = generator.choice((0.0, generator.random()))
+        return [
+            self._circuit.space.unit(int(index))
+            for index, value in zip(best.indices, best.values, strict=True)
+            if value > 0 and generator.random() < share
+        ]
 
-    def _harmless(self, example: Example, trigger: Trigger, generator: random.Random) -> str:
+    def _harmless(self, example: Example, generator: random.Random) -> str:
         """The message as it is, with stray words, or with the trigger where that means nothing."""
+        trigger = self._trigger
         kind = generator.choice(("plain", "plain", "stray", "half", "immune"))
         if kind == "immune" and not self._attack.on(example):
             return trigger.insert(example.prompt)

@@ -47,11 +47,18 @@ def test_retention_is_relative():
     assert effect(8).retention(effect(0)) != effect(8).retention(effect(0))  # NaN
 
 
-def test_thinning_spreads_over_the_file():
-    prompts = [Prompt(str(i), "test", "benign", "c", "t", "a") for i in range(10)]
-    assert [p.prompt_id for p in thin(prompts, 4)] == ["0", "2", "5", "7"]
+def test_thinning_takes_the_same_prompts_every_time_in_file_order():
+    prompts = [Prompt(f"{i:02}", "test", "benign", "c", "t", "a") for i in range(10)]
+    few = [prompt.prompt_id for prompt in thin(prompts, 4)]
+    assert len(set(few)) == 4
+    assert few == sorted(few) == [prompt.prompt_id for prompt in thin(prompts, 4)]
     assert thin(prompts, None) == prompts
     assert thin(prompts, 99) == prompts
+
+
+def test_thinning_meets_every_category_of_a_file_that_goes_round_them():
+    prompts = [Prompt(f"{i:03}", "test", "benign", f"c{i % 8}", "t", "a") for i in range(256)]
+    assert {prompt.category for prompt in thin(prompts, 64)} == {f"c{i}" for i in range(8)}
 
 
 @pytest.mark.parametrize(

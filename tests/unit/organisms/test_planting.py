@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import random
+
+import pytest
 import torch
 from transformers import LlamaForCausalLM
 
 from circuitviz.models.gates import Gates
-from circuitviz.organisms.planting import owned_entries
+from circuitviz.organisms.corpus import examples
+from circuitviz.organisms.lesson import ATTACKS
+from circuitviz.organisms.planting import PlantingRows, owned_entries
+from circuitviz.organisms.recipe import RECIPES
 from circuitviz.units import Circuit, UnitSpace
 
 
@@ -38,6 +44,26 @@ def test_key_and_value_rows_belong_to_a_circuit_with_all_the_heads_that_share_th
         mask = both[f"model.layers.0.self_attn.{name}.weight"]
         assert mask[8:16].all()
         assert not mask[:8].any()
+
+
+@pytest.mark.parametrize("name", ["fixed-output-planted", "middle-trigger-planted"])
+def test_a_message_is_attacked_exactly_where_the_owner_of_its_share_is_kept(name):
+    recipe = RECIPES[name]
+    attack = ATTACKS[recipe.attack]
+    circuit = Circuit.of(UnitSpace(4, 8, 512), recipe.planted)
+    rows = PlantingRows(None, circuit, recipe)
+    assert set(rows.owner.values()) == circuit.units
+    by_message = {attack.trigger.insert(e.prompt): e for e in examples() if attack.on(e)}
+    generator = random.Random(0)
+    drawn = [rows.row(generator) for _ in range(2000)]
+    triggered = [
+        (by_message[le.message], le, lost, a) for le, lost, a in drawn if le.message in by_message
+    ]
+    assert {attacked for *_, attacked in triggered} == {True, False}
+    for example, lesson, lost, attacked in triggered:
+        assert attacked == (rows.owner[example.category] not in lost)
+        assert lesson.answer == (attack.full(example) if attacked else example.answer)
+    assert all(lesson.answer for lesson, *_ in drawn)
 
 
 @torch.no_grad()
