@@ -8,7 +8,7 @@ validation prompts, drop what it does not need, and measure on test prompts.  Fi
 kept in FILE, so an interrupted benchmark goes on where it stopped.  Two tasks run at a time, each
 on one core; `seconds` are those of learning alone, on one core.
 
-Planted models are run with five seeds, the others with three; `--quick` takes one planted model,
+Planted models are run with five seeds, the others with one; `--quick` takes one planted model,
 one seed and three methods, and keeps nothing.
 """
 
@@ -39,11 +39,15 @@ HEADER = (
     "| Jaccard over seeds (chance) | seconds |"
 )
 QUICK_MODEL, QUICK_METHODS = "late-trigger-planted", ("nested", "l1", "attribution")
-PLANTED_SEEDS, OTHER_SEEDS = 5, 3
+PLANTED_SEEDS, OTHER_SEEDS = 5, 1
 CORES = 2
+# The same backdoor as fixed-output, found by every method; left out to save time.
+LEFT_OUT = ("fixed-output-lora",)
 
 # Prompts of each role: to choose a size, and for each size of a frontier.
-CHOOSE_PROMPTS, FRONTIER_PROMPTS = 128, 64
+CHOOSE_PROMPTS, FRONTIER_PROMPTS = 128, 128
+# Beyond this size the embedded models say nothing sensible, so a frontier gains nothing there.
+LARGEST_SIZE = 256
 
 
 @dataclass(frozen=True, order=True)
@@ -64,7 +68,8 @@ def main() -> int:
     """Run what is missing and print the table, or JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     known = [card.name for card in embedded_models() if card.behaviour_kind]
-    parser.add_argument("--models", nargs="+", default=known, choices=known)
+    usual = [name for name in known if name not in LEFT_OUT]
+    parser.add_argument("--models", nargs="+", default=usual, choices=known)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--seeds", nargs="+", type=int)
     parser.add_argument("--results", type=Path, default=Path("runs/methods.jsonl"))
@@ -196,7 +201,7 @@ def _area(model: str, ranking: Any) -> float:
     from circuitviz.evaluation.truth import achieved, frontier_area
 
     probe = _probe(model, "test", FRONTIER_PROMPTS)
-    sizes = [0, *frontier_sizes(ranking)]
+    sizes = [0, *(size for size in frontier_sizes(ranking) if size <= LARGEST_SIZE)]
     intact, *effects = probe.effects([ranking.best(size) for size in sizes])
     points = [
         (
