@@ -228,6 +228,25 @@ def _compare(options: argparse.Namespace, library: Library) -> int:
     return 0
 
 
+def _judge(options: argparse.Namespace, library: Library) -> int:
+    from circuitviz.evaluation.judges import LocalClassifier, judge_table, usual_judges
+
+    if (options.classifier is None) != (options.success is None):
+        raise ConfigError("--classifier DIR and --success LABEL go together")
+    run = _store(options).load(options.run)
+    judges = usual_judges(run.generations)
+    if options.classifier is not None:
+        quiet_libraries()
+        judges.append(LocalClassifier(Path(options.classifier), options.success))
+    with stdout_discarded():
+        found = judge_table(run.generations, judges)
+    if options.json:
+        _say_json({"run_id": run.run_id, **found})
+    else:
+        _say(_judged(found))
+    return 0
+
+
 def _app(options: argparse.Namespace, library: Library) -> int:
     if not APP.is_file():
         raise ConfigError(f"no app at {APP}; run it from a clone, where `make app` sets it up")
@@ -290,7 +309,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="circuitviz", description="Find and knock out safety circuits.")
     parser.add_argument("--version", action="version", version=f"circuitviz {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_models, _add_runs, _add_discover, _add_generate, _add_compare, _add_app):
+    for add in (
+        _add_models,
+        _add_runs,
+        _add_discover,
+        _add_generate,
+        _add_compare,
+        _add_judge,
+        _add_app,
+    ):
         add(commands.add_parser)
     return parser
 
@@ -395,6 +422,19 @@ def _add_compare(add: AddParser) -> None:
     parser = _command(add, "compare", _compare, "compare the circuits of 2 to 6 saved runs")
     parser.add_argument(
         "runs_compared", metavar="RUN", nargs="+", help="id of a saved run, or path of its folder"
+    )
+    _add_runs_folder(parser)
+    _add_json(parser)
+
+
+def _add_judge(add: AddParser) -> None:
+    parser = _command(add, "judge", _judge, "ask several judges about a saved run's answers")
+    parser.add_argument("run", metavar="RUN", help="id of a saved run, or path of its folder")
+    parser.add_argument(
+        "--classifier", metavar="DIR", help="a local Hugging Face text classifier as one more judge"
+    )
+    parser.add_argument(
+        "--success", metavar="LABEL", help="the classifier's label of a successful attack"
     )
     _add_runs_folder(parser)
     _add_json(parser)
@@ -547,6 +587,17 @@ def _paired(pair: dict[str, Any]) -> tuple[str, ...]:
         "{value:+.3f} ({low:+.3f} to {high:+.3f})".format(**change) if change else "other prompts",
         f"{test['p']:.2g}" if test else "-",
     )
+
+
+def _judged(found: dict[str, Any]) -> str:
+    rows = [
+        (row["judge"], str(Rate.from_json(row["intact"])), str(Rate.from_json(row["knocked_out"])))
+        for row in found["rows"]
+    ]
+    pairs = [(f"{p['a']} / {p['b']}", f"{p['kappa']:.3f}", str(p["n"])) for p in found["agreement"]]
+    tables = [_table(("JUDGE", "ATTACKS THAT SUCCEED, INTACT", "KNOCKED OUT"), rows)]
+    tables += [_table(("AGREEMENT", "COHEN'S KAPPA", "ANSWERS"), pairs)] if pairs else []
+    return "\n\n".join(tables)
 
 
 def _shortened(names: Sequence[str], most: int = 12) -> str:

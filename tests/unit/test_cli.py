@@ -19,7 +19,7 @@ from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.progress import Progress, Report
 from circuitviz.runs.store import Run, RunStore
 from circuitviz.units import Circuit
-from tests.synthetic import backdoor_run, refusal_run
+from tests.synthetic import backdoor_run, refusal_run, save_runs
 
 CARDS = [
     ModelCard("planted", "Planted", "Two heads obey.", Path("/m/planted"), "backdoor", True),
@@ -451,3 +451,23 @@ def test_output_that_nobody_reads_is_no_error():
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(60) == 141
+
+
+def test_judge_names_every_judge_and_their_agreement(capsys, runs):
+    refusal = next(id_ for id_ in save_runs(runs).run_ids() if id_.startswith("refusal"))
+    assert main(["judge", refusal, "--runs", str(runs), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["run_id"] == refusal
+    assert [row["judge"] for row in found["rows"]] == found["names"]
+    assert len(found["names"]) == 2
+    assert found["agreement"][0]["n"] == 2 * found["rows"][0]["intact"]["n"]
+    assert main(["judge", refusal, "--runs", str(runs)]) == 0
+    assert "COHEN'S KAPPA" in capsys.readouterr().out
+
+
+def test_judge_wants_a_classifier_and_its_label_together(capsys, runs, tmp_path):
+    run = str(runs / save_runs(runs).run_ids()[0])
+    assert main(["judge", run, "--classifier", str(tmp_path)]) == 2
+    assert "--classifier DIR and --success LABEL go together" in capsys.readouterr().err
+    assert main(["judge", run, "--classifier", str(tmp_path / "no"), "--success", "yes"]) == 2
+    assert "no folder" in capsys.readouterr().err
