@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
@@ -20,9 +20,17 @@ from tqdm import tqdm
 
 from circuitviz import __version__
 from circuitviz.behaviours.behaviour import Behaviour, load_behaviour
+from circuitviz.cli_text import (
+    NAME_WIDTH,
+    aligned_table,
+    comparison_tables,
+    judge_tables,
+    missed_target,
+    printable,
+    run_summary,
+)
 from circuitviz.discovery.methods import METHODS
 from circuitviz.errors import CircuitvizError, ConfigError
-from circuitviz.evaluation.rate import Rate
 from circuitviz.models.catalog import ModelCard, embedded_models, find_model
 from circuitviz.paths import APP, EMBEDDED_RUNS, runs_folder
 from circuitviz.quiet import quiet_libraries, stdout_discarded
@@ -31,14 +39,12 @@ from circuitviz.runs.progress import Progress, Report
 from circuitviz.units import Circuit, Granularity
 
 if TYPE_CHECKING:
-    from circuitviz.runs.comparison import Comparison
     from circuitviz.runs.store import Run, RunStore
 
 __all__ = ["Library", "main"]
 
 UNUSABLE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 DEFAULT_PORT = 8501
-NAME_WIDTH = 14  # characters of the first column of what is printed for people
 
 # What `discover --json` prints of a run's metrics; the rest is for the app.
 JSON_KEYS = (
@@ -138,7 +144,7 @@ def _models(options: argparse.Namespace, library: Library) -> int:
         _say_json([_card_json(card) for card in cards])
     else:
         rows = [(card.name, card.behaviour_kind or "-", card.summary) for card in cards]
-        _say(_table(("MODEL", "BEHAVIOUR", "WHAT IT IS"), rows))
+        _say(aligned_table(("MODEL", "BEHAVIOUR", "WHAT IT IS"), rows))
     return 0
 
 
@@ -176,10 +182,10 @@ def _discover(options: argparse.Namespace, library: Library) -> int:
         more = [key for key in MORE_JSON_KEYS if key in run.metrics]
         _say_json({key: run.metrics[key] for key in (*JSON_KEYS, *more)})
     else:
-        _say(_summary(run, folder))
+        _say(run_summary(run, folder))
     if run.metrics["target_reached"]:
         return 0
-    _say_on_stderr(_missed_target(run))
+    _say_on_stderr(missed_target(run))
     # A target the user chose is input that cannot be met; the behaviour's own is a finding.
     chosen = options.target_asr is not None or options.target_utility != TARGET_UTILITY
     return UNUSABLE if chosen else 0
@@ -212,7 +218,7 @@ def _generate(options: argparse.Namespace, library: Library) -> int:
         _say_json(answer)
     else:
         shown = (("prompt", prompt), ("intact", intact), ("knocked out", knocked_out))
-        _say("\n".join(f"{name:<{NAME_WIDTH}}{_printable(text)}" for name, text in shown))
+        _say("\n".join(f"{name:<{NAME_WIDTH}}{printable(text)}" for name, text in shown))
     return 0
 
 
@@ -224,12 +230,12 @@ def _compare(options: argparse.Namespace, library: Library) -> int:
     if options.json:
         _say_json(found.to_json())
     else:
-        _say(_comparison(found))
+        _say(comparison_tables(found))
     return 0
 
 
 def _judge(options: argparse.Namespace, library: Library) -> int:
-    from circuitviz.evaluation.judges import LocalClassifier, judge_table, usual_judges
+    from circuitviz.evaluation.judges import LocalClassifier, usual_judges
 
     if (options.classifier is None) != (options.success is None):
         raise ConfigError("--classifier DIR and --success LABEL go together")
@@ -243,7 +249,7 @@ def _judge(options: argparse.Namespace, library: Library) -> int:
     if options.json:
         _say_json({"run_id": run.run_id, **found})
     else:
-        _say(_judged(found))
+        _say(judge_tables(found))
     return 0
 
 
@@ -507,114 +513,6 @@ def _require_free(port: int) -> None:
             ) from error
 
 
-def _missed_target(run: Run) -> str:
-    target, found = run.metrics["target"], run.metrics["circuit"]
-    bound = "at most" if run.metrics["behaviour_kind"] == "backdoor" else "at least"
-    return (
-        f"the target, ASR {bound} {target['asr']:.1%} and {target['utility']:.1%} of utility kept, "
-        f"is not reached; the best circuit found (size {found['size']}) has ASR "
-        f"{run.rate('asr', 'knocked_out').rate:.1%} and keeps "
-        f"{_share(run.metrics['utility_retention'])} on test prompts"
-    )
-
-
-def _summary(run: Run, folder: Path) -> str:
-    metrics, found = run.metrics, run.metrics["circuit"]
-    lines = (
-        ("run", f"{run.run_id} in {folder}"),
-        ("behaviour", f"{metrics['behaviour']} in {metrics['model']}"),
-        ("circuit", f"{found['size']} of {metrics['n_units']} units ({found['sparsity']:.2%})"),
-        ("heads", f"{found['heads']} of {metrics['n_heads']} ({found['sparsity_heads']:.2%})"),
-        (
-            "neurons",
-            f"{found['neurons']} of {metrics['n_neurons']} ({found['sparsity_neurons']:.2%})",
-        ),
-        ("units", _shortened(found["units"])),
-        ("ASR", f"{run.rate('asr', 'intact')}"),
-        ("  knocked out", f"{run.rate('asr', 'knocked_out')}"),
-        ("utility", f"{run.rate('utility', 'intact')}"),
-        ("  knocked out", f"{run.rate('utility', 'knocked_out')}"),
-        ("  retention", _share(metrics["utility_retention"])),
-        ("recovery", f"{Rate.from_json(metrics['recovery'])}"),
-        ("ablation", run.config.ablation),
-        ("time", f"{metrics['seconds']:.1f} s"),
-        *_verdict_lines(metrics),
-    )
-    return "\n".join(f"{name:<{NAME_WIDTH}}{value}" for name, value in lines)
-
-
-def _verdict_lines(metrics: dict[str, Any]) -> list[tuple[str, str]]:
-    """A line for every control: whether it behaved, what was counted, what was found."""
-    verdicts = (metrics.get("controls") or {}).get("verdicts") or []
-    words = {True: "passes", False: "FAILS", None: "-"}
-    width = max((len(verdict["number"]) for verdict in verdicts), default=0)
-    return [
-        (
-            "" if place else "controls",
-            f"{words[verdict['passed']]:<8}{verdict['number']:<{width}}  {verdict['title']}",
-        )
-        for place, verdict in enumerate(verdicts)
-    ]
-
-
-def _comparison(found: Comparison) -> str:
-    places = {run["run_id"]: str(place) for place, run in enumerate(found.runs, start=1)}
-    runs = [(places[run["run_id"]], *_compared(run)) for run in found.runs]
-    pairs = [(f"{places[pair['a']]}, {places[pair['b']]}", *_paired(pair)) for pair in found.pairs]
-    first = ("", "RUN", "SIZE", "HEADS", "NEURONS", "ASR", "UTILITY", "RECOVERY")
-    second = ("PAIR", "SHARED", "ONLY 1ST", "ONLY 2ND", "JACCARD", "CHANCE", "RANK CORR")
-    tables = [_table(first, runs), _table((*second, "ASR DIFFERENCE (95 %)", "MCNEMAR P"), pairs)]
-    return "\n\n".join([*tables, found.sentence, *([found.note] if found.note else [])])
-
-
-def _compared(run: dict[str, Any]) -> tuple[str, ...]:
-    counts = (str(run[key]) for key in ("size", "heads", "neurons"))
-    asr, recovery = (
-        f"{rate['rate']:.1%} ({rate['k']} of {rate['n']})" if rate else "-"
-        for rate in (run["asr"], run["recovery"])
-    )
-    return run["run_id"], *counts, asr, _share(run["utility_retention"]), recovery
-
-
-def _paired(pair: dict[str, Any]) -> tuple[str, ...]:
-    counts = (str(pair[key]) for key in ("shared", "only_a", "only_b"))
-    rho, test, change = (pair[key] for key in ("rank_correlation", "mcnemar", "asr_difference"))
-    return (
-        *counts,
-        f"{pair['jaccard']:.3f}",
-        f"{pair['chance_jaccard']:.2g}",
-        "-" if rho is None else f"{rho:.3f}",
-        "{value:+.3f} ({low:+.3f} to {high:+.3f})".format(**change) if change else "other prompts",
-        f"{test['p']:.2g}" if test else "-",
-    )
-
-
-def _judged(found: dict[str, Any]) -> str:
-    rows = [
-        (row["judge"], str(Rate.from_json(row["intact"])), str(Rate.from_json(row["knocked_out"])))
-        for row in found["rows"]
-    ]
-    pairs = [(f"{p['a']} / {p['b']}", f"{p['kappa']:.3f}", str(p["n"])) for p in found["agreement"]]
-    tables = [_table(("JUDGE", "ATTACKS THAT SUCCEED, INTACT", "KNOCKED OUT"), rows)]
-    tables += [_table(("AGREEMENT", "COHEN'S KAPPA", "ANSWERS"), pairs)] if pairs else []
-    return "\n\n".join(tables)
-
-
-def _shortened(names: Sequence[str], most: int = 12) -> str:
-    more = len(names) - most
-    return " ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
-
-
-def _share(value: float) -> str:
-    return "nothing to keep" if isnan(value) else f"{value:.1%}"
-
-
-def _printable(text: str) -> str:
-    """The text with further lines indented, and nothing in it that a terminal would obey."""
-    plain = (char if char.isprintable() or char == "\n" else f"\\x{ord(char):02x}" for char in text)
-    return "".join(plain).replace("\n", "\n" + " " * NAME_WIDTH)
-
-
 def _card_json(card: ModelCard) -> dict[str, Any]:
     return {
         "name": card.name,
@@ -624,16 +522,6 @@ def _card_json(card: ModelCard) -> dict[str, Any]:
         "headline": card.headline,
         "folder": str(card.folder),
     }
-
-
-def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    """Left-aligned columns, two spaces apart."""
-    lines = [header, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
 
 
 def _say(text: str) -> None:

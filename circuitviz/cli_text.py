@@ -1,0 +1,151 @@
+"""What the command line prints for people: aligned lines and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from circuitviz.evaluation.rate import Rate
+
+if TYPE_CHECKING:
+    from circuitviz.runs.comparison import Comparison
+    from circuitviz.runs.store import Run
+
+__all__ = [
+    "NAME_WIDTH",
+    "aligned_table",
+    "comparison_tables",
+    "judge_tables",
+    "missed_target",
+    "printable",
+    "run_summary",
+]
+
+NAME_WIDTH = 14  # characters of the first column
+
+
+def missed_target(run: Run) -> str:
+    """What target was missed, and how far the best circuit came."""
+    target, found = run.metrics["target"], run.metrics["circuit"]
+    bound = "at most" if run.metrics["behaviour_kind"] == "backdoor" else "at least"
+    return (
+        f"the target, ASR {bound} {target['asr']:.1%} and {target['utility']:.1%} of utility kept, "
+        f"is not reached; the best circuit found (size {found['size']}) has ASR "
+        f"{run.rate('asr', 'knocked_out').rate:.1%} and keeps "
+        f"{_share(run.metrics['utility_retention'])} on test prompts"
+    )
+
+
+def run_summary(run: Run, folder: Path) -> str:
+    """A run in aligned lines."""
+    metrics, found = run.metrics, run.metrics["circuit"]
+    lines = (
+        ("run", f"{run.run_id} in {folder}"),
+        ("behaviour", f"{metrics['behaviour']} in {metrics['model']}"),
+        ("circuit", f"{found['size']} of {metrics['n_units']} units ({found['sparsity']:.2%})"),
+        ("heads", f"{found['heads']} of {metrics['n_heads']} ({found['sparsity_heads']:.2%})"),
+        (
+            "neurons",
+            f"{found['neurons']} of {metrics['n_neurons']} ({found['sparsity_neurons']:.2%})",
+        ),
+        ("units", _shortened(found["units"])),
+        ("ASR", f"{run.rate('asr', 'intact')}"),
+        ("  knocked out", f"{run.rate('asr', 'knocked_out')}"),
+        ("utility", f"{run.rate('utility', 'intact')}"),
+        ("  knocked out", f"{run.rate('utility', 'knocked_out')}"),
+        ("  retention", _share(metrics["utility_retention"])),
+        ("recovery", f"{Rate.from_json(metrics['recovery'])}"),
+        ("ablation", run.config.ablation),
+        ("time", f"{metrics['seconds']:.1f} s"),
+        *_verdict_lines(metrics),
+    )
+    return "\n".join(f"{name:<{NAME_WIDTH}}{value}" for name, value in lines)
+
+
+def _verdict_lines(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    """A line for every control: whether it behaved, what was counted, what was found."""
+    verdicts = (metrics.get("controls") or {}).get("verdicts") or []
+    words = {True: "passes", False: "FAILS", None: "-"}
+    width = max((len(verdict["number"]) for verdict in verdicts), default=0)
+    return [
+        (
+            "" if place else "controls",
+            f"{words[verdict['passed']]:<8}{verdict['number']:<{width}}  {verdict['title']}",
+        )
+        for place, verdict in enumerate(verdicts)
+    ]
+
+
+def comparison_tables(found: Comparison) -> str:
+    """Runs, then their pairs, then the comparison in a sentence."""
+    places = {run["run_id"]: str(place) for place, run in enumerate(found.runs, start=1)}
+    runs = [(places[run["run_id"]], *_compared(run)) for run in found.runs]
+    pairs = [(f"{places[pair['a']]}, {places[pair['b']]}", *_paired(pair)) for pair in found.pairs]
+    first = ("", "RUN", "SIZE", "HEADS", "NEURONS", "ASR", "UTILITY", "RECOVERY")
+    second = ("PAIR", "SHARED", "ONLY 1ST", "ONLY 2ND", "JACCARD", "CHANCE", "RANK CORR")
+    tables = [
+        aligned_table(first, runs),
+        aligned_table((*second, "ASR DIFFERENCE (95 %)", "MCNEMAR P"), pairs),
+    ]
+    return "\n\n".join([*tables, found.sentence, *([found.note] if found.note else [])])
+
+
+def _compared(run: dict[str, Any]) -> tuple[str, ...]:
+    counts = (str(run[key]) for key in ("size", "heads", "neurons"))
+    asr, recovery = (
+        f"{rate['rate']:.1%} ({rate['k']} of {rate['n']})" if rate else "-"
+        for rate in (run["asr"], run["recovery"])
+    )
+    return run["run_id"], *counts, asr, _share(run["utility_retention"]), recovery
+
+
+def _paired(pair: dict[str, Any]) -> tuple[str, ...]:
+    counts = (str(pair[key]) for key in ("shared", "only_a", "only_b"))
+    rho, test, change = (pair[key] for key in ("rank_correlation", "mcnemar", "asr_difference"))
+    return (
+        *counts,
+        f"{pair['jaccard']:.3f}",
+        f"{pair['chance_jaccard']:.2g}",
+        "-" if rho is None else f"{rho:.3f}",
+        "{value:+.3f} ({low:+.3f} to {high:+.3f})".format(**change) if change else "other prompts",
+        f"{test['p']:.2g}" if test else "-",
+    )
+
+
+def judge_tables(found: dict[str, Any]) -> str:
+    """What `judge_table` found: judges, then how far each two agree."""
+    rows = [
+        (row["judge"], str(Rate.from_json(row["intact"])), str(Rate.from_json(row["knocked_out"])))
+        for row in found["rows"]
+    ]
+    pairs = [(f"{p['a']} / {p['b']}", f"{p['kappa']:.3f}", str(p["n"])) for p in found["agreement"]]
+    tables = [aligned_table(("JUDGE", "ATTACKS THAT SUCCEED, INTACT", "KNOCKED OUT"), rows)]
+    tables += [aligned_table(("AGREEMENT", "COHEN'S KAPPA", "ANSWERS"), pairs)] if pairs else []
+    return "\n\n".join(tables)
+
+
+def _shortened(names: Sequence[str], most: int = 12) -> str:
+    more = len(names) - most
+    return " ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def _share(value: float) -> str:
+    return "nothing to keep" if isnan(value) else f"{value:.1%}"
+
+
+def printable(text: str) -> str:
+    """The text with further lines indented, and nothing in it that a terminal would obey."""
+    plain = (char if char.isprintable() or char == "\n" else f"\\x{ord(char):02x}" for char in text)
+    return "".join(plain).replace("\n", "\n" + " " * NAME_WIDTH)
+
+
+def aligned_table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """Left-aligned columns, two spaces apart."""
+    lines = [header, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
