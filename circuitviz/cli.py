@@ -235,7 +235,7 @@ def _compare(options: argparse.Namespace, library: Library) -> int:
 
 
 def _judge(options: argparse.Namespace, library: Library) -> int:
-    from circuitviz.evaluation.judges import LocalClassifier, usual_judges
+    from circuitviz.evaluation.judges import LocalClassifier, judge_table, usual_judges
 
     if (options.classifier is None) != (options.success is None):
         raise ConfigError("--classifier DIR and --success LABEL go together")
