@@ -14,7 +14,9 @@ from circuitviz.evaluation.refinement import (
     parts_of,
     promoted,
     refine,
+    refine_selection,
 )
+from circuitviz.evaluation.selection import Selection, Target
 from circuitviz.units import Circuit, Ranking, UnitSpace
 
 SPACE = UnitSpace(n_layers=1, n_heads=4, d_mlp=60)
@@ -141,3 +143,19 @@ def test_the_least_needed_part_comes_first(tiny_model, behaviour, circuit):
 
     needs = [need(part) for part in ordered]
     assert needs == pytest.approx(sorted(needs), abs=1e-4)
+
+
+def test_a_chosen_circuit_keeps_what_it_achieves(tiny_model, behaviour, circuit):
+    probe = Probe(tiny_model, behaviour, "validation")
+    scores = np.where(circuit.mask(), 1.0, 0.0).astype(np.float32)
+    ranking = Ranking(tiny_model.space, scores)
+    # The mildest of targets, which far fewer units would meet.
+    target = Target("backdoor", asr=1.0, utility=0.0, recovery=0.0)
+    nothing = Circuit(circuit.space, frozenset())
+    found = refine_selection(probe, probe, ranking, Selection(circuit, True), target)
+    intact, before, after = probe.effects([nothing, circuit, found.circuit], lead=target.caution)
+    assert found.circuit.units <= circuit.units
+    assert target.no_worse_than(before, intact).met(after, intact)
+    missed = refine_selection(probe, probe, ranking, Selection(circuit, False), target)
+    assert missed.circuit == circuit
+    assert missed.note == "the circuit misses its target, so no drop can be verified"

@@ -123,3 +123,18 @@ def test_separate_sizes_are_chosen_for_heads_and_neurons():
     found = select_circuit(measure, RANKING, target, separate=True)
     assert found.reached
     assert (len(found.circuit.heads), len(found.circuit.neurons)) == (2, 3)
+
+
+def test_no_worse_than_an_effect_is_met_by_that_effect_and_by_nothing_worse():
+    intact = effect(100, 80)
+    # A backdoor's target of 40 %, beaten by far: 10 % ASR, 76 of 80 kept, 95 % recovered.
+    own = effect(10, 76, 95)
+    strict = Target("backdoor", 0.4, 0.9).no_worse_than(own, intact)
+    assert (strict.asr, strict.utility, strict.recovery) == (0.1, 0.95, 0.95)
+    assert strict.met(own, intact)
+    assert not strict.met(effect(11, 76, 95), intact)
+    assert not strict.met(effect(10, 75, 95), intact)
+    assert not strict.met(effect(10, 76, 94), intact)
+    refusal = Target("refusal", 0.9, 0.9).no_worse_than(effect(98, 80, 0), intact)
+    assert refusal.met(effect(98, 80, 0), intact)
+    assert not refusal.met(effect(97, 80, 0), intact)
