@@ -145,17 +145,10 @@ def test_the_least_needed_part_comes_first(tiny_model, behaviour, circuit):
     assert needs == pytest.approx(sorted(needs), abs=1e-4)
 
 
-def test_a_chosen_circuit_keeps_what_it_achieves(tiny_model, behaviour, circuit):
+def test_a_circuit_that_misses_its_target_is_left_as_it_is(tiny_model, behaviour, circuit):
     probe = Probe(tiny_model, behaviour, "validation")
-    scores = np.where(circuit.mask(), 1.0, 0.0).astype(np.float32)
-    ranking = Ranking(tiny_model.space, scores)
-    # The mildest of targets, which far fewer units would meet.
-    target = Target("backdoor", asr=1.0, utility=0.0, recovery=0.0)
-    nothing = Circuit(circuit.space, frozenset())
-    found = refine_selection(probe, probe, ranking, Selection(circuit, True), target)
-    intact, before, after = probe.effects([nothing, circuit, found.circuit], lead=target.caution)
-    assert found.circuit.units <= circuit.units
-    assert target.no_worse_than(before, intact).met(after, intact)
-    missed = refine_selection(probe, probe, ranking, Selection(circuit, False), target)
-    assert missed.circuit == circuit
-    assert missed.note == "the circuit misses its target, so no drop can be verified"
+    ranking = Ranking(tiny_model.space, np.where(circuit.mask(), 1.0, 0.0).astype(np.float32))
+    target = Target("backdoor", asr=0.0, utility=0.99)
+    found = refine_selection(probe, probe, ranking, Selection(circuit, False), target)
+    assert (found.circuit, found.dropped, found.complete) == (circuit, (), False)
+    assert found.note == "the circuit misses its target, so no drop can be verified"
