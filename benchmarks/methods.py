@@ -282,13 +282,20 @@ def _line(row: dict[str, Any]) -> str:
         f"`{row['model']}`",
         row["method"],
         f"{span} ({reached} of {row['seeds']} seeds)",
-        f"{row['frontier_area']:.3f}",
+        _spread(row["frontier_areas"]),
         _number(row["auroc"], ".3f"),
         _number(row["precision_at_truth"], ".0%"),
         "-" if row["jaccard"] is None else (f"{row['jaccard']:.2f} ({row['chance_jaccard']:.3f})"),
         f"{row['seconds']:.0f}",
     )
     return f"| {' | '.join(map(str, cells))} |"
+
+
+def _spread(values: Sequence[float]) -> str:
+    """Mean, and standard deviation over the seeds where there are several."""
+    if len(values) < 2:
+        return f"{values[0]:.3f}"
+    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
 
 
 def _number(value: float | None, form: str) -> str:
