@@ -19,6 +19,7 @@ from circuitviz.ui import services, state
 from circuitviz.ui.choice import MOST_COMPARED, Choice
 from circuitviz.ui.components import chart, judges_note, run_note
 from circuitviz.ui.discover_live import watch
+from circuitviz.ui.listing import listing_key
 from circuitviz.ui.run_names import method_title, run_labels
 from circuitviz.ui.table import table
 
@@ -40,15 +41,16 @@ def comparison_picker(run: Run, choice: Choice, label: str) -> None:
         )
         return
     labels = run_labels({run.run_id: run.config, **others})
-    st.session_state[PICKER] = [run_id for run_id in choice.compare if run_id in others]
+    key = listing_key(PICKER, labels.values())
+    st.session_state[key] = [run_id for run_id in choice.compare if run_id in others]
     st.multiselect(
         label,
         list(others),
-        key=PICKER,
+        key=key,
         format_func=labels.__getitem__,
         max_selections=MOST_COMPARED,
         placeholder="other seeds, methods or settings of this model",
-        on_change=lambda: state.choose(compare=tuple(st.session_state[PICKER])),
+        on_change=lambda: state.choose(compare=tuple(st.session_state[key])),
     )
 
 
@@ -126,7 +128,12 @@ def method_form(run: Run) -> None:
         st.caption("Every method has been run with these settings.")
         return
     with st.container(border=True, key="method_form"):
-        name = st.selectbox("Run another method", left, format_func=method_title, key=METHOD)
+        name = st.selectbox(
+            "Run another method",
+            left,
+            format_func=method_title,
+            key=listing_key(METHOD, left),
+        )
         card = METHODS[name]
         st.caption(f"{card.summary}  \nSource: {card.paper}")
         config = replace_method(run.config, name)

@@ -14,6 +14,7 @@ from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.components import load_style, page_header, warn
+from circuitviz.ui.listing import listing_key
 from circuitviz.ui.run_names import method_note
 
 __all__ = ["around", "configure_page", "current_run", "navigation", "through_app"]
@@ -100,15 +101,19 @@ def _picker() -> None:
     options = list(cards)
     if chosen and chosen not in cards:
         options.append(chosen)
-    st.session_state[PICKER] = chosen
-    st.selectbox(
-        "Run",
-        options,
-        key=PICKER,
-        format_func=lambda run_id: cards[run_id].title if run_id in cards else run_id,
-        on_change=lambda: state.select_run(st.session_state[PICKER]),
-        help="A saved discovery. Every page shows this run; its address bar link opens it again.",
-    )
+    titles = {run_id: cards[run_id].title if run_id in cards else str(run_id) for run_id in options}
+    key = listing_key(PICKER, titles.values())
+    st.session_state[key] = chosen
+    with st.container(key=PICKER):
+        st.selectbox(
+            "Run",
+            options,
+            key=key,
+            format_func=titles.__getitem__,
+            on_change=lambda: state.select_run(st.session_state[key]),
+            help="A saved discovery. Every page shows this run; its address bar link opens it "
+            "again.",
+        )
 
 
 def _choice_note(choice: Choice) -> None:

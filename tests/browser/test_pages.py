@@ -1,9 +1,12 @@
+import re
+from dataclasses import replace
 from itertools import product
 from urllib.parse import urljoin
 
 import pytest
 from playwright.sync_api import expect
 
+from circuitviz.runs.job import JOBS, JobFolder
 from tests.synthetic import backdoor_run, refusal_run, save_runs
 
 pytestmark = pytest.mark.browser
@@ -55,5 +58,25 @@ def test_a_click_on_the_curve_selects_a_size_on_every_page(open_page, runs_folde
     page.mouse.down()
     page.mouse.up()
     expect(page.get_by_text("size 1 chosen")).to_be_visible(timeout=20_000)
-    page.get_by_role("link", name="Circuit").click()
+    page.get_by_role("link", name="Circuit", exact=True).click()
     expect(page.locator("h1.cv-answer")).to_have_text("1 attention head, in layer 1")
+
+
+def test_a_discovery_that_renames_the_other_runs_opens_its_own(open_page, runs_folder):
+    store = save_runs(runs_folder)
+    new = backdoor_run(seed=4)
+    # A job of this process: the app watches it, and we say when it is done.
+    folder = JobFolder.create(runs_folder / JOBS / "job", new.config)
+    page = open_page(f"/tradeoff?run={RUNS[0]}")
+    expect(page.locator("h1.cv-answer")).to_be_visible()
+    page.get_by_role("link", name="Discover").click()
+    expect(page.locator("h1.cv-answer")).to_have_text(re.compile("^Searching"))
+    # Now there are two runs of this model, so the first one's title gains its seed.
+    store.save(new)
+    folder.save(replace(folder.load(), state="done", run_id=new.run_id))
+    expect(page).to_have_url(re.compile(f"/\\?run={new.run_id}"))
+    expect(page.locator("h1.cv-answer")).to_contain_text("Switching off 4 of")
+    expect(page.locator(".st-key-run_picker input")).to_have_value(re.compile("seed 4"))
+    page.get_by_role("link", name="Circuit", exact=True).click()
+    expect(page.locator("h1.cv-answer")).to_contain_text("2 attention heads")
+    expect(page).to_have_url(re.compile(f"/circuit\\?run={new.run_id}"))

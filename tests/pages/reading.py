@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Multiselect, Selectbox
 
-__all__ = ["figure", "heading", "texts"]
+__all__ = ["compare_picker", "figure", "heading", "method_picker", "run_picker", "texts"]
 
 
 def heading(app: AppTest) -> str:
@@ -27,3 +28,18 @@ def figure(app: AppTest, key: str) -> dict[str, Any]:
     specs = [chart.proto for chart in app.get("plotly_chart") if key in chart.proto.id]
     assert len(specs) == 1
     return json.loads(specs[0].spec)
+
+
+def run_picker(app: AppTest) -> Selectbox:
+    """The list of runs in the sidebar."""
+    return next(box for box in app.selectbox if box.key.startswith("run_picker_"))
+
+
+def method_picker(app: AppTest) -> Selectbox:
+    """The list of methods that were not yet run."""
+    return next(box for box in app.selectbox if box.key.startswith("other_method_"))
+
+
+def compare_picker(app: AppTest) -> Multiselect:
+    """The list of runs to set beside the chosen one."""
+    return next(box for box in app.multiselect if box.key.startswith("compare_picker_"))

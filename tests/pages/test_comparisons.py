@@ -1,7 +1,14 @@
 from pathlib import Path
 
 from circuitviz.runs.store import RunStore
-from tests.pages.reading import figure, heading, texts
+from tests.pages.reading import (
+    compare_picker,
+    figure,
+    heading,
+    method_picker,
+    run_picker,
+    texts,
+)
 from tests.synthetic import (
     backdoor_run,
     controlled_run,
@@ -46,15 +53,15 @@ def test_three_runs_have_an_overlap_matrix(family, open_app):
 def test_without_a_choice_other_seeds_and_methods_are_taken_and_the_link_says_so(family, open_app):
     app = open_app(COMPARE, run=FIRST)
     assert not app.exception
-    assert app.multiselect(key="compare_picker").value == [SEED, METHOD]
+    assert compare_picker(app).value == [SEED, METHOD]
     assert app.session_state["circuitviz_choice"].compare == (SEED, METHOD)
 
 
 def test_a_comparison_that_was_emptied_stays_empty(family, open_app):
     app = open_app(COMPARE, run=FIRST)
-    app.multiselect(key="compare_picker").set_value([]).run()
+    compare_picker(app).set_value([]).run()
     assert heading(app) == "There is nothing to compare yet"
-    app.multiselect(key="compare_picker").set_value([FAILING]).run()
+    compare_picker(app).set_value([FAILING]).run()
     assert heading(app).startswith("They agree: Jaccard 1.00")
 
 
@@ -119,16 +126,16 @@ def test_nothing_is_overlaid_until_it_is_asked_for(family, open_app):
     app = open_app(TRADEOFF, run=FIRST)
     assert not app.exception
     assert charts(app) == set()
-    app.multiselect(key="compare_picker").set_value([METHOD]).run()
+    compare_picker(app).set_value([METHOD]).run()
     assert charts(app) == {"overlay"}
 
 
 def test_a_method_not_yet_run_is_started_from_the_tradeoff(family, open_app, runner):
     app = open_app(TRADEOFF, run=FIRST)
-    offered = app.selectbox(key="other_method").options
+    offered = method_picker(app).options
     assert "Nested masks" not in offered
     assert "Integrated gradients" not in offered
-    app.selectbox(key="other_method").set_value("random").run()
+    method_picker(app).set_value("random").run()
     app.button(key="run_method").click().run()
     assert not app.exception
     (job,) = runner.listed
@@ -139,6 +146,6 @@ def test_a_method_not_yet_run_is_started_from_the_tradeoff(family, open_app, run
 
 def test_changing_the_run_drops_what_was_compared(family, open_app):
     app = open_app(run=FIRST, compare=METHOD)
-    app.selectbox(key="run_picker").set_value(REFUSAL).run()
+    run_picker(app).set_value(REFUSAL).run()
     assert not app.exception
     assert app.session_state["circuitviz_choice"].compare == ()

@@ -1,9 +1,11 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.jobs import JobProgress
+from circuitviz.runs.store import RunStore
 from circuitviz.ui import live_model, services
 from tests.pages.reading import heading, texts
 from tests.synthetic import backdoor_run
@@ -110,3 +112,20 @@ def test_recent_discoveries_are_told_whole(runs, open_app, model, runner):
     assert "took 24 s" in finished
     app.button(key="open_job_job-0").click().run()
     assert "backdoor" in heading(app)
+
+
+def test_a_run_that_renames_the_others_is_opened_when_it_is_done(runs, open_app, model, runner):
+    # With two runs of the model, the first one's title gains its seed.
+    app = open_app(run=backdoor_run().run_id)
+    new = backdoor_run(seed=4)
+    job = runner.add(new.config)
+    app.switch_page(DISCOVER).run()
+    assert heading(app).startswith("Searching")
+    RunStore(runs).save(new)
+    runner.listed = [replace(job, state="done", run_id=new.run_id)]
+    app.run()
+    assert not app.exception
+    assert "backdoor" in heading(app)
+    assert app.session_state["circuitviz_choice"].run == new.run_id
+    app.switch_page("pages/circuit.py").run()
+    assert app.session_state["circuitviz_choice"].run == new.run_id

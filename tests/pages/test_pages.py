@@ -1,9 +1,9 @@
 from types import SimpleNamespace
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from circuitviz.ui import live_model, services
+from tests.pages.reading import heading, run_picker, texts
 from tests.synthetic import TRIGGER, backdoor_run, refusal_run
 
 PAGES = {
@@ -15,17 +15,6 @@ PAGES = {
     "generations": "pages/generations.py",
 }
 BACKDOOR, REFUSAL = backdoor_run().run_id, refusal_run().run_id
-
-
-def heading(app: AppTest) -> str:
-    """The text of the page's answer."""
-    found = [html for html in texts(app) if 'class="cv-answer"' in html]
-    assert len(found) == 1
-    return found[0].split('class="cv-answer">')[1].split("</h1>")[0]
-
-
-def texts(app: AppTest) -> list[str]:
-    return [element.proto.body for element in app.get("html")]
 
 
 @pytest.mark.parametrize("run", [BACKDOOR, REFUSAL])
@@ -54,7 +43,7 @@ def test_a_run_that_is_not_there_is_named_and_the_others_are_offered(runs, open_
 def test_the_run_picker_changes_every_page(runs, open_app):
     app = open_app(run=BACKDOOR)
     assert "backdoor" in heading(app)
-    app.selectbox(key="run_picker").set_value(REFUSAL).run()
+    run_picker(app).set_value(REFUSAL).run()
     assert "refusals" in heading(app)
     app.switch_page(PAGES["tradeoff"]).run()
     assert heading(app).startswith("64 units are enough")
