@@ -15,6 +15,7 @@ one seed and three methods, and keeps nothing.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import itertools
 import json
 import multiprocessing
@@ -35,7 +36,8 @@ from circuitviz.models.catalog import embedded_models, find_model
 from circuitviz.quiet import quiet_libraries
 
 HEADER = (
-    "| model | method | smallest circuit on target | frontier area | AUROC | precision at truth "
+    "| model | method | circuit on target (before refining) | frontier area | AUROC "
+    "| precision at truth "
     "| Jaccard over seeds (chance) | seconds |"
 )
 QUICK_MODEL, QUICK_METHODS = "late-trigger-planted", ("nested", "l1", "attribution")
@@ -108,25 +110,47 @@ def _run_all(tasks: Sequence[Task], kept: Path | None) -> dict[Task, dict[str, A
         tqdm(total=len(missing), file=sys.stderr, disable=not missing) as bar,
     ):
         running = {pool.submit(_run, task): task for task in missing}
-        for done in as_completed(running):
-            found[running[done]] = done.result()
-            bar.update()
-            if kept is not None:
-                _keep(kept, running[done], done.result())
+        try:
+            for done in as_completed(running):
+                found[running[done]] = done.result()
+                bar.update()
+                if kept is not None:
+                    _keep(kept, running[done], done.result())
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
     return found
 
 
 def _read(path: Path | None) -> dict[Task, dict[str, Any]]:
     if path is None or not path.is_file():
         return {}
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return {Task(**line["task"]): line["result"] for line in lines}
+    found = {}
+    for text in path.read_text(encoding="utf-8").splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue  # cut off when the benchmark was stopped
+        task = Task(**line["task"])
+        if line["data"] == _digest(task.model):
+            found[task] = line["result"]
+    return found
+
+
+@cache
+def _digest(model: str) -> str:
+    """Of a model's weights and prompts: results of others are not taken for its own."""
+    folder, digest = find_model(model), hashlib.sha256()
+    for name in ("model.safetensors", "prompts.jsonl"):
+        digest.update((folder / name).read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _keep(path: Path, task: Task, result: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"task": asdict(task), "result": result}) + "\n")
+        line = {"task": asdict(task), "data": _digest(task.model), "result": result}
+        file.write(json.dumps(line) + "\n")
 
 
 def _start() -> None:
@@ -232,6 +256,7 @@ def _summary(model: str, results: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "seeds": len(results),
         "sizes": [result["size"] for result in results],
+        "sizes_before_refining": [result["prefix"] for result in results],
         "reached": [result["reached"] for result in results],
         "frontier_area": _mean(result["frontier_area"] for result in results),
         "frontier_areas": [round(result["frontier_area"], 4) for result in results],
@@ -268,20 +293,13 @@ def _mean(values: Iterable[float]) -> float | None:
 
 def _line(row: dict[str, Any]) -> str:
     reached = sum(row["reached"])
-    sizes = sorted(
-        size for size, reached in zip(row["sizes"], row["reached"], strict=True) if reached
-    )
-    span = (
-        "none"
-        if not sizes
-        else f"{sizes[0]}"
-        if sizes[0] == sizes[-1]
-        else (f"{sizes[0]} to {sizes[-1]}")
-    )
     cells = (
         f"`{row['model']}`",
         row["method"],
-        f"{span} ({reached} of {row['seeds']} seeds)",
+        f"{_span(row, 'sizes')} ({_span(row, 'sizes_before_refining')}), "
+        f"{reached} of {row['seeds']} seeds"
+        if reached
+        else f"none, {row['seeds']} seeds",
         _spread(row["frontier_areas"]),
         _number(row["auroc"], ".3f"),
         _number(row["precision_at_truth"], ".0%"),
@@ -289,6 +307,12 @@ def _line(row: dict[str, Any]) -> str:
         f"{row['seconds']:.0f}",
     )
     return f"| {' | '.join(map(str, cells))} |"
+
+
+def _span(row: dict[str, Any], key: str) -> str:
+    """The sizes of the seeds that reach the target, `4` or `4 to 6`."""
+    sizes = [size for size, reached in zip(row[key], row["reached"], strict=True) if reached]
+    return f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -1,14 +1,14 @@
-"""Integrated gradients: what each unit contributes along the way from intact to all ablated.
+"""Integrated gradients: what each unit contributes on the way from intact to half ablated.
 
 With m the mask (0 keeps, 1 ablates) and F(m) = -removal(m) - weight * utility(m), a unit scores
 
-    score_u = integral over a in [0, 1] of dF/dm_u at m = a * 1        (midpoint rule)
+    score_u = end * integral over a in [0, 1] of dF/dm_u at m = a * end * 1      (midpoint rule)
 
-so that scores add up to F(all ablated) - F(intact), the completeness axiom of Sundararajan et al.
-(2017, arXiv:1703.01365, eq. 1 and prop. 1).  High scores are units whose ablation removes the
-behaviour.  Following the path, instead of taking the gradient at the intact model alone, is what
-Hanna et al. (2024, arXiv:2403.17806) recommend for circuits: a model that is sure of its answer
-has hardly any gradient.
+so that scores add up to F(end * 1) - F(0), the completeness axiom of Sundararajan et al. (2017,
+arXiv:1703.01365, eq. 1 and prop. 1).  High scores are units whose ablation removes the behaviour.
+The path follows the mask, not the activations of another prompt, and ends half-way: near its end,
+with everything ablated, the model says nothing sensible, and the gradients there are the largest
+of all and would drown the others.
 """
 
 from __future__ import annotations
@@ -34,12 +34,14 @@ class AttributionLearner:
 
     Attributes:
         points: Points of the path.
+        end: How far everything is ablated at its end, in (0, 1].
         removal_rows: Attack prompts at each point, the same at every point.
         utility_rows: Benign prompts at each point.
         utility_weight: Weight of KL(intact || ablated) on benign prompts.
     """
 
     points: int = 8
+    end: float = 0.5
     removal_rows: int = 48
     utility_rows: int = 48
     utility_weight: float = 3.0
@@ -63,10 +65,11 @@ class AttributionLearner:
         scores = units.spread(total.numpy())
         curve: dict[str, list[float]] = {"step": [], "removal": [], "utility": []}
         for point in range(self.points):
-            level = torch.full((1, len(units)), (point + 0.5) / self.points, requires_grad=True)
+            share = self.end * (point + 0.5) / self.points
+            level = torch.full((1, len(units)), share, requires_grad=True)
             outcome = measure_objective(model, data, picks, units.expand(level), ablation)
             (gradient,) = torch.autograd.grad(outcome.loss(self.utility_weight), level)
-            total -= gradient[0] / self.points
+            total -= self.end * gradient[0] / self.points
             values = outcome.values()
             for name, value in {"step": point + 1.0, **values}.items():
                 curve[name].append(value)

@@ -60,10 +60,9 @@ METHODS: dict[str, MethodCard] = {
     "attribution": MethodCard(
         "Integrated gradients",
         "A unit scores by the gradient of the objective along the straight path from the intact "
-        "model to one with everything ablated.",
+        "model to one with everything half ablated.",
         "Sundararajan, Taly & Yan (2017), Axiomatic attribution for deep networks, "
-        "arXiv:1703.01365; for circuits: Hanna, Pezzelle & Belinkov (2024), Have faith in "
-        "faithfulness, arXiv:2403.17806",
+        "arXiv:1703.01365",
     ),
     "single-unit": MethodCard(
         "One unit at a time",

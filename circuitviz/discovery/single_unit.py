@@ -16,6 +16,7 @@ ablating either changes nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import torch
 from torch import Tensor
@@ -39,8 +40,8 @@ class SingleUnitLearner:
     """Score every unit, or block, by what ablating it alone does.
 
     Attributes:
-        attacks: Attack prompts, drawn by the seed.
-        benign: Benign prompts, drawn by the seed.
+        attacks: Attack prompts, drawn by the seed, in turn from every category.
+        benign: Benign prompts, likewise.
         utility_weight: Weight of KL(intact || ablated) on benign prompts.
     """
 
@@ -145,8 +146,12 @@ class _Question:
 
 
 def _some(prompts: list[Prompt], count: int, generator: torch.Generator) -> list[Prompt]:
-    order = torch.randperm(len(prompts), generator=generator)[:count]
-    return [prompts[int(place)] for place in order]
+    """Prompts drawn in turn from each category: a unit may serve one of them alone."""
+    groups: dict[str, list[Prompt]] = {}
+    for place in torch.randperm(len(prompts), generator=generator).tolist():
+        groups.setdefault(prompts[place].category, []).append(prompts[place])
+    rounds = zip_longest(*groups.values())
+    return [prompt for turn in rounds for prompt in turn if prompt is not None][:count]
 
 
 def _shown(behaviour: Behaviour, prompt: Prompt) -> str:
