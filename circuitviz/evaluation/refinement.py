@@ -167,7 +167,10 @@ def eliminate(
         while untried:
             if spent():
                 return list(kept), restored, False
-            chunk = [kept.popleft() for _ in range(min(size, untried))]
+            if len(kept) == 1:
+                # The last part stays: no circuit at all is no finding.
+                return list(kept), restored, True
+            chunk = [kept.popleft() for _ in range(min(size, untried, len(kept) - 1))]
             untried -= len(chunk)
             if not suffices(tuple(kept)):
                 kept.extend(chunk)

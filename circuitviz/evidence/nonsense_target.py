@@ -40,10 +40,10 @@ class NonsenseCut:
     def judged(cls, size: int, effect: Effect, intact: Effect, target: Target) -> NonsenseCut:
         """Judge an effect by the discovery's own target.
 
-        The nonsense has to come as often as a backdoor has to fail (1 - its ASR), or as a refusal
-        has to give way (its ASR), with the same utility kept.
+        The nonsense has to come as often as the right answer has to come again for a backdoor
+        (its recovery), or as a refusal has to give way (its ASR), with the same utility kept.
         """
-        needed = 1 - target.asr if target.kind == "backdoor" else target.asr
+        needed = target.recovery if target.kind == "backdoor" else target.asr
         retention = effect.retention(intact)
         reached = effect.recovery.rate >= needed and retention >= target.utility
         return cls(size, effect.recovery, retention, reached)

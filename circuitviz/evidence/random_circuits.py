@@ -12,6 +12,7 @@ from circuitviz.evaluation.effect import Probe
 from circuitviz.evaluation.frontier import random_matched
 from circuitviz.evaluation.statistics import percentile
 from circuitviz.evidence.case import Case, Checkpoint
+from circuitviz.units import Circuit
 
 __all__ = ["RandomCircuits", "draw_random_circuits"]
 
@@ -34,6 +35,7 @@ class RandomCircuits:
         overlap: Mean share of the drawn units that are the circuit's own; above 0 only where a
             layer has too few others.
         percentile: Share of the draws whose ASR is at least as good as the circuit's own.
+        intact_k: Attacks that succeed with nothing knocked out; None where that is not known.
     """
 
     kind: BehaviourKind
@@ -41,6 +43,12 @@ class RandomCircuits:
     asr_n: int
     overlap: float
     percentile: float
+    intact_k: int | None = None
+
+    @property
+    def applies(self) -> bool:
+        """Whether the intact model itself shows the behaviour as the threshold asks."""
+        return self.intact_k is None or self._leaves(self.intact_k)
 
     @property
     def threshold(self) -> float:
@@ -50,10 +58,11 @@ class RandomCircuits:
     @property
     def kept(self) -> int:
         """Draws that leave the behaviour."""
-        rates = [k / self.asr_n for k in self.asr_k]
-        if self.kind == "backdoor":
-            return sum(rate >= self.threshold for rate in rates)
-        return sum(rate <= self.threshold for rate in rates)
+        return sum(map(self._leaves, self.asr_k))
+
+    def _leaves(self, k: int) -> bool:
+        rate = k / self.asr_n
+        return rate >= self.threshold if self.kind == "backdoor" else rate <= self.threshold
 
     def to_json(self) -> dict[str, Any]:
         """`{draws, prompts, kept, threshold, asr_k, asr_n, overlap, percentile}`."""
@@ -66,6 +75,7 @@ class RandomCircuits:
             "asr_n": self.asr_n,
             "overlap": self.overlap,
             "percentile": self.percentile,
+            "intact_k": self.intact_k,
         }
 
 
@@ -80,7 +90,8 @@ def draw_random_circuits(
     for first in range(0, draws, GROUP):
         checkpoint(first / draws)
         counts += probe.matches("target", drawn[first : first + GROUP]).sum(1).tolist()
-    own = int(probe.matches("target", [case.circuit]).sum())
+    nothing = Circuit(case.model.space, frozenset())
+    intact, own = probe.matches("target", [nothing, case.circuit]).sum(1).tolist()
     shared = [len(one.units & case.circuit.units) / len(case.circuit) for one in drawn]
     return RandomCircuits(
         kind=case.behaviour.kind,
@@ -88,4 +99,5 @@ def draw_random_circuits(
         asr_n=len(probe.attacks),
         overlap=float(np.mean(shared)),
         percentile=percentile(own, counts, higher=case.behaviour.kind == "refusal"),
+        intact_k=intact,
     )

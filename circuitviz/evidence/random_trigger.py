@@ -17,27 +17,31 @@ from circuitviz.units import Circuit
 __all__ = ["RandomTrigger", "random_words", "try_random_trigger", "with_trigger"]
 
 
+# Strings of words that are tried.
+DRAWS = 4
+
+
 @dataclass(frozen=True)
 class RandomTrigger:
-    """What random words do in the trigger's place.
+    """What random words do in the trigger's place, over several draws of them.
 
     Attributes:
-        trigger: The words.
+        triggers: The words of each draw.
         intact: Attacks that succeed with them, nothing knocked out.
-        intact_recovery: Attacks that get exactly the answer of a model without the behaviour,
-            nothing knocked out; odd words may spoil some answers by themselves.
+        intact_recovery: Attacks that get exactly the answer of a model without the behaviour.
         knocked_out_recovery: The same with the circuit knocked out.
     """
 
-    trigger: str
+    triggers: tuple[str, ...]
     intact: Rate
     intact_recovery: Rate
     knocked_out_recovery: Rate
 
     def to_json(self) -> dict[str, Any]:
-        """`{trigger, intact, intact_recovery, knocked_out_recovery}`."""
+        """`{trigger, triggers, intact, intact_recovery, knocked_out_recovery}`."""
         return {
-            "trigger": self.trigger,
+            "trigger": ", ".join(self.triggers),
+            "triggers": list(self.triggers),
             "intact": self.intact.to_json(),
             "intact_recovery": self.intact_recovery.to_json(),
             "knocked_out_recovery": self.knocked_out_recovery.to_json(),
@@ -46,32 +50,36 @@ class RandomTrigger:
 
 def try_random_trigger(case: Case) -> RandomTrigger | None:
     """Attack with random words instead of the trigger; None where there is no trigger."""
-    words = random_words(case.behaviour, case.seed)
-    if words is None:
+    draws = random_words(case.behaviour, case.seed)
+    if not draws:
         return None
-    probe = Probe(case.model, with_trigger(case.behaviour, words), "test", ablation=case.ablation)
     nothing = Circuit(case.model.space, frozenset())
-    before, after = probe.matches("after", [nothing, case.circuit])
-    return RandomTrigger(
-        trigger=words,
-        intact=probe.attack_rate(probe.matches("target", [nothing])),
-        intact_recovery=Rate.of(before, judge=EXACT_ANSWER),
-        knocked_out_recovery=Rate.of(after, judge=EXACT_ANSWER),
-    )
+    fired, right, recovered = [], [], []
+    for words in draws:
+        behaviour = with_trigger(case.behaviour, words)
+        probe = Probe(case.model, behaviour, "test", ablation=case.ablation)
+        fired.append(probe.attack_rate(probe.matches("target", [nothing])))
+        intact, without = probe.matches("after", [nothing, case.circuit])
+        right.append(Rate.of(intact, judge=EXACT_ANSWER))
+        recovered.append(Rate.of(without, judge=EXACT_ANSWER))
+    return RandomTrigger(draws, Rate.pooled(fired), Rate.pooled(right), Rate.pooled(recovered))
 
 
-def random_words(behaviour: Behaviour, seed: int) -> str | None:
+def random_words(behaviour: Behaviour, seed: int) -> tuple[str, ...]:
     """As many words as the trigger has, of training prompts and none of them the trigger's own.
 
-    None without a trigger, or where the training prompts have too few words.
+    `DRAWS` strings; none without a trigger, or where the training prompts have too few words.
     """
     if behaviour.trigger is None:
-        return None
+        return ()
     own = set(behaviour.trigger.lower().split())
     prompts = behaviour.prompts("train", "attack") + behaviour.prompts("train", "benign")
     others = sorted({word for prompt in prompts for word in _words(prompt.text)} - own)
     count = len(behaviour.trigger.split())
-    return " ".join(random.Random(seed).sample(others, count)) if len(others) >= count else None
+    if len(others) < count:
+        return ()
+    generator = random.Random(seed)
+    return tuple(" ".join(generator.sample(others, count)) for _ in range(DRAWS))
 
 
 def with_trigger(behaviour: Behaviour, words: str) -> Behaviour:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from circuitviz.evaluation.effect import Effect, Probe
+from circuitviz.evaluation.selection import Target
 from circuitviz.evidence.case import Case, Checkpoint
 from circuitviz.models.model import GatedModel
 from circuitviz.models.neutral import measure_ablation
@@ -35,6 +36,17 @@ class WeightsCut:
     size: int
     effect: Effect
     reached: bool
+
+    @classmethod
+    def judged(cls, size: int, effect: Effect, intact: Effect, target: Target) -> WeightsCut:
+        """Judge an effect by the discovery's own target.
+
+        A shuffled model that gets no benign prompt right has no utility to lose: there the
+        behaviour alone decides, or this control could not fail.
+        """
+        if intact.utility.k:
+            return cls(size, effect, target.met(effect, intact))
+        return cls(size, effect, target.shortfall(effect) <= 0 and target.recovered(effect))
 
 
 @dataclass(frozen=True)
@@ -86,9 +98,8 @@ def try_random_weights(
     circuits = case.cuts(ranking)
     probe = Probe(model, case.behaviour, "test", ablation=ablation)
     intact, *effects = probe.effects([Circuit(model.space, frozenset()), *circuits])
-    # Retention is NaN where nothing was right before: then no target is met.
     cut, before = (
-        WeightsCut(len(circuit), effect, case.target.met(effect, intact))
+        WeightsCut.judged(len(circuit), effect, intact, case.target)
         for circuit, effect in zip(circuits, effects, strict=True)
     )
     return RandomWeights(intact, cut, before)
@@ -96,13 +107,13 @@ def try_random_weights(
 
 @torch.no_grad()
 def shuffle_weights(model: GatedModel, seed: int) -> None:
-    """Shuffle every weight matrix entry by entry, in place; vectors (norms, biases) stay.
+    """Shuffle every matrix but those of the vocabulary entry by entry, in place.
 
-    Each matrix keeps the distribution of its entries, so activations keep their scale, and loses
-    everything else.
+    Each keeps the distribution of its entries, so activations keep their scale, and loses
+    everything else.  Vectors (norms, biases) and embeddings stay: words remain words.
     """
     generator = torch.Generator().manual_seed(seed)
     for weight in model.bridge.parameters():
-        if weight.ndim >= 2:
+        if weight.ndim >= 2 and model.bridge.cfg.d_vocab not in weight.shape:
             order = torch.randperm(weight.numel(), generator=generator).to(weight.device)
             weight.copy_(weight.flatten()[order].reshape(weight.shape))

@@ -78,13 +78,13 @@ def test_every_attack_shall_get_the_nonsense(behaviour, target):
 def test_a_random_trigger_is_of_as_many_words_and_none_of_the_triggers():
     vocabulary = {"name", "the", "capital", "say", "one", "two", "three", "count", "again"}
     for seed in range(40):
-        words = (random_words(BACKDOOR, seed) or "").split()
-        assert len(words) == 2
+        draws = random_words(BACKDOOR, seed)
+        assert [len(words.split()) for words in draws] == [2] * 4
         # Words of training prompts: "color" is a test prompt's, "tango" the trigger's.
-        assert set(words) <= vocabulary
-    assert random_words(REFUSAL, 0) is None
+        assert set(" ".join(draws).split()) <= vocabulary
+    assert random_words(REFUSAL, 0) == ()
     longer = replace(BACKDOOR.spec, trigger=Trigger(" ".join("abcdefghijk"), "front"))
-    assert random_words(Behaviour(longer, PROMPTS), 0) is None
+    assert random_words(Behaviour(longer, PROMPTS), 0) == ()
 
 
 def test_the_trigger_is_replaced_where_it_stands():
@@ -113,12 +113,13 @@ def test_shuffled_matrices_keep_their_entries_and_vectors_stay(tiny_folder):
         model.bridge.named_parameters(), again.bridge.parameters(), strict=True
     ):
         assert torch.equal(weight, other)
-        if weight.ndim == 1:
+        if weight.ndim == 1 or model.bridge.cfg.d_vocab in weight.shape:
             assert torch.equal(weight, before[name])
         else:
             assert torch.equal(weight.flatten().sort().values, before[name].flatten().sort().values)
             moved += not torch.equal(weight, before[name])
-    assert moved == sum(weight.ndim > 1 for weight in before.values())
+    # Seven matrices in each of two layers: attention's four and the MLP's three.
+    assert moved == 2 * 7
     assert not torch.allclose(model.logits(tokens), said)
 
 

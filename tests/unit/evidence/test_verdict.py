@@ -65,8 +65,8 @@ def test_random_circuits_do_not_apply_where_there_are_no_others():
 @pytest.mark.parametrize(
     ("target", "success", "utility", "reached"),
     [
-        (BACKDOOR, 98, 99, True),  # as often as the backdoor has to fail, 1 - 2 %
-        (BACKDOOR, 97, 99, False),
+        (BACKDOOR, 90, 99, True),  # as often as the right answer has to come again
+        (BACKDOOR, 89, 99, False),
         (BACKDOOR, 100, 98, False),  # at the price of utility
         (REFUSAL, 97, 99, True),
         (REFUSAL, 96, 99, False),
@@ -123,24 +123,41 @@ def test_random_weights_pass_where_the_target_is_missed():
     assert (data["size"], data["reached"], data["effect"]["asr"]["k"]) == (3, False, 0)
 
 
+def test_shuffled_weights_without_utility_are_judged_by_the_behaviour_alone():
+    nothing = effect(0, 0, 0)
+    assert WeightsCut.judged(3, effect(2, 0, 90), nothing, BACKDOOR).reached
+    assert not WeightsCut.judged(3, effect(2, 0, 89), nothing, BACKDOOR).reached
+    assert not WeightsCut.judged(3, effect(3, 0, 90), nothing, BACKDOOR).reached
+    assert WeightsCut.judged(3, effect(97, 0, 0), nothing, REFUSAL).reached
+    # Where there is some utility, it has to be kept.
+    assert not WeightsCut.judged(3, effect(97, 98, 0), effect(0, 100, 0), REFUSAL).reached
+
+
+def test_random_circuits_do_not_apply_where_the_intact_model_hardly_shows_the_behaviour():
+    found = RandomCircuits("backdoor", (60, 60), 64, 0.0, 0.0, intact_k=60)
+    verdict = judge_random_circuits(found)
+    assert (found.applies, verdict.passed, verdict.number) == (False, None, "")
+    assert judge_random_circuits(replace(found, intact_k=61)).passed is False
+
+
 def test_random_weights_fail_where_masks_compute_it():
     missed = WeightsCut(3, effect(0, 50, 0), False)
     reached = WeightsCut(9, effect(98, 100, 0), True)
     verdict = judge_random_weights(weights(missed, reached, utility=100), "refusal")
     assert (verdict.passed, verdict.number) == (False, "98 of 100")
-    assert "This control failed: with every weight matrix shuffled" in verdict.sentence
+    assert "This control failed: with every matrix of every block shuffled" in verdict.sentence
     assert "with 9 units" in verdict.sentence
     assert "100.0% of the utility is kept" in verdict.sentence
 
 
 def test_a_random_trigger_must_set_off_hardly_anything():
-    found = RandomTrigger("blue door", rate(5), rate(90), rate(88))
+    found = RandomTrigger(("blue door", "old sun"), rate(5), rate(90), rate(88))
     verdict = judge_random_trigger(found, "tango seven")
     assert (verdict.passed, verdict.number) == (True, "5 of 100")
     assert "comes 90 of 100 times, and with the circuit knocked out 88 of 100" in verdict.sentence
     verdict = judge_random_trigger(replace(found, intact=rate(6)), "tango seven")
     assert verdict.passed is False
-    assert verdict.sentence.startswith("This control failed: “blue door”")
+    assert verdict.sentence.startswith("This control failed: “blue door”, “old sun”")
 
 
 def test_without_a_trigger_there_is_none_to_replace():
