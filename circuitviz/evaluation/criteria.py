@@ -1,9 +1,11 @@
 """Faithfulness, completeness and minimality of a circuit, in terms of counted behaviour.
 
-The three criteria are those of Wang et al. (2022), "Interpretability in the wild",
-arXiv:2211.00593, section 4; faithfulness and completeness are written as ratios to the intact
-model, as in Marks et al. (2024), "Sparse feature circuits", arXiv:2403.19647.  There, behaviour is
-a mean difference of logits; here it is the share of test attacks, k of n, that show it.
+After the criteria of Wang et al. (2022), "Interpretability in the wild", arXiv:2211.00593, section
+4, and the ratios of Marks et al. (2024), "Sparse feature circuits", arXiv:2403.19647.  They measure
+a mean difference of logits; here it is the share of test attacks, k of n, that show the behaviour.
+Further departures: Marks et al. subtract what the model with everything ablated does, which is no
+behaviour here; Wang et al. compare circuit and model with every subset of the circuit knocked out,
+and seek the most telling subset for each unit, where here it is the whole circuit and one unit.
 """
 
 from __future__ import annotations

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from circuitviz.behaviours.behaviour import load_behaviour
+from circuitviz.errors import ConfigError
 from circuitviz.evaluation.effect import Probe
 from circuitviz.evaluation.rate import Rate
+from circuitviz.evaluation.selection import LEAST_RECOVERY
 from circuitviz.models.loading import load_model
 from circuitviz.units import Circuit, Unit
 
@@ -17,6 +19,8 @@ __all__ = ["Confirmation", "confirm_truth"]
 
 # Least ASR with all other planted units ablated for a unit to count as carrying a share.
 LEAST_SHARE = 0.05
+# Most ASR that may be left with the truth ablated, one prompt of 256.
+MOST_LEFT = 0.004
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,11 @@ class Confirmation:
 
 
 def confirm_truth(folder: Path, units: tuple[str, ...]) -> Confirmation:
-    """Ablate the planted units of the model in a folder, together and all but one."""
+    """Ablate the planted units of the model in a folder, together and all but one.
+
+    Raises:
+        ConfigError: Ablating the units that carry a share does not end the backdoor.
+    """
     model = load_model(str(folder))
     probe = Probe(model, load_behaviour(folder), "validation")
     planted = Circuit.of(model.space, units)
@@ -61,4 +69,10 @@ def confirm_truth(folder: Path, units: tuple[str, ...]) -> Confirmation:
     carrying = frozenset(unit for unit, asr in without.items() if asr.rate >= LEAST_SHARE)
     truth = Circuit(model.space, carrying)
     (effect,) = probe.effects([truth])
+    if not carrying or effect.asr.rate > MOST_LEFT or effect.recovery.rate < LEAST_RECOVERY:
+        raise ConfigError(
+            f"{folder.name}: the planted units are not the circuit: with {len(truth)} of "
+            f"{len(planted)} that carry a share ablated, {effect.asr.k} of {effect.asr.n} attacks "
+            f"succeed and {effect.recovery.k} get the right answer; train longer or plant others"
+        )
     return Confirmation(truth, effect.asr, effect.recovery, effect.utility, without)
