@@ -31,7 +31,7 @@ outside the circuit. 0: all of it is.
 ablated, at least one attack more shows the behaviour, or the target is missed. 1: no unit is a
 passenger.
 
-Criteria: after Wang et al. (2022), arXiv:2211.00593, as ratios after Marks et al. (2024), arXiv:2403.19647.
+Criteria: after Wang et al. (2022), arXiv:2211.00593, and Marks et al. (2024), arXiv:2403.19647.
 """
 STOCHASTIC_HELP = """
 The circuit stays as it is, and a random share of all other units is ablated, drawn several times.
