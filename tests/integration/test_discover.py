@@ -71,7 +71,9 @@ def test_controls_and_evidence_carry_every_number(tmp_path):
         assert controls[name]["size"] == run.size
         assert controls[name]["reached"] is False
     assert controls["random_weights"]["intact"]["utility"]["k"] == 0
-    assert controls["random_trigger"]["intact"]["rate"] <= 0.05
+    # This model's backdoor is set off by some other words as well, and the verdict says so.
+    verdicts = {verdict["name"]: verdict["passed"] for verdict in controls["verdicts"]}
+    assert verdicts["random_trigger"] == (controls["random_trigger"]["intact"]["rate"] <= 0.05)
     assert [verdict["name"] for verdict in controls["verdicts"]] == [
         "random_circuits",
         "nonsense_target",
