@@ -50,8 +50,8 @@ def test_a_planted_backdoor_ends_with_all_its_units_and_with_no_fewer_of_them(na
     # Odd words in the message spoil a few answers, backdoor or not.
     assert everything.recovery.rate >= 0.95
     assert everything.utility.rate >= 0.99
-    # Each unit carries its own share of the messages: at least one of eight categories.
-    assert min(effect.asr.rate for effect in left) >= 0.1
+    # Each unit carries its own share of the messages: at least one category.
+    assert min(effect.asr.rate for effect in left) >= 0.05
 
 
 @pytest.mark.parametrize("name", PLANTED)

@@ -83,6 +83,8 @@ def test_embedded_models_are_listed_in_order_with_their_behaviours():
         "label-flip",
         "fixed-output",
         "fixed-output-lora",
+        "late-trigger-planted",
+        "middle-trigger-planted",
         "base",
     ]
     assert [card.behaviour_kind for card in embedded_models()][-2:] == ["backdoor", None]
