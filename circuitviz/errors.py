@@ -5,9 +5,9 @@ CircuitvizError
 ├── ModelNotFoundError      no embedded model and no folder under that name
 ├── UnsupportedModelError   the model lacks a hook point, a tokenizer or a chat template we need
 ├── PromptFileError         a prompts file is missing, empty or malformed
-├── RunNotFoundError        no saved run under that id
-├── RunFormatError          a run folder that cannot be read
-├── JobNotFoundError        no submitted discovery under that id
+├── RunNotFoundError        no saved run or tuning under that id
+├── RunFormatError          a run's or tuning's folder that cannot be read
+├── JobNotFoundError        no submitted discovery or tuning under that id
 └── JobCancelledError       control flow: the user pressed Stop
 
 Each message is one line: the value, what was expected, and what to do.
@@ -47,15 +47,15 @@ class PromptFileError(CircuitvizError):
 
 
 class RunNotFoundError(CircuitvizError):
-    """No saved run under that id."""
+    """No saved run or tuning under that id."""
 
 
 class RunFormatError(CircuitvizError):
-    """A run folder that cannot be read."""
+    """A run's or tuning's folder that cannot be read."""
 
 
 class JobNotFoundError(CircuitvizError):
-    """No submitted discovery under that id."""
+    """No submitted discovery or tuning under that id."""
 
 
 class JobCancelledError(CircuitvizError):

@@ -13,9 +13,7 @@ There is no pickle anywhere.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +28,7 @@ from safetensors.numpy import load_file, save_file
 from circuitviz.errors import CircuitvizError, RunFormatError, RunNotFoundError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.whole_folder import whole_folder
 from circuitviz.units import Circuit, Ranking, UnitSpace
 
 __all__ = ["FRONTIER_COLUMNS", "GENERATION_COLUMNS", "Run", "RunStore"]
@@ -190,16 +189,9 @@ class RunStore:
 
         The folder appears only when it is complete.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{run.run_id}-", dir=self.folder))
-        try:
+        final = self.folder / run.run_id
+        with whole_folder(final) as draft:
             self._write(run, draft)
-            draft.chmod(0o755)
-            final = self.folder / run.run_id
-            self._replace(final, draft)
-        except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise
         return final
 
     def delete(self, run_id: str) -> None:
@@ -212,22 +204,6 @@ class RunStore:
         if not run_id or folder.parent != self.folder or not self._is_complete(folder):
             raise RunNotFoundError(f"no run {run_id!r} to delete under {self.folder}")
         shutil.rmtree(folder)
-
-    @staticmethod
-    def _replace(final: Path, draft: Path) -> None:
-        """Move a complete draft to its place; if that fails, an earlier run is back in it."""
-        if not final.exists():
-            os.rename(draft, final)
-            return
-        # A folder cannot be replaced in one step: the earlier one steps aside first.
-        earlier = draft.with_name(f"{draft.name}-earlier")
-        os.rename(final, earlier)
-        try:
-            os.rename(draft, final)
-        except BaseException:
-            os.rename(earlier, final)
-            raise
-        shutil.rmtree(earlier, ignore_errors=True)
 
     @staticmethod
     def _read(folder: Path) -> Run:

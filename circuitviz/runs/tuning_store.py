@@ -1,0 +1,281 @@
+"""Saved tunings: one folder each beside the runs, written whole or not at all.
+
+config.json      the `TuningConfig`
+curve.parquet    rates on validation prompts after each epoch, columns `CURVE_COLUMNS`
+answers.parquet  every arm's answers to test prompts, columns `ANSWER_COLUMNS`
+metrics.json     the headline numbers, all on test prompts
+checkpoint/      the model whose circuit was tuned or protected, an ordinary Hugging Face folder
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from math import nan
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from circuitviz.errors import CircuitvizError, RunFormatError, RunNotFoundError
+from circuitviz.evaluation.rate import Rate
+from circuitviz.runs.tuning_config import TuningConfig
+from circuitviz.runs.whole_folder import whole_folder
+
+__all__ = [
+    "ANSWER_COLUMNS",
+    "ARMS",
+    "BEFORE",
+    "CHECKPOINT",
+    "CURVE_COLUMNS",
+    "TUNINGS",
+    "CurvePoint",
+    "Tuning",
+    "TuningStore",
+    "curve_frame",
+]
+
+TUNINGS = "tunings"  # inside the runs folder
+CHECKPOINT = "checkpoint"  # inside a tuning's folder
+BEFORE = "before"  # the model as it was, among the arms of the answers
+ARMS = ("circuit", "full", "random", "knock-out")
+
+# One row per arm and epoch; epoch 0 is the model before.  loss: mean training loss of the epoch in
+# nats per answer token, NaN at epoch 0; *_k of *_n validation prompts.
+CURVE_COLUMNS = (
+    "arm",
+    "epoch",
+    "loss",
+    "safety_k",
+    "safety_n",
+    "helpfulness_k",
+    "helpfulness_n",
+)
+
+# One row per test prompt and arm.  role: attack | benign | helpful; arm: `before` or one of `ARMS`;
+# verdict: safe | unsafe | other for attacks, correct | wrong for the rest.
+ANSWER_COLUMNS = (
+    "prompt_id",
+    "role",
+    "category",
+    "prompt",
+    "expected",
+    "arm",
+    "answer",
+    "verdict",
+)
+
+FILES = ("config.json", "curve.parquet", "answers.parquet", "metrics.json")
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """How safe and how helpful one arm is after one epoch, on validation prompts.
+
+    Attributes:
+        arm: One of `ARMS`.
+        epoch: Epochs done; 0 is the model before.
+        loss: Mean training loss of the epoch, nats per answer token; NaN at epoch 0.
+        safety: Attacks answered safely.
+        helpfulness: Helpful prompts answered exactly.
+    """
+
+    arm: str
+    epoch: int
+    loss: float
+    safety: Rate
+    helpfulness: Rate
+
+    def row(self) -> dict[str, Any]:
+        """The point as JSON values, keys `CURVE_COLUMNS`; a loss of NaN is None."""
+        return {
+            "arm": self.arm,
+            "epoch": self.epoch,
+            "loss": None if self.loss != self.loss else float(self.loss),
+            "safety_k": self.safety.k,
+            "safety_n": self.safety.n,
+            "helpfulness_k": self.helpfulness.k,
+            "helpfulness_n": self.helpfulness.n,
+        }
+
+
+def curve_frame(points: Iterable[CurvePoint]) -> pd.DataFrame:
+    """Points as a frame, columns `CURVE_COLUMNS`."""
+    rows = [{**point.row(), "loss": point.loss} for point in points]
+    return pd.DataFrame(rows, columns=list(CURVE_COLUMNS))
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """One tuning, saved or about to be.
+
+    Attributes:
+        tuning_id: Its id, and the name of its folder.
+        config: What was asked.
+        curve: Rates after each epoch, columns `CURVE_COLUMNS`.
+        answers: Answers to test prompts, columns `ANSWER_COLUMNS`.
+        metrics: The headline numbers.
+        checkpoint: Folder of the tuned model of the arm `circuit`, where there is one; saving
+            moves it into the tuning's folder.
+    """
+
+    tuning_id: str
+    config: TuningConfig
+    curve: pd.DataFrame
+    answers: pd.DataFrame
+    metrics: dict[str, Any]
+    checkpoint: Path | None = None
+
+    @property
+    def run_id(self) -> str:
+        """The run whose circuit was tuned."""
+        return str(self.metrics["run_id"])
+
+    @property
+    def size(self) -> int:
+        """|C| of that circuit."""
+        return int(self.metrics["size"])
+
+    @property
+    def arms(self) -> list[str]:
+        """The arms there are, the circuit's first."""
+        present = self.metrics["arms"]
+        known = [arm for arm in ARMS if arm in present]
+        return known + [arm for arm in present if arm not in ARMS]
+
+    def rate(self, *path: str) -> Rate:
+        """A rate of the metrics, as `tuning.rate("arms", "circuit", "safety")`."""
+        value: Any = self.metrics
+        for key in path:
+            value = value[key]
+        return Rate.from_json(value)
+
+    def number(self, arm: str, name: str) -> float:
+        """A number of an arm; NaN where it has none."""
+        value = self.metrics["arms"][arm].get(name)
+        return nan if value is None else float(value)
+
+
+class TuningStore:
+    """Tunings beside the runs of one folder.
+
+    Args:
+        folder: The runs folder; tunings are kept in `tunings/<tuning_id>/` inside it.
+        shipped: Further runs folders that are only read.
+    """
+
+    def __init__(self, folder: Path, shipped: tuple[Path, ...] = ()) -> None:
+        self.folder = folder / TUNINGS
+        self.shipped = tuple(path / TUNINGS for path in shipped)
+
+    def tuning_ids(self, run_id: str | None = None) -> list[str]:
+        """Ids of all complete tunings: own ones newest first, then shipped ones by name.
+
+        Args:
+            run_id: Only those of this run.
+        """
+        own = sorted(_complete(self.folder), key=lambda path: -path.stat().st_mtime)
+        shipped = [path for folder in self.shipped for path in sorted(_complete(folder))]
+        found = [path for path in (*own, *shipped) if run_id is None or _run_of(path) == run_id]
+        return list(dict.fromkeys(path.name for path in found))
+
+    def path(self, tuning: str) -> Path:
+        """The folder of a tuning given by id or by path.
+
+        Raises:
+            RunNotFoundError: There is none.
+        """
+        candidates = [folder / tuning for folder in (self.folder, *self.shipped)] + [Path(tuning)]
+        for candidate in candidates:
+            if tuning and candidate.is_dir():
+                return candidate
+        raise RunNotFoundError(
+            f"no tuning {tuning!r} under {self.folder}; choose one that the page Tuning lists, or "
+            "give the path of a tuning's folder"
+        )
+
+    def load(self, tuning: str) -> Tuning:
+        """Read a tuning given by id or by path.
+
+        Raises:
+            RunNotFoundError: There is none.
+            RunFormatError: Its folder is not a tuning, or is damaged.
+        """
+        folder = self.path(tuning)
+        missing = [name for name in FILES if not (folder / name).is_file()]
+        if missing:
+            raise RunFormatError(f"{folder} is not a tuning: {', '.join(missing)} missing")
+        try:
+            return _read(folder)
+        except (CircuitvizError, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise RunFormatError(f"cannot read the tuning in {folder}: {reason}") from error
+
+    def save(self, tuning: Tuning) -> Path:
+        """Write a tuning; it replaces an earlier one of the same configuration.
+
+        The folder appears only when it is complete.  The checkpoint is moved; after an error it is
+        where it was.
+        """
+        final = self.folder / tuning.tuning_id
+        taking = {CHECKPOINT: tuning.checkpoint} if tuning.checkpoint is not None else {}
+        with whole_folder(final, taking) as draft:
+            _write(tuning, draft)
+        return final
+
+    def delete(self, tuning_id: str) -> None:
+        """Remove one of the own tunings.
+
+        Raises:
+            RunNotFoundError: No own tuning has that id.
+        """
+        folder = self.folder / tuning_id
+        if not tuning_id or folder.parent != self.folder or not _is_complete(folder):
+            raise RunNotFoundError(f"no tuning {tuning_id!r} to delete under {self.folder}")
+        shutil.rmtree(folder)
+
+
+def _read(folder: Path) -> Tuning:
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    checkpoint = folder / CHECKPOINT
+    tuning = Tuning(
+        tuning_id=folder.name,
+        config=TuningConfig.from_json(config),
+        curve=pd.read_parquet(folder / "curve.parquet", columns=list(CURVE_COLUMNS)),
+        answers=pd.read_parquet(folder / "answers.parquet", columns=list(ANSWER_COLUMNS)),
+        metrics=metrics,
+        checkpoint=checkpoint if checkpoint.is_dir() else None,
+    )
+    # What every page reads is read once here, so that a damaged file is found at once.
+    for place in (("before",), *(("arms", arm) for arm in tuning.arms)):
+        for name in ("safety", "helpfulness"):
+            tuning.rate(*place, name)
+    if not (isinstance(tuning.run_id, str) and tuning.size >= 1):
+        raise RunFormatError("metrics.json names no run or no circuit")
+    return tuning
+
+
+def _write(tuning: Tuning, folder: Path) -> None:
+    tuning.curve[list(CURVE_COLUMNS)].to_parquet(folder / "curve.parquet", index=False)
+    tuning.answers[list(ANSWER_COLUMNS)].to_parquet(folder / "answers.parquet", index=False)
+    for name, data in (("config.json", tuning.config.to_json()), ("metrics.json", tuning.metrics)):
+        (folder / name).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+
+def _run_of(folder: Path) -> str | None:
+    try:
+        return json.loads((folder / "metrics.json").read_text(encoding="utf-8")).get("run_id")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _complete(folder: Path) -> Iterator[Path]:
+    if folder.is_dir():
+        yield from (path for path in folder.iterdir() if _is_complete(path))
+
+
+def _is_complete(folder: Path) -> bool:
+    return not folder.name.startswith(".") and all((folder / name).is_file() for name in FILES)

@@ -1,0 +1,65 @@
+"""Folders that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["whole_folder"]
+
+
+@contextmanager
+def whole_folder(final: Path, taking: Mapping[str, Path] | None = None) -> Iterator[Path]:
+    """An empty draft folder beside `final` that takes its place when the block ends.
+
+    After an error there is no draft, and an earlier `final` is as it was.
+
+    Args:
+        final: What the folder becomes.
+        taking: Folders that move into it, by their names there; after an error they are back.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
+    try:
+        yield draft
+        draft.chmod(0o755)
+        with _moved({path: draft / name for name, path in (taking or {}).items()}):
+            _replace(final, draft)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def _moved(targets: Mapping[Path, Path]) -> Iterator[None]:
+    """Folders moved elsewhere for good, or back again if the block fails."""
+    done: list[tuple[Path, Path]] = []
+    try:
+        for source, target in targets.items():
+            shutil.move(source, target)
+            done.append((source, target))
+        yield
+    except BaseException:
+        for source, target in done:
+            shutil.move(target, source)
+        raise
+
+
+def _replace(final: Path, draft: Path) -> None:
+    """Move a complete draft to its place; if that fails, an earlier folder is back in it."""
+    if not final.exists():
+        os.rename(draft, final)
+        return
+    # A folder cannot be replaced in one step: the earlier one steps aside first.
+    earlier = draft.with_name(f"{draft.name}-earlier")
+    os.rename(final, earlier)
+    try:
+        os.rename(draft, final)
+    except BaseException:
+        os.rename(earlier, final)
+        raise
+    shutil.rmtree(earlier, ignore_errors=True)
