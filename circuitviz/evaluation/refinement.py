@@ -27,6 +27,7 @@ __all__ = [
     "MOST_PARTS",
     "ORDER_PROMPTS",
     "Refinement",
+    "behaviour_gone",
     "eliminate",
     "order_parts",
     "parts_of",
@@ -202,25 +203,37 @@ def order_parts(
     """
     whole = frozenset(unit for part in parts for unit in part)
     without = [Circuit(part.space, whole - part.units) for part in parts]
-    need = -probe.log_probs("target", without).mean(1)
+    need = -behaviour_gone(probe, without, kind)
     tokens = int(probe.rows("target").lengths.sum())
     if kind == "backdoor":
-        need = -need - probe.log_probs("after", without).mean(1)
         tokens += int(probe.rows("after").lengths.sum())
     return [parts[int(index)] for index in np.argsort(need, kind="stable")], tokens * len(parts)
 
 
-def promoted(ranking: Ranking, kept: Circuit, dropped: Sequence[Unit] = ()) -> Ranking:
-    """A ranking whose top is a given circuit.
+def behaviour_gone(probe: Probe, circuits: Sequence[Circuit], kind: BehaviourKind) -> np.ndarray:
+    """[circuits]: how far the behaviour is gone with each knocked out, nats a token.
 
-    The sorted scores are handed out again: the kept units come first, then the dropped ones, then
-    all others, each in their old order.  Where equal scores would undo this, the better ones are
-    raised by the smallest step there is.
+    Refusal: the mean log-probability of complying.  Backdoor: by how much that of the right answer
+    is above that of the attack's target.
     """
-    space = ranking.space
-    place = dict.fromkeys((space.flat(unit) for unit in dropped), 1)
-    place.update(dict.fromkeys((space.flat(unit) for unit in kept), 0))
-    order = sorted(ranking.order.tolist(), key=lambda index: place.get(index, 2))
+    target = probe.log_probs("target", circuits).mean(1)
+    if kind == "refusal":
+        return target
+    return probe.log_probs("after", circuits).mean(1) - target
+
+
+def promoted(ranking: Ranking, parts: Sequence[Circuit], dropped: Sequence[Unit] = ()) -> Ranking:
+    """A ranking with the parts of a circuit on top.
+
+    The sorted scores are handed out again: the parts come first, in the order given, then the
+    dropped units, then all others.  Units of a part, the dropped ones and the others each keep
+    their old order.  Where equal scores would undo this, the better ones are raised by the
+    smallest step there is.
+    """
+    space, last = ranking.space, len(parts)
+    place = dict.fromkeys((space.flat(unit) for unit in dropped), last)
+    place.update((space.flat(unit), at) for at, part in enumerate(parts) for unit in part)
+    order = sorted(ranking.order.tolist(), key=lambda index: place.get(index, last + 1))
     values = np.sort(ranking.scores)[::-1].copy()
     for index in reversed(range(min(len(place), len(values) - 1))):
         step = np.nextafter(values[index + 1], np.inf, dtype=values.dtype)

@@ -16,6 +16,7 @@ from circuitviz.errors import ConfigError
 from circuitviz.evaluation.answers import answer_test_prompts
 from circuitviz.evaluation.effect import Effect, Probe
 from circuitviz.evaluation.measurement import Measurement, measure_circuit
+from circuitviz.evaluation.ordering import PROMPTS, in_order
 from circuitviz.evaluation.refinement import (
     ORDER_PROMPTS,
     Refinement,
@@ -125,7 +126,11 @@ class Discovery:
         return select_circuit(measure, ranking, self.target, separate=self._separate)
 
     def refine(self, ranking: Ranking, selection: Selection) -> tuple[Ranking, Refinement]:
-        """Drop what the chosen circuit can do without, and put the rest on top of the ranking."""
+        """Drop what the chosen circuit can do without, and put the rest on top of the ranking.
+
+        There its parts stand in greedy order, so that the first k of them do as much as they can;
+        those of a large circuit keep their old order.
+        """
         looks = 0
 
         def checkpoint() -> None:
@@ -141,7 +146,8 @@ class Discovery:
             self.target,
             checkpoint=checkpoint,
         )
-        return promoted(ranking, found.circuit, found.dropped), found
+        parts = in_order(self._probe(PROMPTS), ranking, found.circuit, checkpoint=checkpoint)
+        return promoted(ranking, parts, found.dropped), found
 
     def measure(self, ranking: Ranking, circuit: Circuit) -> Measurement:
         """Everything measured on test prompts."""

@@ -98,17 +98,25 @@ def test_the_kept_come_first_then_the_dropped_then_the_rest_all_in_their_old_ord
     ranking = Ranking(space, np.array([5.0, 3.0, 2.0, 6.0, 1.0, 4.0], dtype=np.float32))
     kept = Circuit.of(space, ["L0H1", "L0N3"])  # flat 1 and 5
     (dropped,) = Circuit.of(space, ["L0N1"])  # flat 3
-    found = promoted(ranking, kept, [dropped])
+    found = promoted(ranking, [kept], [dropped])
     assert found.order.tolist() == [5, 1, 3, 0, 2, 4]
     assert sorted(found.scores) == sorted(ranking.scores)
     assert found.best(2) == kept
+
+
+def test_the_parts_stand_in_the_order_given():
+    space = UnitSpace(n_layers=2, n_heads=2, d_mlp=1)
+    parts = [Circuit.of(space, names) for names in (["L1H0"], ["L0H0", "L0H1"])]
+    # Old order by flat index, the layers' heads and then their neurons: 0 to 5.
+    found = promoted(Ranking(space, -np.arange(6, dtype=np.float32)), parts, [space.unit(5)])
+    assert found.order.tolist() == [2, 0, 1, 5, 3, 4]
 
 
 def test_equal_scores_do_not_undo_the_new_order():
     space = UnitSpace(n_layers=1, n_heads=2, d_mlp=4)
     ranking = Ranking(space, np.zeros(6, dtype=np.float32))
     kept = Circuit.of(space, ["L0N3", "L0N0"])
-    found = promoted(ranking, kept, [*Circuit.of(space, ["L0N2"])])
+    found = promoted(ranking, [kept], [*Circuit.of(space, ["L0N2"])])
     assert found.order.tolist() == [2, 5, 4, 0, 1, 3]
     assert found.scores.dtype == np.float32
     assert found.scores.max() < 1e-40
@@ -116,13 +124,13 @@ def test_equal_scores_do_not_undo_the_new_order():
 
 def test_everything_can_be_promoted():
     everything = Circuit.everything(SPACE)
-    assert promoted(RANKING, everything).order.tolist() == RANKING.order.tolist()
+    assert promoted(RANKING, [everything]).order.tolist() == RANKING.order.tolist()
 
 
 def test_units_outside_the_granularity_stay_last():
     space = UnitSpace(n_layers=1, n_heads=3, d_mlp=2)
     ranking = Ranking(space, np.array([3.0, 4.0, 5.0, 9.0, 8.0], dtype=np.float32), "heads")
-    found = promoted(ranking, Circuit.of(space, ["L0H0"]))
+    found = promoted(ranking, [Circuit.of(space, ["L0H0"])])
     assert found.order.tolist() == [0, 2, 1, 3, 4]
     assert found.cuts == [0, 1, 2, 3]
 

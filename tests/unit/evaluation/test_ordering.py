@@ -1,0 +1,151 @@
+"""Greedy order, on effects that are written down."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from circuitviz.behaviours.behaviour import BehaviourKind
+from circuitviz.evaluation.effect import Effect, Probe
+from circuitviz.evaluation.ordering import MOST_ORDERED, in_order
+from circuitviz.evaluation.rate import Rate
+from circuitviz.units import Circuit, Ranking, UnitSpace
+
+SPACE = UnitSpace(n_layers=1, n_heads=4, d_mlp=60)
+RANKING = Ranking(SPACE, -np.arange(64, dtype=np.float32))
+
+
+class Told:
+    """A probe that says what it was told and counts what it was asked.
+
+    Args:
+        done: Attacks of ten that end (recovery, or ASR) by the names knocked out; 0 for others.
+        utility: Benign prompts of ten answered rightly, in the same way; 10 for others.
+        gone: Nats by which the behaviour is gone, in the same way; 0 for others.
+    """
+
+    def __init__(
+        self,
+        done: dict[str, int],
+        utility: dict[str, int] | None = None,
+        gone: dict[str, float] | None = None,
+        kind: BehaviourKind = "backdoor",
+    ) -> None:
+        self.done, self.utility, self.gone = done, utility or {}, gone or {}
+        self.behaviour = SimpleNamespace(kind=kind)
+        self.looks: list[int] = []
+        self.ties: list[int] = []
+
+    def effects(self, circuits, *, checkpoint) -> list[Effect]:
+        checkpoint()
+        self.looks.append(len(circuits))
+        backdoor = self.behaviour.kind == "backdoor"
+        found = []
+        for name in map(named, circuits):
+            done, useful = (Rate("j", told, 10) for told in self._told(name))
+            other = Rate("j", 5, 10)
+            asr, recovery = (other, done) if backdoor else (done, other)
+            found.append(Effect(asr, useful, recovery, 0.0))
+        return found
+
+    def _told(self, name: str) -> tuple[int, int]:
+        return self.done.get(name, 0), self.utility.get(name, 10)
+
+    def log_probs(self, question, circuits) -> np.ndarray:
+        gone = np.array([[self.gone.get(named(one), 0.0)] for one in circuits])
+        if question == "target":
+            self.ties.append(len(circuits))
+        wanted = "after" if self.behaviour.kind == "backdoor" else "target"
+        return gone if question == wanted else np.zeros_like(gone)
+
+
+def named(circuit: Circuit) -> str:
+    return " ".join(map(str, circuit))
+
+
+def ordered(probe: Told, circuit: Circuit, ranking: Ranking = RANKING) -> list[str]:
+    return [named(part) for part in in_order(probe, ranking, circuit)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["backdoor", "refusal"])
+def test_each_part_adds_most_to_those_before_it(kind):
+    probe = Told(
+        {
+            "L0H0": 2,
+            "L0H1": 3,
+            "L0H2": 4,
+            # Alone the third is best, but then it is the first that adds most.
+            "L0H0 L0H2": 8,
+            "L0H1 L0H2": 7,
+        },
+        kind=kind,
+    )
+    assert ordered(probe, RANKING.best(3)) == ["L0H2", "L0H0", "L0H1"]
+
+
+def test_what_costs_utility_comes_later():
+    # 0.9 x 0.5 is less than 0.5 x 1.
+    probe = Told({"L0H0": 9, "L0H1": 5}, utility={"L0H0": 5})
+    assert ordered(probe, RANKING.best(2)) == ["L0H1", "L0H0"]
+
+
+@pytest.mark.parametrize("kind", ["backdoor", "refusal"])
+def test_ties_go_by_nats_and_then_by_the_old_order(kind):
+    probe = Told({"L0H0 L0H2": 9}, gone={"L0H0": -1.0, "L0H2": 0.5}, kind=kind)
+    # 0.5 nats are the furthest; with it the first achieves most; the others do as little.
+    assert ordered(probe, RANKING.best(4)) == ["L0H2", "L0H0", "L0H1", "L0H3"]
+    # Only what achieves as much is compared: four units, and in the last step two.
+    assert probe.ties == [4, 2]
+    # The old order is the ranking's, and not that of the names.
+    backwards = Ranking(SPACE, np.arange(64, dtype=np.float32))
+    assert ordered(Told({}), backwards.best(3), backwards) == ["L0N59", "L0N58", "L0N57"]
+
+
+@pytest.mark.parametrize("size", [2, 5, MOST_ORDERED])
+def test_it_costs_k_times_k_plus_one_halves_looks(size):
+    probe = Told({})
+    assert len(ordered(probe, RANKING.best(size))) == size
+    # The intact model with the first candidates; the last part is not looked at.
+    assert probe.looks == [size + 1, *range(size - 1, 1, -1)]
+    assert sum(probe.looks) == size * (size + 1) // 2
+    assert sum(probe.ties) <= size * (size + 1) // 2
+
+
+@pytest.mark.parametrize("size", [0, 1, MOST_ORDERED + 1, 64])
+def test_one_part_and_many_are_not_looked_at(size):
+    probe = Told({})
+    assert ordered(probe, RANKING.best(size)) == ([named(RANKING.best(size))] if size else [])
+    assert probe.looks == []
+
+
+def test_blocks_are_ordered_whole():
+    space = UnitSpace(n_layers=2, n_heads=2, d_mlp=3)
+    ranking = Ranking(space, -np.arange(10, dtype=np.float32), "layers")
+    probe = Told({"L1H0 L1H1": 9, "L0N0 L0N1 L0N2": 3})
+    assert ordered(probe, Circuit.everything(space), ranking) == [
+        "L1H0 L1H1",
+        "L0H0 L0H1",
+        "L0N0 L0N1 L0N2",
+        "L1N0 L1N1 L1N2",
+    ]
+
+
+def test_it_can_be_stopped():
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        in_order(Told({}), RANKING, RANKING.best(3), checkpoint=stop)  # type: ignore[arg-type]
+
+
+def test_on_a_model_the_first_of_two_is_the_one_that_achieves_more(tiny_model, behaviour, circuit):
+    idle = Circuit.of(tiny_model.space, ["L1N23"])
+    parts = in_order(
+        Probe(tiny_model, behaviour, "validation"),
+        Ranking(tiny_model.space, idle.mask().astype(np.float32)),
+        Circuit(tiny_model.space, circuit.units | idle.units),
+    )
+    assert {unit for part in parts for unit in part} == circuit.units | idle.units
+    assert parts[0] != idle
