@@ -32,7 +32,9 @@ def discover(config: DiscoveryConfig, *, report: Report = ignore) -> Run:
 
     Scores against a planted truth are those of the learner's own ranking.  Where units are
     dropped from the chosen circuit afterwards, the run's ranking has the refined circuit on top,
-    and the frontier and its area are of that ranking.
+    its parts in greedy order, and the frontier, circuits of every size below it included, and its
+    area are of that ranking.  `frontier_area` has this one meaning wherever a run shows it; the
+    learner's own ranking has a frontier of its own, which no run measures.
 
     Args:
         config: What to do.
