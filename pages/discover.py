@@ -3,14 +3,15 @@
 from circuitviz.ui import services, shell
 from circuitviz.ui.components import page_header
 from circuitviz.ui.discover_form import configuration, start_button
-from circuitviz.ui.discover_live import answer, live, open_finished_run, watched_job
+from circuitviz.ui.discover_live import answer, live, open_finished_run
 from circuitviz.ui.job_list import recent_jobs
+from circuitviz.ui.job_watch import watched_job
 
 QUESTION = "Which units cause this behaviour?"
 
 shell.through_app()
 open_finished_run()
-watched = watched_job()
+watched = watched_job("discovery")
 page_header(QUESTION, *answer(watched))
 
 if watched is None:

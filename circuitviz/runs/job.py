@@ -1,4 +1,4 @@
-"""A submitted discovery and how far it is, and the folder that remembers both.
+"""A submitted discovery or tuning and how far it is, and the folder that remembers both.
 
     job.json        what was asked, and the state; written by the process that submitted it
     progress.json   how far it is; written by the worker
@@ -24,13 +24,16 @@ from typing import Any, Literal
 
 import psutil
 
-from circuitviz.errors import CircuitvizError, JobCancelledError, JobNotFoundError
+from circuitviz.errors import CircuitvizError, ConfigError, JobCancelledError, JobNotFoundError
 from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.tuning_config import TuningConfig
 
 __all__ = [
     "JOBS",
     "Job",
+    "JobConfig",
     "JobFolder",
+    "JobKind",
     "JobProgress",
     "JobState",
     "Outcome",
@@ -40,7 +43,9 @@ __all__ = [
 
 JOBS = ".jobs"  # inside the runs folder
 
+JobKind = Literal["discovery", "tuning"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+JobConfig = DiscoveryConfig | TuningConfig
 
 # Two readings of one process's start time differ by rounding; a reused pid differs by more.
 START_TOLERANCE = 2.0  # seconds
@@ -48,11 +53,11 @@ START_TOLERANCE = 2.0  # seconds
 
 @dataclass(frozen=True)
 class JobProgress:
-    """How far a running discovery is, and what it has found so far; JSON values only.
+    """How far a running job is, and what it has found so far; JSON values only.
 
     Attributes:
         stage: What is being done (`circuitviz.runs.progress.Stage`).
-        fraction: Share of the whole discovery that is done, in [0, 1].
+        fraction: Share of the whole job that is done, in [0, 1].
         step: Optimiser steps done, of `steps`.
         losses: History of each training loss, one value per entry of `loss_steps`.
         loss_steps: The steps of the history, thinned to at most 400.
@@ -60,6 +65,9 @@ class JobProgress:
         head_scores: [layers][heads].
         neuron_scores: [layers][bins], the highest score in each of at most 64 bins.
         edge: How many units it takes at the moment to make the behaviour begin to vanish.
+        arm: The arm of a tuning that is at work.
+        curve: The points of a tuning so far, keys `CURVE_COLUMNS` of
+            `circuitviz.runs.tuning_store`; a loss that does not exist is None.
         elapsed: Seconds the worker has spent on this job.
     """
 
@@ -73,6 +81,8 @@ class JobProgress:
     head_scores: list[list[float]] | None = None
     neuron_scores: list[list[float]] | None = None
     edge: float | None = None
+    arm: str = ""
+    curve: list[dict[str, Any]] = field(default_factory=list)
     elapsed: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
@@ -87,25 +97,54 @@ class JobProgress:
 
 @dataclass(frozen=True)
 class Job:
-    """One submitted discovery at one moment.
+    """One submitted discovery or tuning at one moment.
 
     Attributes:
         submitted: Unix seconds, as are `started` and `finished`.
-        run_id: The saved run, once the state is `done`.
+        run_id: The saved run, once a discovery's state is `done`.
+        tuning_id: The saved tuning, once a tuning's state is `done`.
         error: One line saying why, once the state is `failed`.
         stopping: Cancelled, and about to stop after its current step.
     """
 
     job_id: str
-    config: DiscoveryConfig
+    config: JobConfig
     state: JobState
     submitted: float
     started: float | None = None
     finished: float | None = None
     progress: JobProgress | None = None
     run_id: str | None = None
+    tuning_id: str | None = None
     error: str | None = None
     stopping: bool = False
+
+    @property
+    def kind(self) -> JobKind:
+        """What was asked for."""
+        return "tuning" if isinstance(self.config, TuningConfig) else "discovery"
+
+    @property
+    def discovery(self) -> DiscoveryConfig:
+        """The configuration of a discovery.
+
+        Raises:
+            ConfigError: The job is a tuning.
+        """
+        if isinstance(self.config, TuningConfig):
+            raise ConfigError(f"job {self.job_id} is a tuning, not a discovery; choose another job")
+        return self.config
+
+    @property
+    def tuning(self) -> TuningConfig:
+        """The configuration of a tuning.
+
+        Raises:
+            ConfigError: The job is a discovery.
+        """
+        if isinstance(self.config, DiscoveryConfig):
+            raise ConfigError(f"job {self.job_id} is a discovery, not a tuning; choose another job")
+        return self.config
 
     @property
     def active(self) -> bool:
@@ -126,6 +165,7 @@ class Outcome:
 
     state: Literal["done", "failed", "cancelled"]
     run_id: str | None = None
+    tuning_id: str | None = None
     error: str | None = None
 
 
@@ -144,7 +184,7 @@ class JobFolder:
         self._ticket = path / "ticket"
 
     @classmethod
-    def create(cls, path: Path, config: DiscoveryConfig) -> JobFolder:
+    def create(cls, path: Path, config: JobConfig) -> JobFolder:
         """Record a new job, waiting, that belongs to this process."""
         path.mkdir(parents=True)
         folder = cls(path)
@@ -157,7 +197,8 @@ class JobFolder:
         data = asdict(replace(job, progress=None))
         # These have files of their own.
         del data["progress"], data["stopping"]
-        write_whole(self.path / "job.json", {**data, "owner": _this_process()})
+        record = {"kind": job.kind, **data, "owner": _this_process()}
+        write_whole(self.path / "job.json", record)
 
     def save_progress(self, progress: JobProgress) -> None:
         """Record how far the job is."""
@@ -176,7 +217,7 @@ class JobFolder:
         except (CircuitvizError, KeyError, OSError, TypeError, ValueError) as error:
             raise JobNotFoundError(f"no job {self.path.name!r}; it may be forgotten") from error
         if job.active and not _is_alive(owner):
-            error = "the app that ran this job has stopped; start the discovery again"
+            error = "the app that ran this job has stopped; start it again"
             return replace(job, state="failed", error=error)
         return job
 
@@ -205,7 +246,9 @@ class JobFolder:
     def _record(self) -> tuple[Job, Mapping[str, float]]:
         data = json.loads((self.path / "job.json").read_text(encoding="utf-8"))
         owner = data.pop("owner")
-        config = DiscoveryConfig.from_json(data.pop("config"))
+        # A record that names no kind is a discovery's.
+        kinds = {"discovery": DiscoveryConfig, "tuning": TuningConfig}
+        config = kinds[data.pop("kind", "discovery")].from_json(data.pop("config"))
         return Job(config=config, **data), owner
 
     def _progress(self) -> JobProgress | None:

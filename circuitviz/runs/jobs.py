@@ -1,4 +1,4 @@
-"""Discoveries in a warm worker process: submit one, watch it, stop it, find it again."""
+"""Discoveries and tunings in a warm worker process: submit one, watch it, stop it, find it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pathlib import Path
 from types import TracebackType
 
 from circuitviz.errors import CircuitvizError, ConfigError, JobNotFoundError
-from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.job import (
     JOBS,
     Job,
+    JobConfig,
     JobFolder,
     JobProgress,
     JobState,
@@ -29,24 +29,26 @@ from circuitviz.runs.worker_process import WorkerProcess
 __all__ = ["Job", "JobProgress", "JobRunner", "JobState"]
 
 DISCOVER = "circuitviz.runs.discover:discover"
-CLOSED = "circuitviz was closed before this job could run; start the discovery again"
+TUNE = "circuitviz.runs.tune:tune"
+CLOSED = "circuitviz was closed before this job could run; start it again"
 
 
 class JobRunner:
-    """Carries out discoveries, one at a time, in the order they were submitted.
+    """Carries out discoveries and tunings, one at a time, in the order they were submitted.
 
     Everything a caller sees is read from disk, so other processes and later ones see the same.
-    All methods may be called from any thread, and none waits for a discovery.
+    All methods may be called from any thread, and none waits for one to end, `wait` aside.
 
     Args:
         folder: The runs folder; jobs are kept in `.jobs/<job_id>/` inside it.
-        discover: What the worker carries out, as `module:function`.
+        discover: What the worker carries out for a discovery, as `module:function`.
+        tune: What it carries out for a tuning.
     """
 
-    def __init__(self, folder: Path, *, discover: str = DISCOVER) -> None:
+    def __init__(self, folder: Path, *, discover: str = DISCOVER, tune: str = TUNE) -> None:
         self.folder = folder
         self._jobs = folder / JOBS
-        self._discover = discover
+        self._targets = (discover, tune)
         self._changed = threading.Condition()
         self._waiting: deque[str] = deque()
         self._worker: WorkerProcess | None = None
@@ -76,8 +78,8 @@ class JobRunner:
             self._open()
             self._live_worker()
 
-    def submit(self, config: DiscoveryConfig) -> str:
-        """Queue a discovery and return its job id.
+    def submit(self, config: JobConfig) -> str:
+        """Queue a discovery or a tuning and return its job id.
 
         Raises:
             ConfigError: The runs folder cannot be written.
@@ -144,7 +146,7 @@ class JobRunner:
         return sorted(jobs, key=lambda job: (job.submitted, job.job_id), reverse=True)
 
     def forget(self, job_id: str) -> None:
-        """Remove the record of a job that has ended; its run stays.
+        """Remove the record of a job that has ended; what it saved stays.
 
         Raises:
             JobNotFoundError: There is no job under that id.
@@ -177,7 +179,7 @@ class JobRunner:
                 self._worker.discard()
                 self._worker = None
             if self._worker is None:
-                self._worker = WorkerProcess(self.folder, self._discover)
+                self._worker = WorkerProcess(self.folder, *self._targets)
             return self._worker
 
     def _open(self) -> None:

@@ -1,4 +1,4 @@
-"""What a running discovery tells whoever watches."""
+"""What a running discovery or tuning tells whoever watches."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Literal
 
 import numpy as np
 
+from circuitviz.runs.tuning_store import CurvePoint
 from circuitviz.units import UnitSpace
 
 __all__ = ["Progress", "Report", "Stage", "ignore", "overall"]
 
 Stage = Literal[
-    "load", "learn", "select", "refine", "test", "generate", "controls", "evidence", "save"
+    "load", "learn", "select", "refine", "tune", "test", "generate", "controls", "evidence", "save"
 ]
 
 # How long each stage takes beside the others, in hundredths of a discovery without controls, from
@@ -35,17 +36,19 @@ WITH_CONTROLS: tuple[Stage, ...] = ("controls", "evidence")
 
 @dataclass(frozen=True)
 class Progress:
-    """The state of one discovery at one moment.
+    """The state of one discovery or tuning at one moment.
 
     Attributes:
         stage: What is being done.
-        fraction: Share of the whole discovery that is done, in [0, 1].
+        fraction: Share of the whole work that is done, in [0, 1].
         step: Optimiser steps done, of `steps`.
         losses: The latest training losses by name (`removal`, `utility`), nats per answer token.
         top_units: Names of the units ranked highest now, best first.
         scores: Scores [units] in flat order, where learning has some.
         space: The units those scores belong to; given whenever `scores` is.
         edge: How many units it takes at the moment to make the behaviour begin to vanish.
+        arm: The arm of a tuning that is at work.
+        curve: All points of a tuning so far.
     """
 
     stage: Stage
@@ -57,9 +60,11 @@ class Progress:
     scores: np.ndarray | None = None
     space: UnitSpace | None = None
     edge: float | None = None
+    arm: str = ""
+    curve: tuple[CurvePoint, ...] = ()
 
 
-# Called often; may raise JobCancelledError to stop the discovery between steps.
+# Called often; may raise JobCancelledError to stop the work between steps.
 Report = Callable[[Progress], None]
 
 

@@ -1,4 +1,4 @@
-"""The reports of one discovery, gathered into what a page draws."""
+"""The reports of one job, gathered into what a page draws."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from circuitviz.runs.job import JobFolder, JobProgress
 from circuitviz.runs.progress import Progress
+from circuitviz.runs.tuning_store import CurvePoint
 from circuitviz.units import UnitSpace
 
 __all__ = ["ProgressLog", "ProgressWriter"]
@@ -20,9 +21,9 @@ WRITE_INTERVAL = 0.25  # seconds
 
 
 class ProgressLog:
-    """The history of one discovery, in memory.
+    """The history of one job, in memory.
 
-    What a later stage does not report (losses, scores, top units) stays as it last was.
+    What a later stage does not report (losses, scores, top units, curve) stays as it last was.
     """
 
     def __init__(self) -> None:
@@ -32,12 +33,14 @@ class ProgressLog:
         self._top_units: tuple[str, ...] = ()
         self._scores: tuple[np.ndarray, UnitSpace] | None = None
         self._edge: float | None = None
+        self._curve: tuple[CurvePoint, ...] = ()
 
     def add(self, progress: Progress) -> None:
         """Take in one report."""
         self._last = progress
         self._top_units = progress.top_units or self._top_units
         self._edge = progress.edge or self._edge
+        self._curve = progress.curve or self._curve
         if progress.losses:
             self._steps.append(progress.step)
             self._losses.append(progress.losses)
@@ -65,12 +68,14 @@ class ProgressLog:
             head_scores=heads,
             neuron_scores=neurons,
             edge=self._edge,
+            arm=self._last.arm,
+            curve=[point.row() for point in self._curve],
             elapsed=elapsed,
         )
 
 
 class ProgressWriter:
-    """Writes a discovery's progress to its job folder, a few times a second at most.
+    """Writes a job's progress to its folder, a few times a second at most.
 
     The last report of each stage is always written.
 

@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 TUNINGS = "tunings"  # inside the runs folder
+UNFINISHED = ".tunings"  # beside it: finished epochs of tunings that were stopped
 CHECKPOINT = "checkpoint"  # inside a tuning's folder
 BEFORE = "before"  # the model as it was, among the arms of the answers
 ARMS = ("circuit", "full", "random", "knock-out")
@@ -168,6 +169,7 @@ class TuningStore:
 
     def __init__(self, folder: Path, shipped: tuple[Path, ...] = ()) -> None:
         self.folder = folder / TUNINGS
+        self._unfinished = folder / UNFINISHED
         self.shipped = tuple(path / TUNINGS for path in shipped)
 
     def tuning_ids(self, run_id: str | None = None) -> list[str]:
@@ -180,6 +182,10 @@ class TuningStore:
         shipped = [path for folder in self.shipped for path in sorted(_complete(folder))]
         found = [path for path in (*own, *shipped) if run_id is None or _run_of(path) == run_id]
         return list(dict.fromkeys(path.name for path in found))
+
+    def kept(self, config: TuningConfig) -> Path:
+        """Where the work of an unfinished tuning is kept, so that it can go on; may not exist."""
+        return self._unfinished / config.tuning_id()
 
     def path(self, tuning: str) -> Path:
         """The folder of a tuning given by id or by path.
@@ -217,12 +223,13 @@ class TuningStore:
         """Write a tuning; it replaces an earlier one of the same configuration.
 
         The folder appears only when it is complete.  The checkpoint is moved; after an error it is
-        where it was.
+        where it was.  What was kept to go on with is removed.
         """
         final = self.folder / tuning.tuning_id
         taking = {CHECKPOINT: tuning.checkpoint} if tuning.checkpoint is not None else {}
         with whole_folder(final, taking) as draft:
             _write(tuning, draft)
+        shutil.rmtree(self.kept(tuning.config), ignore_errors=True)
         return final
 
     def delete(self, tuning_id: str) -> None:

@@ -1,10 +1,12 @@
-"""The process that learns masks, so that the app never does.
+"""The process that learns masks and tunes models, so that the app never does.
 
-    python -m circuitviz.runs.worker RUNS_FOLDER MODULE:FUNCTION
+    python -m circuitviz.runs.worker RUNS_FOLDER DISCOVER TUNE
+
+DISCOVER and TUNE each name a function, as `module:function`.
 
 Reads one JSON object per line from standard input, `{"job_id": ...}`, and answers each with two
-lines on standard output: `{"event": "started"}`, then `{"event": "ended", "state": ...,
-"run_id": ..., "error": ...}`.  It ends when its standard input does, and so with the app.
+lines on standard output: `{"event": "started"}`, then `{"event": "ended", "state": ...}` with the
+other fields of an `Outcome`.  It ends when its standard input does, and so with the app.
 """
 
 from __future__ import annotations
@@ -23,14 +25,17 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from circuitviz.errors import CircuitvizError, JobCancelledError
+from circuitviz.paths import EMBEDDED_RUNS
 from circuitviz.quiet import quiet_libraries
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.job import JOBS, JobFolder, Outcome, find_job
 from circuitviz.runs.progress import Progress, Report
 from circuitviz.runs.progress_log import ProgressWriter
 from circuitviz.runs.store import Run, RunStore
+from circuitviz.runs.tuning_config import TuningConfig
+from circuitviz.runs.tuning_store import Tuning, TuningStore
 
-__all__ = ["Discover", "Worker", "main"]
+__all__ = ["Discover", "Tune", "Worker", "main"]
 
 NICENESS = 10  # of 19: the app stays responsive beside it
 
@@ -43,17 +48,27 @@ class Discover(Protocol):
         ...
 
 
+class Tune(Protocol):
+    """The same for a tuning; `circuitviz.runs.tune.tune` is one."""
+
+    def __call__(self, config: TuningConfig, *, run: Run, report: Report, kept: Path) -> Tuning:
+        """Tune the circuit of a run; finished epochs are kept in `kept`, to go on from there."""
+        ...
+
+
 class Worker:
     """Carries out the jobs of one runs folder, one after the other.
 
     Args:
-        runs: The runs folder; finished runs are saved there.
-        discover: What to carry out, as `module:function`.
+        runs: The runs folder; finished runs and tunings are saved there.
+        discover: What to carry out for a discovery, as `module:function`.
+        tune: What to carry out for a tuning.
     """
 
-    def __init__(self, runs: Path, discover: str) -> None:
+    def __init__(self, runs: Path, discover: str, tune: str) -> None:
         self._runs = runs
         self._discover = discover
+        self._tune = tune
         # Held while files are written: the process does not end in the middle of one.
         self._writing = threading.Lock()
 
@@ -66,7 +81,7 @@ class Worker:
         threading.Thread(target=self._listen, args=(requests, waiting), daemon=True).start()
         # The slow imports, ahead of the first job; where they fail, that job fails and says why.
         with contextlib.suppress(Exception):
-            import_discover(self._discover)
+            import_function(self._discover)
         while True:
             folder = find_job(self._runs / JOBS, json.loads(waiting.get())["job_id"])
             send(events, {"event": "started"})
@@ -74,7 +89,7 @@ class Worker:
             send(events, {"event": "ended", **asdict(self.perform(folder))})
 
     def perform(self, folder: JobFolder) -> Outcome:
-        """Carry out one job and save its run."""
+        """Carry out one job and save what it found."""
         progress = ProgressWriter(folder)
 
         def report(latest: Progress) -> None:
@@ -84,11 +99,10 @@ class Worker:
 
         try:
             folder.raise_if_cancelled()
-            run = import_discover(self._discover)(folder.load().config, report=report)
-            report(Progress("save", fraction=1.0))
-            with self._writing:
-                RunStore(self._runs).save(run)
-            return Outcome("done", run_id=run.run_id)
+            config = folder.load().config
+            if isinstance(config, TuningConfig):
+                return self._perform_tuning(config, report)
+            return self._perform_discovery(config, report)
         except JobCancelledError:
             return Outcome("cancelled")
         except Exception as error:
@@ -96,6 +110,24 @@ class Worker:
         finally:
             with self._writing:
                 progress.flush()
+
+    def _perform_discovery(self, config: DiscoveryConfig, report: Report) -> Outcome:
+        discover: Discover = import_function(self._discover)
+        run = discover(config, report=report)
+        report(Progress("save", fraction=1.0))
+        with self._writing:
+            RunStore(self._runs).save(run)
+        return Outcome("done", run_id=run.run_id)
+
+    def _perform_tuning(self, config: TuningConfig, report: Report) -> Outcome:
+        run = RunStore(self._runs, shipped=(EMBEDDED_RUNS,)).load(config.run)
+        store = TuningStore(self._runs)
+        tune: Tune = import_function(self._tune)
+        tuning = tune(config, run=run, report=report, kept=store.kept(config))
+        report(Progress("save", fraction=1.0))
+        with self._writing:
+            store.save(tuning)
+        return Outcome("done", tuning_id=tuning.tuning_id)
 
     def _failure(self, folder: JobFolder, error: Exception) -> Outcome:
         if isinstance(error, CircuitvizError):
@@ -111,7 +143,7 @@ class Worker:
             os._exit(0)
 
 
-def import_discover(target: str) -> Discover:
+def import_function(target: str) -> Any:
     """The function that `module:function` names."""
     module, _, function = target.partition(":")
     return getattr(importlib.import_module(module), function)
@@ -163,13 +195,13 @@ def one_line(text: str) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Serve the runs folder and discovery function that the two arguments name."""
-    runs, target = arguments
+    """Serve the runs folder with the two functions that the arguments name."""
+    runs, discover, tune = arguments
     events = take_stdout()
     faulthandler.enable()
     quiet_libraries()
     be_considerate()
-    Worker(Path(runs), target).serve(sys.stdin, events)
+    Worker(Path(runs), discover, tune).serve(sys.stdin, events)
 
 
 if __name__ == "__main__":

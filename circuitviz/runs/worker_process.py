@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -14,6 +15,7 @@ from circuitviz.runs.job import Outcome
 
 __all__ = ["WorkerProcess"]
 
+OUTCOME_FIELDS = tuple(field.name for field in fields(Outcome))
 EXIT_TIMEOUT = 10.0  # seconds a worker may take to end before it is killed
 
 
@@ -25,12 +27,13 @@ class WorkerProcess:
 
     Args:
         runs: The runs folder it serves.
-        discover: What it carries out, as `module:function`.
+        discover: What it carries out for a discovery, as `module:function`.
+        tune: What it carries out for a tuning.
     """
 
-    def __init__(self, runs: Path, discover: str) -> None:
+    def __init__(self, runs: Path, discover: str, tune: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "circuitviz.runs.worker", str(runs.absolute()), discover],
+            [sys.executable, "-m", "circuitviz.runs.worker", str(runs.absolute()), discover, tune],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -60,22 +63,22 @@ class WorkerProcess:
         ended = self._receive()
         if ended is None:
             return Outcome("failed", error=self.cause_of_death())
-        return Outcome(ended["state"], ended["run_id"], ended["error"])
+        return Outcome(**{name: ended[name] for name in OUTCOME_FIELDS})
 
     def cause_of_death(self) -> str:
         """Why the process has ended, in one line; waits for its end."""
         code = self._wait()
         if self._stopped:
-            return "circuitviz was closed while this job was running; start the discovery again"
+            return "circuitviz was closed while this job was running; start it again"
         if code >= 0:
-            return f"the worker process ended with exit code {code}; start the discovery again"
+            return f"the worker process ended with exit code {code}; start it again"
         known = -code in {int(one) for one in signal.Signals}
         name = signal.Signals(-code).name if known else f"signal {-code}"
         hint = " (often a lack of memory)" if name == "SIGKILL" else ""
-        return f"the worker process was ended by {name}{hint}; start the discovery again"
+        return f"the worker process was ended by {name}{hint}; start it again"
 
     def stop(self) -> None:
-        """End the process; a run that is being saved is saved first."""
+        """End the process; what is being saved is saved first."""
         self._stopped = True
         with contextlib.suppress(BrokenPipeError):
             self._requests.close()

@@ -12,7 +12,7 @@ from circuitviz.units import Circuit, Unit
 
 __all__ = ["MOST_COMPARED", "QUERY_KEYS", "Choice"]
 
-QUERY_KEYS = ("run", "size", "heads", "neurons", "edit", "unit", "prompt", "compare")
+QUERY_KEYS = ("run", "size", "heads", "neurons", "edit", "unit", "prompt", "compare", "tuning")
 # Runs beside the chosen one: as many as can be told apart by symbol and dash.
 MOST_COMPARED = 4
 NUMBERS = ("size", "heads", "neurons")
@@ -32,6 +32,7 @@ class Choice:
         unit: The head or neuron a panel shows.
         prompt: The test prompt whose answers are shown.
         compare: Ids of the runs set beside the chosen one, in order, at most `MOST_COMPARED`.
+        tuning: Id of the tuning of this run that is shown; None: the newest.
         problems: What could not be read from a link, one sentence each.
     """
 
@@ -44,6 +45,7 @@ class Choice:
     unit: str | None = None
     prompt: str | None = None
     compare: tuple[str, ...] = ()
+    tuning: str | None = None
     problems: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
@@ -83,6 +85,7 @@ class Choice:
             unit=unit,
             prompt=query.get("prompt") or None,
             compare=compare[:MOST_COMPARED],
+            tuning=query.get("tuning") or None,
             problems=tuple(problems),
         )
 
@@ -99,6 +102,7 @@ class Choice:
             "unit": self.unit,
             "prompt": self.prompt,
             "compare": ",".join(self.compare),
+            "tuning": self.tuning,
         }
         return {key: str(value) for key, value in values.items() if value not in (None, "")}
 

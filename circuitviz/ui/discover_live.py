@@ -9,17 +9,15 @@ from circuitviz.errors import CircuitvizError
 from circuitviz.plots.head_heatmap import head_heatmap
 from circuitviz.plots.loss_curve import loss_curve
 from circuitviz.plots.neuron_heatmap import neuron_heatmap
-from circuitviz.plots.text import count, percent
+from circuitviz.plots.text import count
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.jobs import Job, JobProgress
-from circuitviz.ui import services, state
+from circuitviz.ui import job_watch, services, state
 from circuitviz.ui.components import CHART_CONFIG, chips, split
 from circuitviz.ui.run_names import GRANULARITIES, method_title
 
-__all__ = ["answer", "launch", "live", "open_finished_run", "watch", "watched_job"]
+__all__ = ["answer", "launch", "live", "open_finished_run", "watch"]
 
-WATCHED = "watched_job"
-POLL_SECONDS = 1.0
 MAP_ROW = 34
 TOP_UNITS = 10
 NO_LOSS_PIXELS = 120
@@ -40,7 +38,7 @@ STAGES = {
 
 def watch(job_id: str) -> None:
     """Follow this job, and open its result when it is done."""
-    st.session_state[WATCHED] = job_id
+    job_watch.watch(job_id, "discovery")
 
 
 def launch(config: DiscoveryConfig) -> None:
@@ -53,37 +51,11 @@ def launch(config: DiscoveryConfig) -> None:
         st.switch_page("pages/discover.py")
 
 
-def watched_job() -> Job | None:
-    """The job this page follows: the one started here, else any that is active."""
-    try:
-        jobs = services.runner().jobs()
-    except CircuitvizError:
-        return None
-    active = [job for job in jobs if job.active]
-    chosen = st.session_state.get(WATCHED)
-    for job in active:
-        if job.job_id == chosen:
-            return job
-    running = [job for job in active if job.state == "running"] or active
-    if running:
-        st.session_state[WATCHED] = running[-1].job_id
-        return running[-1]
-    return None
-
-
 def open_finished_run() -> None:
-    """Go to the result of the job that was watched, once it is done."""
-    job_id = st.session_state.get(WATCHED)
-    if job_id is None:
+    """Go to the result of the discovery that was watched, once it is done."""
+    job = job_watch.ended_job("discovery")
+    if job is None:
         return
-    try:
-        job = services.runner().job(job_id)
-    except CircuitvizError:
-        del st.session_state[WATCHED]
-        return
-    if job.active:
-        return
-    del st.session_state[WATCHED]
     if job.state == "done" and job.run_id:
         state.select_run(job.run_id)
         st.toast("Discovery finished", icon=":material/check_circle:")
@@ -103,7 +75,7 @@ def answer(job: Job | None) -> tuple[str, str]:
             "behaviour is gone and nothing else is; half a minute on a laptop, and you watch it. "
             "Other methods are among the settings.",
         )
-    config = job.config
+    config = job.discovery
     controls = " The controls run after it." if config.controls else ""
     return (
         f"Searching {services.model_title(config.model)}",
@@ -116,7 +88,7 @@ def answer(job: Job | None) -> tuple[str, str]:
 def live(job_id: str) -> None:
     """Progress, losses and scores of a job, drawn again each second while it is active."""
 
-    @st.fragment(run_every=POLL_SECONDS)
+    @st.fragment(run_every=job_watch.POLL_SECONDS)
     def draw() -> None:
         try:
             job = services.runner().job(job_id)
@@ -124,54 +96,20 @@ def live(job_id: str) -> None:
             st.rerun()
         if not job.active:
             st.rerun()
-        _progress(job)
+        job_watch.progress_bar(job, job_watch.progress_text(job, _doing(job)))
         _pictures(job)
 
     draw()
 
 
-def _progress(job: Job) -> None:
+def _doing(job: Job) -> str:
     progress = job.progress
-    fraction = progress.fraction if progress else 0.0
-    bar, stop = st.columns([5, 1], vertical_alignment="bottom")
-    bar.progress(min(1.0, max(0.0, fraction)), text=_progress_text(job))
-    stop.button(
-        "Stopping\u2026" if job.stopping else "Stop",
-        icon=":material/stop:",
-        key="stop",
-        disabled=job.stopping,
-        on_click=_stop,
-        args=(job.job_id,),
-        width="stretch",
-    )
-
-
-def _progress_text(job: Job) -> str:
-    progress = job.progress
-    if job.state == "queued":
-        return "Waiting for the discovery before it"
     if progress is None:
-        return "Starting the worker (a few seconds the first time)"
+        return ""
     text = STAGES.get(progress.stage, progress.stage)
     if progress.stage == "learn" and progress.steps:
         text += f" · step {progress.step:,} of {progress.steps:,}"
-    text += f" · {percent(progress.fraction, 0)}"
-    # The pace while the model loads says nothing about the rest.
-    known = job.eta is not None and progress.stage != "load"
-    return text + (f" · about {_duration(job.eta or 0)} left" if known else "")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min"
-
-
-def _stop(job_id: str) -> None:
-    try:
-        services.runner().cancel(job_id)
-    except CircuitvizError as error:
-        st.toast(str(error), icon=":material/error:")
+    return text
 
 
 def _pictures(job: Job) -> None:
@@ -192,11 +130,11 @@ def _pictures(job: Job) -> None:
 def _losses(job: Job) -> None:
     progress = job.progress
     st.subheader("Losses", anchor=False)
-    if job.config.method not in STEPWISE and not (progress and progress.losses):
+    if job.discovery.method not in STEPWISE and not (progress and progress.losses):
         with st.container(height=NO_LOSS_PIXELS, border=False):
             st.caption(
-                f"None: {method_title(job.config.method).lower()} scores units directly and learns "
-                "nothing step by step."
+                f"None: {method_title(job.discovery.method).lower()} scores units directly and "
+                "learns nothing step by step."
             )
         return
     # Drawn from the start, empty, so that nothing below jumps when the first value comes.
@@ -212,7 +150,7 @@ def _total_steps(job: Job) -> int:
     """Steps of the learner: it says so while it learns, and afterwards the last one is known."""
     progress = job.progress
     if progress is None or (progress.stage != "learn" and not progress.loss_steps):
-        return job.config.steps
+        return job.discovery.steps
     return progress.steps if progress.stage == "learn" else progress.loss_steps[-1]
 
 

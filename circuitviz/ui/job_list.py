@@ -1,9 +1,11 @@
-"""The list of recent discoveries."""
+"""The list of recent discoveries and tunings."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from html import escape
+from pathlib import Path
 
 import streamlit as st
 
@@ -11,6 +13,7 @@ from circuitviz.errors import CircuitvizError
 from circuitviz.runs.jobs import Job
 from circuitviz.ui import services, state
 from circuitviz.ui.run_names import method_note
+from circuitviz.ui.tuning_names import tuning_note
 
 __all__ = ["job_html", "recent_jobs", "since"]
 
@@ -25,41 +28,62 @@ STATE_SIGNS = {
 
 
 def recent_jobs() -> None:
-    """The latest discoveries, their states, and why one failed."""
+    """The latest discoveries and tunings, their states, and why one failed."""
     try:
         jobs = services.runner().jobs()[:MAX_LISTED]
     except CircuitvizError as error:
         st.error(str(error), icon=":material/error:")
         return
-    st.subheader("Recent discoveries", anchor=False)
+    st.subheader("Recent discoveries and tunings", anchor=False)
     if not jobs:
         st.caption("None yet. The first one you start appears here.")
     now = time.time()
+    models = {run_id: config.model for run_id, config in services.run_configs().items()}
     for job in jobs:
         # Rows, and no table: they wrap where a table would be cut off.
         with st.container(horizontal=True, vertical_alignment="center", key=f"job_{job.job_id}"):
-            st.html(job_html(job, services.model_title(job.config.model), now))
-            if job.run_id and st.button(
+            st.html(job_html(job, _title(job, models), now))
+            if (job.run_id or job.tuning_id) and st.button(
                 "Open", icon=":material/folder_open:", key=f"open_job_{job.job_id}"
             ):
-                state.select_run(job.run_id)
-                st.switch_page("pages/overview.py")
+                _open(job)
 
 
 def job_html(job: Job, model: str, now: float) -> str:
-    """One discovery: state, model, settings, when and how long, and why it failed."""
+    """One job: state, model, settings, when and how long, and why it failed."""
     sign, tone, word = STATE_SIGNS[job.state]
     took = (
         f" \u00b7 took {job.finished - job.started:.0f} s" if job.started and job.finished else ""
     )
-    controls = " \u00b7 with controls" if job.config.controls else ""
     failure = f'<div class="cv-reason">{escape(job.error)}</div>' if job.error else ""
     return (
         f'<div class="cv-job"><span class="cv-sign {tone}" aria-hidden="true">{sign}</span>'
         f"<div><b>{escape(model)}</b> {word}, {since(now - job.submitted)}{took}"
-        f'<div class="cv-finding">{escape(method_note(job.config))}{controls}</div>{failure}</div>'
+        f'<div class="cv-finding">{escape(_note(job))}</div>{failure}</div>'
         "</div>"
     )
+
+
+def _title(job: Job, models: Mapping[str, str]) -> str:
+    if job.kind == "discovery":
+        return services.model_title(job.discovery.model)
+    run = Path(job.tuning.run).name
+    return services.model_title(models.get(run, run))
+
+
+def _note(job: Job) -> str:
+    if job.kind == "tuning":
+        return tuning_note(job.tuning)
+    return method_note(job.discovery) + (" \u00b7 with controls" if job.discovery.controls else "")
+
+
+def _open(job: Job) -> None:
+    if job.run_id:
+        state.select_run(job.run_id)
+        st.switch_page("pages/overview.py")
+    state.select_run(Path(job.tuning.run).name)
+    state.choose(tuning=job.tuning_id)
+    st.switch_page("pages/tuning.py")
 
 
 def since(seconds: float) -> str:

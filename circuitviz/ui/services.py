@@ -157,5 +157,7 @@ def active_job_of(config: DiscoveryConfig) -> str | None:
         jobs = runner().jobs()
     except CircuitvizError:
         return None
-    same = (job for job in jobs if job.active and job.config.run_id() == wanted)
-    return next((job.job_id for job in same if job.config.controls or not config.controls), None)
+    found = [job for job in jobs if job.active and job.kind == "discovery"]
+    same = (job for job in found if job.discovery.run_id() == wanted)
+    more = (job.job_id for job in same if job.discovery.controls or not config.controls)
+    return next(more, None)

@@ -9,14 +9,16 @@ import pytest
 from circuitviz.paths import PROJECT
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.jobs import JobRunner
+from circuitviz.runs.tuning_config import TuningConfig
 from tests.unit.runs.fake_discovery import END, STEP
 
 DISCOVER = "tests.unit.runs.fake_discovery:discover"
+TUNE = "tests.unit.runs.fake_tuning:tune"
 PATIENCE = 60.0  # seconds; a hang fails the test instead of the whole run
 
 
 class Gate:
-    """The test's end of a `gated` discovery."""
+    """The test's end of a `gated` discovery or tuning."""
 
     def __init__(self, server: socket.socket) -> None:
         self._server = server
@@ -25,6 +27,10 @@ class Gate:
     def config(self, seed: int = 0) -> DiscoveryConfig:
         host, port = self._server.getsockname()
         return DiscoveryConfig(model="gated", prompts=f"{host}:{port}", seed=seed)
+
+    def tuning_config(self, run: str) -> TuningConfig:
+        host, port = self._server.getsockname()
+        return TuningConfig(run, "repair", data=f"{host}:{port}")
 
     def wait_until_entered(self) -> None:
         self._worker, _ = self._server.accept()
@@ -65,5 +71,5 @@ def _workers_find_the_fake_discovery(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def runner(tmp_path: Path) -> Iterator[JobRunner]:
-    with JobRunner(tmp_path / "runs", discover=DISCOVER) as runner:
+    with JobRunner(tmp_path / "runs", discover=DISCOVER, tune=TUNE) as runner:
         yield runner

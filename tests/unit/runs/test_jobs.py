@@ -135,7 +135,7 @@ def test_a_worker_killed_while_idle_is_replaced(runner: JobRunner):
 def test_a_worker_that_exits_fails_its_job(runner: JobRunner):
     job = ended(runner, runner.submit(DiscoveryConfig(model="exit")))
     assert job.state == "failed"
-    assert job.error == "the worker process ended with exit code 3; start the discovery again"
+    assert job.error == "the worker process ended with exit code 3; start it again"
 
 
 def test_one_worker_carries_out_all_jobs(runner: JobRunner):

@@ -8,7 +8,7 @@ from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.job import JobFolder, Outcome
 from circuitviz.runs.store import RunStore
 from circuitviz.runs.worker import Worker, be_considerate
-from tests.unit.runs.conftest import DISCOVER
+from tests.unit.runs.conftest import DISCOVER, TUNE
 
 
 def job_folder(runs: Path, model: str) -> JobFolder:
@@ -18,13 +18,13 @@ def job_folder(runs: Path, model: str) -> JobFolder:
 def test_a_job_ends_in_a_saved_run(tmp_path):
     folder = job_folder(tmp_path, "instant")
     run_id = folder.load().config.run_id()
-    assert Worker(tmp_path, DISCOVER).perform(folder) == Outcome("done", run_id=run_id)
+    assert Worker(tmp_path, DISCOVER, TUNE).perform(folder) == Outcome("done", run_id=run_id)
     assert RunStore(tmp_path).run_ids() == [run_id]
 
 
 def test_an_error_of_ours_is_its_message_on_one_line(tmp_path):
     folder = job_folder(tmp_path, "refused")
-    outcome = Worker(tmp_path, DISCOVER).perform(folder)
+    outcome = Worker(tmp_path, DISCOVER, TUNE).perform(folder)
     assert outcome == Outcome("failed", error="no such thing; try another")
     assert not folder.error_file.exists()
     assert RunStore(tmp_path).run_ids() == []
@@ -32,7 +32,7 @@ def test_an_error_of_ours_is_its_message_on_one_line(tmp_path):
 
 def test_a_bug_is_named_and_its_traceback_kept(tmp_path):
     folder = job_folder(tmp_path, "bug")
-    outcome = Worker(tmp_path, DISCOVER).perform(folder)
+    outcome = Worker(tmp_path, DISCOVER, TUNE).perform(folder)
     assert outcome == Outcome("failed", error="ValueError: two lines")
     assert "fake_discovery.py" in folder.error_file.read_text()
 
@@ -40,7 +40,7 @@ def test_a_bug_is_named_and_its_traceback_kept(tmp_path):
 def test_a_job_cancelled_before_it_begins_does_nothing(tmp_path):
     folder = job_folder(tmp_path, "instant")
     folder.cancel_flag.touch()
-    assert Worker(tmp_path, DISCOVER).perform(folder) == Outcome("cancelled")
+    assert Worker(tmp_path, DISCOVER, TUNE).perform(folder) == Outcome("cancelled")
     assert folder.load().progress is None
     assert RunStore(tmp_path).run_ids() == []
 

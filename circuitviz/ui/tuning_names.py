@@ -1,0 +1,23 @@
+"""What tunings are called."""
+
+from __future__ import annotations
+
+from circuitviz.plots.text import count
+from circuitviz.runs.tuning_config import TuningConfig
+
+__all__ = ["MODES", "tuning_note"]
+
+MODES = {"protect": "Protect the circuit", "repair": "Repair the circuit"}
+
+
+def tuning_note(config: TuningConfig) -> str:
+    """Mode, size and settings of a tuning on one line."""
+    parts = [
+        MODES[config.mode],
+        *([] if config.size is None else [count(config.size, "unit")]),
+        f"seed {config.seed}",
+        *([] if config.epochs is None else [count(config.epochs, "epoch")]),
+        *([] if config.learning_rate is None else [f"learning rate {config.learning_rate:g}"]),
+        *([] if config.data is None else [f"lessons {config.data}"]),
+    ]
+    return " · ".join(parts)
