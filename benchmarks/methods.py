@@ -4,12 +4,18 @@
                                  [--results FILE] [--json] [--quick]
 
 Each (model, method, seed) is one task: learn on training prompts, choose the smallest circuit on
-validation prompts, drop what it does not need, and measure on test prompts.  Finished tasks are
-kept in FILE, so an interrupted benchmark goes on where it stopped.  Two tasks run at a time, each
-on one core; `seconds` are those of learning alone, on one core.
+validation prompts, drop what it does not need, put the rest in greedy order, and measure on test
+prompts.  The frontier area is of the ranking that this leaves, as a discovery reports it; the raw
+one is of the learner's own ranking, and so is every score against a planted truth.
 
-Planted models are run with five seeds, the others with one; `--quick` takes one planted model,
-one seed and three methods, and keeps nothing.
+Finished tasks are kept in FILE, so an interrupted benchmark goes on where it stopped.  Two tasks
+run at a time, each on one core; `seconds` are those of learning alone, on one core.
+
+Planted models are run with five seeds and the others with one, and a method that uses no seed is
+run once.  Two methods have fewer seeds, since they would take most of the time: one unit at a time
+has two, which differ in nothing but the prompts drawn, and the ladder of L1 weights, one learning
+run for each price, has three.  `--quick` takes one planted model, one seed and three methods, and
+keeps nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +32,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -35,21 +41,31 @@ from circuitviz.discovery.methods import METHODS
 from circuitviz.models.catalog import embedded_models, find_model
 from circuitviz.quiet import quiet_libraries
 
+if TYPE_CHECKING:
+    from circuitviz.evaluation.effect import Effect
+    from circuitviz.units import Circuit, Ranking
+
 HEADER = (
-    "| model | method | circuit on target (before refining) | frontier area | AUROC "
+    "| model | method | circuit on target (before refining) | frontier area (raw) | AUROC "
     "| precision at truth "
     "| Jaccard over seeds (chance) | seconds |"
 )
 QUICK_MODEL, QUICK_METHODS = "late-trigger-planted", ("nested", "l1", "attribution")
-PLANTED_SEEDS, OTHER_SEEDS = 5, 1
+# Seeds on a planted model, by method, and of all other methods; then seeds on the other models.
+PLANTED_SEEDS = {"l1": 3, "single-unit": 2}
+USUAL_SEEDS, OTHER_SEEDS = 5, 1
 CORES = 2
 # The same backdoor as fixed-output, found by every method; left out to save time.
 LEFT_OUT = ("fixed-output-lora",)
 
 # Prompts of each role: to choose a size, and for each size of a frontier.
-CHOOSE_PROMPTS, FRONTIER_PROMPTS = 128, 128
+CHOOSE_PROMPTS, FRONTIER_PROMPTS = 128, 96
+# Every size up to this one is measured, so that the order of a small circuit counts.
+DENSE_SIZES = 16
 # Beyond this size the embedded models say nothing sensible, so a frontier gains nothing there.
 LARGEST_SIZE = 256
+# Of the results kept: raised whenever other things are measured, or in another way.
+FORMAT = 2
 
 
 @dataclass(frozen=True, order=True)
@@ -95,9 +111,11 @@ def _tasks(options: argparse.Namespace) -> Iterator[Task]:
         return
     for model in options.models:
         planted = (find_model(model) / "truth.json").is_file()
-        seeds = options.seeds or range(PLANTED_SEEDS if planted else OTHER_SEEDS)
-        for method, seed in itertools.product(options.methods, seeds):
-            yield Task(model, method, seed)
+        for method in options.methods:
+            usual = PLANTED_SEEDS.get(method, USUAL_SEEDS) if planted else OTHER_SEEDS
+            seeds = options.seeds or list(range(usual))
+            for seed in seeds if METHODS[method].seeded else seeds[:1]:
+                yield Task(model, method, seed)
 
 
 def _run_all(tasks: Sequence[Task], kept: Path | None) -> dict[Task, dict[str, Any]]:
@@ -131,6 +149,8 @@ def _read(path: Path | None) -> dict[Task, dict[str, Any]]:
             line = json.loads(text)
         except ValueError:
             continue  # cut off when the benchmark was stopped
+        if line.get("format") != FORMAT:
+            continue
         task = Task(**line["task"])
         if line["data"] == _digest(task.model):
             found[task] = line["result"]
@@ -149,8 +169,8 @@ def _digest(model: str) -> str:
 def _keep(path: Path, task: Task, result: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
-        line = {"task": asdict(task), "data": _digest(task.model), "result": result}
-        file.write(json.dumps(line) + "\n")
+        line = {"format": FORMAT, "task": asdict(task), "data": _digest(task.model)}
+        file.write(json.dumps({**line, "result": result}) + "\n")
 
 
 def _start() -> None:
@@ -170,38 +190,65 @@ def _loaded(name: str) -> tuple[Any, Any]:
 
 def _run(task: Task) -> dict[str, Any]:
     from circuitviz.discovery.methods import make_learner
-    from circuitviz.evaluation.refinement import ORDER_PROMPTS, refine_selection
-    from circuitviz.evaluation.selection import Target, select_circuit
-    from circuitviz.evaluation.truth import read_truth, score_against_truth
     from circuitviz.models.ablation import ZERO
-    from circuitviz.units import Circuit, Ranking
+    from circuitviz.units import Ranking
 
     model, behaviour = _loaded(task.model)
     started = time.process_time()
     learned = make_learner(task.method).learn(model, behaviour, ablation=ZERO, seed=task.seed)
     seconds = time.process_time() - started
     ranking = Ranking(model.space, learned.scores)
-    target = Target(behaviour.kind, behaviour.default_target_asr, 0.99)
-    probe = _probe(task.model, "validation", CHOOSE_PROMPTS)
+    chosen, reported = _choose(task.model, ranking)
+    raw_area, area = _areas(task.model, [ranking, reported])
+    return {
+        "seconds": round(seconds, 2),
+        **chosen,
+        "frontier_area": area,
+        "frontier_area_raw": raw_area,
+        **_against_truth(task.model, ranking),
+        "seconds_in_all": round(time.process_time() - started, 2),
+    }
 
-    def measure(circuits: Sequence[Circuit]) -> list[Any]:
+
+def _choose(model: str, ranking: Ranking) -> tuple[dict[str, Any], Ranking]:
+    """The circuit a discovery would report, and the ranking it would report with it."""
+    from circuitviz.evaluation.ordering import PROMPTS, in_order
+    from circuitviz.evaluation.refinement import ORDER_PROMPTS, promoted, refine_selection
+    from circuitviz.evaluation.selection import Target, select_circuit
+
+    behaviour = _loaded(model)[1]
+    target = Target(behaviour.kind, behaviour.default_target_asr, 0.99)
+    probe = _probe(model, "validation", CHOOSE_PROMPTS)
+
+    def measure(circuits: Sequence[Circuit]) -> list[Effect]:
         return probe.effects(circuits, lead=target.caution)
 
     selection = select_circuit(measure, ranking, target)
-    few = _probe(task.model, "validation", ORDER_PROMPTS)
-    circuit = refine_selection(probe, few, ranking, selection, target).circuit
-    names = read_truth(find_model(task.model))
-    truth = score_against_truth(ranking, Circuit.of(model.space, names)) if names else None
-    return {
-        "seconds": round(seconds, 2),
+    few = _probe(model, "validation", ORDER_PROMPTS)
+    found = refine_selection(probe, few, ranking, selection, target)
+    parts = in_order(_probe(model, "validation", PROMPTS), ranking, found.circuit)
+    circuit = found.circuit
+    chosen = {
         "prefix": len(selection.circuit),
         "size": len(circuit),
         "heads": len(circuit.heads),
-        "reached": _reached(task.model, circuit, target) if selection.reached else False,
+        "reached": selection.reached and _reached(model, circuit, target),
         "units": [str(unit) for unit in circuit],
-        "frontier_area": _area(task.model, ranking),
-        "truth": truth.to_json() if truth else None,
     }
+    return chosen, promoted(ranking, parts, found.dropped)
+
+
+def _against_truth(model: str, ranking: Ranking) -> dict[str, Any]:
+    """A ranking's score, and as many of its best units as are true; None for both without truth."""
+    from circuitviz.evaluation.truth import read_truth, score_against_truth
+    from circuitviz.units import Circuit
+
+    names = read_truth(find_model(model))
+    if names is None:
+        return {"truth": None, "best": None}
+    score = score_against_truth(ranking, Circuit.of(ranking.space, names))
+    best = [str(unit) for unit in ranking.best(len(names))]
+    return {"truth": score.to_json(), "best": best}
 
 
 @cache
@@ -220,26 +267,35 @@ def _reached(model: str, circuit: Any, target: Any) -> bool:
     return bool(target.met(knocked_out, intact))
 
 
-def _area(model: str, ranking: Any) -> float:
+def _areas(model: str, rankings: Sequence[Ranking]) -> list[float]:
+    """The area under the frontier of each ranking; circuits they share are measured once."""
     from circuitviz.evaluation.frontier import frontier_sizes
     from circuitviz.evaluation.truth import achieved, frontier_area
+    from circuitviz.units import Circuit
 
     probe = _probe(model, "test", FRONTIER_PROMPTS)
-    sizes = [0, *(size for size in frontier_sizes(ranking) if size <= LARGEST_SIZE)]
-    intact, *effects = probe.effects([ranking.best(size) for size in sizes])
-    points = [
-        (
-            size,
-            achieved(
-                probe.behaviour.kind,
-                asr=effect.asr.rate,
-                recovery=effect.recovery.rate,
-                retention=effect.retention(intact),
-            ),
+    dense = range(1, DENSE_SIZES + 1)
+    usual = frontier_sizes(rankings[0])
+    sizes = [size for size in sorted({*dense, *usual}) if size <= LARGEST_SIZE]
+    nothing = Circuit(rankings[0].space, frozenset())
+    circuits = [nothing, *(ranking.best(size) for ranking in rankings for size in sizes)]
+    circuits = list(dict.fromkeys(circuits))
+    effects = dict(zip(circuits, probe.effects(circuits), strict=True))
+
+    def share(effect: Effect) -> float:
+        return achieved(
+            probe.behaviour.kind,
+            asr=effect.asr.rate,
+            recovery=effect.recovery.rate,
+            retention=effect.retention(effects[nothing]),
         )
-        for size, effect in zip(sizes[1:], effects, strict=True)
+
+    return [
+        frontier_area(
+            [(size, share(effects[ranking.best(size)])) for size in sizes], len(ranking.space)
+        )
+        for ranking in rankings
     ]
-    return frontier_area(points, len(ranking.space))
 
 
 def _rows(tasks: Sequence[Task], found: dict[Task, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -260,11 +316,17 @@ def _summary(model: str, results: list[dict[str, Any]]) -> dict[str, Any]:
         "reached": [result["reached"] for result in results],
         "frontier_area": _mean(result["frontier_area"] for result in results),
         "frontier_areas": [round(result["frontier_area"], 4) for result in results],
+        "frontier_area_raw": _mean(result["frontier_area_raw"] for result in results),
+        "frontier_areas_raw": [round(result["frontier_area_raw"], 4) for result in results],
         "auroc": _mean(truth["auroc"] for truth in truths),
         "auroc_least": min((truth["auroc"] for truth in truths), default=None),
+        "average_precision": _mean(truth["average_precision"] for truth in truths),
         "precision_at_truth": _mean(truth["precision_at_truth"] for truth in truths),
         "precision_at_truth_least": min((t["precision_at_truth"] for t in truths), default=None),
         **_agreement(model, [result["units"] for result in results]),
+        "jaccard_raw": _agreement(model, [result["best"] for result in results])["jaccard"]
+        if truths
+        else None,
         "seconds": _mean(result["seconds"] for result in results),
     }
 
@@ -300,7 +362,7 @@ def _line(row: dict[str, Any]) -> str:
         f"{reached} of {row['seeds']} seeds"
         if reached
         else f"none, {row['seeds']} seeds",
-        _spread(row["frontier_areas"]),
+        f"{_spread(row['frontier_areas'])} ({row['frontier_area_raw']:.3f})",
         _number(row["auroc"], ".3f"),
         _number(row["precision_at_truth"], ".0%"),
         "-" if row["jaccard"] is None else (f"{row['jaccard']:.2f} ({row['chance_jaccard']:.3f})"),

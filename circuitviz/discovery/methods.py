@@ -26,11 +26,13 @@ class MethodCard:
         title: Name for people.
         summary: One sentence: what a unit's score means.
         paper: `Authors (year), title, where`.
+        seeded: Whether another seed can give other scores.
     """
 
     title: str
     summary: str
     paper: str
+    seeded: bool = True
 
 
 # In the order they are shown.
@@ -77,6 +79,7 @@ METHODS: dict[str, MethodCard] = {
         "in units of its spread; nothing is ablated.",
         "Arditi et al. (2024), Refusal in language models is mediated by a single direction, "
         "arXiv:2406.11717; statistic: Welch (1947), Biometrika 34:28",
+        seeded=False,
     ),
     "random": MethodCard(
         "Random order",

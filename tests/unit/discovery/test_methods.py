@@ -53,6 +53,12 @@ def test_another_seed_gives_other_scores(tiny_model, behaviour, name):
     assert not np.array_equal(one, other)
 
 
+@pytest.mark.parametrize("name", [name for name, card in METHODS.items() if not card.seeded])
+def test_a_method_without_a_seed_ignores_it(tiny_model, behaviour, name):
+    one, other = (learned(tiny_model, behaviour, name, seed=seed).scores for seed in (0, 1))
+    np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("granularity", ["heads", "neurons", "layers"])
 @pytest.mark.parametrize("name", METHODS)
 def test_units_of_a_group_share_a_score_and_others_come_last(
