@@ -28,8 +28,8 @@ from safetensors.numpy import load_file, save_file
 from circuitviz.errors import CircuitvizError, RunFormatError, RunNotFoundError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.runs.config import DiscoveryConfig
-from circuitviz.runs.whole_folder import whole_folder
 from circuitviz.units import Circuit, Ranking, UnitSpace
+from circuitviz.whole_folder import whole_folder
 
 __all__ = ["FRONTIER_COLUMNS", "GENERATION_COLUMNS", "Run", "RunStore"]
 

@@ -22,7 +22,7 @@ import pandas as pd
 from circuitviz.errors import CircuitvizError, RunFormatError, RunNotFoundError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.runs.tuning_config import TuningConfig
-from circuitviz.runs.whole_folder import whole_folder
+from circuitviz.whole_folder import whole_folder
 
 __all__ = [
     "ANSWER_COLUMNS",
