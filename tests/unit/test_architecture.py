@@ -18,7 +18,7 @@ from circuitviz.paths import PROJECT
 
 # Each package imports from its own layer and the ones before it, never from a later one.
 LAYERS = (
-    ("", "errors", "units", "paths", "quiet"),
+    ("", "errors", "units", "paths", "quiet", "whole_folder"),
     ("models", "behaviours"),
     ("discovery", "evaluation", "tuning", "organisms"),
     ("evidence",),
