@@ -96,7 +96,7 @@ def truth_json(folder: Path, ranking: Ranking, area: float) -> dict[str, Any]:
 
 
 def area_under_frontier(kind: BehaviourKind, measured: Measurement) -> float:
-    """`frontier_area` of the measured frontier."""
+    """`frontier_area` of the measured frontier, which is that of the reported ranking."""
     points = [
         (
             len(circuit),
