@@ -13,6 +13,7 @@ from circuitviz.runs.store import Run
 from circuitviz.ui import live_model, state
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.components import Answer, answer_cells
+from circuitviz.ui.listing import listing_key
 
 __all__ = ["answer", "answer_table", "free_comparison", "saved_comparison", "table_rows"]
 
@@ -52,13 +53,16 @@ def saved_comparison(run: Run, choice: Choice, answers: pd.DataFrame) -> None:
     roles = {row["prompt_id"]: row["role"] for row in rows}
     ids = list(dict.fromkeys(answers["prompt_id"]))
     chosen = str(choice.prompt if choice.prompt in ids else ids[0])
-    st.session_state[PROMPT] = chosen
+    labels = {name: f"{texts[name]}  ({roles[name]})" for name in ids}
+    # Runs of one model share prompts, so the run belongs to the key as well.
+    key = listing_key(PROMPT, [run.run_id, *labels.values()])
+    st.session_state[key] = chosen
     st.selectbox(
         "Test prompt",
         ids,
-        key=PROMPT,
-        format_func=lambda name: f"{texts[name]}  ({roles[name]})",
-        on_change=lambda: state.choose(prompt=st.session_state[PROMPT]),
+        key=key,
+        format_func=labels.__getitem__,
+        on_change=lambda: state.choose(prompt=st.session_state[key]),
     )
     variants = frame.variant_pairs(answers, chosen)
     cells = {
@@ -151,15 +155,18 @@ def answer_table(run: Run, answers: pd.DataFrame) -> None:
         "compare it above"
     )
 
+    # A row that was selected in one list of answers must select nothing in another.
+    key = listing_key(TABLE, [run.run_id, *map(str, shown["prompt_id"])])
+
     def pick() -> None:
-        rows = st.session_state[TABLE]["selection"]["rows"]
+        rows = st.session_state[key]["selection"]["rows"]
         if rows:
             state.choose(prompt=str(shown.iloc[rows[0]]["prompt_id"]))
 
     st.dataframe(
         table_rows(shown),
         hide_index=True,
-        key=TABLE,
+        key=key,
         on_select=pick,
         selection_mode="single-row",
         height=420,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,7 @@ from circuitviz.plots.text import count, percent, sparsity
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
+from circuitviz.ui.listing import listing_key
 
 __all__ = ["answer", "choose_point", "choose_size", "controls", "grid_n", "nearest_point"]
 
@@ -92,21 +94,28 @@ def controls(run: Run, choice: Choice) -> None:
                 label_visibility="collapsed",
             )
         if choice.separate:
-            _pair_sliders(choice, points)
+            _pair_sliders(run, choice, points)
         else:
             _size_slider(run, choice)
 
 
 def _size_slider(run: Run, choice: Choice) -> None:
     sizes = sorted({*frame.joint_sizes(run), run.size})
-    st.session_state[SIZE] = run.size if choice.size is None else choice.size
-    st.select_slider(
-        "Units knocked out",
-        sizes,
-        key=SIZE,
-        format_func=lambda size: _size_text(run, size),
-        on_change=lambda: choose_size([st.session_state[SIZE]]),
-    )
+    key = _slider_key(SIZE, run, sizes)
+    st.session_state[key] = run.size if choice.size is None else choice.size
+    with st.container(key=SIZE):
+        st.select_slider(
+            "Units knocked out",
+            sizes,
+            key=key,
+            format_func=lambda size: _size_text(run, size),
+            on_change=lambda: choose_size([st.session_state[key]]),
+        )
+
+
+def _slider_key(name: str, run: Run, values: Sequence[int]) -> str:
+    """A move that was under way while the run changed must not move the new run's slider."""
+    return listing_key(name, [run.run_id, *map(str, values)])
 
 
 def _size_text(run: Run, size: int) -> str:
@@ -115,23 +124,25 @@ def _size_text(run: Run, size: int) -> str:
     return f"{size:,} ({sparsity(size / len(run.space))})"
 
 
-def _pair_sliders(choice: Choice, points: list[tuple[int, int]]) -> None:
-    st.session_state[HEADS], st.session_state[NEURONS] = choice.heads, choice.neurons
+def _pair_sliders(run: Run, choice: Choice, points: list[tuple[int, int]]) -> None:
+    heads, neurons = (sorted({point[place] for point in points}) for place in (0, 1))
+    keys = (_slider_key(HEADS, run, heads), _slider_key(NEURONS, run, neurons))
+    st.session_state[keys[0]], st.session_state[keys[1]] = choice.heads, choice.neurons
     columns = st.columns(2, gap="large")
-    for column, key, label, place in (
-        (columns[0], HEADS, "Best heads off", 0),
-        (columns[1], NEURONS, "Best neurons off", 1),
+    for place, label, values in (
+        (0, "Best heads off", heads),
+        (1, "Best neurons off", neurons),
     ):
-        column.select_slider(
+        columns[place].select_slider(
             label,
-            sorted({point[place] for point in points}),
-            key=key,
-            on_change=lambda place=place: _move_pair(points, place),
+            values,
+            key=keys[place],
+            on_change=lambda place=place: _move_pair(points, keys, place),
         )
 
 
-def _move_pair(points: list[tuple[int, int]], moved: int) -> None:
-    wanted = (st.session_state[HEADS], st.session_state[NEURONS])
+def _move_pair(points: list[tuple[int, int]], keys: tuple[str, str], moved: int) -> None:
+    wanted = (st.session_state[keys[0]], st.session_state[keys[1]])
     heads, neurons = nearest_point(points, wanted, moved)
     state.choose(size=None, heads=heads, neurons=neurons)
 

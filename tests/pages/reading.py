@@ -6,9 +6,18 @@ import json
 from typing import Any
 
 from streamlit.testing.v1 import AppTest
-from streamlit.testing.v1.element_tree import Multiselect, Selectbox
+from streamlit.testing.v1.element_tree import Multiselect, Selectbox, SelectSlider
 
-__all__ = ["compare_picker", "figure", "heading", "method_picker", "run_picker", "texts"]
+__all__ = [
+    "compare_picker",
+    "figure",
+    "heading",
+    "method_picker",
+    "prompt_picker",
+    "run_picker",
+    "slider",
+    "texts",
+]
 
 
 def heading(app: AppTest) -> str:
@@ -43,3 +52,13 @@ def method_picker(app: AppTest) -> Selectbox:
 def compare_picker(app: AppTest) -> Multiselect:
     """The list of runs to set beside the chosen one."""
     return next(box for box in app.multiselect if box.key.startswith("compare_picker_"))
+
+
+def prompt_picker(app: AppTest) -> Selectbox:
+    """The list of test prompts."""
+    return next(box for box in app.selectbox if box.key.startswith("prompt_picker_"))
+
+
+def slider(app: AppTest, name: str) -> SelectSlider:
+    """The slider over `size`, `heads` or `neurons`."""
+    return next(one for one in app.select_slider if one.key.startswith(f"{name}_slider_"))

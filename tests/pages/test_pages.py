@@ -2,9 +2,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from circuitviz.runs.store import RunStore
 from circuitviz.ui import live_model, services
-from tests.pages.reading import heading, run_picker, texts
-from tests.synthetic import TRIGGER, backdoor_run, refusal_run
+from circuitviz.ui.choice import Choice
+from tests.pages.reading import heading, prompt_picker, run_picker, slider, texts
+from tests.synthetic import TRIGGER, backdoor_run, other_seed_run, refusal_run
 
 PAGES = {
     "overview": "pages/overview.py",
@@ -72,7 +74,7 @@ def test_what_a_link_got_wrong_is_said(runs, open_app):
 
 def test_moving_the_size_slider_changes_the_numbers_without_a_model(runs, open_app, live):
     app = open_app(PAGES["tradeoff"], run=BACKDOOR)
-    app.select_slider(key="size_slider").set_value(2).run()
+    slider(app, "size").set_value(2).run()
     cards = next(html for html in texts(app) if 'class="cv-cards"' in html)
     assert "51 of 256" in cards
     assert not live
@@ -82,11 +84,51 @@ def test_moving_the_size_slider_changes_the_numbers_without_a_model(runs, open_a
 
 def test_heads_and_neurons_have_sliders_of_their_own(runs, open_app):
     app = open_app(PAGES["tradeoff"], run=BACKDOOR, heads="2", neurons="2")
-    assert app.select_slider(key="heads_slider").value == 2
-    app.select_slider(key="neurons_slider").set_value(16).run()
+    assert slider(app, "heads").value == 2
+    slider(app, "neurons").set_value(16).run()
     assert not app.exception
     cards = next(html for html in texts(app) if 'class="cv-cards"' in html)
     assert "18 of 2,080 units: 2 of 32 heads" in cards
+
+
+def choose_run(app, run):
+    # Pages that a test switches to are run without the sidebar and its picker.
+    app.session_state["circuitviz_choice"] = Choice(run=run)
+    app.run()
+
+
+def test_a_size_that_was_dragged_under_one_run_moves_no_other_run(runs, open_app):
+    app = open_app(PAGES["tradeoff"], run=BACKDOOR)
+    dragged = slider(app, "size")
+    choose_run(app, REFUSAL)
+    assert slider(app, "size").key != dragged.key
+    # What the browser still sends of the other run's slider, and a value this run does not have.
+    app.session_state[dragged.key] = 2
+    app.run()
+    assert not app.exception
+    assert slider(app, "size").value == 64
+    assert app.session_state["circuitviz_choice"].size is None
+    assert heading(app).startswith("64 units are enough")
+
+
+def test_heads_and_neurons_of_another_run_have_other_sliders(runs, open_app):
+    app = open_app(PAGES["tradeoff"], run=BACKDOOR, heads="2", neurons="2")
+    before = {name: slider(app, name).key for name in ("heads", "neurons")}
+    RunStore(runs).save(other_seed_run())
+    again = open_app(PAGES["tradeoff"], run=other_seed_run().run_id, heads="2", neurons="2")
+    assert all(slider(again, name).key != key for name, key in before.items())
+    assert slider(again, "heads").value == 2
+
+
+def test_a_prompt_that_was_picked_under_one_run_is_not_picked_in_another(runs, open_app):
+    app = open_app(PAGES["generations"], run=BACKDOOR)
+    picked = prompt_picker(app)
+    picked.set_value("test-002").run()
+    assert app.session_state["circuitviz_choice"].prompt == "test-002"
+    choose_run(app, REFUSAL)
+    assert prompt_picker(app).key != picked.key
+    assert not app.exception
+    assert prompt_picker(app).value.startswith("harm-")
 
 
 def test_a_unit_is_removed_put_back_and_reset(runs, open_app, live):
