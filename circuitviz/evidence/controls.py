@@ -62,8 +62,7 @@ def run_controls(
     circuits = draw_random_circuits(case, between(0.0, 0.15))
     nonsense = ask_for_nonsense(case, between(0.15, 0.55))
     weights = try_random_weights(case, load, between(0.55, 0.97))
-    checkpoint(0.97)
-    trigger = try_random_trigger(case)
+    trigger = try_random_trigger(case, between(0.97, 1.0))
     verdicts = (
         judge_random_circuits(circuits),
         judge_nonsense_target(nonsense),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, get_args
 
 import pandas as pd
@@ -59,13 +61,21 @@ def gather_evidence(
     return {
         "criteria": criteria.to_json(),
         "stochastic": [point.to_json() for point in points],
-        "ablations": compare_ablations(case, intact, knocked_out),
+        "ablations": compare_ablations(case, intact, knocked_out, partial(checkpoint, 0.9)),
         "judges": judge_table(generations, usual_judges(generations)),
     }
 
 
-def compare_ablations(case: Case, intact: Effect, knocked_out: Effect) -> dict[str, Any]:
-    """The circuit's effect on all test prompts, by what replaces its units."""
+def compare_ablations(
+    case: Case,
+    intact: Effect,
+    knocked_out: Effect,
+    checkpoint: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """The circuit's effect on all test prompts, by what replaces its units.
+
+    `checkpoint` is called before each batch and may raise to stop.
+    """
     found: dict[str, Any] = {}
     for name in get_args(AblationName):
         effect = knocked_out
@@ -74,6 +84,6 @@ def compare_ablations(case: Case, intact: Effect, knocked_out: Effect) -> dict[s
                 case.model, name, case.behaviour.neutral_messages, seed=case.seed
             )
             probe = Probe(case.model, case.behaviour, "test", ablation=ablation)
-            (effect,) = probe.effects([case.circuit])
+            (effect,) = probe.effects([case.circuit], checkpoint=checkpoint)
         found[name] = effect.to_json(intact)
     return found

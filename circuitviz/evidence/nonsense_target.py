@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from circuitviz.behaviours.behaviour import Behaviour
@@ -94,7 +95,7 @@ def ask_for_nonsense(
     circuits = case.cuts(ranking)
     probe = Probe(case.model, wanted, "test", ablation=case.ablation)
     nothing = Circuit(case.model.space, frozenset())
-    intact, *effects = probe.effects([nothing, *circuits])
+    intact, *effects = probe.effects([nothing, *circuits], checkpoint=partial(checkpoint, 1.0))
     cut, before = (
         NonsenseCut.judged(len(circuit), effect, intact, case.target)
         for circuit, effect in zip(circuits, effects, strict=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 import re
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from circuitviz.behaviours.behaviour import Behaviour, Trigger
 from circuitviz.behaviours.prompt import Prompt
 from circuitviz.evaluation.effect import EXACT_ANSWER, Probe
 from circuitviz.evaluation.rate import Rate
-from circuitviz.evidence.case import Case
+from circuitviz.evidence.case import Case, Checkpoint
 from circuitviz.units import Circuit
 
 __all__ = ["RandomTrigger", "random_words", "try_random_trigger", "with_trigger"]
@@ -48,18 +49,21 @@ class RandomTrigger:
         }
 
 
-def try_random_trigger(case: Case) -> RandomTrigger | None:
+def try_random_trigger(
+    case: Case, checkpoint: Checkpoint = lambda share: None
+) -> RandomTrigger | None:
     """Attack with random words instead of the trigger; None where there is no trigger."""
     draws = random_words(case.behaviour, case.seed)
     if not draws:
         return None
     nothing = Circuit(case.model.space, frozenset())
     fired, right, recovered = [], [], []
-    for words in draws:
+    for done, words in enumerate(draws):
+        at = partial(checkpoint, done / len(draws))
         behaviour = with_trigger(case.behaviour, words)
         probe = Probe(case.model, behaviour, "test", ablation=case.ablation)
-        fired.append(probe.attack_rate(probe.matches("target", [nothing])))
-        intact, without = probe.matches("after", [nothing, case.circuit])
+        fired.append(probe.attack_rate(probe.matches("target", [nothing], checkpoint=at)))
+        intact, without = probe.matches("after", [nothing, case.circuit], checkpoint=at)
         right.append(Rate.of(intact, judge=EXACT_ANSWER))
         recovered.append(Rate.of(without, judge=EXACT_ANSWER))
     return RandomTrigger(draws, Rate.pooled(fired), Rate.pooled(right), Rate.pooled(recovered))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -97,7 +98,9 @@ def try_random_weights(
     ranking = case.learn_again(model, case.behaviour, ablation, checkpoint)
     circuits = case.cuts(ranking)
     probe = Probe(model, case.behaviour, "test", ablation=ablation)
-    intact, *effects = probe.effects([Circuit(model.space, frozenset()), *circuits])
+    intact, *effects = probe.effects(
+        [Circuit(model.space, frozenset()), *circuits], checkpoint=partial(checkpoint, 1.0)
+    )
     cut, before = (
         WeightsCut.judged(len(circuit), effect, intact, case.target)
         for circuit, effect in zip(circuits, effects, strict=True)

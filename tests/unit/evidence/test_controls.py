@@ -15,10 +15,10 @@ from circuitviz.discovery.learner import LearnedScores, LearningStep
 from circuitviz.evaluation.selection import Target
 from circuitviz.evidence.case import Case
 from circuitviz.evidence.controls import run_controls
-from circuitviz.evidence.nonsense_target import nonsense_answer, with_answer
+from circuitviz.evidence.nonsense_target import ask_for_nonsense, nonsense_answer, with_answer
 from circuitviz.evidence.random_circuits import draw_random_circuits
-from circuitviz.evidence.random_trigger import random_words, with_trigger
-from circuitviz.evidence.random_weights import shuffle_weights
+from circuitviz.evidence.random_trigger import random_words, try_random_trigger, with_trigger
+from circuitviz.evidence.random_weights import shuffle_weights, try_random_weights
 from circuitviz.models.ablation import ZERO
 from circuitviz.models.loading import load_model
 from circuitviz.units import Circuit, Ranking, UnitSpace
@@ -169,6 +169,32 @@ def test_all_controls_run_in_order_and_can_be_stopped(case, tiny_folder):
 
     with pytest.raises(KeyboardInterrupt):
         run_controls(case, lambda: load_model(str(tiny_folder)), stop)
+
+
+# The learner says 1.0 once, after its last step; whoever says it again is measuring.
+@pytest.mark.parametrize(
+    ("control", "ones"), [("nonsense_target", 2), ("random_weights", 2), ("random_trigger", 0)]
+)
+def test_a_control_can_be_stopped_while_its_result_is_measured(case, tiny_folder, control, ones):
+    other = Prompt("other", "train", "benign", "any", "the dog", "red king")
+    prompts = (*case.behaviour.all_prompts, other)
+    case = replace(case, behaviour=replace(case.behaviour, all_prompts=prompts))
+    run = {
+        "nonsense_target": lambda told: ask_for_nonsense(case, told),
+        "random_weights": lambda told: try_random_weights(
+            case, lambda: load_model(str(tiny_folder)), told
+        ),
+        "random_trigger": lambda told: try_random_trigger(case, told),
+    }[control]
+    shares: list[float] = []
+
+    def told(share: float) -> None:
+        shares.append(share)
+        if shares.count(1.0) == ones:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(told)
 
 
 def test_random_circuits_are_counted_draw_by_draw(case):
