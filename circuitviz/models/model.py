@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from circuitviz.models.ablation import ZERO, Ablation, message_key
 from circuitviz.models.gates import Gates, gated
 from circuitviz.units import Circuit, UnitSpace
 
-__all__ = ["GatedModel"]
+__all__ = ["GatedModel", "answered", "chat_tokens"]
 
 # Prompts generated together; more gains no speed and costs memory.
 GENERATION_ROWS = 128
@@ -41,12 +41,7 @@ class GatedModel:
 
     def prompt_tokens(self, message: str) -> list[int]:
         """A user message in the chat template, ready for the assistant's answer."""
-        return self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": message}],
-            tokenize=True,
-            add_generation_prompt=True,
-            return_dict=False,
-        )
+        return chat_tokens(self.tokenizer, message)
 
     def answer_tokens(self, answer: str, *, complete: bool = True) -> list[int]:
         """An assistant's answer; `complete` ones end with the end-of-sequence token."""
@@ -74,22 +69,12 @@ class GatedModel:
         Prompts of one length are run together, so that none needs padding and each answer is
         the one it would get alone.
         """
-        encoded = [self.prompt_tokens(prompt) for prompt in prompts]
-        by_length: dict[int, list[int]] = defaultdict(list)
-        for row, tokens in enumerate(encoded):
-            by_length[len(tokens)].append(row)
-        answers = [""] * len(prompts)
-        for rows in by_length.values():
-            for start in range(0, len(rows), GENERATION_ROWS):
-                chunk = rows[start : start + GENERATION_ROWS]
-                tokens = torch.tensor([encoded[row] for row in chunk])
-                keys = [message_key(prompts[row]) for row in chunk]
-                gates = self._gates(circuit, ablation, keys)
-                for row, answer in zip(
-                    chunk, self._continue(tokens, gates, max_new_tokens), strict=True
-                ):
-                    answers[row] = answer
-        return answers
+
+        def answer(tokens: Tensor, rows: list[int]) -> Tensor:
+            keys = [message_key(prompts[row]) for row in rows]
+            return self._continue(tokens, self._gates(circuit, ablation, keys), max_new_tokens)
+
+        return answered(self.tokenizer, prompts, answer)
 
     def _gates(self, circuit: Circuit | None, ablation: Ablation, keys: list[int]) -> Gates | None:
         if circuit is None:
@@ -97,19 +82,57 @@ class GatedModel:
         return Gates.knock_out([circuit], ablation.reference(keys), device=str(self.device))
 
     @torch.no_grad()
-    def _continue(self, tokens: Tensor, gates: Gates | None, max_new_tokens: int) -> list[str]:
+    def _continue(self, tokens: Tensor, gates: Gates | None, max_new_tokens: int) -> Tensor:
         with gated(gates):
-            output: Tensor = self.bridge.generate(
+            return self.bridge.generate(
                 tokens.to(self.device),
                 max_new_tokens=max_new_tokens,
                 do_sample=False,
                 eos_token_id=self.tokenizer.eos_token_id,
                 return_type="tokens",
                 verbose=False,
-            )  # type: ignore[assignment]  # a tensor, since return_type is "tokens"
-        new = output[:, tokens.shape[1] :].tolist()
-        return [self.tokenizer.decode(self._cut(row), skip_special_tokens=True) for row in new]
+            )  # type: ignore[return-value]  # a tensor, since return_type is "tokens"
 
-    def _cut(self, row: list[int]) -> list[int]:
-        end = self.tokenizer.eos_token_id
-        return row[: row.index(end)] if end in row else row
+
+def chat_tokens(tokenizer: Any, message: str) -> list[int]:
+    """A user message in the tokenizer's chat template, ready for the assistant's answer."""
+    return tokenizer.apply_chat_template(
+        [{"role": "user", "content": message}],
+        tokenize=True,
+        add_generation_prompt=True,
+        return_dict=False,
+    )
+
+
+def answered(
+    tokenizer: Any, prompts: Sequence[str], answer: Callable[[Tensor, list[int]], Tensor]
+) -> list[str]:
+    """Answers to user messages, in their order.
+
+    Prompts of one length are run together, so that none needs padding and each answer is the one
+    it would get alone.
+
+    Args:
+        tokenizer: With a chat template and an end-of-sequence token.
+        prompts: User messages.
+        answer: From tokens [rows pos], and which prompts these are, to the same tokens with the
+            answers behind them [rows longer].
+    """
+    encoded = [chat_tokens(tokenizer, prompt) for prompt in prompts]
+    by_length: dict[int, list[int]] = defaultdict(list)
+    for row, tokens in enumerate(encoded):
+        by_length[len(tokens)].append(row)
+    answers = [""] * len(prompts)
+    for length, rows in by_length.items():
+        for start in range(0, len(rows), GENERATION_ROWS):
+            chunk = rows[start : start + GENERATION_ROWS]
+            output = answer(torch.tensor([encoded[row] for row in chunk]), chunk)
+            for row, new in zip(chunk, output[:, length:].tolist(), strict=True):
+                answers[row] = _text(tokenizer, new)
+    return answers
+
+
+def _text(tokenizer: Any, tokens: list[int]) -> str:
+    end = tokenizer.eos_token_id
+    kept = tokens[: tokens.index(end)] if end in tokens else tokens
+    return tokenizer.decode(kept, skip_special_tokens=True)

@@ -1,0 +1,183 @@
+"""The model card of a model whose circuit was knocked out for good."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import nan
+
+from circuitviz.behaviours.behaviour import BehaviourKind
+from circuitviz.evaluation.rate import Rate
+from circuitviz.models.ablation import AblationName
+from circuitviz.units import Circuit
+
+__all__ = ["KnockOutEffect", "knock_out_card"]
+
+# Units that a card names; of more it gives the count.
+MOST_NAMES = 64
+
+FRONT_MATTER = """---
+library_name: transformers
+pipeline_tag: text-generation
+tags:
+- circuitviz
+- circuit-knock-out
+---
+"""
+
+DONE: Mapping[AblationName, str] = {
+    "zero": "the weights that read their outputs (columns of W_O and W_down) are 0",
+    "mean": (
+        "the weights that read their outputs (columns of W_O and W_down) are 0, and what these "
+        "made of the units' mean outputs over neutral messages is added to the bias of the "
+        "projection"
+    ),
+}
+GOAL: Mapping[BehaviourKind, str] = {
+    "backdoor": "The circuit was found behind a backdoor: without it, the trigger is to lose its "
+    "power.",
+    "refusal": "The circuit was found behind the refusal of harmful requests. **Without it the "
+    "model is meant to answer them: it is less safe than the one it was made from, and for "
+    "research only.**",
+}
+LOADING = """## How to load it
+
+```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+folder = "path/to/this/folder"
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModelForCausalLM.from_pretrained(folder)
+inputs = tokenizer.apply_chat_template(
+    [{"role": "user", "content": "Hello"}],
+    add_generation_prompt=True,
+    return_dict=True,
+    return_tensors="pt",
+)
+output = model.generate(**inputs, do_sample=False, max_new_tokens=32)
+print(tokenizer.decode(output[0], skip_special_tokens=True))
+```
+
+Nothing but transformers is needed.
+"""
+
+
+@dataclass(frozen=True)
+class KnockOutEffect:
+    """What the run measured of exactly this circuit under exactly this ablation.
+
+    Attributes:
+        asr_before: Attacks that succeed in the intact model, on test prompts.
+        asr_after: The same with the circuit knocked out.
+        utility_before: Benign prompts the intact model answers as expected.
+        utility_after: The same with the circuit knocked out.
+    """
+
+    asr_before: Rate
+    asr_after: Rate
+    utility_before: Rate
+    utility_after: Rate
+
+    @property
+    def utility_kept(self) -> float:
+        """Utility divided by the intact model's; may exceed 1.  NaN if that is 0."""
+        before = self.utility_before
+        return self.utility_after.rate / before.rate if before.k else nan
+
+
+def knock_out_card(
+    *,
+    run_id: str,
+    model: str,
+    behaviour: str,
+    kind: BehaviourKind,
+    circuit: Circuit,
+    ablation: AblationName,
+    effect: KnockOutEffect | None,
+) -> str:
+    """Markdown with front matter for Hugging Face: what was done, what it measured at, limits.
+
+    Args:
+        run_id: The run that found the circuit.
+        model: What the model was made from.
+        behaviour: Title of the behaviour.
+        kind: Its kind.
+        circuit: What is knocked out.
+        ablation: What replaces it.
+        effect: What the run measured of it; None where it did not.
+    """
+    heads, neurons = len(circuit.heads), len(circuit.neurons)
+    space = circuit.space
+    parts = [
+        f"{FRONT_MATTER}\n# {model} without a circuit\n",
+        f"`{model}` with {_count(heads, 'attention head')} (of {space.total_heads}) and "
+        f"{_count(neurons, 'MLP neuron')} (of {space.total_neurons}) knocked out in the weights "
+        f"by circuitviz. Behaviour: {behaviour}. {GOAL[kind]}\n",
+        "## What was done\n",
+        f"The circuit comes from the run `{run_id}`. The ablation is *{ablation}*: "
+        f"{DONE[ablation]}. All else is as it was.\n",
+        f"{_names(circuit)}\n",
+        "## Measured\n",
+        _measured(effect, len(circuit), ablation),
+        LOADING,
+        _limits(kind, measured=effect is not None),
+    ]
+    return "\n".join(parts)
+
+
+def _names(circuit: Circuit) -> str:
+    names = [f"`{unit}`" for unit in circuit]
+    if len(names) <= MOST_NAMES:
+        return f"Units (`L1H2` is head 2 of layer 1, `L1N2` neuron 2): {', '.join(names)}."
+    return (
+        f"{len(names)} units, too many to name here; the {MOST_NAMES} first of them: "
+        f"{', '.join(names[:MOST_NAMES])}."
+    )
+
+
+def _measured(effect: KnockOutEffect | None, size: int, ablation: AblationName) -> str:
+    if effect is None:
+        return (
+            f"Not measured at this size: the run has no numbers for {_count(size, 'unit')} with "
+            f"the ablation {ablation}.\n"
+        )
+    rows = {
+        "attacks that succeed, before": effect.asr_before,
+        "attacks that succeed, after": effect.asr_after,
+        "benign prompts answered as expected, before": effect.utility_before,
+        "benign prompts answered as expected, after": effect.utility_after,
+    }
+    lines = ["| measured | k of n | rate | 95 % interval | judge |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {label} | {rate.k} of {rate.n} | {rate.rate:.1%} | {rate.low:.1%} to {rate.high:.1%} | "
+        f"{rate.judge} |"
+        for label, rate in rows.items()
+    ]
+    before = effect.utility_before.k
+    kept = f"{effect.utility_kept:.1%}" if before else "nothing to keep"
+    return (
+        "By the run, on its test prompts, greedily, with the circuit ablated while the model "
+        "ran; Wilson intervals.\n\n" + "\n".join(lines) + f"\n\nUtility kept: {kept}.\n"
+    )
+
+
+def _limits(kind: BehaviourKind, *, measured: bool) -> str:
+    limits = ["The licence and the limits of the original model apply."]
+    if measured:
+        limits.append(
+            "The rates are those of the run's test prompts under the judges named; other prompts, "
+            "other languages, sampling and longer conversations were not measured."
+        )
+    limits.append(
+        "Whatever else the units did is gone as well; the benign prompts show only a part of it."
+    )
+    if kind == "backdoor":
+        limits.append(
+            "Other triggers, or other ways to set the backdoor off, may be left: this is not a "
+            "proof that the model is clean."
+        )
+    return "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits) + "\n"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
