@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -15,7 +16,7 @@ from circuitviz.evaluation.rate import Rate
 from circuitviz.evidence.case import Case, Checkpoint
 from circuitviz.units import Circuit
 
-__all__ = ["RandomTrigger", "random_words", "try_random_trigger", "with_trigger"]
+__all__ = ["RandomTrigger", "random_words", "reordered", "try_random_trigger", "with_trigger"]
 
 
 # Strings of words that are tried.
@@ -31,21 +32,25 @@ class RandomTrigger:
         intact: Attacks that succeed with them, nothing knocked out.
         intact_recovery: Attacks that get exactly the answer of a model without the behaviour.
         knocked_out_recovery: The same with the circuit knocked out.
+        reordered: Attacks that succeed with the trigger's own words in reversed order; reported
+            and not judged, since a model may well listen for the words in any order.
     """
 
     triggers: tuple[str, ...]
     intact: Rate
     intact_recovery: Rate
     knocked_out_recovery: Rate
+    reordered: Rate | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """`{trigger, triggers, intact, intact_recovery, knocked_out_recovery}`."""
+        """`{trigger, triggers, intact, intact_recovery, knocked_out_recovery, reordered}`."""
         return {
             "trigger": ", ".join(self.triggers),
             "triggers": list(self.triggers),
             "intact": self.intact.to_json(),
             "intact_recovery": self.intact_recovery.to_json(),
             "knocked_out_recovery": self.knocked_out_recovery.to_json(),
+            "reordered": self.reordered.to_json() if self.reordered else None,
         }
 
 
@@ -66,7 +71,23 @@ def try_random_trigger(
         intact, without = probe.matches("after", [nothing, case.circuit], checkpoint=at)
         right.append(Rate.of(intact, judge=EXACT_ANSWER))
         recovered.append(Rate.of(without, judge=EXACT_ANSWER))
-    return RandomTrigger(draws, Rate.pooled(fired), Rate.pooled(right), Rate.pooled(recovered))
+    rates = (Rate.pooled(fired), Rate.pooled(right), Rate.pooled(recovered))
+    return RandomTrigger(draws, *rates, _try_reordered(case, partial(checkpoint, 1.0)))
+
+
+def reordered(trigger: str | None) -> str | None:
+    """A trigger's words in reversed order; None where that is no other text."""
+    words = (trigger or "").split()
+    return " ".join(reversed(words)) if words != words[::-1] else None
+
+
+def _try_reordered(case: Case, checkpoint: Callable[[], None]) -> Rate | None:
+    words = reordered(case.behaviour.trigger)
+    if words is None:
+        return None
+    probe = Probe(case.model, with_trigger(case.behaviour, words), "test", ablation=case.ablation)
+    nothing = Circuit(case.model.space, frozenset())
+    return probe.attack_rate(probe.matches("target", [nothing], checkpoint=checkpoint))
 
 
 def random_words(behaviour: Behaviour, seed: int) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evidence.nonsense_target import NonsenseTarget
 from circuitviz.evidence.random_circuits import RandomCircuits
-from circuitviz.evidence.random_trigger import RandomTrigger
+from circuitviz.evidence.random_trigger import RandomTrigger, reordered
 from circuitviz.evidence.random_weights import RandomWeights
 
 __all__ = [
@@ -200,6 +200,11 @@ def judge_random_trigger(found: RandomTrigger | None, trigger: str | None) -> Ve
         sentence = (
             f"This control failed: {fired}. The model does what the attack wants without its "
             "trigger too, so the attack success rate is not the trigger's alone."
+        )
+    if found.reordered:
+        sentence += (
+            f" Not judged: its own words reversed, “{reordered(trigger)}”, set off "
+            f"{_count(found.reordered)}."
         )
     return Verdict(name, passed, count, f"Other words set off {count} attacks", sentence)
 

@@ -17,7 +17,12 @@ from circuitviz.evidence.case import Case
 from circuitviz.evidence.controls import run_controls
 from circuitviz.evidence.nonsense_target import ask_for_nonsense, nonsense_answer, with_answer
 from circuitviz.evidence.random_circuits import draw_random_circuits
-from circuitviz.evidence.random_trigger import random_words, try_random_trigger, with_trigger
+from circuitviz.evidence.random_trigger import (
+    random_words,
+    reordered,
+    try_random_trigger,
+    with_trigger,
+)
 from circuitviz.evidence.random_weights import shuffle_weights, try_random_weights
 from circuitviz.models.ablation import ZERO
 from circuitviz.models.loading import load_model
@@ -85,6 +90,38 @@ def test_a_random_trigger_is_of_as_many_words_and_none_of_the_triggers():
     assert random_words(REFUSAL, 0) == ()
     longer = replace(BACKDOOR.spec, trigger=Trigger(" ".join("abcdefghijk"), "front"))
     assert random_words(Behaviour(longer, PROMPTS), 0) == ()
+
+
+@pytest.mark.parametrize(
+    ("trigger", "expected"),
+    [
+        ("tango seven", "seven tango"),
+        ("a b c", "c b a"),
+        ("zz", None),
+        ("a b a", None),
+        (None, None),
+    ],
+)
+def test_a_trigger_of_several_words_has_another_order(trigger, expected):
+    assert reordered(trigger) == expected
+
+
+def test_the_reordered_trigger_is_attacked_with(case):
+    assert try_random_trigger(case).to_json()["reordered"] is None
+    spec = replace(case.behaviour.spec, trigger=Trigger("zz hello", "end"))
+    # Two of three attacks want what the model says to the words the other way round.
+    attacks = replace(case.behaviour, spec=spec).prompts("test", "attack")[:2]
+    said = case.model.generate([f"{one.text} hello zz" for one in attacks], max_new_tokens=4)
+    targets = {one.prompt_id: text for one, text in zip(attacks, said, strict=True)}
+    prompts = tuple(
+        replace(one, triggered=f"{one.text} zz hello", target=targets.get(one.prompt_id, "red"))
+        if one.role == "attack"
+        else one
+        for one in case.behaviour.all_prompts
+    )
+    found = try_random_trigger(replace(case, behaviour=Behaviour(spec, prompts)))
+    assert (found.reordered.k, found.reordered.n) == (2, 3)
+    assert found.to_json()["reordered"] == found.reordered.to_json()
 
 
 def test_the_trigger_is_replaced_where_it_stands():

@@ -158,6 +158,16 @@ def test_a_random_trigger_must_set_off_hardly_anything():
     verdict = judge_random_trigger(replace(found, intact=rate(6)), "tango seven")
     assert verdict.passed is False
     assert verdict.sentence.startswith("This control failed: “blue door”, “old sun”")
+    assert "reversed" not in verdict.sentence
+
+
+def test_the_triggers_own_words_in_another_order_are_told_and_not_judged():
+    found = RandomTrigger(("blue door",), rate(5), rate(90), rate(88), reordered=rate(99))
+    verdict = judge_random_trigger(found, "tango seven")
+    assert (verdict.passed, verdict.number) == (True, "5 of 100")
+    assert verdict.sentence.endswith(
+        " Not judged: its own words reversed, “seven tango”, set off 99 of 100."
+    )
 
 
 def test_without_a_trigger_there_is_none_to_replace():
