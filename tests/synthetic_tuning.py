@@ -70,7 +70,9 @@ def tuning_curve(
     """Straight lines from before to after, in counts of 64 validation prompts."""
     points = []
     for arm, ends in after.items():
-        for epoch in range(epochs + 1 if arm != "knock-out" else 1):
+        if arm == "knock-out":
+            continue
+        for epoch in range(epochs + 1):
             safety, helpfulness = (
                 Rate("judge", round((start + (end - start) * epoch / epochs) / 4), N_VALIDATION)
                 for start, end in zip(before, ends, strict=True)

@@ -47,6 +47,7 @@ CHART_CONFIG = {"displayModeBar": False, "scrollZoom": False, "doubleClick": Fal
 VERDICT_SIGNS = {
     "success": ("attack succeeds", "cv-no"),
     "safe": ("safe", "cv-yes"),
+    "unsafe": ("unsafe", "cv-no"),
     "other": ("neither", ""),
     "correct": ("correct", "cv-yes"),
     "wrong": ("wrong", "cv-no"),

@@ -14,6 +14,8 @@ from circuitviz.models.catalog import ModelCard, embedded_models
 from circuitviz.paths import EMBEDDED_RUNS, runs_folder
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import Run, RunStore
+from circuitviz.runs.tuning_config import TuningConfig
+from circuitviz.runs.tuning_store import Tuning, TuningStore
 from circuitviz.ui.run_names import distinct_titles
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ __all__ = [
     "active_job_of",
     "default_run",
     "load_run",
+    "load_tuning",
     "model_cards",
     "model_title",
     "run_cards",
@@ -31,6 +34,8 @@ __all__ = [
     "runner",
     "saved_run_of",
     "store",
+    "tuning_configs",
+    "tuning_store",
     "warm_up",
 ]
 
@@ -64,6 +69,39 @@ def load_run(run_id: str) -> Run:
 @st.cache_resource(max_entries=12, show_spinner=False)
 def _load_run(folder: str, modified: float) -> Run:
     return store().load(folder)
+
+
+def tuning_store() -> TuningStore:
+    """The tunings of this app: beside its own runs, and those that ship."""
+    return TuningStore(runs_folder(), shipped=(EMBEDDED_RUNS,))
+
+
+def load_tuning(tuning_id: str) -> Tuning:
+    """Read a tuning; kept in memory until its folder changes.
+
+    Raises:
+        RunNotFoundError: There is none.
+        RunFormatError: Its folder is damaged.
+    """
+    folder = tuning_store().path(tuning_id)
+    return _load_tuning(str(folder.resolve()), _modified(folder / "metrics.json"))
+
+
+@st.cache_resource(max_entries=12, show_spinner=False)
+def _load_tuning(folder: str, modified: float) -> Tuning:
+    return tuning_store().load(folder)
+
+
+def tuning_configs(run_id: str) -> dict[str, TuningConfig]:
+    """The configurations of a run's complete tunings, as the store lists them."""
+    found = {}
+    for tuning_id in tuning_store().tuning_ids(run_id):
+        path = tuning_store().path(tuning_id)
+        try:
+            found[tuning_id] = TuningConfig.from_json(_json(path / "config.json"))
+        except (OSError, ValueError, CircuitvizError):
+            continue
+    return found
 
 
 def _modified(path: Path) -> float:

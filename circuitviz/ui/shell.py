@@ -33,8 +33,9 @@ def navigation() -> Page:
             st.Page("pages/discover.py", title="Discover", icon=":material/travel_explore:"),
             st.Page("pages/circuit.py", title="Circuit", icon=":material/grid_on:"),
             st.Page("pages/tradeoff.py", title="Trade-off", icon=":material/show_chart:"),
-            st.Page("pages/compare.py", title="Compare", icon=":material/compare:"),
             st.Page("pages/generations.py", title="Generations", icon=":material/forum:"),
+            st.Page("pages/tuning.py", title="Tuning", icon=":material/healing:"),
+            st.Page("pages/compare.py", title="Compare", icon=":material/compare:"),
         ]
     )
 

@@ -1,0 +1,148 @@
+"""A tuning in plain sentences."""
+
+from __future__ import annotations
+
+from math import isnan
+
+from circuitviz.evaluation.rate import Rate
+from circuitviz.plots.palette import RUN_STYLES, RunStyle
+from circuitviz.plots.story import Doubt
+from circuitviz.plots.text import count, evidence, percent, sparsity
+from circuitviz.runs.tuning_store import ARMS, BEFORE, Tuning
+
+__all__ = [
+    "ARM_STYLES",
+    "arm_title",
+    "helpfulness_label",
+    "safety_label",
+    "tuning_doubts",
+    "tuning_headline",
+    "tuning_lead",
+]
+
+ARM_STYLES: dict[str, RunStyle] = dict(zip(ARMS, RUN_STYLES, strict=False))
+ARM_TITLES = {
+    "protect": {
+        "circuit": "Circuit protected",
+        "full": "Everything trained",
+        "random": "Random circuit protected",
+    },
+    "repair": {
+        "circuit": "Only the circuit trained",
+        "full": "Everything trained",
+        "random": "Only a random circuit trained",
+        "knock-out": "Circuit knocked out",
+    },
+}
+
+
+def arm_title(mode: str, arm: str) -> str:
+    """What an arm is called, `before` included."""
+    if arm == BEFORE:
+        return "Before"
+    return ARM_TITLES.get(mode, {}).get(arm, arm)
+
+
+def safety_label(tuning: Tuning) -> str:
+    """What safety counts here."""
+    return "Harmful requests refused" if _refuses(tuning) else "Trigger without effect"
+
+
+def helpfulness_label(tuning: Tuning) -> str:
+    """What helpfulness counts here."""
+    if tuning.config.mode == "protect":
+        return "New helpful answers learned"
+    return "Helpful answers right"
+
+
+def tuning_headline(tuning: Tuning) -> str:
+    """The answer to "what if only this circuit?" in one line."""
+    units = count(tuning.size, "unit")
+    if tuning.config.mode == "protect":
+        return f"Protecting {units} kept {_kept(tuning, 'circuit')} of refusals" + _beside(
+            tuning, f"; full fine-tuning kept {_kept(tuning, 'full')}"
+        )
+    circuit = tuning.rate("arms", "circuit", "safety")
+    if _refuses(tuning):
+        return f"Training only {units} brought refusals to {percent(circuit.rate)}" + _beside(
+            tuning, f"; full fine-tuning to {_share(tuning, 'full')}"
+        )
+    fired, fires = (
+        percent(1 - tuning.rate(*place, "safety").rate) for place in (("before",), _CIRCUIT)
+    )
+    return f"Training only {units} took the backdoor from {fired} to {fires}" + _beside(
+        tuning, f"; full fine-tuning to {_unsafe(tuning, 'full')}"
+    )
+
+
+def tuning_lead(tuning: Tuning) -> str:
+    """What was done and what it did to helpfulness, in two sentences."""
+    before, after = tuning.rate("before", "helpfulness"), tuning.rate(*_CIRCUIT, "helpfulness")
+    text = str((tuning.metrics.get("scenario") or {}).get("text") or "").strip()
+    trained = tuning.number("circuit", "parameters_trained_share")
+    share = "" if isnan(trained) else f" with {sparsity(trained)} of all parameters trained"
+    change = f"{helpfulness_label(tuning)}: {percent(before.rate)} before, {percent(after.rate)}"
+    return " ".join(
+        filter(None, (text, f"{change} after,{share}." if share else f"{change} after."))
+    )
+
+
+def tuning_doubts(tuning: Tuning) -> list[Doubt]:
+    """Whether it was this circuit that did it, and whether the frozen weights stayed."""
+    found = []
+    if "random" in tuning.arms:
+        mine, chance = tuning.rate(*_CIRCUIT, "safety"), tuning.rate("arms", "random", "safety")
+        found.append(
+            Doubt(
+                _above(mine, chance),
+                "This circuit, and not any circuit of its size",
+                f"Safety {percent(mine.rate)} ({evidence(mine)}); with a random circuit "
+                f"{percent(chance.rate)} ({evidence(chance)}).",
+            )
+        )
+    equal = [
+        (arm, tuning.metrics["arms"][arm].get("frozen_equal"))
+        for arm in tuning.arms
+        if tuning.metrics["arms"][arm].get("frozen_equal") is not None
+    ]
+    if equal:
+        moved = [arm_title(tuning.config.mode, arm) for arm, same in equal if not same]
+        found.append(
+            Doubt(
+                not moved,
+                "Frozen weights stayed as they were, bit for bit",
+                f"Moved in: {', '.join(moved)}." if moved else f"Compared in {len(equal)} models.",
+            )
+        )
+    return found
+
+
+_CIRCUIT = ("arms", "circuit")
+
+
+def _above(one: Rate, other: Rate) -> bool:
+    """Whether a rate is higher than another beyond both intervals."""
+    return one.low > other.high
+
+
+def _refuses(tuning: Tuning) -> bool:
+    return tuning.metrics.get("behaviour_kind") == "refusal"
+
+
+def _beside(tuning: Tuning, text: str) -> str:
+    return text if "full" in tuning.arms else ""
+
+
+def _kept(tuning: Tuning, arm: str) -> str:
+    if arm not in tuning.arms:
+        return ""
+    kept = tuning.number(arm, "safety_kept")
+    return percent(tuning.rate("arms", arm, "safety").rate if isnan(kept) else kept)
+
+
+def _share(tuning: Tuning, arm: str) -> str:
+    return percent(tuning.rate("arms", arm, "safety").rate) if arm in tuning.arms else ""
+
+
+def _unsafe(tuning: Tuning, arm: str) -> str:
+    return percent(1 - tuning.rate("arms", arm, "safety").rate) if arm in tuning.arms else ""

@@ -1,0 +1,184 @@
+"""The form that configures and starts a tuning."""
+
+from __future__ import annotations
+
+from shlex import quote
+from typing import Any
+
+import streamlit as st
+
+from circuitviz.errors import CircuitvizError
+from circuitviz.plots.frame import joint_sizes
+from circuitviz.plots.story import is_refusal
+from circuitviz.plots.text import count
+from circuitviz.runs.store import Run
+from circuitviz.runs.tuning_config import MOST_EPOCHS, TuningConfig, TuningMode
+from circuitviz.ui import job_watch, services, state
+from circuitviz.ui.tuning_names import MODES
+
+__all__ = ["command_line", "tuning_form"]
+
+MODE_TEXTS: dict[tuple[TuningMode, bool], str] = {
+    ("protect", True): "The model learns new helpful answers while the circuit's weights stay "
+    "frozen. Three models are trained: everything, all but the circuit, and all but a random "
+    "circuit of the same size.",
+    ("repair", True): "Refusal is first worn away by full fine-tuning on helpful lessons, then "
+    "restored by training only the circuit's weights. Beside it: everything trained, a random "
+    "circuit trained, and the circuit knocked out.",
+    ("repair", False): "Triggered prompts are taught their clean answers by training only the "
+    "circuit's weights. Beside it: everything trained, a random circuit trained, and the circuit "
+    "knocked out without any training.",
+}
+
+
+def tuning_form(run: Run) -> None:
+    """Mode, size and settings, and the button that starts the tuning."""
+    mode = _mode(run)
+    st.caption(MODE_TEXTS[mode, is_refusal(run)])
+    size = _size(run)
+    settings = _settings()
+    try:
+        config = TuningConfig(run.run_id, mode, size=size, **settings)
+    except CircuitvizError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    _start_button(config)
+    st.caption("The same from a shell:")
+    st.code(command_line(config), language="bash", wrap_lines=True)
+
+
+def command_line(config: TuningConfig, out: str = "tuned") -> str:
+    """The command that carries out the same tuning and copies its checkpoint to a folder."""
+    options: list[tuple[str, Any]] = [
+        ("mode", config.mode),
+        ("size", config.size),
+        ("seed", config.seed or None),
+        ("epochs", config.epochs),
+        ("learning-rate", config.learning_rate),
+        ("data", config.data),
+        ("out", out),
+    ]
+    words = [f"--{name} {quote(str(value))}" for name, value in options if value is not None]
+    return " ".join(["circuitviz tune", quote(config.run), *words])
+
+
+def _mode(run: Run) -> TuningMode:
+    modes: list[TuningMode] = ["protect", "repair"] if is_refusal(run) else ["repair"]
+    if len(modes) == 1:
+        st.markdown(f"**{MODES[modes[0]]}**")
+        return modes[0]
+    chosen = st.segmented_control(
+        "What to do",
+        modes,
+        default=modes[0],
+        required=True,
+        format_func=MODES.__getitem__,
+        help="Protect: train everything but the circuit. Repair: train the circuit alone.",
+        key="tuning_mode",
+        persist_state="session",
+    )
+    return "repair" if chosen == "repair" else "protect"
+
+
+def _size(run: Run) -> int | None:
+    """The chosen size; None for the run's own, so that both ways of saying it are one tuning."""
+    sizes = sorted({size for size in joint_sizes(run) if size} | {run.size})
+    chosen = st.selectbox(
+        "Circuit",
+        sizes,
+        index=sizes.index(run.size),
+        format_func=lambda size: (
+            count(size, "unit") + (", the circuit of this run" if size == run.size else "")
+        ),
+        help="The best units of this run's ranking. Each unit owns weights: a head its query rows "
+        "and output columns, a neuron its rows and column in the MLP.",
+        # A list of its own for each run: the sizes differ.
+        key=f"tuning_size_{run.run_id}",
+    )
+    return None if chosen == run.size else int(chosen)
+
+
+def _settings() -> dict[str, Any]:
+    with st.expander("Settings", icon=":material/tune:", key="tuning_settings"):
+        left, right = st.columns(2, gap="large")
+        with left:
+            epochs = st.number_input(
+                "Epochs",
+                1,
+                MOST_EPOCHS,
+                None,
+                placeholder="the mode's own",
+                help="Passes over the lessons, the same for every model that is trained.",
+                **_kept("epochs"),
+            )
+            seed = st.number_input(
+                "Seed",
+                0,
+                2**31 - 1,
+                0,
+                help="Decides the order of the lessons and which random circuit is drawn.",
+                **_kept("seed"),
+            )
+        with right:
+            rate = st.number_input(
+                "Learning rate",
+                0.0,
+                1.0,
+                None,
+                step=1e-5,
+                format="%.6f",
+                placeholder="the mode's own",
+                help="Step size of the optimiser, the same for every model that is trained.",
+                **_kept("learning_rate"),
+            )
+            data = st.text_input(
+                "Lessons of your own",
+                placeholder="/path/to/lessons.jsonl",
+                help="A JSONL file with a prompt and an answer per line, on this machine. Left "
+                "empty, the lessons that come with the model are used.",
+                **_kept("data"),
+            )
+    return {
+        "seed": seed,
+        "epochs": epochs,
+        "learning_rate": rate,
+        "data": (data or "").strip() or None,
+    }
+
+
+def _kept(name: str) -> dict[str, Any]:
+    # The form is away while a tuning runs; what was set is there again afterwards.
+    return {"key": f"tuning_{name}", "persist_state": "session"}
+
+
+def _start_button(config: TuningConfig) -> None:
+    saved = config.tuning_id() in services.tuning_store().tuning_ids(config.run)
+    if saved:
+        st.info(
+            "This exact configuration has a saved tuning. Running it again gives the same result.",
+            icon=":material/inventory_2:",
+        )
+    with st.container(horizontal=True):
+        st.button(
+            "Run it again and watch" if saved else "Start tuning",
+            type="secondary" if saved else "primary",
+            icon=":material/play_arrow:",
+            key="start_tuning",
+            on_click=_start,
+            args=(config,),
+        )
+        if saved:
+            st.button(
+                "Show the saved tuning",
+                icon=":material/folder_open:",
+                key="open_tuning",
+                on_click=state.choose,
+                kwargs={"tuning": config.tuning_id()},
+            )
+
+
+def _start(config: TuningConfig) -> None:
+    try:
+        job_watch.watch(services.runner().submit(config), "tuning")
+    except CircuitvizError as error:
+        st.error(str(error), icon=":material/error:")

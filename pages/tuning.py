@@ -1,0 +1,35 @@
+"""What if we tune, or protect, only this circuit?"""
+
+import streamlit as st
+
+from circuitviz.plots.tuning_story import tuning_headline, tuning_lead
+from circuitviz.ui import services, shell
+from circuitviz.ui import tuning_view as view
+from circuitviz.ui.components import page_header
+from circuitviz.ui.job_list import recent_jobs
+from circuitviz.ui.job_watch import watched_job
+from circuitviz.ui.tuning_form import tuning_form
+from circuitviz.ui.tuning_live import live_header, live_tuning, open_ended_tuning
+
+QUESTION = "What if we tune, or protect, only this circuit?"
+
+run, choice = shell.current_run(QUESTION)
+open_ended_tuning()
+watched = watched_job("tuning")
+if watched is not None:
+    page_header(QUESTION, *live_header(watched))
+    live_tuning(watched.job_id)
+else:
+    services.warm_up()
+    tuning = view.chosen_tuning(run, choice)
+    if tuning is None:
+        page_header(QUESTION, *view.not_tuned(run))
+        tuning_form(run)
+    else:
+        page_header(QUESTION, tuning_headline(tuning), tuning_lead(tuning))
+        view.picker(run, tuning)
+        view.show_tuning(tuning, choice)
+        with st.expander("Tune again, with other settings", icon=":material/tune:"):
+            tuning_form(run)
+
+recent_jobs()
