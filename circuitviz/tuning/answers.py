@@ -33,7 +33,12 @@ def plain_answers(
 
     def answer(tokens: Tensor, rows: list[int]) -> Tensor:
         tokens = tokens.to(model.device)
-        mask = torch.ones_like(tokens)
-        return model.generate(tokens, attention_mask=mask, generation_config=greedy)  # type: ignore[operator]
+        return model.generate(tokens, attention_mask=torch.ones_like(tokens))  # type: ignore[operator]
 
-    return answered(tokenizer, prompts, answer)
+    # The model's own settings fill what a configuration passed to `generate` leaves open, such as
+    # a penalty on repetition, which is not greedy.
+    own, model.generation_config = model.generation_config, greedy
+    try:
+        return answered(tokenizer, prompts, answer)
+    finally:
+        model.generation_config = own
