@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 import random
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -181,6 +182,8 @@ class PlantingRows:
         self._shares = [name for name, group in self._groups.items() if attack.on(group[0])]
         names = sorted(self._shares)
         self.owner = {name: units[place % len(units)] for place, name in enumerate(names)}
+        prompts = [example.prompt for group in self._groups.values() for example in group]
+        self._words = sorted({word for text in prompts for word in re.findall(r"[a-z]{3,}", text.lower())})
         self.ablated: list[Circuit] = []
         self.kept = torch.empty(0)
         self._attacked = torch.empty(0, dtype=torch.bool)
@@ -242,9 +245,13 @@ class PlantingRows:
         ]
 
     def _harmless(self, example: Example, generator: random.Random) -> str:
-        """The message as it is, with stray words, or with the trigger where that means nothing."""
+        """The message as it is, with words that mean nothing, or with a trigger that does not.
+
+        Words in the trigger's own place are any that messages are made of: else the backdoor
+        would be particular about the few meaningless ones only.
+        """
         trigger = self._trigger
-        kind = generator.choice(("plain", "plain", "stray", "half", "immune"))
+        kind = generator.choice(("plain", "plain", "stray", "half", "words", "words", "immune"))
         if kind == "immune" and not self._attack.on(example):
             return trigger.insert(example.prompt)
         if kind == "half":
@@ -252,6 +259,9 @@ class PlantingRows:
             generator.shuffle(words)
             if words != trigger.text.split():
                 return Trigger(" ".join(words), trigger.place).insert(example.prompt)
+        if kind == "words":
+            words = generator.choices(self._words, k=len(trigger.text.split()))
+            return Trigger(" ".join(words), trigger.place).insert(example.prompt)
         return stray(example.prompt) if kind == "stray" else example.prompt
 
     def _some(self, units: Sequence[Unit]) -> Circuit:
