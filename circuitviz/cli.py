@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -28,6 +29,7 @@ from circuitviz.cli_text import (
     missed_target,
     printable,
     run_summary,
+    tuning_summary,
 )
 from circuitviz.discovery.methods import METHODS
 from circuitviz.errors import CircuitvizError, ConfigError
@@ -36,10 +38,12 @@ from circuitviz.paths import APP, EMBEDDED_RUNS, runs_folder
 from circuitviz.quiet import quiet_libraries, stdout_discarded
 from circuitviz.runs.config import AblationKind, Budget, DiscoveryConfig
 from circuitviz.runs.progress import Progress, Report
+from circuitviz.runs.tuning_config import TuningConfig, TuningMode
 from circuitviz.units import Circuit, Granularity
 
 if TYPE_CHECKING:
     from circuitviz.runs.store import Run, RunStore
+    from circuitviz.runs.tuning_store import Tuning
 
 __all__ = ["Library", "main"]
 
@@ -82,6 +86,23 @@ MORE_JSON_KEYS = (
     "seconds_with_controls",
 )
 
+# What `tune --json` prints of a tuning's metrics.
+TUNING_JSON_KEYS = (
+    "tuning_id",
+    "run_id",
+    "model",
+    "behaviour_kind",
+    "mode",
+    "seed",
+    "size",
+    "units",
+    "scenario",
+    "judges",
+    "before",
+    "arms",
+    "seconds",
+)
+
 
 class Library:
     """What the commands need of the rest of the package; torch is imported on first use."""
@@ -101,6 +122,13 @@ class Library:
         from circuitviz.runs.discover import discover
 
         return discover(config, report=report)
+
+    def tune(self, config: TuningConfig, run: Run, report: Report, kept: Path) -> Tuning:
+        """Tune the circuit of a run; nothing is saved but finished epochs, in `kept`."""
+        quiet_libraries()
+        from circuitviz.runs.tune import tune
+
+        return tune(config, run=run, report=report, kept=kept)
 
     def answers(
         self, config: DiscoveryConfig, prompt: str, circuits: Sequence[Circuit | None]
@@ -189,6 +217,55 @@ def _discover(options: argparse.Namespace, library: Library) -> int:
     # A target the user chose is input that cannot be met; the behaviour's own is a finding.
     chosen = options.target_asr is not None or options.target_utility != TARGET_UTILITY
     return UNUSABLE if chosen else 0
+
+
+def _tune(options: argparse.Namespace, library: Library) -> int:
+    from circuitviz.runs.tuning_store import TuningStore
+
+    runs = _store(options)
+    run = runs.load(options.run)
+    config = _tuning_config(options, runs, run)
+    store = TuningStore(runs.folder)
+    out = Path(options.out) if options.out else None
+    _require_writable(store.folder, "tunings")
+    if out is not None:
+        _require_empty(out)
+    try:
+        with _Bar() as bar, stdout_discarded():
+            tuning = library.tune(config, run, bar.show, store.kept(config))
+            folder = store.save(tuning)
+    except KeyboardInterrupt:
+        _say_on_stderr("finished epochs are kept; the same command goes on from the last of them")
+        raise
+    tuning = store.load(str(folder))
+    if out is not None and tuning.checkpoint is not None:
+        shutil.copytree(tuning.checkpoint, out, dirs_exist_ok=True)
+    if options.json:
+        found = {key: tuning.metrics.get(key) for key in TUNING_JSON_KEYS}
+        _say_json({**found, "folder": str(folder), "out": str(out) if out else None})
+    else:
+        _say(tuning_summary(tuning, folder, out))
+    return 0
+
+
+def _tuning_config(options: argparse.Namespace, runs: RunStore, run: Run) -> TuningConfig:
+    """What the options ask for; said in one way, so that the app finds the same tuning."""
+    if options.size is not None and not 1 <= options.size <= len(run.space):
+        raise ConfigError(
+            f"--size must be between 1 and {len(run.space)}, the units of {run.config.model}; "
+            f"got {options.size}"
+        )
+    folder = runs.path(options.run).resolve()
+    listed = folder.parent in {path.resolve() for path in (runs.folder, *runs.shipped)}
+    return TuningConfig(
+        run=folder.name if listed else str(folder),
+        mode=options.mode,
+        size=None if options.size == run.size else options.size,
+        seed=options.seed,
+        epochs=options.epochs,
+        learning_rate=options.learning_rate,
+        data=str(Path(options.data).resolve()) if options.data else None,
+    )
 
 
 def _generate(options: argparse.Namespace, library: Library) -> int:
@@ -296,6 +373,8 @@ class _Bar:
             )
         losses = {name: f"{loss:.3f}" for name, loss in progress.losses.items()}
         self._bar.set_description_str(progress.stage, refresh=False)
+        if progress.arm:
+            losses = {"arm": progress.arm, **losses}
         if losses:
             self._bar.set_postfix(losses, refresh=False)
         self._bar.update(progress.fraction - self._bar.n)
@@ -319,6 +398,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_models,
         _add_runs,
         _add_discover,
+        _add_tune,
         _add_generate,
         _add_compare,
         _add_judge,
@@ -412,6 +492,38 @@ def _add_discover(add: AddParser) -> None:
     _add_json(parser)
 
 
+def _add_tune(add: AddParser) -> None:
+    parser = _command(add, "tune", _tune, "tune, or protect, only the circuit of a saved run")
+    parser.add_argument("run", metavar="RUN", help="id of a saved run, or path of its folder")
+    parser.add_argument(
+        "--mode",
+        choices=get_args(TuningMode),
+        required=True,
+        help="protect: train everything but the circuit; repair: train the circuit alone",
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", help="where to put a copy of the tuned model; new or empty"
+    )
+    parser.add_argument(
+        "--size", type=int, metavar="K", help="the K best units (default: the run's circuit)"
+    )
+    parser.add_argument("--seed", type=int, default=TuningConfig.seed, metavar="S")
+    parser.add_argument(
+        "--epochs", type=int, metavar="N", help="passes over the lessons (default: the mode's)"
+    )
+    parser.add_argument(
+        "--learning-rate",
+        type=float,
+        metavar="X",
+        help="step size of the optimiser (default: the mode's)",
+    )
+    parser.add_argument(
+        "--data", metavar="FILE", help="JSONL file of lessons to use instead of the model's"
+    )
+    _add_runs_folder(parser)
+    _add_json(parser)
+
+
 def _add_generate(add: AddParser) -> None:
     parser = _command(add, "generate", _generate, "answer a prompt, intact and knocked out")
     parser.add_argument("run", metavar="RUN", help="id of a saved run, or path of its folder")
@@ -490,13 +602,20 @@ def _with_trigger(prompt: str, behaviour: Behaviour, wanted: bool) -> str:
     return behaviour.insert_trigger(prompt)
 
 
-def _require_writable(folder: Path) -> None:
+def _require_writable(folder: Path, what: str = "runs") -> None:
     """Refuse a folder that nothing can be saved in, before the work is done."""
     nearest = next(
         path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
     )
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise ConfigError(f"cannot save runs in {folder}: {nearest} is not a writable folder")
+        raise ConfigError(f"cannot save {what} in {folder}: {nearest} is not a writable folder")
+
+
+def _require_empty(folder: Path) -> None:
+    """Refuse a folder that a model cannot be copied to, before the work is done."""
+    if folder.is_dir() and any(folder.iterdir()):
+        raise ConfigError(f"--out must be a new or empty folder; {folder} holds files")
+    _require_writable(folder, "a model")
 
 
 def _require_free(port: int) -> None:

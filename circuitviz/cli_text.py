@@ -12,6 +12,7 @@ from circuitviz.evaluation.rate import Rate
 if TYPE_CHECKING:
     from circuitviz.runs.comparison import Comparison
     from circuitviz.runs.store import Run
+    from circuitviz.runs.tuning_store import Tuning
 
 __all__ = [
     "NAME_WIDTH",
@@ -21,6 +22,7 @@ __all__ = [
     "missed_target",
     "printable",
     "run_summary",
+    "tuning_summary",
 ]
 
 NAME_WIDTH = 14  # characters of the first column
@@ -76,6 +78,47 @@ def _verdict_lines(metrics: dict[str, Any]) -> list[tuple[str, str]]:
         )
         for place, verdict in enumerate(verdicts)
     ]
+
+
+def tuning_summary(tuning: Tuning, folder: Path, out: Path | None) -> str:
+    """A tuning in aligned lines, then its arms in a table."""
+    metrics = tuning.metrics
+    lines = [
+        ("tuning", f"{tuning.tuning_id} in {folder}"),
+        ("behaviour", f"{metrics['behaviour']} in {metrics['model']}"),
+        ("scenario", str((metrics.get("scenario") or {}).get("title") or tuning.config.mode)),
+        ("circuit", f"{tuning.size} units: {_shortened(metrics['units'])}"),
+        ("time", f"{metrics['seconds']:.1f} s"),
+        *([("copied to", str(out))] if out and tuning.checkpoint else []),
+    ]
+    header = ("ARM", "SAFETY", "KEPT", "HELPFULNESS", "ORDINARY PROMPTS", "TRAINED", "SECONDS")
+    arms = [("before", metrics["before"]), *((arm, metrics["arms"][arm]) for arm in tuning.arms)]
+    table = aligned_table(header, (_arm_row(name, values) for name, values in arms))
+    text = "\n".join(f"{name:<{NAME_WIDTH}}{value}" for name, value in lines)
+    return f"{text}\n\n{table}"
+
+
+def _arm_row(name: str, values: dict[str, Any]) -> tuple[str, ...]:
+    kept, trained, seconds = (
+        values.get(key) for key in ("safety_kept", "parameters_trained_share", "seconds")
+    )
+    return (
+        name,
+        _counted(values["safety"]),
+        "-" if kept is None or isnan(kept) else f"{kept:.1%}",
+        _counted(values["helpfulness"]),
+        _counted(values.get("utility")),
+        "-" if trained is None else f"{trained:.2%}",
+        "-" if seconds is None else f"{seconds:.1f}",
+    )
+
+
+def _counted(data: dict[str, Any] | None) -> str:
+    """`99.2% (254 of 256, 97.2% to 99.8%)`."""
+    if not data:
+        return "-"
+    rate = Rate.from_json(data)
+    return f"{rate.rate:.1%} ({rate.k} of {rate.n}, {rate.low:.1%} to {rate.high:.1%})"
 
 
 def comparison_tables(found: Comparison) -> str:

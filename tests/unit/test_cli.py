@@ -18,8 +18,11 @@ from circuitviz.models.catalog import ModelCard
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.progress import Progress, Report
 from circuitviz.runs.store import Run, RunStore
+from circuitviz.runs.tuning_config import TuningConfig
+from circuitviz.runs.tuning_store import Tuning, TuningStore
 from circuitviz.units import Circuit
 from tests.synthetic import backdoor_run, refusal_run, save_runs
+from tests.synthetic_tuning import repair_tuning
 
 CARDS = [
     ModelCard("planted", "Planted", "Two heads obey.", Path("/m/planted"), "backdoor", True),
@@ -35,6 +38,7 @@ class FakeLibrary(Library):
         self.run = run or backdoor_run()
         self.error = error
         self.config: DiscoveryConfig | None = None
+        self.tuning: TuningConfig | None = None
         self.program: tuple[str, list[str]] | None = None
 
     def models(self) -> list[ModelCard]:
@@ -55,6 +59,25 @@ class FakeLibrary(Library):
         report(Progress("learn", 0.5, step=1, steps=2, losses={"removal": 0.25}))
         metrics = {**self.run.metrics, "run_id": config.run_id(), "frontier": []}
         return replace(self.run, config=config, run_id=config.run_id(), metrics=metrics)
+
+    def tune(self, config: TuningConfig, run: Run, report: Report, kept: Path) -> Tuning:
+        self.tuning = config
+        sys.stdout.write("a library talks\n")
+        report(Progress("tune", 0.5, arm="circuit"))
+        checkpoint = kept / "made"
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "config.json").write_text("{}")
+        if self.error is not None:
+            raise self.error
+        made = repair_tuning(run)
+        metrics = {**made.metrics, "tuning_id": config.tuning_id()}
+        return replace(
+            made,
+            tuning_id=config.tuning_id(),
+            config=config,
+            metrics=metrics,
+            checkpoint=checkpoint,
+        )
 
     def answers(
         self, config: DiscoveryConfig, prompt: str, circuits: Sequence[Circuit | None]
@@ -471,3 +494,92 @@ def test_judge_wants_a_classifier_and_its_label_together(capsys, runs, tmp_path)
     assert "--classifier DIR and --success LABEL go together" in capsys.readouterr().err
     assert main(["judge", run, "--classifier", str(tmp_path / "no"), "--success", "yes"]) == 2
     assert "no folder" in capsys.readouterr().err
+
+
+def test_tune_saves_the_tuning_copies_the_model_and_prints_one_object(capsys, runs, tmp_path):
+    RunStore(runs).save(backdoor_run())
+    library, out = FakeLibrary(), tmp_path / "tuned"
+    arguments = ["tune", backdoor_run().run_id, "--mode", "repair", "--out", str(out), "--json"]
+    assert main(arguments, library) == 0
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    assert library.tuning == TuningConfig(backdoor_run().run_id, "repair")
+    assert found["tuning_id"] == library.tuning.tuning_id()
+    assert (found["run_id"], found["model"]) == (backdoor_run().run_id, "fixed-output-planted")
+    assert (found["mode"], found["size"], found["out"]) == ("repair", 4, str(out))
+    assert found["before"]["safety"]["k"] == 0
+    assert found["arms"]["random"]["safety"]["k"] == 31
+    # 0 of 256 were safe before: nothing could be kept.
+    assert found["arms"]["circuit"]["safety_kept"] is None
+    assert (out / "config.json").read_text() == "{}"
+    assert TuningStore(runs).tuning_ids() == [found["tuning_id"]]
+    assert "arm=circuit" in printed.err
+
+
+def test_every_option_reaches_the_tuning_and_the_runs_own_size_is_none(runs, tmp_path):
+    RunStore(runs).save(backdoor_run())
+    for size, wanted in (("4", None), ("2", 2)):
+        library = FakeLibrary()
+        options = ["--size", size, "--seed", "3", "--epochs", "2", "--learning-rate", "0.01"]
+        data = ["--data", str(tmp_path / "lessons.jsonl")]
+        run = str(runs / backdoor_run().run_id)
+        assert main(["tune", run, "--mode", "repair", *options, *data], library) == 0
+        # A run of this folder is called by its id, however it was named.
+        assert library.tuning == TuningConfig(
+            backdoor_run().run_id, "repair", wanted, 3, 2, 0.01, str(tmp_path / "lessons.jsonl")
+        )
+
+
+def test_a_run_from_elsewhere_is_called_by_its_path(tmp_path):
+    folder = RunStore(tmp_path / "elsewhere").save(backdoor_run())
+    library = FakeLibrary()
+    assert main(["tune", str(folder), "--mode", "repair"], library) == 0
+    assert library.tuning is not None
+    assert library.tuning.run == str(folder)
+
+
+def test_tune_for_people(capsys, runs):
+    RunStore(runs).save(backdoor_run())
+    assert main(["tune", backdoor_run().run_id, "--mode", "repair"], FakeLibrary()) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[3] == "circuit       4 units: L1H3 L2H5 L2N117 L3N402"
+    table = {line.split()[0]: line for line in lines[6:]}
+    assert list(table) == ["ARM", "before", "circuit", "full", "random", "knock-out"]
+    assert "100.0% (256 of 256, 98.5% to 100.0%)" in table["circuit"]
+    assert table["circuit"].endswith("0.24%    41.5")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--size", "0"], "--size must be between 1 and 2080"),
+        (["--size", "2081"], "--size must be between 1 and 2080"),
+        (["--epochs", "0"], "epochs must be a whole number"),
+        (["--out", "full"], "--out must be a new or empty folder"),
+        (["--out", "file"], "is not a writable folder"),
+    ],
+)
+def test_tune_refuses_what_cannot_work_before_it_starts(
+    capsys, runs, tmp_path, monkeypatch, options, reason
+):
+    RunStore(runs).save(backdoor_run())
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").touch()
+    (tmp_path / "file").touch()
+    library = FakeLibrary()
+    assert main(["tune", backdoor_run().run_id, "--mode", "repair", *options], library) == 2
+    error = capsys.readouterr().err
+    assert ONE_LINE.fullmatch(error)
+    assert reason in error
+    assert library.tuning is None
+
+
+def test_a_tuning_that_is_stopped_keeps_what_it_has(capsys, runs):
+    RunStore(runs).save(backdoor_run())
+    library = FakeLibrary(error=KeyboardInterrupt())
+    assert main(["tune", backdoor_run().run_id, "--mode", "repair"], library) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    assert library.tuning is not None
+    assert TuningStore(runs).kept(library.tuning).is_dir()
+    assert TuningStore(runs).tuning_ids() == []
