@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+
+import pytest
+
+from circuitviz.plots.tuning_arms import tuning_arms
+from circuitviz.plots.tuning_curve import tuning_curve
+from circuitviz.plots.tuning_frame import (
+    ARM_COLUMNS,
+    arm_frame,
+    curve_rates,
+    last_epoch,
+    prompts_measured,
+    tuning_table,
+)
+from circuitviz.plots.tuning_story import (
+    ARM_STYLES,
+    tuning_doubts,
+    tuning_headline,
+    tuning_lead,
+)
+from tests.synthetic import backdoor_run, refusal_run
+from tests.synthetic_tuning import protect_tuning, repair_tuning
+from tests.synthetic_tuning import tuning_curve as points
+
+
+def plain(text: str) -> str:
+    return text.replace("\u202f", " ")
+
+
+@pytest.fixture
+def curve():
+    made = points((64, 0), {"full": (0, 256), "circuit": (64, 256)}, epochs=4)
+    return curve_rates([point.row() for point in made])
+
+
+def test_a_curve_has_a_row_per_point_and_series_the_circuit_first(curve):
+    assert len(curve) == 2 * 2 * 5
+    assert list(dict.fromkeys(curve["arm"])) == ["circuit", "full"]
+    row = curve.iloc[3]
+    # 64 of 256 helpful after one of four epochs: 16 of 64 validation prompts.
+    assert (row["arm"], row["epoch"], row["series"]) == ("circuit", 1, "helpfulness")
+    assert (row["k"], row["n"], row["rate"]) == (16, 64, 0.25)
+    assert row["low"] < 0.25 < row["high"]
+    assert last_epoch(curve) == 4
+    assert prompts_measured(curve) == "64 for safety and 64 for helpfulness"
+
+
+def test_no_points_and_unreadable_points_make_an_empty_curve():
+    for rows in ([], [{"arm": "full", "epoch": 1}], [{"arm": "full", "safety_n": 0}]):
+        assert curve_rates(rows).empty
+    assert last_epoch(curve_rates([])) == 0
+    assert prompts_measured(curve_rates([])) == ""
+
+
+def test_each_arm_is_a_line_and_the_level_before_is_dotted(curve):
+    figure = tuning_curve(curve, series="safety", mode="repair", epochs=6)
+    lines = {trace.name: trace for trace in figure.data if trace.hovertext}
+    assert set(lines) == {"Everything trained", "Only the circuit trained"}
+    assert list(lines["Everything trained"].y) == [0.25, 0.1875, 0.125, 0.0625, 0.0]
+    # The circuit's is drawn last, so that it is seen where lines coincide.
+    assert list(lines)[-1] == "Only the circuit trained"
+    assert lines["Only the circuit trained"].legendrank < lines["Everything trained"].legendrank
+    (level,) = figure.layout.shapes
+    assert (level.y0, level.line.dash) == (0.25, "dot")
+    assert figure.layout.xaxis.range == (-0.15, 6.15)
+
+
+def test_a_curve_without_points_is_an_empty_figure():
+    figure = tuning_curve(curve_rates([]), series="safety", mode="protect", epochs=1)
+    assert len(figure.data) == 0
+
+
+def test_arms_differ_in_more_than_colour():
+    for one, other in combinations(ARM_STYLES.values(), 2):
+        assert one.colour != other.colour
+        assert one.symbol != other.symbol
+        assert one.dash != other.dash
+
+
+def test_the_arms_at_the_end_stand_below_before_with_their_intervals():
+    frame = arm_frame(repair_tuning())
+    assert list(frame.columns) == list(ARM_COLUMNS)
+    assert list(dict.fromkeys(frame["arm"])) == ["before", "circuit", "full", "random", "knock-out"]
+    safety, values, helpfulness, _ = tuning_arms(frame).data
+    assert list(safety.x) == [0, 1, 1, 31 / 256, 1]
+    assert safety.y[0] > safety.y[1] > safety.y[-1]
+    assert safety.error_x.array[1] == 0.0
+    assert safety.error_x.arrayminus[1] == pytest.approx(1 - frame["low"][2])
+    assert plain(values.text[3]) == "<b>12.1 %</b>"
+    assert safety.marker.symbol != helpfulness.marker.symbol
+
+
+def test_the_table_says_k_of_n_and_leaves_out_what_no_arm_has():
+    table = tuning_table(protect_tuning())
+    assert list(table[""])[1] == "Circuit protected"
+    assert plain(table["safety"][1]) == "99.2 %, 254 of 256 (97.2–99.8 %)"
+    assert plain(table["safety kept"][2]) == "30.9 %"
+    assert plain(table["parameters trained"][1]) == "99.8 %"
+    # Of a backdoor nothing was safe before.
+    assert "safety kept" not in tuning_table(repair_tuning())
+
+
+def test_headlines_answer_for_each_scenario():
+    assert plain(tuning_headline(protect_tuning())) == (
+        "Protecting 64 units kept 99.2 % of refusals; full fine-tuning kept 30.9 %"
+    )
+    assert plain(tuning_headline(repair_tuning(backdoor_run()))) == (
+        "Training only 4 units took the backdoor from 100.0 % to 0.0 %; full fine-tuning to 0.0 %"
+    )
+    assert plain(tuning_headline(repair_tuning(refusal_run()))) == (
+        "Training only 64 units brought refusals to 100.0 %; full fine-tuning to 100.0 %"
+    )
+
+
+def test_the_lead_tells_what_was_learned_and_how_little_was_trained():
+    lead = plain(tuning_lead(repair_tuning()))
+    assert lead.endswith("100.0 % before, 99.6 % after, with 0.24 % of all parameters trained.")
+    bare = repair_tuning()
+    arms = {"circuit": {**bare.metrics["arms"]["circuit"], "parameters_trained_share": None}}
+    bare = replace(bare, metrics={**bare.metrics, "arms": arms, "scenario": None})
+    assert plain(tuning_lead(bare)) == "Helpful answers right: 100.0 % before, 99.6 % after."
+    assert plain(tuning_headline(bare)).endswith("from 100.0 % to 0.0 %")
+
+
+def test_a_random_circuit_that_does_as_well_is_said():
+    tuning = protect_tuning()
+    assert [doubt.holds for doubt in tuning_doubts(tuning)] == [True, True]
+    arms = dict(tuning.metrics["arms"])
+    arms["random"] = {**arms["circuit"], "frozen_equal": False}
+    other = replace(tuning, metrics={**tuning.metrics, "arms": arms})
+    beside, frozen = tuning_doubts(other)
+    assert not beside.holds
+    assert (frozen.holds, frozen.finding) == (False, "Moved in: Random circuit protected.")
