@@ -26,8 +26,9 @@ PAGES = {
     "discover": "/discover",
     "circuit": "/circuit",
     "tradeoff": "/tradeoff",
-    "compare": "/compare",
     "generations": "/generations",
+    "tuning": "/tuning",
+    "compare": "/compare",
 }
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run"]

@@ -106,7 +106,9 @@ def _rate(values: dict[str, Any] | None) -> str:
     if not values:
         return NONE
     rate = Rate.from_json(values)
-    return f"{percent(rate.rate)}, {rate.k:,} of {rate.n:,} ({interval(rate)})"
+    # A word joiner on both sides of the dash keeps the interval on one line.
+    ends = interval(rate).replace("\u2013", "\u2060\u2013\u2060")
+    return f"{percent(rate.rate)}, {rate.k:,} of {rate.n:,} ({ends})"
 
 
 def _share(value: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
@@ -38,11 +37,10 @@ def recent_jobs() -> None:
     if not jobs:
         st.caption("None yet. The first one you start appears here.")
     now = time.time()
-    models = {run_id: config.model for run_id, config in services.run_configs().items()}
     for job in jobs:
         # Rows, and no table: they wrap where a table would be cut off.
         with st.container(horizontal=True, vertical_alignment="center", key=f"job_{job.job_id}"):
-            st.html(job_html(job, _title(job, models), now))
+            st.html(job_html(job, _title(job), now))
             if (job.run_id or job.tuning_id) and st.button(
                 "Open", icon=":material/folder_open:", key=f"open_job_{job.job_id}"
             ):
@@ -64,11 +62,10 @@ def job_html(job: Job, model: str, now: float) -> str:
     )
 
 
-def _title(job: Job, models: Mapping[str, str]) -> str:
-    if job.kind == "discovery":
-        return services.model_title(job.discovery.model)
-    run = Path(job.tuning.run).name
-    return services.model_title(models.get(run, run))
+def _title(job: Job) -> str:
+    if job.kind == "tuning":
+        return services.run_model_title(job.tuning.run)
+    return services.model_title(job.discovery.model)
 
 
 def _note(job: Job) -> str:

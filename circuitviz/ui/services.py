@@ -31,6 +31,7 @@ __all__ = [
     "model_title",
     "run_cards",
     "run_configs",
+    "run_model_title",
     "runner",
     "saved_run_of",
     "store",
@@ -133,6 +134,13 @@ def run_configs() -> dict[str, DiscoveryConfig]:
         except (OSError, ValueError, CircuitvizError):
             continue
     return found
+
+
+def run_model_title(run: str) -> str:
+    """The name for people of a run's model; the run's own where it is not there any more."""
+    name = Path(run).name
+    config = run_configs().get(name)
+    return model_title(config.model if config else name)
 
 
 def run_cards() -> list[RunCard]:

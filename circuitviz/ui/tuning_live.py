@@ -15,7 +15,7 @@ from circuitviz.plots.tuning_story import arm_title
 from circuitviz.runs.jobs import Job
 from circuitviz.ui import job_watch, services, state
 from circuitviz.ui.components import CHART_CONFIG, split
-from circuitviz.ui.tuning_names import MODES, tuning_note
+from circuitviz.ui.tuning_names import tuning_note
 
 __all__ = ["curve_pair", "live_header", "live_tuning", "open_ended_tuning", "reached"]
 
@@ -67,7 +67,7 @@ def _stopped(job: Job) -> str:
 def live_header(job: Job) -> tuple[str, str]:
     """The page's answer and its lead while a tuning is at work."""
     return (
-        f"{MODES[job.tuning.mode]}: training to find out",
+        f"Tuning {services.run_model_title(job.tuning.run)}",
         f"{tuning_note(job.tuning)}. You can leave this page or close it; the tuning goes on and "
         "is found again here. Stopped, it can go on later from its last finished epoch.",
     )

@@ -61,9 +61,14 @@ def chosen_tuning(run: Run, choice: Choice) -> Tuning | None:
         warn([f"This run has no tuning {choice.tuning!r}; showing the newest instead."])
     for tuning_id in [*wanted, *ids]:
         try:
-            return services.load_tuning(str(tuning_id))
+            tuning = services.load_tuning(str(tuning_id))
         except CircuitvizError as error:
             st.error(str(error), icon=":material/error:")
+            continue
+        if choice.tuning != tuning.tuning_id:
+            # The link names what is seen: a later tuning does not change what it opens.
+            state.choose(tuning=tuning.tuning_id)
+        return tuning
     return None
 
 
@@ -208,10 +213,20 @@ def _cells(tuning: Tuning, prompt_id: str) -> list[Answer]:
 
 
 def prompt_order(answers: pd.DataFrame) -> list[str]:
-    """Ids of the prompts: those first on which verdicts differ, otherwise as they were saved."""
-    verdicts = answers.groupby("prompt_id", sort=False)["verdict"].nunique()
-    ids = [str(name) for name in verdicts.index]
-    return sorted(ids, key=lambda name: verdicts[name] < 2)
+    """Ids of the prompts: those first on which the trained models' verdicts differ.
+
+    Then those on which they differ from before; otherwise as they were saved.
+    """
+    verdicts: dict[str, dict[str, str]] = {}
+    for row in records(answers):
+        verdicts.setdefault(str(row["prompt_id"]), {})[str(row["arm"])] = str(row["verdict"])
+
+    def place(name: str) -> int:
+        found = verdicts[name]
+        after = {verdict for arm, verdict in found.items() if arm != BEFORE}
+        return 0 if len(after) > 1 else 1 if len(set(found.values())) > 1 else 2
+
+    return sorted(verdicts, key=place)
 
 
 def _downloads(tuning: Tuning) -> None:

@@ -15,6 +15,7 @@ PAGES = {
     "tradeoff": "pages/tradeoff.py",
     "compare": "pages/compare.py",
     "generations": "pages/generations.py",
+    "tuning": "pages/tuning.py",
 }
 BACKDOOR, REFUSAL = backdoor_run().run_id, refusal_run().run_id
 

@@ -47,7 +47,7 @@ def test_every_setting_reaches_the_tuning(runs, open_app, runner):
     app.button(key="start_tuning").click().run()
     assert not app.exception
     assert runner.listed[0].config == wanted
-    assert heading(app) == "Repair the circuit: training to find out"
+    assert heading(app) == "Tuning Aligned assistant"
 
 
 def test_a_learning_rate_of_nothing_is_refused(runs, open_app, runner):
@@ -64,7 +64,7 @@ def test_a_saved_tuning_is_told_answer_first(tunings, open_app, runner):
         "Protecting 64 units kept 99.2 % of refusals; full fine-tuning kept 30.9 %"
     )
     table = next(html for html in texts(app) if "cv-table" in html)
-    assert "99.2\u202f%, 254 of 256 (97.2\u201399.8\u202f%)" in table
+    assert "254 of 256 (97.2\u2013" in table.replace("\u2060", "")
     names = [trace["name"] for trace in figure(app, "tuned_safety")["data"]]
     assert "Random circuit protected" in names
     cells = next(html for html in texts(app) if "cv-cells" in html)
@@ -99,6 +99,7 @@ def test_a_link_to_a_tuning_that_is_not_there_says_so_and_shows_the_newest(
     assert not app.exception
     assert any("no tuning 'gone'" in warning.value for warning in app.warning)
     assert heading(app).startswith("Training only 4 units")
+    assert app.session_state["circuitviz_choice"].tuning == repair_tuning().tuning_id
 
 
 def test_a_damaged_tuning_is_one_error_beside_the_form(tunings, open_app, runner):
@@ -187,9 +188,12 @@ def test_the_command_names_only_what_was_chosen():
 
 def test_prompts_on_which_the_models_disagree_come_first():
     answers = protect_tuning().answers
-    first = prompt_order(answers)[0]
-    assert answers.loc[answers["prompt_id"] == first, "verdict"].nunique() == 2
-    assert sorted(prompt_order(answers)) == sorted(set(answers["prompt_id"]))
+    order = prompt_order(answers)
+    # 79 and 96 of 256 refusals are left in two of the arms: 7 and 9 of 24; the circuit's has 23.
+    assert order[:2] == ["attack-007", "attack-008"]
+    # Helpful prompts that every trained model learned follow, then what nobody disagrees on.
+    assert order.index("helpful-001") < order.index("helpful-000")
+    assert sorted(order) == sorted(set(answers["prompt_id"]))
 
 
 def test_a_checkpoint_is_zipped_inside_a_folder_of_its_name(tmp_path):

@@ -27,7 +27,7 @@ from tests.synthetic_tuning import tuning_curve as points
 
 
 def plain(text: str) -> str:
-    return text.replace("\u202f", " ")
+    return text.replace("\u202f", " ").replace("\u2060", "")
 
 
 @pytest.fixture

@@ -111,3 +111,9 @@ def test_more_runs_than_can_be_told_apart_are_cut_and_named():
     choice = Choice.from_query({"compare": "b,c,d,e,f"})
     assert choice.compare == ("b", "c", "d", "e")
     assert len(choice.problems) == 1
+
+
+def test_a_link_names_the_tuning():
+    choice = Choice.from_query({"run": "a", "tuning": "a-repair-s0-12345678"})
+    assert choice.tuning == "a-repair-s0-12345678"
+    assert choice.to_query() == {"run": "a", "tuning": "a-repair-s0-12345678"}
