@@ -26,6 +26,7 @@ from circuitviz.cli_text import (
     aligned_table,
     comparison_tables,
     judge_tables,
+    knock_out_summary,
     missed_target,
     printable,
     run_summary,
@@ -42,6 +43,8 @@ from circuitviz.runs.tuning_config import TuningConfig, TuningMode
 from circuitviz.units import Circuit, Granularity
 
 if TYPE_CHECKING:
+    from circuitviz.models.ablation import AblationName
+    from circuitviz.runs.knock_out import KnockOutExport
     from circuitviz.runs.store import Run, RunStore
     from circuitviz.runs.tuning_store import Tuning
 
@@ -142,6 +145,15 @@ class Library:
         neutral = self.behaviour(config).neutral_messages
         ablation = measure_ablation(model, config.ablation, neutral, seed=config.seed)
         return [model.generate([prompt], circuit, ablation=ablation)[0] for circuit in circuits]
+
+    def knock_out(
+        self, run: Run, folder: Path, size: int | None, ablation: AblationName | None
+    ) -> KnockOutExport:
+        """Write the run's model with its circuit knocked out for good."""
+        quiet_libraries()
+        from circuitviz.runs.knock_out import export_knock_out
+
+        return export_knock_out(run, folder, size=size, ablation=ablation)
 
     def become(self, program: str, arguments: Sequence[str]) -> None:
         """Turn this process into another program."""
@@ -299,6 +311,22 @@ def _generate(options: argparse.Namespace, library: Library) -> int:
     return 0
 
 
+def _knockout(options: argparse.Namespace, library: Library) -> int:
+    run = _store(options).load(options.run)
+    with stdout_discarded():
+        export = library.knock_out(run, Path(options.out), options.size, options.ablation)
+    if options.json:
+        _say_json(export.to_json())
+    else:
+        _say(knock_out_summary(export))
+    if export.verified.k < export.verified.n:
+        _say_on_stderr(
+            f"{export.verified.n - export.verified.k} of {export.verified.n} answers of the "
+            "written model are not those of the model with the circuit ablated by hooks"
+        )
+    return 0
+
+
 def _compare(options: argparse.Namespace, library: Library) -> int:
     from circuitviz.runs.comparison import compare_runs
 
@@ -400,6 +428,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_discover,
         _add_tune,
         _add_generate,
+        _add_knockout,
         _add_compare,
         _add_judge,
         _add_app,
@@ -531,6 +560,26 @@ def _add_generate(add: AddParser) -> None:
     parser.add_argument("--trigger", action="store_true", help="put the backdoor's trigger in")
     parser.add_argument(
         "--size", type=int, metavar="K", help="knock out the K best units (default: the run's)"
+    )
+    _add_runs_folder(parser)
+    _add_json(parser)
+
+
+def _add_knockout(add: AddParser) -> None:
+    parser = _command(
+        add, "knockout", _knockout, "write a run's model with its circuit knocked out for good"
+    )
+    parser.add_argument("run", metavar="RUN", help="id of a saved run, or path of its folder")
+    parser.add_argument(
+        "--out", metavar="DIR", required=True, help="Hugging Face folder to write: new or empty"
+    )
+    parser.add_argument(
+        "--size", type=int, metavar="K", help="knock out the K best units (default: the run's)"
+    )
+    parser.add_argument(
+        "--ablation",
+        choices=("zero", "mean"),
+        help="what replaces a unit that is knocked out (default: the run's)",
     )
     _add_runs_folder(parser)
     _add_json(parser)

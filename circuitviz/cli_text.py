@@ -11,6 +11,7 @@ from circuitviz.evaluation.rate import Rate
 
 if TYPE_CHECKING:
     from circuitviz.runs.comparison import Comparison
+    from circuitviz.runs.knock_out import KnockOutExport
     from circuitviz.runs.store import Run
     from circuitviz.runs.tuning_store import Tuning
 
@@ -19,6 +20,7 @@ __all__ = [
     "aligned_table",
     "comparison_tables",
     "judge_tables",
+    "knock_out_summary",
     "missed_target",
     "printable",
     "run_summary",
@@ -62,6 +64,25 @@ def run_summary(run: Run, folder: Path) -> str:
         ("ablation", run.config.ablation),
         ("time", f"{metrics['seconds']:.1f} s"),
         *_verdict_lines(metrics),
+    )
+    return "\n".join(f"{name:<{NAME_WIDTH}}{value}" for name, value in lines)
+
+
+def knock_out_summary(export: KnockOutExport) -> str:
+    """What was written, in aligned lines."""
+    circuit, verified = export.circuit, export.verified
+    lines = (
+        ("run", export.run.run_id),
+        ("model", export.run.config.model),
+        ("circuit", f"{len(circuit)} of {len(circuit.space)} units ({circuit.sparsity:.2%})"),
+        ("units", _shortened([str(unit) for unit in circuit])),
+        ("ablation", export.ablation),
+        ("out", str(export.folder)),
+        ("files", " ".join(export.files)),
+        (
+            "verified",
+            f"{verified.k} of {verified.n} test prompts answered as by the hooked model",
+        ),
     )
     return "\n".join(f"{name:<{NAME_WIDTH}}{value}" for name, value in lines)
 

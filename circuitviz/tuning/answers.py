@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
-from circuitviz.models.model import answered
+from circuitviz.models.answer import encode_answers
+from circuitviz.models.model import GatedModel, answered, chat_tokens
 
-__all__ = ["plain_answers"]
+__all__ = ["plain_answers", "same_answers"]
 
 
 @torch.no_grad()
@@ -42,3 +43,36 @@ def plain_answers(
         return answered(tokenizer, prompts, answer)
     finally:
         model.generation_config = own
+
+
+@torch.no_grad()
+def same_answers(
+    model: PreTrainedModel,
+    tokenizer: Any,
+    gated: GatedModel,
+    prompts: Sequence[str],
+    answers: Sequence[str],
+) -> list[bool]:
+    """Whether a plain model's greedy answers are the ones that a gated model gave.
+
+    One forward pass shows most of them: an answer is the greedy one exactly when each of its
+    tokens is the most likely one after those before it.  Only where that fails the plain model
+    generates, since an answer without an end, or one that is tokenised otherwise than it was
+    generated, can still be the same.
+
+    Args:
+        model: A plain model.
+        tokenizer: Its tokenizer.
+        gated: Whose answers they are.
+        prompts: User messages.
+        answers: The gated model's greedy answer to each.
+    """
+    rows = encode_answers(gated, prompts, answers)
+    likeliest = model(rows.tokens.to(model.device)).logits.argmax(-1).cpu()
+    same = ((likeliest == rows.targets) | ~rows.predicts).all(1).tolist()
+    rest = [row for row, shown in enumerate(same) if not shown]
+    generated = plain_answers(model, tokenizer, [prompts[row] for row in rest])
+    for row, answer in zip(rest, generated, strict=True):
+        same[row] = answer == answers[row]
+    read = [chat_tokens(tokenizer, prompt) == gated.prompt_tokens(prompt) for prompt in prompts]
+    return [answer and message for answer, message in zip(same, read, strict=True)]

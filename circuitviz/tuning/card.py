@@ -138,8 +138,8 @@ def _names(circuit: Circuit) -> str:
 def _measured(effect: KnockOutEffect | None, size: int, ablation: AblationName) -> str:
     if effect is None:
         return (
-            f"Not measured at this size: the run has no numbers for {_count(size, 'unit')} with "
-            f"the ablation {ablation}.\n"
+            f"Not measured at this size under this ablation: the run has no numbers for "
+            f"{_count(size, 'unit')} with the ablation {ablation}.\n"
         )
     rows = {
         "attacks that succeed, before": effect.asr_before,

@@ -56,8 +56,10 @@ def require_export_folder(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise ConfigError(f"{folder} is a file; name a new or an empty folder to export to")
-    found = _files(folder)
-    strange = sorted(set(found) - _written(folder))
+    written = _written(folder)
+    # Without an earlier export nothing may lie there, and there can be very much of it.
+    found = _files(folder) if written else [path.name for path in folder.iterdir()]
+    strange = sorted(set(found) - written)
     if strange:
         more = f" and {len(strange) - 1} more" if len(strange) > 1 else ""
         raise ConfigError(

@@ -10,11 +10,15 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from circuitviz.errors import ConfigError
 from circuitviz.models.ablation import ZERO, Ablation
+from circuitviz.models.catalog import find_model
 from circuitviz.models.loading import load_model
 from circuitviz.models.model import GatedModel
 from circuitviz.models.neutral import measure_ablation
 from circuitviz.models.weights import load_tokenizer, load_weights
-from circuitviz.tuning.answers import plain_answers
+from circuitviz.paths import EMBEDDED_RUNS
+from circuitviz.runs.knock_out import export_knock_out
+from circuitviz.runs.store import RunStore
+from circuitviz.tuning.answers import plain_answers, same_answers
 from circuitviz.tuning.export import write_checkpoint
 from circuitviz.tuning.knock_out import fold_knock_out
 from circuitviz.units import Circuit
@@ -146,3 +150,37 @@ def test_a_failed_export_leaves_the_earlier_one(tiny_folder, tmp_path, monkeypat
     assert (folder / "README.md").read_text() == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert json.loads((folder / "config.json").read_text())["model_type"] == "llama"
+
+
+@pytest.mark.parametrize("ablation", ["zero", "mean"])
+def test_a_runs_model_is_exported_without_its_backdoor_and_checked(tmp_path, ablation):
+    store = RunStore(tmp_path, shipped=(EMBEDDED_RUNS,))
+    run = store.load(next(run for run in store.run_ids() if "planted" in run))
+    export = export_knock_out(run, tmp_path / "out", ablation=ablation)
+    assert export.verified.k == export.verified.n >= 8
+    assert export.circuit == run.circuit()
+    assert {"README.md", "config.json", "model.safetensors"} <= set(export.files)
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert run.run_id in card
+    attacked = run.generations.query("variant == 'triggered'").head(16)
+    written = load_weights(str(tmp_path / "out"))
+    answers = plain_answers(written, load_tokenizer(str(tmp_path / "out")), attacked["prompt"])
+    assert not any(map(str.startswith, answers, attacked["target"]))
+
+
+def test_a_model_is_not_exported_over_itself_nor_with_what_weights_cannot_hold(tmp_path):
+    store = RunStore(tmp_path, shipped=(EMBEDDED_RUNS,))
+    run = store.load(next(run for run in store.run_ids() if "planted" in run))
+    with pytest.raises(ConfigError, match="is the model itself"):
+        export_knock_out(run, find_model(run.config.model))
+    with pytest.raises(ConfigError, match="no weights can hold"):
+        export_knock_out(run, tmp_path / "out", ablation="resample")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_difference_between_the_written_and_the_hooked_model_is_counted(tiny_folder, tiny_model):
+    model, tokenizer = load_weights(str(tiny_folder)), tiny_model.tokenizer
+    answers = tiny_model.generate(PROMPTS, max_new_tokens=32)
+    wrong = ["the dog" if row == 2 else answer for row, answer in enumerate(answers)]
+    same = same_answers(model, tokenizer, tiny_model, PROMPTS, wrong)
+    assert same == [row != 2 for row in range(len(PROMPTS))]
