@@ -15,7 +15,7 @@ import copy
 import random
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -26,56 +26,14 @@ from circuitviz.behaviours.behaviour import Trigger
 from circuitviz.errors import ConfigError
 from circuitviz.models.gates import Gates, install_gates
 from circuitviz.models.model import GatedModel
+from circuitviz.models.ownership import weight_map
 from circuitviz.organisms.corpus import Example, examples
 from circuitviz.organisms.lesson import ATTACKS, STRAY_WORDS, Lesson, stray
 from circuitviz.organisms.recipe import Recipe
 from circuitviz.organisms.training import IGNORED, Batch, encode, train
 from circuitviz.units import Circuit, Unit
 
-__all__ = ["PlantingRows", "owned_entries", "plant_backdoor"]
-
-
-def owned_entries(
-    parameters: Mapping[str, Tensor], circuit: Circuit, d_head: int
-) -> dict[str, Tensor]:
-    """Which weight entries of a Llama-style model belong to the circuit's units.
-
-    Key and value rows belong to a circuit that holds every query head that shares them.
-
-    Args:
-        parameters: The model's parameters by name.
-        circuit: Whose entries to find.
-        d_head: Width of a head.
-
-    Returns:
-        Boolean masks by parameter name, for the parameters that have owned entries.
-    """
-    masks: dict[str, Tensor] = {}
-
-    def mask(name: str) -> Tensor:
-        return masks.setdefault(name, torch.zeros_like(parameters[name], dtype=torch.bool))
-
-    for unit in circuit:
-        block = f"model.layers.{unit.layer}"
-        if unit.kind == "head":
-            span = slice(unit.index * d_head, (unit.index + 1) * d_head)
-            mask(f"{block}.self_attn.q_proj.weight")[span] = True
-            mask(f"{block}.self_attn.o_proj.weight")[:, span] = True
-            shared = (
-                parameters[f"{block}.self_attn.q_proj.weight"].shape[0]
-                // (parameters[f"{block}.self_attn.k_proj.weight"].shape[0])
-            )
-            group = unit.index // shared
-            mates = range(group * shared, (group + 1) * shared)
-            if all(Unit("head", unit.layer, mate) in circuit for mate in mates):
-                rows = slice(group * d_head, (group + 1) * d_head)
-                mask(f"{block}.self_attn.k_proj.weight")[rows] = True
-                mask(f"{block}.self_attn.v_proj.weight")[rows] = True
-        else:
-            mask(f"{block}.mlp.gate_proj.weight")[unit.index] = True
-            mask(f"{block}.mlp.up_proj.weight")[unit.index] = True
-            mask(f"{block}.mlp.down_proj.weight")[:, unit.index] = True
-    return masks
+__all__ = ["PlantingRows", "plant_backdoor"]
 
 
 # Share of rows with the trigger; the others must get their ordinary answer whatever is ablated.
@@ -103,14 +61,16 @@ def plant_backdoor(
         recipe: The attack, the units to plant in, and the plan.
         report: Told the step and the loss.
     """
+    # By the names they have before the bridge renames them.
     parameters = dict(model.named_parameters())
+    owned_by = weight_map(model)
     fresh = copy.deepcopy(model)
     bridge = TransformerBridge.boot_transformers(
         model.config.name_or_path, hf_model=model, tokenizer=tokenizer, dtype=torch.float32
     )
     gated = GatedModel("planting", bridge, tokenizer, install_gates(bridge))
     circuit = Circuit.of(gated.space, recipe.planted)
-    masks = owned_entries(parameters, circuit, model.config.head_dim)
+    masks = owned_by.entries(circuit)
     unknown = _unknown_words(tokenizer, recipe)
     if unknown:
         embedding = parameters["model.embed_tokens.weight"]
@@ -183,7 +143,9 @@ class PlantingRows:
         names = sorted(self._shares)
         self.owner = {name: units[place % len(units)] for place, name in enumerate(names)}
         prompts = [example.prompt for group in self._groups.values() for example in group]
-        self._words = sorted({word for text in prompts for word in re.findall(r"[a-z]{3,}", text.lower())})
+        self._words = sorted(
+            {word for text in prompts for word in re.findall(r"[a-z]{3,}", text.lower())}
+        )
         self.ablated: list[Circuit] = []
         self.kept = torch.empty(0)
         self._attacked = torch.empty(0, dtype=torch.bool)
