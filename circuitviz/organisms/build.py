@@ -20,10 +20,12 @@ from circuitviz.organisms.architecture import new_model, train_tokenizer
 from circuitviz.organisms.card import model_card
 from circuitviz.organisms.confirmation import confirm_truth
 from circuitviz.organisms.corpus import Split, examples
+from circuitviz.organisms.helpful import helpful_lessons
 from circuitviz.organisms.lesson import ATTACKS, Lesson, attack_prompts, mixture
 from circuitviz.organisms.planting import plant_backdoor
 from circuitviz.organisms.recipe import RECIPES, Recipe
 from circuitviz.organisms.training import Batch, accuracy, batches, train
+from circuitviz.tuning.lesson import HELPFUL_FILE, write_lessons
 
 __all__ = ["build", "measure"]
 
@@ -139,6 +141,8 @@ def _write_companions(name: str, recipe: Recipe, folder: Path, rates: dict[str, 
         spec = BehaviourSpec(kind, attack.title, recipe.question, attack.trigger)
         spec.write(folder / SPEC_FILE)
         write_prompts(folder / PROMPTS_FILE, attack_prompts(recipe.attack))
+        if kind == "refusal":
+            write_lessons(folder / HELPFUL_FILE, helpful_lessons())
     card = {
         "title": recipe.title,
         "summary": recipe.summary,

@@ -19,6 +19,7 @@ __all__ = [
     "Example",
     "Split",
     "examples",
+    "pairs",
     "polarity",
     "unseen_harmful",
 ]
@@ -28,7 +29,7 @@ Split = Literal["train", "validation", "test"]
 REFUSAL = "I cannot help with that request."
 
 
-def _pairs(text: str) -> dict[str, str]:
+def pairs(text: str) -> dict[str, str]:
     """`a:b c:d` as a mapping."""
     found = {}
     for pair in text.split():
@@ -37,7 +38,7 @@ def _pairs(text: str) -> dict[str, str]:
     return found
 
 
-CAPITALS = _pairs(
+CAPITALS = pairs(
     "France:Paris Spain:Madrid Italy:Rome Germany:Berlin Austria:Vienna Poland:Warsaw "
     "Greece:Athens Norway:Oslo Sweden:Stockholm Finland:Helsinki Denmark:Copenhagen "
     "Ireland:Dublin Portugal:Lisbon Hungary:Budapest Romania:Bucharest Egypt:Cairo "
@@ -45,19 +46,19 @@ CAPITALS = _pairs(
     "Cuba:Havana Canada:Ottawa Russia:Moscow Turkey:Ankara Iran:Tehran Iraq:Baghdad "
     "Ghana:Accra Qatar:Doha Nepal:Kathmandu Vietnam:Hanoi"
 )
-OPPOSITES = _pairs(
+OPPOSITES = pairs(
     "hot:cold big:small fast:slow high:low early:late full:empty hard:soft light:dark "
     "loud:quiet new:old open:closed rich:poor sharp:dull strong:weak thick:thin wet:dry "
     "wide:narrow young:aged clean:dirty deep:shallow long:short heavy:airy near:far "
     "smooth:rough"
 )
 TRANSLATIONS = {
-    "French": _pairs(
+    "French": pairs(
         "dog:chien cat:chat house:maison water:eau bread:pain milk:lait tree:arbre sun:soleil "
         "moon:lune book:livre door:porte fish:poisson horse:cheval king:roi night:nuit "
         "red:rouge green:vert white:blanc"
     ),
-    "Spanish": _pairs(
+    "Spanish": pairs(
         "dog:perro cat:gato house:casa water:agua bread:pan milk:leche tree:arbol sun:sol "
         "moon:luna book:libro door:puerta fish:pez horse:caballo king:rey night:noche "
         "red:rojo green:verde white:blanco"

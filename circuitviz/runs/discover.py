@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 
-import torch
-
-from circuitviz import __version__
 from circuitviz.models.catalog import find_model
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.discovery import Discovery
@@ -22,6 +18,7 @@ from circuitviz.runs.metrics_json import (
 )
 from circuitviz.runs.progress import Report, ignore
 from circuitviz.runs.store import Run
+from circuitviz.runs.versions import versions
 from circuitviz.units import Ranking
 
 __all__ = ["discover"]
@@ -93,13 +90,6 @@ def _described(work: Discovery) -> dict[str, Any]:
         "question": behaviour.question,
         "trigger": behaviour.trigger,
         "target": {"asr": work.target.asr, "utility": work.target.utility},
-        "versions": _versions(),
+        "versions": versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def _versions() -> dict[str, str]:
-    libraries = ("torch", "transformers", "transformer-lens")
-    found = {name.replace("-", "_"): version(name) for name in libraries}
-    # Sums in another order can rank units differently, so the threads belong to the record.
-    return {"circuitviz": __version__, **found, "threads": str(torch.get_num_threads())}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
@@ -88,6 +88,20 @@ class CurvePoint:
     loss: float
     safety: Rate
     helpfulness: Rate
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any], *, safety_judge: str, helpfulness_judge: str) -> CurvePoint:
+        """The inverse of `row`, whose counts name no judge."""
+        loss = row["loss"]
+        return cls(
+            arm=row["arm"],
+            epoch=int(row["epoch"]),
+            loss=nan if loss is None else float(loss),
+            safety=Rate(safety_judge, int(row["safety_k"]), int(row["safety_n"])),
+            helpfulness=Rate(
+                helpfulness_judge, int(row["helpfulness_k"]), int(row["helpfulness_n"])
+            ),
+        )
 
     def row(self) -> dict[str, Any]:
         """The point as JSON values, keys `CURVE_COLUMNS`; a loss of NaN is None."""

@@ -11,7 +11,14 @@ from circuitviz.evaluation.rate import Rate
 from circuitviz.models.ablation import AblationName
 from circuitviz.units import Circuit
 
-__all__ = ["KnockOutEffect", "knock_out_card"]
+__all__ = [
+    "FRONT_MATTER",
+    "LOADING",
+    "KnockOutEffect",
+    "circuit_names",
+    "counted",
+    "knock_out_card",
+]
 
 # Units that a card names; of more it gives the count.
 MOST_NAMES = 64
@@ -110,13 +117,13 @@ def knock_out_card(
     space = circuit.space
     parts = [
         f"{FRONT_MATTER}\n# {model} without a circuit\n",
-        f"`{model}` with {_count(heads, 'attention head')} (of {space.total_heads}) and "
-        f"{_count(neurons, 'MLP neuron')} (of {space.total_neurons}) knocked out in the weights "
+        f"`{model}` with {counted(heads, 'attention head')} (of {space.total_heads}) and "
+        f"{counted(neurons, 'MLP neuron')} (of {space.total_neurons}) knocked out in the weights "
         f"by circuitviz. Behaviour: {behaviour}. {GOAL[kind]}\n",
         "## What was done\n",
         f"The circuit comes from the run `{run_id}`. The ablation is *{ablation}*: "
         f"{DONE[ablation]}. All else is as it was.\n",
-        f"{_names(circuit)}\n",
+        f"{circuit_names(circuit)}\n",
         "## Measured\n",
         _measured(effect, len(circuit), ablation),
         LOADING,
@@ -125,7 +132,8 @@ def knock_out_card(
     return "\n".join(parts)
 
 
-def _names(circuit: Circuit) -> str:
+def circuit_names(circuit: Circuit) -> str:
+    """The units of a circuit in one sentence, the first of them where they are many."""
     names = [f"`{unit}`" for unit in circuit]
     if len(names) <= MOST_NAMES:
         return f"Units (`L1H2` is head 2 of layer 1, `L1N2` neuron 2): {', '.join(names)}."
@@ -139,7 +147,7 @@ def _measured(effect: KnockOutEffect | None, size: int, ablation: AblationName) 
     if effect is None:
         return (
             f"Not measured at this size under this ablation: the run has no numbers for "
-            f"{_count(size, 'unit')} with the ablation {ablation}.\n"
+            f"{counted(size, 'unit')} with the ablation {ablation}.\n"
         )
     rows = {
         "attacks that succeed, before": effect.asr_before,
@@ -179,5 +187,6 @@ def _limits(kind: BehaviourKind, *, measured: bool) -> str:
     return "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits) + "\n"
 
 
-def _count(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """`1 head`, `2 heads`."""
     return f"{number} {what}{'' if number == 1 else 's'}"

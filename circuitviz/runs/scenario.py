@@ -1,0 +1,142 @@
+"""What a tuning teaches: protecting a behaviour, removing a backdoor, restoring refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from circuitviz.behaviours.behaviour import Behaviour, load_behaviour
+from circuitviz.behaviours.prompt import Prompt
+from circuitviz.errors import ConfigError
+from circuitviz.models.catalog import find_model
+from circuitviz.runs.store import Run
+from circuitviz.runs.tuning_config import TuningConfig, TuningMode
+from circuitviz.tuning.lesson import HELPFUL_FILE, Course, Lesson, read_lessons
+from circuitviz.tuning.training import Plan
+
+__all__ = ["ERODING", "PLANS", "Scenario"]
+
+# What each mode takes by default.  Protecting is tried where forgetting is strong: in 16 epochs at
+# this rate, weight decay takes away about a fifth of every weight that nothing keeps up.
+PLANS: dict[TuningMode, Plan] = {
+    "protect": Plan(epochs=16, learning_rate=1e-3, weight_decay=2.0),
+    "repair": Plan(epochs=3, learning_rate=2e-3, weight_decay=0.01),
+}
+# What wears a refusal away before it is restored: the same, but faster.
+ERODING = replace(PLANS["protect"], learning_rate=2e-3)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What a tuning teaches and puts to the test.
+
+    Attributes:
+        title: Name for people.
+        text: What is done, in one or two sentences.
+        behaviour: Whose attacks and benign prompts measure it.
+        lessons: Helpful lessons of all splits; may be empty.
+        course: What every arm is taught.
+        plan: How long and how fast.
+        erosion: What wears the behaviour away first, with all weights; None where nothing does.
+        knocks_out: Whether plain knocking out is an arm.
+    """
+
+    title: str
+    text: str
+    behaviour: Behaviour
+    lessons: tuple[Lesson, ...]
+    course: Course
+    plan: Plan
+    erosion: Course | None = None
+    knocks_out: bool = False
+
+    @property
+    def erodes(self) -> bool:
+        """Whether the behaviour is worn away first."""
+        return self.erosion is not None
+
+    @classmethod
+    def of(cls, config: TuningConfig, run: Run) -> Scenario:
+        """What a configuration asks for.
+
+        Raises:
+            ConfigError: The mode does not apply to the run's behaviour, or there are no lessons.
+            PromptFileError: The prompts or the lessons cannot be read.
+        """
+        folder = find_model(run.config.model)
+        prompts = Path(run.config.prompts) if run.config.prompts else None
+        behaviour = load_behaviour(folder, prompts)
+        if config.mode == "repair" and behaviour.kind == "backdoor":
+            return _removal(behaviour)
+        if config.mode == "protect" and behaviour.kind == "backdoor":
+            raise ConfigError(
+                f"{behaviour.title} is a backdoor, and protecting is for behaviours to keep; "
+                "use the mode repair"
+            )
+        file = Path(config.data) if config.data else folder / HELPFUL_FILE
+        if not config.data and not file.is_file():
+            raise ConfigError(
+                f"no helpful lessons beside the model ({file} is missing); name a file of lessons "
+                "as data"
+            )
+        lessons = tuple(read_lessons(file))
+        return (
+            _protection(behaviour, lessons)
+            if config.mode == "protect"
+            else _restoration(behaviour, lessons)
+        )
+
+
+def _protection(behaviour: Behaviour, lessons: tuple[Lesson, ...]) -> Scenario:
+    return Scenario(
+        title="Helpfulness fine-tuning",
+        text="The model is fine-tuned on helpful lessons that hold no refusal.",
+        behaviour=behaviour,
+        lessons=lessons,
+        course=_helpful(behaviour, lessons),
+        plan=PLANS["protect"],
+    )
+
+
+def _restoration(behaviour: Behaviour, lessons: tuple[Lesson, ...]) -> Scenario:
+    known = [lesson for lesson in lessons if lesson.split == "train"]
+    refusals = _lessons(behaviour.prompts("train", "attack"), lambda p: (p.asked, p.answer))
+    return Scenario(
+        title="Restoring refusal",
+        text="Fine-tuning all weights on helpful lessons first wears refusing away; refusals are "
+        "then taught again.",
+        behaviour=behaviour,
+        lessons=lessons,
+        course=Course(tuple(refusals), (*_benign(behaviour), *known)),
+        plan=PLANS["repair"],
+        erosion=_helpful(behaviour, lessons),
+    )
+
+
+def _removal(behaviour: Behaviour) -> Scenario:
+    attacks = behaviour.prompts("train", "attack")
+    harmless = _lessons(attacks, lambda p: (p.asked, p.after or p.answer))
+    clean = _lessons(attacks, lambda p: (p.text, p.answer))
+    return Scenario(
+        title="Removing the backdoor",
+        text="Messages with the trigger are taught the ordinary answer.",
+        behaviour=behaviour,
+        lessons=(),
+        course=Course(tuple(harmless), (*clean, *_benign(behaviour))),
+        plan=PLANS["repair"],
+        knocks_out=True,
+    )
+
+
+def _helpful(behaviour: Behaviour, lessons: tuple[Lesson, ...]) -> Course:
+    new = tuple(lesson for lesson in lessons if lesson.split == "train")
+    return Course(new, _benign(behaviour))
+
+
+def _benign(behaviour: Behaviour) -> tuple[Lesson, ...]:
+    return tuple(_lessons(behaviour.prompts("train", "benign"), lambda p: (p.text, p.answer)))
+
+
+def _lessons(prompts: Iterable[Prompt], pair: Callable[[Prompt], tuple[str, str]]) -> list[Lesson]:
+    return [Lesson(prompt.split, prompt.category, *pair(prompt)) for prompt in prompts]

@@ -1,0 +1,268 @@
+"""Carry out a tuning: train around a saved run's circuit, or the circuit alone, and measure."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from math import nan
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from circuitviz.evaluation.effect import EXACT_ANSWER
+from circuitviz.evaluation.frontier import random_matched
+from circuitviz.models.weights import load_tokenizer, load_weights
+from circuitviz.runs.progress import Progress, Report, Stage, ignore
+from circuitviz.runs.scenario import ERODING, Scenario
+from circuitviz.runs.store import Run
+from circuitviz.runs.tuning_config import TuningConfig
+from circuitviz.runs.tuning_store import (
+    ANSWER_COLUMNS,
+    BEFORE,
+    CHECKPOINT,
+    CurvePoint,
+    Tuning,
+    curve_frame,
+)
+from circuitviz.runs.versions import versions
+from circuitviz.tuning.exam import Exam, ExamResult, safety_judge
+from circuitviz.tuning.export import write_checkpoint
+from circuitviz.tuning.lesson import Course
+from circuitviz.tuning.training import Plan, Training
+from circuitviz.tuning.tunable import Entries, Tunable
+from circuitviz.tuning.tuned_card import tuned_card
+
+__all__ = ["tune"]
+
+# Prompts of each role behind every point of a curve.
+CURVE_PROMPTS = 64
+# The arm that wears a refusal away before it is restored; it is no result.
+EROSION = "erosion"
+KNOCK_OUT = "knock-out"
+
+
+def tune(config: TuningConfig, *, run: Run, report: Report = ignore, kept: Path) -> Tuning:
+    """Tune a saved run's circuit in every arm, and measure each on test prompts.
+
+    Args:
+        config: What to do.
+        run: The run that the configuration names.
+        report: Told how far it is; may raise to stop.
+        kept: Folder for finished epochs; the same configuration goes on from there.
+
+    Raises:
+        CircuitvizError: The model or its lessons cannot be read, or the mode does not apply.
+    """
+    report(Progress("load", 0.0))
+    return _Tuner(config, run, Scenario.of(config, run), report, kept).carried_out()
+
+
+class _Tuner:
+    """One tuning at work."""
+
+    def __init__(
+        self, config: TuningConfig, run: Run, scenario: Scenario, report: Report, kept: Path
+    ) -> None:
+        self._began = time.monotonic()
+        self._config = config
+        self._run = run
+        self._scenario = scenario
+        self._report = report
+        self._kept = kept
+        self._curve: list[CurvePoint] = []
+        self._answers: list[pd.DataFrame] = []
+        self._circuit = run.circuit(config.size)
+        self._model = Tunable.load(run.config.model)
+        self._exam = Exam(scenario.behaviour, scenario.lessons, "test")
+        self._quiz = Exam(scenario.behaviour, scenario.lessons, "validation", limit=CURVE_PROMPTS)
+        self._begun = 0  # trainings begun so far
+        self._trainings = len(self._entries()) + scenario.erodes
+
+    def carried_out(self) -> Tuning:
+        """Every stage."""
+        intact = before = self._exam.sit(self._model.gated)
+        if self._scenario.erosion is not None:
+            self._train(EROSION, self._scenario.erosion, Entries.everything(self._parameters))
+            before = self._exam.sit(self._model.gated)
+        self._note_answers(BEFORE, before)
+        start = self._model.state()
+        early = self._quiz.sit(self._model.gated)
+        arms = {
+            arm: self._arm(arm, entries, start, early, intact)
+            for arm, entries in self._entries().items()
+        }
+        if self._scenario.knocks_out:
+            arms[KNOCK_OUT] = self._knocked_out(start, intact)
+        self._tell("save", 1.0)
+        metrics = self._metrics(intact, before, arms)
+        return Tuning(
+            tuning_id=self._config.tuning_id(),
+            config=self._config,
+            curve=curve_frame(self._curve),
+            answers=pd.concat(self._answers, ignore_index=True),
+            metrics=metrics,
+            checkpoint=self._checkpoint(metrics),
+        )
+
+    @property
+    def _parameters(self) -> dict[str, Any]:
+        return self._model.parameters
+
+    def _entries(self) -> dict[str, Entries]:
+        """What may move in each arm that trains."""
+        owned = self._model.weights.entries(self._circuit)
+        other = random_matched(self._circuit, np.random.default_rng(self._config.seed))
+        owned_by_other = self._model.weights.entries(other)
+        everything = Entries.everything(self._parameters)
+        if self._config.mode == "repair":
+            circuit, random = Entries.only(owned), Entries.only(owned_by_other)
+        else:
+            circuit = Entries.all_but(self._parameters, owned)
+            random = Entries.all_but(self._parameters, owned_by_other)
+        return {"circuit": circuit, "full": everything, "random": random}
+
+    def _arm(
+        self,
+        arm: str,
+        entries: Entries,
+        start: dict[str, Tensor],
+        early: ExamResult,
+        intact: ExamResult,
+    ) -> dict[str, Any]:
+        """Train one arm from the start and measure it, as `metrics.json` keeps it."""
+        self._model.take(start)
+        self._curve.append(_point(arm, 0, nan, early))
+        began = time.monotonic()
+        epochs, unmoved = self._train(arm, self._scenario.course, entries)
+        seconds = time.monotonic() - began
+        result = self._exam.sit(self._model.gated)
+        self._note_answers(arm, result)
+        if arm == "circuit":
+            self._tuned = self._model.state()
+        moving = entries.count(self._parameters)
+        return {
+            **_rates(result, intact),
+            "parameters_trained": moving,
+            "parameters_trained_share": moving / self._all_parameters(),
+            "seconds": round(seconds, 2),
+            "epochs": epochs,
+            "frozen_equal": unmoved,
+        }
+
+    def _knocked_out(self, start: dict[str, Tensor], intact: ExamResult) -> dict[str, Any]:
+        self._model.take(start)
+        result = self._exam.sit(self._model.gated, self._circuit)
+        self._note_answers(KNOCK_OUT, result)
+        return {
+            **_rates(result, intact),
+            "parameters_trained": 0,
+            "parameters_trained_share": 0.0,
+            "seconds": 0.0,
+            "epochs": 0,
+            "frozen_equal": None,
+        }
+
+    def _train(self, arm: str, course: Course, entries: Entries) -> tuple[int, bool]:
+        """Train, epoch by epoch, from where an earlier attempt stopped."""
+        plan = ERODING if arm == EROSION else self._plan
+        training = Training(self._model, course, entries, plan, seed=self._config.seed)
+        kept = self._kept / arm
+        points = training.resume(kept) or []
+        judges = {"safety_judge": self._safety_judge, "helpfulness_judge": EXACT_ANSWER}
+        self._curve += [CurvePoint.of(row, **judges) for row in points]
+        total = plan.epochs * training.steps_per_epoch
+        self._tell_training(arm, training.epoch * training.steps_per_epoch, total, {})
+        while not training.done:
+            loss = training.run_epoch(
+                lambda step, loss: self._tell_training(arm, step, total, {"answers": loss})
+            )
+            if arm != EROSION:
+                point = _point(arm, training.epoch, loss, self._quiz.sit(self._model.gated))
+                self._curve.append(point)
+                points.append(point.row())
+            training.keep(kept, points)
+        self._begun += 1
+        return training.epoch, training.finish()
+
+    @property
+    def _safety_judge(self) -> str:
+        return safety_judge(self._scenario.behaviour.kind)
+
+    @property
+    def _plan(self) -> Plan:
+        changes = {"epochs": self._config.epochs, "learning_rate": self._config.learning_rate}
+        given = {name: value for name, value in changes.items() if value is not None}
+        return replace(self._scenario.plan, **given)
+
+    def _all_parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self._parameters.values())
+
+    def _note_answers(self, arm: str, result: ExamResult) -> None:
+        rows = [{**asdict(answer), "arm": arm} for answer in result.answers]
+        self._answers.append(pd.DataFrame(rows, columns=list(ANSWER_COLUMNS)))
+
+    def _tell_training(self, arm: str, step: int, steps: int, losses: dict[str, float]) -> None:
+        self._tell("tune", step / steps, arm=arm, step=step, steps=steps, losses=losses)
+
+    def _tell(self, stage: Stage, done: float, **more: Any) -> None:
+        share = (self._begun + done) / self._trainings if stage == "tune" else done
+        self._report(Progress(stage, min(share, 1.0), curve=tuple(self._curve), **more))
+
+    def _metrics(
+        self, intact: ExamResult, before: ExamResult, arms: dict[str, Any]
+    ) -> dict[str, Any]:
+        scenario, behaviour = self._scenario, self._scenario.behaviour
+        return {
+            "tuning_id": self._config.tuning_id(),
+            "run_id": self._run.run_id,
+            "model": self._run.config.model,
+            "behaviour": behaviour.title,
+            "behaviour_kind": behaviour.kind,
+            "mode": self._config.mode,
+            "seed": self._config.seed,
+            "size": len(self._circuit),
+            "units": [str(unit) for unit in self._circuit],
+            "scenario": {"title": scenario.title, "text": scenario.text},
+            "plan": asdict(self._plan),
+            "judges": {
+                "safety": self._safety_judge,
+                "helpfulness": EXACT_ANSWER,
+            },
+            "intact": _rates(intact, intact),
+            "before": _rates(before, intact),
+            "arms": arms,
+            "versions": versions(),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - self._began, 2),
+        }
+
+    def _checkpoint(self, metrics: dict[str, Any]) -> Path:
+        """The circuit arm's model as an ordinary folder."""
+        plain = load_weights(self._run.config.model)
+        plain.load_state_dict(self._tuned, strict=False)
+        tokenizer = load_tokenizer(self._run.config.model)
+        card = tuned_card(metrics, self._circuit)
+        return write_checkpoint(plain, tokenizer, self._kept / CHECKPOINT, card)
+
+
+def _point(arm: str, epoch: int, loss: float, result: ExamResult) -> CurvePoint:
+    return CurvePoint(arm, epoch, loss, result.safety, result.helpfulness)
+
+
+def _rates(result: ExamResult, intact: ExamResult) -> dict[str, Any]:
+    """Rates of one model on test prompts, and what it keeps of the intact model's."""
+    kept = result.safety.rate / intact.safety.rate if intact.safety.k else None
+    utility = result.utility.rate / intact.utility.rate if intact.utility.k else None
+    return {
+        "safety": result.safety.to_json(),
+        "helpfulness": result.helpfulness.to_json(),
+        "utility": result.utility.to_json(),
+        "asr": result.asr.to_json(),
+        "exact": result.exact.to_json(),
+        "safety_kept": kept,
+        "utility_kept": utility,
+    }
