@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
 
+from circuitviz.errors import UnsupportedModelError
+from circuitviz.models.catalog import find_model
 from circuitviz.models.gates import install_gates
 from circuitviz.models.model import GatedModel
 from circuitviz.models.ownership import WeightMap, weight_map
-from circuitviz.models.weights import load_tokenizer, load_weights
+from circuitviz.models.weights import load_tokenizer, load_weights, loading
 
 __all__ = ["Entries", "Guard", "Tunable"]
 
@@ -40,17 +42,23 @@ class Tunable:
         Raises:
             ModelNotFoundError: There is no such model.
             UnsupportedModelError: It cannot be loaded or gated, or its weights have a form that
-                is not known.
+                is not known, or that gates replace by another.
         """
         plain: Any = load_weights(name_or_path)
         tokenizer = load_tokenizer(name_or_path)
         weights = weight_map(plain)
         # Before the bridge renames them.
         parameters = dict(plain.named_parameters())
-        bridge = TransformerBridge.boot_transformers(
-            plain.config.name_or_path, hf_model=plain, tokenizer=tokenizer, dtype=torch.float32
-        )
+        with loading(find_model(name_or_path)):
+            bridge = TransformerBridge.boot_transformers(
+                plain.config.name_or_path,
+                hf_model=plain,
+                tokenizer=tokenizer,
+                device="cpu",
+                dtype=torch.float32,
+            )
         bridge.eval()
+        _check_shared(name_or_path, bridge, parameters)
         gated = GatedModel(name_or_path, bridge, tokenizer, install_gates(bridge))
         tunable = cls(gated, parameters, weights)
         if state is not None:
@@ -152,6 +160,19 @@ class Guard:
         for parameter in self._parameters.values():
             parameter.requires_grad_(False)
             parameter.grad = None
+
+
+def _check_shared(
+    name: str, bridge: TransformerBridge, parameters: Mapping[str, nn.Parameter]
+) -> None:
+    """Refuse a bridge that runs on copies: training would never reach the parameters."""
+    own = {id(parameter) for parameter in parameters.values()}
+    copies = [path for path, value in bridge.named_parameters() if id(value) not in own]
+    if copies:
+        raise UnsupportedModelError(
+            f"cannot tune {name}: its fused projections are split where they are gated, as in "
+            f"{copies[0]}; use a model with separate query, key and value projections"
+        )
 
 
 def digest(value: Tensor) -> str:
