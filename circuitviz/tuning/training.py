@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from transformers import get_cosine_schedule_with_warmup
 from circuitviz.models.answer import AnswerRows, encode_answers
 from circuitviz.models.model import GatedModel
 from circuitviz.tuning.lesson import Course, Lesson
-from circuitviz.tuning.tunable import Entries, Guard, Tunable
+from circuitviz.tuning.tunable import Entries, Guard, Tunable, digest
 from circuitviz.whole_folder import whole_folder
 
 __all__ = ["Plan", "Training"]
@@ -74,6 +75,7 @@ class Training:
         self._drawn = course.rows if course.old else len(course.new)
         self.steps_per_epoch = -(-self._drawn // plan.rows)
         self._names = list(entries.open)
+        self._fingerprint = _fingerprint(course, entries, plan, seed)
         self._guard = Guard(model.parameters, entries)
         self._optimiser = torch.optim.AdamW(
             self._guard.trained, lr=plan.learning_rate, weight_decay=plan.weight_decay
@@ -131,14 +133,21 @@ class Training:
             tensors |= {f"{moment}/{name}": state[moment].contiguous() for moment in MOMENTS}
         with whole_folder(folder) as draft:
             save_file(tensors, draft / "state.safetensors")
-            state = {"epoch": self.epoch, "notes": notes}
+            state = {"training": self._fingerprint, "epoch": self.epoch, "notes": notes}
             (draft / "state.json").write_text(json.dumps(state), encoding="utf-8")
 
     def resume(self, folder: Path) -> Any | None:
-        """Go on from what `keep` wrote; returns its notes, or None where there is nothing."""
+        """Go on from what `keep` wrote.
+
+        Returns:
+            Its notes; None where there is nothing, or what other lessons, entries or another plan
+            came to, and then nothing changes.
+        """
         if not (folder / "state.json").is_file():
             return None
         state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        if state.get("training") != self._fingerprint:
+            return None
         tensors = load_file(folder / "state.safetensors")
         self.epoch = int(state["epoch"])
         self._model.take({name: tensors[f"model/{name}"] for name in self._model.parameters})
@@ -166,6 +175,13 @@ class Training:
             sampler=sampler,
             collate_fn=lambda lessons: encode(self._model.gated, lessons),
         )
+
+
+def _fingerprint(course: Course, entries: Entries, plan: Plan, seed: int) -> str:
+    """What one training is, so that it goes on from no other."""
+    masks = {name: mask if mask is None else digest(mask) for name, mask in entries.open.items()}
+    text = json.dumps([asdict(course), masks, asdict(plan), seed])
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def encode(model: GatedModel, lessons: Sequence[Lesson]) -> AnswerRows:
