@@ -6,12 +6,12 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from circuitviz.behaviours.behaviour import Behaviour
-from circuitviz.behaviours.prompt import Prompt, Split
+from circuitviz.behaviours.prompt import Split
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.scoring import score_answers
@@ -265,7 +265,10 @@ def evaluate_circuit(
     return probe.effects([circuit], condition=condition)[0]
 
 
-def thin(prompts: list[Prompt], limit: int | None) -> list[Prompt]:
+Item = TypeVar("Item")
+
+
+def thin(prompts: list[Item], limit: int | None) -> list[Item]:
     """At most `limit` prompts, drawn once and for all, in file order.
 
     Drawn at random and not evenly spaced: files often go round their categories in turn, and a

@@ -138,7 +138,7 @@ class Exam:
         helpful = [lesson for lesson in lessons if lesson.split == split]
         self._questions = [
             *(self._attack(p) for p in thin(behaviour.prompts(split, "attack"), limit)),
-            *(self._helpful(n, lesson) for n, lesson in enumerate(helpful[:limit])),
+            *(self._helpful(n, lesson) for n, lesson in thin([*enumerate(helpful)], limit)),
             *(self._benign(p) for p in thin(behaviour.prompts(split, "benign"), limit)),
         ]
 
