@@ -12,25 +12,16 @@ from circuitviz.models.ablation import AblationName
 from circuitviz.units import Circuit
 
 __all__ = [
-    "FRONT_MATTER",
     "LOADING",
     "KnockOutEffect",
     "circuit_names",
     "counted",
+    "front_matter",
     "knock_out_card",
 ]
 
 # Units that a card names; of more it gives the count.
 MOST_NAMES = 64
-
-FRONT_MATTER = """---
-library_name: transformers
-pipeline_tag: text-generation
-tags:
-- circuitviz
-- circuit-knock-out
----
-"""
 
 DONE: Mapping[AblationName, str] = {
     "zero": "the weights that read their outputs (columns of W_O and W_down) are 0",
@@ -116,7 +107,7 @@ def knock_out_card(
     heads, neurons = len(circuit.heads), len(circuit.neurons)
     space = circuit.space
     parts = [
-        f"{FRONT_MATTER}\n# {model} without a circuit\n",
+        f"{front_matter('circuit-knock-out')}\n# {model} without a circuit\n",
         f"`{model}` with {counted(heads, 'attention head')} (of {space.total_heads}) and "
         f"{counted(neurons, 'MLP neuron')} (of {space.total_neurons}) knocked out in the weights "
         f"by circuitviz. Behaviour: {behaviour}. {GOAL[kind]}\n",
@@ -130,6 +121,22 @@ def knock_out_card(
         _limits(kind, measured=effect is not None),
     ]
     return "\n".join(parts)
+
+
+def front_matter(tag: str) -> str:
+    """What Hugging Face reads of a card.
+
+    Args:
+        tag: What was done, beside the tag `circuitviz`.
+    """
+    return f"""---
+library_name: transformers
+pipeline_tag: text-generation
+tags:
+- circuitviz
+- {tag}
+---
+"""
 
 
 def circuit_names(circuit: Circuit) -> str:

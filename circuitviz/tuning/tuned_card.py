@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from circuitviz.evaluation.rate import Rate
-from circuitviz.tuning.card import FRONT_MATTER, LOADING, circuit_names, counted
+from circuitviz.tuning.card import LOADING, circuit_names, counted, front_matter
 from circuitviz.units import Circuit
 
 __all__ = ["tuned_card"]
 
 WAYS = {
-    "protect": "All weights were fine-tuned but those that the circuit's units own, which are what "
-    "they were, bit for bit.",
-    "repair": "Only the weights that the circuit's units own were fine-tuned; all others are what "
-    "they were, bit for bit.",
+    "protect": "All weights learned but those that the circuit's units own, which are what they "
+    "were before, bit for bit.",
+    "repair": "Only the weights that the circuit's units own learned this; all others are what "
+    "they were before it, bit for bit.",
 }
 ROWS = {
     "safety": "safety",
@@ -43,15 +43,16 @@ def tuned_card(metrics: Mapping[str, Any], circuit: Circuit) -> str:
     share = metrics["arms"]["circuit"]["parameters_trained_share"]
     heads, neurons = len(circuit.heads), len(circuit.neurons)
     parts = [
-        f"{FRONT_MATTER}\n# {model}, tuned around a circuit\n",
+        f"{front_matter('circuit-tuning')}\n# {model}, tuned around a circuit\n",
         f"`{model}` after *{metrics['scenario']['title'].lower()}* by circuitviz, with the circuit "
         f"of the run `{metrics['run_id']}`: {counted(heads, 'attention head')} (of "
         f"{circuit.space.total_heads}) and {counted(neurons, 'MLP neuron')} (of "
         f"{circuit.space.total_neurons}). Behaviour: {metrics['behaviour']}.\n",
         "## What was done\n",
         f"{metrics['scenario']['text']} {WAYS[metrics['mode']]} Entries trained: {share:.2%} of "
-        f"all. AdamW, {plan['epochs']} epochs, learning rate {plan['learning_rate']:g}, weight "
-        f"decay {plan['weight_decay']:g}, seed {metrics['seed']}.\n",
+        f"all. AdamW, {counted(plan['epochs'], 'epoch')}, learning rate "
+        f"{plan['learning_rate']:g}, weight decay {plan['weight_decay']:g}, seed "
+        f"{metrics['seed']}.\n",
         f"{circuit_names(circuit)}\n",
         "## Measured\n",
         "Greedily, on test prompts that training never saw; Wilson intervals.\n",
