@@ -17,14 +17,14 @@ from circuitviz.tuning.training import Plan
 
 __all__ = ["ERODING", "PLANS", "Scenario"]
 
-# What each mode takes by default.  Protecting is tried where forgetting is strong: in 16 epochs at
-# this rate, weight decay takes away about a fifth of every weight that nothing keeps up.
+# What each mode takes by default.  Protecting is tried where forgetting is strong: weight decay
+# takes away about a fifth of every weight that no lesson keeps up.
 PLANS: dict[TuningMode, Plan] = {
-    "protect": Plan(epochs=16, learning_rate=1e-3, weight_decay=2.0),
-    "repair": Plan(epochs=3, learning_rate=2e-3, weight_decay=0.01),
+    "protect": Plan(epochs=18, learning_rate=7e-4, weight_decay=2.5),
+    "repair": Plan(epochs=4, learning_rate=2e-3, weight_decay=0.01),
 }
-# What wears a refusal away before it is restored: the same, but faster.
-ERODING = replace(PLANS["protect"], learning_rate=2e-3)
+# What wears a refusal away before it is restored: the same with more decay.
+ERODING = replace(PLANS["protect"], weight_decay=4.0)
 
 
 @dataclass(frozen=True)
