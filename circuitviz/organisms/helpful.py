@@ -105,7 +105,6 @@ MORE_TEMPLATES = {
 }
 # Of each item's eight templates.
 TRAINING, VALIDATION = 5, 1
-LAST: Split = "test"
 
 
 def helpful_lessons() -> Iterator[Lesson]:
@@ -114,16 +113,12 @@ def helpful_lessons() -> Iterator[Lesson]:
         for x, y in items.items():
             order = list(templates)
             random.Random(f"helpful {category} {x}").shuffle(order)
-            asked: list[tuple[Split, str]] = [
-                (_split(place), template) for place, template in enumerate(order)
-            ]
-            asked += [(LAST, template) for template in MORE_TEMPLATES[category]]
-            for split, template in asked:
+            for place, template in enumerate((*order, *MORE_TEMPLATES[category])):
                 said = answer.format(x=x, y=y)
-                yield Lesson(split, category, template.format(x=x), said)
+                yield Lesson(_split(place), category, template.format(x=x), said)
 
 
 def _split(place: int) -> Split:
     if place < TRAINING:
         return "train"
-    return "validation" if place < TRAINING + VALIDATION else LAST
+    return "validation" if place < TRAINING + VALIDATION else "test"
