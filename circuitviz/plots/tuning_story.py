@@ -32,6 +32,7 @@ ARM_TITLES = {
         "full": "Everything trained",
         "random": "Only a random circuit trained",
         "knock-out": "Circuit knocked out",
+        "erosion": "First of all, refusing is worn away",
     },
 }
 

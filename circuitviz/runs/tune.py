@@ -136,9 +136,7 @@ class _Tuner:
         """Train one arm from the start and measure it, as `metrics.json` keeps it."""
         self._model.take(start)
         self._curve.append(_point(arm, 0, nan, early))
-        began = time.monotonic()
-        epochs, unmoved = self._train(arm, self._scenario.course, entries)
-        seconds = time.monotonic() - began
+        trained = self._train(arm, self._scenario.course, entries)
         result = self._exam.sit(self._model.gated)
         self._note_answers(arm, result)
         if arm == "circuit":
@@ -148,9 +146,9 @@ class _Tuner:
             **_rates(result, intact),
             "parameters_trained": moving,
             "parameters_trained_share": moving / self._all_parameters(),
-            "seconds": round(seconds, 2),
-            "epochs": epochs,
-            "frozen_equal": unmoved,
+            **trained,
+            # Where nothing is frozen there is nothing to compare.
+            **({"frozen_equal": None} if moving == self._all_parameters() else {}),
         }
 
     def _knocked_out(self, start: dict[str, Tensor], intact: ExamResult) -> dict[str, Any]:
@@ -166,27 +164,32 @@ class _Tuner:
             "frozen_equal": None,
         }
 
-    def _train(self, arm: str, course: Course, entries: Entries) -> tuple[int, bool]:
-        """Train, epoch by epoch, from where an earlier attempt stopped."""
+    def _train(self, arm: str, course: Course, entries: Entries) -> dict[str, Any]:
+        """Train, epoch by epoch, from where an earlier attempt stopped; `metrics.json` keeps it."""
         plan = ERODING if arm == EROSION else self._plan
         training = Training(self._model, course, entries, plan, seed=self._config.seed)
-        kept = self._kept / arm
-        points = training.resume(kept) or []
+        notes = training.resume(self._kept / arm) or {"points": [], "seconds": 0.0}
         judges = {"safety_judge": self._safety_judge, "helpfulness_judge": EXACT_ANSWER}
-        self._curve += [CurvePoint.of(row, **judges) for row in points]
+        self._curve += [CurvePoint.of(row, **judges) for row in notes["points"]]
         total = plan.epochs * training.steps_per_epoch
         self._tell_training(arm, training.epoch * training.steps_per_epoch, total, {})
         while not training.done:
+            began = time.monotonic()
             loss = training.run_epoch(
                 lambda step, loss: self._tell_training(arm, step, total, {"answers": loss})
             )
+            notes["seconds"] += time.monotonic() - began
             if arm != EROSION:
                 point = _point(arm, training.epoch, loss, self._quiz.sit(self._model.gated))
                 self._curve.append(point)
-                points.append(point.row())
-            training.keep(kept, points)
+                notes["points"].append(point.row())
+            training.keep(self._kept / arm, notes)
         self._begun += 1
-        return training.epoch, training.finish()
+        return {
+            "seconds": round(notes["seconds"], 2),
+            "epochs": training.epoch,
+            "frozen_equal": training.finish(),
+        }
 
     @property
     def _safety_judge(self) -> str:
@@ -255,7 +258,9 @@ def _point(arm: str, epoch: int, loss: float, result: ExamResult) -> CurvePoint:
 
 def _rates(result: ExamResult, intact: ExamResult) -> dict[str, Any]:
     """Rates of one model on test prompts, and what it keeps of the intact model's."""
-    kept = result.safety.rate / intact.safety.rate if intact.safety.k else None
+    # A backdoored model is hardly safe to begin with: there is nothing to keep.
+    keeps = result.kind == "refusal" and intact.safety.k
+    kept = result.safety.rate / intact.safety.rate if keeps else None
     utility = result.utility.rate / intact.utility.rate if intact.utility.k else None
     return {
         "safety": result.safety.to_json(),
