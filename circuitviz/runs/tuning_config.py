@@ -32,6 +32,7 @@ class TuningConfig:
         epochs: Passes over the lessons; None: as many as the mode usually takes.
         learning_rate: Step size of the optimiser; None: the one the mode usually takes.
         data: Path of a JSONL file of lessons; None: those that come with the model.
+        weight_decay: Of the optimiser; None: the one the mode usually takes with these lessons.
     """
 
     run: str
@@ -41,6 +42,7 @@ class TuningConfig:
     epochs: int | None = None
     learning_rate: float | None = None
     data: str | None = None
+    weight_decay: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.run, str) or not self.run:
@@ -66,10 +68,21 @@ class TuningConfig:
             raise ConfigError(
                 f"learning_rate must be a number above 0 and at most 1, or left out; got {rate!r}"
             )
+        decay = self.weight_decay
+        if decay is not None and not (
+            isinstance(decay, int | float) and not isinstance(decay, bool) and 0 <= decay <= 100
+        ):
+            raise ConfigError(
+                f"weight_decay must be a number between 0 and 100, or left out; got {decay!r}"
+            )
 
     def tuning_id(self) -> str:
         """`<run>-<mode>-s<seed>-<hash of the configuration>`."""
-        text = json.dumps(self.to_json(), sort_keys=True)
+        asked = self.to_json()
+        if self.weight_decay is None:
+            # Came later than the other fields: without it, tunings keep their names.
+            del asked["weight_decay"]
+        text = json.dumps(asked, sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(self.run).name).strip("-") or "run"
         return f"{stem}-{self.mode}-s{self.seed}-{digest}"
