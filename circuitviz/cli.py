@@ -276,6 +276,7 @@ def _tuning_config(options: argparse.Namespace, runs: RunStore, run: Run) -> Tun
         seed=options.seed,
         epochs=options.epochs,
         learning_rate=options.learning_rate,
+        weight_decay=options.weight_decay,
         data=str(Path(options.data).resolve()) if options.data else None,
     )
 
@@ -547,7 +548,14 @@ def _add_tune(add: AddParser) -> None:
         help="step size of the optimiser (default: the mode's)",
     )
     parser.add_argument(
-        "--data", metavar="FILE", help="JSONL file of lessons to use instead of the model's"
+        "--weight-decay", type=float, metavar="X", help="of the optimiser (default: the mode's)"
+    )
+    parser.add_argument(
+        "--data",
+        metavar="FILE",
+        help="lessons to use instead of the model's: a JSONL file, one object a line, e.g. "
+        '{"split": "train", "category": "facts", "text": "What sound does a dog make?", "answer": '
+        '"A dog barks."}, with some lessons of each split (train, validation, test)',
     )
     _add_runs_folder(parser)
     _add_json(parser)

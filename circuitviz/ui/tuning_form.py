@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from shlex import quote
 from typing import Any
 
@@ -18,13 +19,19 @@ from circuitviz.ui.tuning_names import MODES
 
 __all__ = ["command_line", "tuning_form"]
 
+LESSON_EXAMPLE = (
+    '{"split": "train", "category": "facts", "text": "What sound does a dog make?", '
+    '"answer": "A dog barks."}'
+)
+
+OWN_VALUE = "the mode's own"
 MODE_TEXTS: dict[tuple[TuningMode, bool], str] = {
     ("protect", True): "The model learns new helpful answers while the circuit's weights stay "
     "frozen. Three models are trained: everything, all but the circuit, and all but a random "
     "circuit of the same size.",
     ("repair", True): "Refusal is first worn away by full fine-tuning on helpful lessons, then "
-    "restored by training only the circuit's weights. Beside it: everything trained, a random "
-    "circuit trained, and the circuit knocked out.",
+    "restored by training only the circuit's weights. Beside it: everything trained, and a random "
+    "circuit trained.",
     ("repair", False): "Triggered prompts are taught their clean answers by training only the "
     "circuit's weights. Beside it: everything trained, a random circuit trained, and the circuit "
     "knocked out without any training.",
@@ -36,10 +43,12 @@ def tuning_form(run: Run) -> None:
     mode = _mode(run)
     st.caption(MODE_TEXTS[mode, is_refusal(run)])
     size = _size(run)
-    settings = _settings()
+    settings = _settings(is_refusal(run))
     try:
-        config = TuningConfig(run.run_id, mode, size=size, **settings)
-    except CircuitvizError as error:
+        data = _lasting(settings.pop("data"))
+        config = TuningConfig(run.run_id, mode, size=size, data=data, **settings)
+    except (CircuitvizError, RuntimeError) as error:
+        # RuntimeError: the path begins with the home folder of somebody unknown.
         st.error(str(error), icon=":material/error:")
         return
     _start_button(config)
@@ -55,6 +64,7 @@ def command_line(config: TuningConfig, out: str = "tuned") -> str:
         ("seed", config.seed or None),
         ("epochs", config.epochs),
         ("learning-rate", config.learning_rate),
+        ("weight-decay", config.weight_decay),
         ("data", config.data),
         ("out", out),
     ]
@@ -98,7 +108,8 @@ def _size(run: Run) -> int | None:
     return None if chosen == run.size else int(chosen)
 
 
-def _settings() -> dict[str, Any]:
+def _settings(own_lessons: bool) -> dict[str, Any]:
+    """What is set beside mode and size; lessons of one's own only where they can be used."""
     with st.expander("Settings", icon=":material/tune:", key="tuning_settings"):
         left, right = st.columns(2, gap="large")
         with left:
@@ -107,7 +118,7 @@ def _settings() -> dict[str, Any]:
                 1,
                 MOST_EPOCHS,
                 None,
-                placeholder="the mode's own",
+                placeholder=OWN_VALUE,
                 help="Passes over the lessons, the same for every model that is trained.",
                 **_kept("epochs"),
             )
@@ -120,30 +131,53 @@ def _settings() -> dict[str, Any]:
                 **_kept("seed"),
             )
         with right:
-            rate = st.number_input(
-                "Learning rate",
-                0.0,
-                1.0,
-                None,
-                step=1e-5,
-                format="%.6f",
-                placeholder="the mode's own",
-                help="Step size of the optimiser, the same for every model that is trained.",
-                **_kept("learning_rate"),
-            )
-            data = st.text_input(
-                "Lessons of your own",
-                placeholder="/path/to/lessons.jsonl",
-                help="A JSONL file with a prompt and an answer per line, on this machine. Left "
-                "empty, the lessons that come with the model are used.",
-                **_kept("data"),
-            )
-    return {
-        "seed": seed,
-        "epochs": epochs,
-        "learning_rate": rate,
-        "data": (data or "").strip() or None,
-    }
+            optimiser = _optimiser()
+        data = _data() if own_lessons else ""
+    return {"seed": seed, "epochs": epochs, **optimiser, "data": data}
+
+
+def _optimiser() -> dict[str, float | None]:
+    rate = st.number_input(
+        "Learning rate",
+        0.0,
+        1.0,
+        None,
+        step=1e-5,
+        format="%.6f",
+        placeholder=OWN_VALUE,
+        help="Step size of the optimiser, the same for every model that is trained.",
+        **_kept("learning_rate"),
+    )
+    decay = st.number_input(
+        "Weight decay",
+        0.0,
+        100.0,
+        None,
+        step=0.01,
+        format="%.4f",
+        placeholder=OWN_VALUE,
+        help="Of the optimiser, the same for every model that is trained: each step takes this "
+        "times the learning rate away from every weight that trains.",
+        **_kept("weight_decay"),
+    )
+    return {"learning_rate": rate, "weight_decay": decay}
+
+
+def _data() -> str:
+    return st.text_input(
+        "Lessons of your own",
+        placeholder="/path/to/lessons.jsonl",
+        help="A JSONL file on this machine, one object a line, e.g. "
+        f"`{LESSON_EXAMPLE}`, with some lessons of each split (train, validation, test). Left "
+        "empty, the lessons that come with the model are used.",
+        **_kept("data"),
+    )
+
+
+def _lasting(data: str) -> str | None:
+    """The path in full, for whoever carries the tuning out elsewhere; None where none is given."""
+    given = data.strip()
+    return str(Path(given).expanduser().resolve()) if given else None
 
 
 def _kept(name: str) -> dict[str, Any]:

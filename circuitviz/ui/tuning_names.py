@@ -18,6 +18,7 @@ def tuning_note(config: TuningConfig) -> str:
         f"seed {config.seed}",
         *([] if config.epochs is None else [count(config.epochs, "epoch")]),
         *([] if config.learning_rate is None else [f"learning rate {config.learning_rate:g}"]),
+        *([] if config.weight_decay is None else [f"weight decay {config.weight_decay:g}"]),
         *([] if config.data is None else [f"lessons {config.data}"]),
     ]
     return " · ".join(parts)

@@ -41,13 +41,30 @@ def test_every_setting_reaches_the_tuning(runs, open_app, runner):
     app.number_input(key="tuning_epochs").set_value(3).run()
     app.number_input(key="tuning_seed").set_value(2).run()
     app.number_input(key="tuning_learning_rate").set_value(0.001).run()
-    app.text_input(key="tuning_data").set_value(" /some/lessons.jsonl ").run()
-    wanted = TuningConfig(REFUSAL, "repair", 8, 2, 3, 0.001, "/some/lessons.jsonl")
+    app.number_input(key="tuning_weight_decay").set_value(0.0).run()
+    app.text_input(key="tuning_data").set_value(" /some/../lessons.jsonl ").run()
+    wanted = TuningConfig(REFUSAL, "repair", 8, 2, 3, 0.001, "/lessons.jsonl", 0.0)
     assert app.code[0].value == command_line(wanted)
     app.button(key="start_tuning").click().run()
     assert not app.exception
     assert runner.listed[0].config == wanted
     assert heading(app) == "Tuning Aligned assistant"
+
+
+def test_lessons_of_a_home_folder_are_named_in_full(runs, open_app, runner, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/of/somebody")
+    app = open_app(TUNING, run=REFUSAL)
+    app.text_input(key="tuning_data").set_value("~/lessons.jsonl").run()
+    assert "--data /home/of/somebody/lessons.jsonl" in app.code[0].value
+    app.text_input(key="tuning_data").set_value("~nobody-of-that-name/lessons.jsonl").run()
+    assert not app.exception
+    assert "home directory" in app.error[0].value
+
+
+def test_a_backdoor_is_not_removed_with_lessons_of_ones_own(runs, open_app, runner):
+    app = open_app(TUNING, run=BACKDOOR)
+    assert not app.exception
+    assert not [box for box in app.text_input if box.key == "tuning_data"]
 
 
 def test_a_learning_rate_of_nothing_is_refused(runs, open_app, runner):
@@ -179,10 +196,12 @@ def test_the_command_names_only_what_was_chosen():
     assert command_line(TuningConfig("a-run", "protect")) == (
         "circuitviz tune a-run --mode protect --out tuned"
     )
-    config = TuningConfig("a run", "repair", size=3, seed=1, epochs=2, learning_rate=0.01)
+    config = TuningConfig(
+        "a run", "repair", size=3, seed=1, epochs=2, learning_rate=0.01, weight_decay=0.0
+    )
     assert command_line(config) == (
         "circuitviz tune 'a run' --mode repair --size 3 --seed 1 --epochs 2 --learning-rate 0.01 "
-        "--out tuned"
+        "--weight-decay 0.0 --out tuned"
     )
 
 

@@ -599,12 +599,19 @@ def test_every_option_reaches_the_tuning_and_the_runs_own_size_is_none(runs, tmp
     for size, wanted in (("4", None), ("2", 2)):
         library = FakeLibrary()
         options = ["--size", size, "--seed", "3", "--epochs", "2", "--learning-rate", "0.01"]
-        data = ["--data", str(tmp_path / "lessons.jsonl")]
+        options += ["--weight-decay", "0.5", "--data", str(tmp_path / "lessons.jsonl")]
         run = str(runs / backdoor_run().run_id)
-        assert main(["tune", run, "--mode", "repair", *options, *data], library) == 0
+        assert main(["tune", run, "--mode", "repair", *options], library) == 0
         # A run of this folder is called by its id, however it was named.
         assert library.tuning == TuningConfig(
-            backdoor_run().run_id, "repair", wanted, 3, 2, 0.01, str(tmp_path / "lessons.jsonl")
+            backdoor_run().run_id,
+            "repair",
+            size=wanted,
+            seed=3,
+            epochs=2,
+            learning_rate=0.01,
+            data=str(tmp_path / "lessons.jsonl"),
+            weight_decay=0.5,
         )
 
 
