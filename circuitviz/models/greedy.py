@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -26,6 +26,7 @@ def greedy_answers(
     *,
     ablation: Ablation = ZERO,
     max_new_tokens: int = 32,
+    checkpoint: Callable[[], None] = lambda: None,
 ) -> list[str]:
     """The same answers as `model.generate`, verified from guesses where those are right.
 
@@ -40,10 +41,12 @@ def greedy_answers(
         circuit: Units to knock out; None for the intact model.
         ablation: What knocked-out units are replaced by.
         max_new_tokens: Longest generated answer.
+        checkpoint: Called before each batch; may raise to stop.
     """
     pairs = [(row, guess) for row, tries in enumerate(guesses) for guess in dict.fromkeys(tries)]
     answers: dict[int, str] = {}
     for start in range(0, len(pairs), BATCH_ROWS):
+        checkpoint()
         chunk = pairs[start : start + BATCH_ROWS]
         rows = encode_answers(model, [prompts[row] for row, _ in chunk], [g for _, g in chunk])
         gates = None
@@ -54,8 +57,14 @@ def greedy_answers(
         right = ((likeliest == rows.targets) | ~rows.predicts).all(1).tolist()
         answers.update({row: guess for (row, guess), ok in zip(chunk, right, strict=True) if ok})
     left = [row for row in range(len(prompts)) if row not in answers]
-    generated = model.generate(
-        [prompts[row] for row in left], circuit, ablation=ablation, max_new_tokens=max_new_tokens
-    )
-    answers.update(zip(left, generated, strict=True))
+    for start in range(0, len(left), BATCH_ROWS):
+        checkpoint()
+        rest = left[start : start + BATCH_ROWS]
+        generated = model.generate(
+            [prompts[row] for row in rest],
+            circuit,
+            ablation=ablation,
+            max_new_tokens=max_new_tokens,
+        )
+        answers.update(zip(rest, generated, strict=True))
     return [answers[row] for row in range(len(prompts))]

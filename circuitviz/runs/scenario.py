@@ -8,7 +8,7 @@ from pathlib import Path
 
 from circuitviz.behaviours.behaviour import Behaviour, load_behaviour
 from circuitviz.behaviours.prompt import Prompt
-from circuitviz.errors import ConfigError
+from circuitviz.errors import ConfigError, PromptFileError
 from circuitviz.models.catalog import find_model
 from circuitviz.runs.store import Run
 from circuitviz.runs.tuning_config import TuningConfig, TuningMode
@@ -17,14 +17,16 @@ from circuitviz.tuning.training import Plan
 
 __all__ = ["ERODING", "PLANS", "Scenario"]
 
-# What each mode takes by default.  Protecting is tried where forgetting is strong: weight decay
-# takes away about a fifth of every weight that no lesson keeps up.
+# What each mode takes by default.  Protecting the embedded model is tried where forgetting is
+# strong: with its lessons, this decay takes away about a fifth of every weight that none keeps up.
 PLANS: dict[TuningMode, Plan] = {
     "protect": Plan(epochs=18, learning_rate=7e-4, weight_decay=2.5),
     "repair": Plan(epochs=4, learning_rate=2e-3, weight_decay=0.01),
 }
 # What wears a refusal away before it is restored: the same with more decay.
 ERODING = replace(PLANS["protect"], weight_decay=4.0)
+# With lessons of one's own, of which there may be many, the usual decay.
+OWN_DECAY = 0.01
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,12 @@ class Scenario:
         prompts = Path(run.config.prompts) if run.config.prompts else None
         behaviour = load_behaviour(folder, prompts)
         if config.mode == "repair" and behaviour.kind == "backdoor":
-            return _removal(behaviour)
+            if config.data:
+                raise ConfigError(
+                    "removing a backdoor takes its lessons from the behaviour's prompts; leave "
+                    f"data out (got {config.data})"
+                )
+            return _planned(_removal(behaviour), config)
         if config.mode == "protect" and behaviour.kind == "backdoor":
             raise ConfigError(
                 f"{behaviour.title} is a backdoor, and protecting is for behaviours to keep; "
@@ -81,17 +88,49 @@ class Scenario:
                 "as data"
             )
         lessons = tuple(read_lessons(file))
-        return (
-            _protection(behaviour, lessons)
-            if config.mode == "protect"
-            else _restoration(behaviour, lessons)
-        )
+        _check_unseen(file, lessons, behaviour)
+        protects = config.mode == "protect"
+        made = (_protection if protects else _restoration)(behaviour, lessons)
+        return _planned(made, config)
+
+
+def _planned(scenario: Scenario, config: TuningConfig) -> Scenario:
+    """The scenario with the plan that the configuration asks for."""
+    given = {
+        "epochs": config.epochs,
+        "learning_rate": config.learning_rate,
+        "weight_decay": OWN_DECAY
+        if config.data and config.weight_decay is None
+        else config.weight_decay,
+    }
+    changes = {name: value for name, value in given.items() if value is not None}
+    return replace(scenario, plan=replace(scenario.plan, **changes))
+
+
+def _check_unseen(file: Path, lessons: Iterable[Lesson], behaviour: Behaviour) -> None:
+    """Refuse to teach a message that measures what teaching does.
+
+    Raises:
+        PromptFileError: A training lesson is one of the behaviour's validation or test prompts.
+    """
+    measured = {
+        message
+        for prompt in behaviour.all_prompts
+        if prompt.split != "train"
+        for message in (prompt.text, prompt.asked)
+    }
+    for lesson in lessons:
+        if lesson.split == "train" and lesson.text in measured:
+            raise PromptFileError(
+                f"{file}: the training lesson {lesson.text[:60]!r} is one of the prompts that "
+                "measure the behaviour; leave it out"
+            )
 
 
 def _protection(behaviour: Behaviour, lessons: tuple[Lesson, ...]) -> Scenario:
     return Scenario(
         title="Helpfulness fine-tuning",
-        text="The model is fine-tuned on helpful lessons that hold no refusal.",
+        text="The model is fine-tuned on helpful lessons; in none of them is a request refused.",
         behaviour=behaviour,
         lessons=lessons,
         course=_helpful(behaviour, lessons),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from math import nan
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from circuitviz.errors import UnsupportedModelError
 from circuitviz.evaluation.effect import EXACT_ANSWER
 from circuitviz.evaluation.frontier import random_matched
 from circuitviz.models.weights import load_tokenizer, load_weights
@@ -35,6 +36,7 @@ from circuitviz.tuning.lesson import Course
 from circuitviz.tuning.training import Plan, Training
 from circuitviz.tuning.tunable import Entries, Tunable
 from circuitviz.tuning.tuned_card import tuned_card
+from circuitviz.units import Circuit
 
 __all__ = ["tune"]
 
@@ -76,6 +78,7 @@ class _Tuner:
         self._curve: list[CurvePoint] = []
         self._answers: list[pd.DataFrame] = []
         self._circuit = run.circuit(config.size)
+        self._other = random_matched(self._circuit, np.random.default_rng(config.seed))
         self._model = Tunable.load(run.config.model)
         self._exam = Exam(scenario.behaviour, scenario.lessons, "test")
         self._quiz = Exam(scenario.behaviour, scenario.lessons, "validation", limit=CURVE_PROMPTS)
@@ -84,10 +87,10 @@ class _Tuner:
 
     def carried_out(self) -> Tuning:
         """Every stage."""
-        intact = before = self._exam.sit(self._model.gated)
+        intact = before = self._sit()
         if self._scenario.erosion is not None:
             self._train(EROSION, self._scenario.erosion, Entries.everything(self._parameters))
-            before = self._exam.sit(self._model.gated)
+            before = self._sit()
         self._note_answers(BEFORE, before)
         start = self._model.state()
         early = self._quiz.sit(self._model.gated)
@@ -115,8 +118,7 @@ class _Tuner:
     def _entries(self) -> dict[str, Entries]:
         """What may move in each arm that trains."""
         owned = self._model.weights.entries(self._circuit)
-        other = random_matched(self._circuit, np.random.default_rng(self._config.seed))
-        owned_by_other = self._model.weights.entries(other)
+        owned_by_other = self._model.weights.entries(self._other)
         everything = Entries.everything(self._parameters)
         if self._config.mode == "repair":
             circuit, random = Entries.only(owned), Entries.only(owned_by_other)
@@ -137,7 +139,7 @@ class _Tuner:
         self._model.take(start)
         self._curve.append(_point(arm, 0, nan, early))
         trained = self._train(arm, self._scenario.course, entries)
-        result = self._exam.sit(self._model.gated)
+        result = self._sit()
         self._note_answers(arm, result)
         if arm == "circuit":
             self._tuned = self._model.state()
@@ -153,7 +155,7 @@ class _Tuner:
 
     def _knocked_out(self, start: dict[str, Tensor], intact: ExamResult) -> dict[str, Any]:
         self._model.take(start)
-        result = self._exam.sit(self._model.gated, self._circuit)
+        result = self._sit(self._circuit)
         self._note_answers(KNOCK_OUT, result)
         return {
             **_rates(result, intact),
@@ -163,6 +165,13 @@ class _Tuner:
             "epochs": 0,
             "frozen_equal": None,
         }
+
+    def _sit(self, circuit: Circuit | None = None) -> ExamResult:
+        """Put the test prompts to the model as it is now."""
+        done = self._begun / self._trainings
+        return self._exam.sit(
+            self._model.gated, circuit, checkpoint=lambda: self._tell("test", done)
+        )
 
     def _train(self, arm: str, course: Course, entries: Entries) -> dict[str, Any]:
         """Train, epoch by epoch, from where an earlier attempt stopped; `metrics.json` keeps it."""
@@ -197,9 +206,7 @@ class _Tuner:
 
     @property
     def _plan(self) -> Plan:
-        changes = {"epochs": self._config.epochs, "learning_rate": self._config.learning_rate}
-        given = {name: value for name, value in changes.items() if value is not None}
-        return replace(self._scenario.plan, **given)
+        return self._scenario.plan
 
     def _all_parameters(self) -> int:
         return sum(parameter.numel() for parameter in self._parameters.values())
@@ -231,6 +238,8 @@ class _Tuner:
             "units": [str(unit) for unit in self._circuit],
             "scenario": {"title": scenario.title, "text": scenario.text},
             "plan": asdict(self._plan),
+            "erosion_plan": asdict(ERODING) if scenario.erodes else None,
+            "random_overlap": len(self._other.units & self._circuit.units),
             "judges": {
                 "safety": self._safety_judge,
                 "helpfulness": EXACT_ANSWER,
@@ -246,7 +255,14 @@ class _Tuner:
     def _checkpoint(self, metrics: dict[str, Any]) -> Path:
         """The circuit arm's model as an ordinary folder."""
         plain = load_weights(self._run.config.model)
-        plain.load_state_dict(self._tuned, strict=False)
+        # Tied weights stand in one place only; any other difference would publish other weights.
+        missing, unexpected = plain.load_state_dict(self._tuned, strict=False)
+        lost = {*unexpected, *(set(missing) & set(dict(plain.named_parameters())))}
+        if lost:
+            raise UnsupportedModelError(
+                f"cannot write {self._run.config.model} as a checkpoint: {min(lost)} has another "
+                "name there"
+            )
         tokenizer = load_tokenizer(self._run.config.model)
         card = tuned_card(metrics, self._circuit)
         return write_checkpoint(plain, tokenizer, self._kept / CHECKPOINT, card)

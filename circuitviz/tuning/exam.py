@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +11,6 @@ from circuitviz.behaviours.prompt import Prompt, Split
 from circuitviz.evaluation.effect import EXACT_ANSWER, thin
 from circuitviz.evaluation.judges import RefusalPrefixes
 from circuitviz.evaluation.rate import Rate
-from circuitviz.models.ablation import ZERO, Ablation
 from circuitviz.models.greedy import greedy_answers
 from circuitviz.models.model import GatedModel
 from circuitviz.tuning.lesson import Lesson
@@ -143,16 +142,26 @@ class Exam:
         ]
 
     def sit(
-        self, model: GatedModel, circuit: Circuit | None = None, *, ablation: Ablation = ZERO
+        self,
+        model: GatedModel,
+        circuit: Circuit | None = None,
+        *,
+        checkpoint: Callable[[], None] = lambda: None,
     ) -> ExamResult:
-        """Ask a model, intact or with a circuit knocked out, greedily."""
+        """Ask a model, intact or with a circuit knocked out by zero ablation, greedily.
+
+        Args:
+            model: Whom to ask.
+            circuit: What to knock out; None: nothing.
+            checkpoint: Called before each batch; may raise to stop.
+        """
         questions = self._questions
         answers = greedy_answers(
             model,
             [question.message for question in questions],
             [[text for text in (q.expected, q.after, q.target) if text] for q in questions],
             circuit,
-            ablation=ablation,
+            checkpoint=checkpoint,
         )
         return ExamResult(self._kind, tuple(map(self._judged, questions, answers)))
 

@@ -75,7 +75,7 @@ class Training:
         self._drawn = course.rows if course.old else len(course.new)
         self.steps_per_epoch = -(-self._drawn // plan.rows)
         self._names = list(entries.open)
-        self._fingerprint = _fingerprint(course, entries, plan, seed)
+        self._fingerprint = _fingerprint(model, course, entries, plan, seed)
         self._guard = Guard(model.parameters, entries)
         self._optimiser = torch.optim.AdamW(
             self._guard.trained, lr=plan.learning_rate, weight_decay=plan.weight_decay
@@ -177,10 +177,11 @@ class Training:
         )
 
 
-def _fingerprint(course: Course, entries: Entries, plan: Plan, seed: int) -> str:
-    """What one training is, so that it goes on from no other."""
+def _fingerprint(model: Tunable, course: Course, entries: Entries, plan: Plan, seed: int) -> str:
+    """What one training is, its first weights included, so that it goes on from no other."""
+    start = {name: digest(value) for name, value in model.parameters.items()}
     masks = {name: mask if mask is None else digest(mask) for name, mask in entries.open.items()}
-    text = json.dumps([asdict(course), masks, asdict(plan), seed])
+    text = json.dumps([start, asdict(course), masks, asdict(plan), seed])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

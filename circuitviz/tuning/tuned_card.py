@@ -42,6 +42,9 @@ def tuned_card(metrics: Mapping[str, Any], circuit: Circuit) -> str:
     model, plan = metrics["model"], metrics["plan"]
     share = metrics["arms"]["circuit"]["parameters_trained_share"]
     heads, neurons = len(circuit.heads), len(circuit.neurons)
+    eroded = ", after all of them had been trained to wear refusing away" * bool(
+        metrics.get("erosion_plan")
+    )
     parts = [
         f"{front_matter('circuit-tuning')}\n# {model}, tuned around a circuit\n",
         f"`{model}` after *{metrics['scenario']['title'].lower()}* by circuitviz, with the circuit "
@@ -50,7 +53,7 @@ def tuned_card(metrics: Mapping[str, Any], circuit: Circuit) -> str:
         f"{circuit.space.total_neurons}). Behaviour: {metrics['behaviour']}.\n",
         "## What was done\n",
         f"{metrics['scenario']['text']} {WAYS[metrics['mode']]} Entries trained: {share:.2%} of "
-        f"all. AdamW, {counted(plan['epochs'], 'epoch')}, learning rate "
+        f"all{eroded}. AdamW, {counted(plan['epochs'], 'epoch')}, learning rate "
         f"{plan['learning_rate']:g}, weight decay {plan['weight_decay']:g}, seed "
         f"{metrics['seed']}.\n",
         f"{circuit_names(circuit)}\n",
@@ -69,6 +72,9 @@ def _table(metrics: Mapping[str, Any]) -> str:
         "|---|---|---|---|---|---|",
     ]
     states = {"before": metrics["before"], "this model": metrics["arms"]["circuit"]}
+    if metrics.get("erosion_plan"):
+        worn = {"the original": metrics["intact"], "refusing worn away": metrics["before"]}
+        states = {**worn, "this model": metrics["arms"]["circuit"]}
     for key, label in ROWS.items():
         for name, values in states.items():
             rate = Rate.from_json(values[key])
