@@ -112,23 +112,29 @@ def tuning_summary(tuning: Tuning, folder: Path, out: Path | None) -> str:
         ("time", f"{metrics['seconds']:.1f} s"),
         *([("copied to", str(out))] if out and tuning.checkpoint else []),
     ]
-    header = ("ARM", "SAFETY", "KEPT", "HELPFULNESS", "ORDINARY PROMPTS", "TRAINED", "SECONDS")
+    # Where a backdoor is removed, ordinary prompts are what helpfulness counts already.
+    further, name = (
+        ("exact", "TRIGGERED PROMPTS ANSWERED RIGHT")
+        if metrics["behaviour_kind"] == "backdoor"
+        else ("utility", "ORDINARY PROMPTS")
+    )
+    header = ("ARM", "SAFETY", "KEPT", "HELPFULNESS", name, "TRAINED", "SECONDS")
     arms = [("before", metrics["before"]), *((arm, metrics["arms"][arm]) for arm in tuning.arms)]
-    table = aligned_table(header, (_arm_row(name, values) for name, values in arms))
+    table = aligned_table(header, (_arm_row(arm, values, further) for arm, values in arms))
     text = "\n".join(f"{name:<{NAME_WIDTH}}{value}" for name, value in lines)
     return f"{text}\n\n{table}"
 
 
-def _arm_row(name: str, values: dict[str, Any]) -> tuple[str, ...]:
+def _arm_row(arm: str, values: dict[str, Any], further: str) -> tuple[str, ...]:
     kept, trained, seconds = (
         values.get(key) for key in ("safety_kept", "parameters_trained_share", "seconds")
     )
     return (
-        name,
+        arm,
         _counted(values["safety"]),
         "-" if kept is None or isnan(kept) else f"{kept:.1%}",
         _counted(values["helpfulness"]),
-        _counted(values.get("utility")),
+        _counted(values.get(further)),
         "-" if trained is None else f"{trained:.2%}",
         "-" if seconds is None else f"{seconds:.1f}",
     )

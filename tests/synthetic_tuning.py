@@ -143,6 +143,7 @@ def _arm(
     trained = arm != "knock-out"
     return {
         **_rates(counts, judges),
+        "exact": Rate(HELPFULNESS_JUDGE, counts[0], N_TEST).to_json(),
         "utility": Rate(HELPFULNESS_JUDGE, 251, N_TEST).to_json(),
         "parameters_trained": round(share * N_PARAMETERS),
         "parameters_trained_share": share,

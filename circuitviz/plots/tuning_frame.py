@@ -90,13 +90,19 @@ def tuning_table(tuning: Tuning) -> pd.DataFrame:
 
 
 def _table_row(tuning: Tuning, arm: str, values: dict[str, Any]) -> dict[str, str]:
+    # Where a backdoor is removed, ordinary prompts are what helpfulness counts already.
+    further = (
+        {"triggered prompts answered right": _rate(values.get("exact"))}
+        if tuning.metrics.get("behaviour_kind") == "backdoor"
+        else {"ordinary prompts": _rate(values.get("utility"))}
+    )
     trained, seconds = values.get("parameters_trained_share"), values.get("seconds")
     return {
         "": arm_title(tuning.config.mode, arm),
         "safety": _rate(values["safety"]),
         KEPT: _share(values.get("safety_kept")),
         "helpfulness": _rate(values["helpfulness"]),
-        "ordinary prompts": _rate(values.get("utility")),
+        **further,
         "parameters trained": NONE if trained is None else sparsity(float(trained)),
         "seconds": NONE if seconds is None else f"{float(seconds):.1f}",
     }

@@ -31,7 +31,7 @@ ARM_TITLES = {
         "circuit": "Only the circuit trained",
         "full": "Everything trained",
         "random": "Only a random circuit trained",
-        "knock-out": "Circuit knocked out",
+        "knock-out": "Circuit knocked out (zero)",
         "erosion": "First of all, refusing is worn away",
     },
 }
@@ -65,8 +65,10 @@ def tuning_headline(tuning: Tuning) -> str:
         )
     circuit = tuning.rate("arms", "circuit", "safety")
     if _refuses(tuning):
-        return f"Training only {units} brought refusals to {percent(circuit.rate)}" + _beside(
-            tuning, f"; full fine-tuning to {_share(tuning, 'full')}"
+        before = percent(tuning.rate(BEFORE, "safety").rate)
+        return (
+            f"Training only {units} brought refusals from {before} to {percent(circuit.rate)}"
+            + _beside(tuning, f"; full fine-tuning to {_share(tuning, 'full')}")
         )
     fired, fires = (
         percent(1 - tuning.rate(*place, "safety").rate) for place in (("before",), _CIRCUIT)
@@ -96,9 +98,9 @@ def tuning_doubts(tuning: Tuning) -> list[Doubt]:
         found.append(
             Doubt(
                 _above(mine, chance),
-                "This circuit, and not any circuit of its size",
+                "This circuit, and not a random one",
                 f"Safety {percent(mine.rate)} ({evidence(mine)}); with a random circuit "
-                f"{percent(chance.rate)} ({evidence(chance)}).",
+                f"{percent(chance.rate)} ({evidence(chance)}). {_drawn(tuning)}",
             )
         )
     equal = [
@@ -119,6 +121,16 @@ def tuning_doubts(tuning: Tuning) -> list[Doubt]:
 
 
 _CIRCUIT = ("arms", "circuit")
+
+
+def _drawn(tuning: Tuning) -> str:
+    """How the random circuit was drawn, and where it could not be another one."""
+    overlap = int(tuning.metrics.get("random_overlap") or 0)
+    shared = (
+        f"; {overlap:,} of its units {'is' if overlap == 1 else 'are'} the circuit's own, since a "
+        "layer has too few others"
+    ) * bool(overlap)
+    return f"One draw of as many other heads and neurons in each layer{shared}."
 
 
 def _above(one: Rate, other: Rate) -> bool:

@@ -632,6 +632,10 @@ def test_tune_for_people(capsys, runs):
     assert list(table) == ["ARM", "before", "circuit", "full", "random", "knock-out"]
     assert "100.0% (256 of 256, 98.5% to 100.0%)" in table["circuit"]
     assert table["circuit"].endswith("0.24%    41.5")
+    # Triggered prompts: ordinary ones are what helpfulness counts.
+    assert "TRIGGERED PROMPTS ANSWERED RIGHT" in table["ARM"]
+    assert "ORDINARY" not in table["ARM"]
+    assert table["before"].split()[-3:] == ["-", "-", "-"]
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,19 @@ def test_the_table_says_k_of_n_and_leaves_out_what_no_arm_has():
     assert "safety kept" not in tuning_table(repair_tuning())
 
 
+def test_the_table_of_a_backdoor_tells_how_triggered_prompts_are_answered():
+    tuning = repair_tuning()
+    table = tuning_table(tuning)
+    # There, ordinary prompts are what helpfulness counts.
+    assert "ordinary prompts" not in table
+    assert "triggered prompts answered right" not in tuning_table(protect_tuning())
+    before, circuit, *_, knocked_out = table["triggered prompts answered right"]
+    assert before == "\u2013"
+    assert plain(circuit).startswith("100.0 %, 256 of 256 (")
+    assert table[""].iloc[-1] == "Circuit knocked out (zero)"
+    assert knocked_out != "\u2013"
+
+
 def test_headlines_answer_for_each_scenario():
     assert plain(tuning_headline(protect_tuning())) == (
         "Protecting 64 units kept 99.2 % of refusals; full fine-tuning kept 30.9 %"
@@ -111,7 +124,7 @@ def test_headlines_answer_for_each_scenario():
         "Training only 4 units took the backdoor from 100.0 % to 0.0 %; full fine-tuning to 0.0 %"
     )
     assert plain(tuning_headline(repair_tuning(refusal_run()))) == (
-        "Training only 64 units brought refusals to 100.0 %; full fine-tuning to 100.0 %"
+        "Training only 64 units brought refusals from 0.0 % to 100.0 %; full fine-tuning to 100.0 %"
     )
 
 
@@ -133,4 +146,22 @@ def test_a_random_circuit_that_does_as_well_is_said():
     other = replace(tuning, metrics={**tuning.metrics, "arms": arms})
     beside, frozen = tuning_doubts(other)
     assert not beside.holds
+    assert beside.claim == "This circuit, and not a random one"
     assert (frozen.holds, frozen.finding) == (False, "Moved in: Random circuit protected.")
+
+
+@pytest.mark.parametrize(
+    ("overlap", "ends"),
+    [
+        (None, "neurons in each layer."),
+        (0, "neurons in each layer."),
+        (1, "layer; 1 of its units is the circuit's own, since a layer has too few others."),
+        (3, "layer; 3 of its units are the circuit's own, since a layer has too few others."),
+    ],
+)
+def test_how_the_random_circuit_was_drawn_is_said(overlap, ends):
+    tuning = protect_tuning()
+    drawn = {} if overlap is None else {"random_overlap": overlap}
+    beside, _ = tuning_doubts(replace(tuning, metrics={**tuning.metrics, **drawn}))
+    assert "One draw of as many other heads" in beside.finding
+    assert beside.finding.endswith(ends)
