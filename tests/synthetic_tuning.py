@@ -113,6 +113,7 @@ def _tuning(
         "size": size,
         "units": [str(unit) for unit in run.circuit(config.size)],
         "scenario": scenario,
+        "plan": {"epochs": EPOCHS, "learning_rate": 7e-4, "weight_decay": 2.5, "rows": 32},
         "judges": {"safety": judges[0], "helpfulness": judges[1]},
         "before": _rates(before, judges),
         "arms": {arm: _arm(arm, ends, before, shares[arm], judges) for arm, ends in after.items()},

@@ -23,7 +23,6 @@ STAGES = {
     "load": "Loading the model",
     "tune": "Training",
     "test": "Measuring on held-out test prompts",
-    "generate": "Collecting answers of every model",
     "save": "Saving the tuning",
 }
 
@@ -44,23 +43,28 @@ def open_ended_tuning() -> None:
         st.info(_stopped(job), icon=":material/stop_circle:")
 
 
-def reached(job: Job) -> tuple[str, int]:
-    """The arm a tuning is, or was, at work on, and how many of its epochs are finished."""
+def reached(job: Job) -> tuple[str, int | None]:
+    """The arm a tuning is, or was, at work on, and how many of its epochs are finished.
+
+    None where the curve does not have the arm, as while refusing is worn away.
+    """
     curve = job.progress.curve if job.progress else []
-    if not curve:
-        return "", 0
-    arm = str((job.progress and job.progress.arm) or curve[-1]["arm"])
-    return arm, max((int(row["epoch"]) for row in curve if row["arm"] == arm), default=0)
+    arm = (job.progress.arm if job.progress else "") or (str(curve[-1]["arm"]) if curve else "")
+    return arm, max((int(row["epoch"]) for row in curve if row["arm"] == arm), default=None)
 
 
 def _stopped(job: Job) -> str:
+    if job.progress is None or job.progress.stage == "load":
+        return "The tuning was stopped before it began to train."
     arm, epoch = reached(job)
-    if not arm:
-        return "The tuning was stopped before its first epoch was finished."
-    name = arm_title(job.tuning.mode, arm).lower()
+    place = (
+        "go on"
+        if epoch is None
+        else f"go on from epoch {epoch} of \u201c{arm_title(job.tuning.mode, arm).lower()}\u201d"
+    )
     return (
-        f"The tuning was stopped. Finished epochs are kept: start it again, with the same "
-        f"settings, to go on from epoch {epoch} of \u201c{name}\u201d."
+        "The tuning was stopped. Finished epochs are kept: start it again, with the same "
+        f"settings, to {place}."
     )
 
 
@@ -120,5 +124,9 @@ def _doing(job: Job) -> str:
         text += f", {arm_title(job.tuning.mode, progress.arm).lower()}"
     if progress.stage == "tune":
         _, epoch = reached(job)
-        text += f" · {count(epoch, 'epoch')} done"
+        text += (
+            f" · step {progress.step:,} of {progress.steps:,}"
+            if epoch is None
+            else f" · {count(epoch, 'epoch')} done"
+        )
     return text

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from circuitviz.plots.text import count
 from circuitviz.runs.tuning_config import TuningConfig
 
-__all__ = ["MODES", "tuning_note"]
+__all__ = ["MODES", "plan_note", "tuning_note"]
 
 MODES = {"protect": "Protect the circuit", "repair": "Repair the circuit"}
 
@@ -22,3 +25,13 @@ def tuning_note(config: TuningConfig) -> str:
         *([] if config.data is None else [f"lessons {config.data}"]),
     ]
     return " · ".join(parts)
+
+
+def plan_note(plan: Mapping[str, Any] | None) -> str:
+    """How long and how fast was trained, on one line; empty where a tuning does not say."""
+    if not plan:
+        return ""
+    return (
+        f"{count(int(plan['epochs']), 'epoch')} · learning rate {plan['learning_rate']:g} · "
+        f"weight decay {plan['weight_decay']:g}"
+    )

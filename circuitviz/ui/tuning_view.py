@@ -45,7 +45,7 @@ from circuitviz.ui.listing import listing_key
 from circuitviz.ui.table import table
 from circuitviz.ui.tuning_form import command_line
 from circuitviz.ui.tuning_live import curve_pair
-from circuitviz.ui.tuning_names import tuning_note
+from circuitviz.ui.tuning_names import plan_note, tuning_note
 
 __all__ = ["chosen_tuning", "not_tuned", "picker", "prompt_order", "show_tuning", "zipped"]
 
@@ -144,10 +144,13 @@ def _arms(tuning: Tuning) -> None:
 
 def _note(tuning: Tuning) -> str:
     n, more = (tuning.rate("arms", "circuit", name).n for name in ("safety", "helpfulness"))
-    return (
-        f"n = {n:,} test prompts for safety and {more:,} for helpfulness · {_judges(tuning)} · "
-        "intervals are 95 % Wilson; the table has them in brackets"
+    parts = (
+        f"n = {n:,} test prompts for safety and {more:,} for helpfulness",
+        _judges(tuning),
+        "intervals are 95 % Wilson; the table has them in brackets",
+        plan_note(tuning.metrics.get("plan")),
     )
+    return " · ".join(filter(None, parts))
 
 
 def _judges(tuning: Tuning) -> str:

@@ -86,6 +86,8 @@ def test_a_saved_tuning_is_told_answer_first(tunings, open_app, runner):
     assert "Random circuit protected" in names
     cells = next(html for html in texts(app) if "cv-cells" in html)
     assert cells.count('class="cv-cell"') == 4
+    plan = "6 epochs · learning rate 0.0007 · weight decay 2.5"
+    assert any(caption.value.endswith(plan) for caption in app.caption)
 
 
 def test_the_answers_of_a_prompt_stand_side_by_side(tunings, open_app, runner):
@@ -132,6 +134,17 @@ def progress(**more) -> JobProgress:
     return JobProgress("tune", 0.4, arm="circuit", curve=[p.row() for p in points[:8]], **more)
 
 
+ERODING = JobProgress("tune", 0.1, step=120, steps=540, arm="erosion")
+
+
+def test_while_refusing_is_worn_away_steps_are_counted(runs, open_app, runner):
+    runner.add(TuningConfig(REFUSAL, "repair"), progress=ERODING)
+    app = open_app(TUNING, run=REFUSAL)
+    assert not app.exception
+    bar = app.get("progress")[0].proto.text
+    assert bar.startswith("Training, first of all, refusing is worn away · step 120 of 540 · 10")
+
+
 def test_a_running_tuning_is_watched_with_its_curves(runs, open_app, runner):
     runner.add(TuningConfig(BACKDOOR, "repair", epochs=4), progress=progress())
     app = open_app(TUNING, run=BACKDOOR)
@@ -159,7 +172,10 @@ def test_pages_watch_only_jobs_of_their_kind(runs, open_app, runner):
     ("curve", "says"),
     [
         (progress(), "go on from epoch 2 of \u201conly the circuit trained\u201d"),
-        (JobProgress("load", 0.0), "before its first epoch"),
+        (JobProgress("load", 0.0), "before it began to train"),
+        (ERODING, "Finished epochs are kept: start it again, with the same settings, to go on."),
+        # After it, where the curve has no points yet either.
+        (JobProgress("test", 0.25), "Finished epochs are kept"),
     ],
 )
 def test_a_stopped_tuning_says_where_it_goes_on(runs, open_app, runner, curve, says):
