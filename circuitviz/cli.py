@@ -41,6 +41,7 @@ from circuitviz.runs.config import AblationKind, Budget, DiscoveryConfig
 from circuitviz.runs.progress import Progress, Report
 from circuitviz.runs.tuning_config import TuningConfig, TuningMode
 from circuitviz.units import Circuit, Granularity
+from circuitviz.whole_folder import whole_folder
 
 if TYPE_CHECKING:
     from circuitviz.models.ablation import AblationName
@@ -125,6 +126,17 @@ class Library:
         from circuitviz.runs.discover import discover
 
         return discover(config, report=report)
+
+    def require_tuned_folder(self, folder: Path, run: Run) -> None:
+        """Refuse a folder that a tuned model cannot be copied to, before the work is done."""
+        quiet_libraries()
+        from circuitviz.tuning.export import require_export_folder
+
+        if folder.resolve() == find_model(run.config.model).resolve():
+            raise ConfigError(f"{folder} is the model itself; name another folder as --out")
+        require_export_folder(folder)
+        # The copy is made beside it first.
+        _require_writable(folder.resolve().parent, "a model")
 
     def tune(self, config: TuningConfig, run: Run, report: Report, kept: Path) -> Tuning:
         """Tune the circuit of a run; nothing is saved but finished epochs, in `kept`."""
@@ -241,7 +253,7 @@ def _tune(options: argparse.Namespace, library: Library) -> int:
     out = Path(options.out) if options.out else None
     _require_writable(store.folder, "tunings")
     if out is not None:
-        _require_empty(out)
+        library.require_tuned_folder(out, run)
     try:
         with _Bar() as bar, stdout_discarded():
             tuning = library.tune(config, run, bar.show, store.kept(config))
@@ -251,7 +263,8 @@ def _tune(options: argparse.Namespace, library: Library) -> int:
         raise
     tuning = store.load(str(folder))
     if out is not None and tuning.checkpoint is not None:
-        shutil.copytree(tuning.checkpoint, out, dirs_exist_ok=True)
+        with whole_folder(out.resolve()) as draft:
+            shutil.copytree(tuning.checkpoint, draft, dirs_exist_ok=True)
     if options.json:
         found = {key: tuning.metrics.get(key) for key in TUNING_JSON_KEYS}
         _say_json({**found, "folder": str(folder), "out": str(out) if out else None})
@@ -532,7 +545,9 @@ def _add_tune(add: AddParser) -> None:
         help="protect: train everything but the circuit; repair: train the circuit alone",
     )
     parser.add_argument(
-        "--out", metavar="DIR", help="where to put a copy of the tuned model; new or empty"
+        "--out",
+        metavar="DIR",
+        help="where to put a copy of the tuned model: new, empty, or an earlier copy",
     )
     parser.add_argument(
         "--size", type=int, metavar="K", help="the K best units (default: the run's circuit)"
@@ -666,13 +681,6 @@ def _require_writable(folder: Path, what: str = "runs") -> None:
     )
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise ConfigError(f"cannot save {what} in {folder}: {nearest} is not a writable folder")
-
-
-def _require_empty(folder: Path) -> None:
-    """Refuse a folder that a model cannot be copied to, before the work is done."""
-    if folder.is_dir() and any(folder.iterdir()):
-        raise ConfigError(f"--out must be a new or empty folder; {folder} holds files")
-    _require_writable(folder, "a model")
 
 
 def _require_free(port: int) -> None:

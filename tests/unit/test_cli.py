@@ -16,7 +16,7 @@ from circuitviz.cli import Library, main
 from circuitviz.errors import ConfigError, ModelNotFoundError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.ablation import AblationName
-from circuitviz.models.catalog import ModelCard
+from circuitviz.models.catalog import ModelCard, find_model
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.knock_out import KnockOutExport
 from circuitviz.runs.progress import Progress, Report
@@ -594,6 +594,30 @@ def test_tune_saves_the_tuning_copies_the_model_and_prints_one_object(capsys, ru
     assert "arm=circuit" in printed.err
 
 
+def test_a_copy_that_fails_leaves_an_earlier_one_as_it_was(capsys, runs, tmp_path, monkeypatch):
+    RunStore(runs).save(backdoor_run())
+    out = tmp_path / "tuned"
+    out.mkdir()
+    # What an export writes, and nothing else.
+    marker = json.dumps({"files": ["config.json"]})
+    (out / "circuitviz_export.json").write_text(marker)
+    (out / "config.json").write_text("earlier")
+    arguments = ["tune", backdoor_run().run_id, "--mode", "repair", "--out", str(out)]
+
+    def copytree(source: Path, target: Path, **options: bool) -> None:
+        (target / "config.json").write_text("half")
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("circuitviz.cli.shutil.copytree", copytree)
+        assert main(arguments, FakeLibrary()) == 2
+    assert "no space left" in capsys.readouterr().err
+    assert (out / "config.json").read_text() == "earlier"
+    assert [path.name for path in tmp_path.iterdir() if "tuned" in path.name] == ["tuned"]
+    assert main(arguments, FakeLibrary()) == 0
+    assert (out / "config.json").read_text() == "{}"
+
+
 def test_every_option_reaches_the_tuning_and_the_runs_own_size_is_none(runs, tmp_path):
     RunStore(runs).save(backdoor_run())
     for size, wanted in (("4", None), ("2", 2)):
@@ -644,8 +668,10 @@ def test_tune_for_people(capsys, runs):
         (["--size", "0"], "--size must be between 1 and 2080"),
         (["--size", "2081"], "--size must be between 1 and 2080"),
         (["--epochs", "0"], "epochs must be a whole number"),
-        (["--out", "full"], "--out must be a new or empty folder"),
-        (["--out", "file"], "is not a writable folder"),
+        (["--out", "full"], "full holds thesis.tex, which no earlier export wrote"),
+        (["--out", "file"], "file is a file"),
+        (["--out", "file/inner"], "is not a writable folder"),
+        (["--out", str(find_model("fixed-output-planted"))], "is the model itself"),
     ],
 )
 def test_tune_refuses_what_cannot_work_before_it_starts(
