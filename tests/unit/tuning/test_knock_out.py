@@ -88,6 +88,7 @@ def test_mean_puts_what_the_units_give_on_average_into_new_biases(tiny_folder, t
     model = load_weights(str(tiny_folder))
     before = state(model)
     ablation = means(tiny_model.space, 8)
+    assert ablation.bank is not None
     fold_knock_out(model, Circuit.of(tiny_model.space, ["L1H2", "L0N7"]), ablation)
     after = model.state_dict()
     assert model.config.attention_bias
