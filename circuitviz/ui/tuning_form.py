@@ -132,7 +132,7 @@ def _settings(own_lessons: bool) -> dict[str, Any]:
             )
         with right:
             optimiser = _optimiser()
-        data = _data() if own_lessons else ""
+        data = _data() if own_lessons else None
     return {"seed": seed, "epochs": epochs, **optimiser, "data": data}
 
 
@@ -163,7 +163,7 @@ def _optimiser() -> dict[str, float | None]:
     return {"learning_rate": rate, "weight_decay": decay}
 
 
-def _data() -> str:
+def _data() -> str | None:
     return st.text_input(
         "Lessons of your own",
         placeholder="/path/to/lessons.jsonl",
@@ -174,9 +174,9 @@ def _data() -> str:
     )
 
 
-def _lasting(data: str) -> str | None:
+def _lasting(data: str | None) -> str | None:
     """The path in full, for whoever carries the tuning out elsewhere; None where none is given."""
-    given = data.strip()
+    given = (data or "").strip()
     return str(Path(given).expanduser().resolve()) if given else None
 
 
