@@ -104,6 +104,7 @@ TUNING_JSON_KEYS = (
     "judges",
     "before",
     "arms",
+    "plan",
     "seconds",
 )
 
