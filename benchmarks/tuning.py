@@ -28,7 +28,7 @@ from circuitviz.runs.tuning_store import Tuning, TuningStore
 
 CORES = 2
 # Protected as the run reports it, and larger; and how far a circuit that misses is grown.
-PROTECTED_SIZES, GROWN_SIZE = (None, 128), 64
+PROTECTED_SIZES, GROWN_SIZE = (None, 80, 128), 64
 ARMS = {"full": "everything", "circuit": "circuit", "random": "random circuit"}
 REPAIR_ARMS = {**ARMS, "knock-out": "knock-out, no training"}
 PROTECT_HEADER = (
@@ -38,6 +38,11 @@ PROTECT_HEADER = (
 REPAIR_HEADER = (
     "| model | circuit | trained | seed | attacks that succeed: before, after "
     "| exactly right after | ordinary prompts kept | share of parameters | seconds |"
+)
+
+RESTORE_HEADER = (
+    "| trained | seed | refused: intact, worn away, restored | exactly right after "
+    "| ordinary prompts kept: worn away, restored | share of parameters | seconds |"
 )
 
 
@@ -64,13 +69,17 @@ def main() -> int:
     ]
     found = _tunings(configs, options.runs)
     protect = [tuning for tuning in found if tuning.config.mode == "protect"]
-    repair = [tuning for tuning in found if tuning.config.mode == "repair"]
+    repairs = [tuning for tuning in found if tuning.config.mode == "repair"]
+    restore = [t for t in repairs if t.metrics["behaviour_kind"] == "refusal"]
+    repair = [t for t in repairs if t.metrics["behaviour_kind"] == "backdoor"]
     lines = [PROTECT_HEADER, _rule(PROTECT_HEADER)]
     lines += [_protect_row(tuning, arm) for tuning in protect for arm in ARMS]
     lines += ["", REPAIR_HEADER, _rule(REPAIR_HEADER)]
     lines += [
         _repair_row(tuning, arm) for tuning in repair for arm in REPAIR_ARMS if arm in tuning.arms
     ]
+    lines += ["", RESTORE_HEADER, _rule(RESTORE_HEADER)]
+    lines += [_restore_row(tuning, arm) for tuning in restore for arm in ARMS]
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
 
@@ -141,6 +150,21 @@ def _repair_row(tuning: Tuning, arm: str) -> str:
         f"{_counted(tuning.rate('arms', arm, 'asr'), interval=True)}",
         _counted(tuning.rate("arms", arm, "exact")),
         f"{values['utility_kept']:.1%}",
+        f"{values['parameters_trained_share']:.1%}",
+        f"{values['seconds']:.0f}",
+    )
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _restore_row(tuning: Tuning, arm: str) -> str:
+    values, worn = tuning.metrics["arms"][arm], tuning.metrics["before"]
+    refused = [tuning.rate(*place, "safety") for place in (("intact",), ("before",), ("arms", arm))]
+    cells = (
+        ARMS[arm] if arm == "full" else f"{ARMS[arm]} of {tuning.size}",
+        tuning.config.seed,
+        ", ".join(_counted(rate) for rate in refused),
+        _counted(tuning.rate("arms", arm, "exact")),
+        f"{worn['utility_kept']:.1%}, {values['utility_kept']:.1%}",
         f"{values['parameters_trained_share']:.1%}",
         f"{values['seconds']:.0f}",
     )
