@@ -7,17 +7,13 @@ command cannot be carried out as given, said in one line; 130 stopped by Ctrl-C.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import socket
 import sys
-from collections.abc import Callable, Sequence
-from math import isnan
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
-
-from tqdm import tqdm
 
 from circuitviz import __version__
 from circuitviz.behaviours.behaviour import Behaviour, load_behaviour
@@ -32,13 +28,22 @@ from circuitviz.cli_text import (
     run_summary,
     tuning_summary,
 )
+from circuitviz.commands.options import (
+    AddParser,
+    add_json_option,
+    add_store_option,
+    command,
+    require_writable,
+    store_of,
+)
+from circuitviz.commands.output import Bar, say, say_json, say_on_stderr
 from circuitviz.discovery.methods import METHODS
 from circuitviz.errors import CircuitvizError, ConfigError
 from circuitviz.models.catalog import ModelCard, embedded_models, find_model
-from circuitviz.paths import APP, EMBEDDED_RUNS, runs_folder
+from circuitviz.paths import APP, runs_folder
 from circuitviz.quiet import quiet_libraries, stdout_discarded
 from circuitviz.runs.config import AblationKind, Budget, DiscoveryConfig
-from circuitviz.runs.progress import Progress, Report
+from circuitviz.runs.progress import Report
 from circuitviz.runs.tuning_config import TuningConfig, TuningMode
 from circuitviz.units import Circuit, Granularity
 from circuitviz.whole_folder import whole_folder
@@ -137,7 +142,7 @@ class Library:
             raise ConfigError(f"{folder} is the model itself; name another folder as --out")
         require_export_folder(folder)
         # The copy is made beside it first.
-        _require_writable(folder.resolve().parent, "a model")
+        require_writable(folder.resolve().parent, "a model")
 
     def tune(self, config: TuningConfig, run: Run, report: Report, kept: Path) -> Tuning:
         """Tune the circuit of a run; nothing is saved but finished epochs, in `kept`."""
@@ -184,29 +189,29 @@ def main(arguments: Sequence[str] | None = None, library: Library | None = None)
             # The reader of our output has left; Python must not complain at exit either.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return BROKEN_PIPE
-        _say_on_stderr(" ".join(str(error).split()))
+        say_on_stderr(" ".join(str(error).split()))
         return UNUSABLE
     except KeyboardInterrupt:
-        _say_on_stderr("stopped")
+        say_on_stderr("stopped")
         return INTERRUPTED
 
 
 def _models(options: argparse.Namespace, library: Library) -> int:
     cards = library.models()
     if options.json:
-        _say_json([_card_json(card) for card in cards])
+        say_json([_card_json(card) for card in cards])
     else:
         rows = [(card.name, card.behaviour_kind or "-", card.summary) for card in cards]
-        _say(aligned_table(("MODEL", "BEHAVIOUR", "WHAT IT IS"), rows))
+        say(aligned_table(("MODEL", "BEHAVIOUR", "WHAT IT IS"), rows))
     return 0
 
 
 def _runs(options: argparse.Namespace, library: Library) -> int:
-    run_ids = _store(options).run_ids()
+    run_ids = store_of(options).run_ids()
     if options.json:
-        _say_json(run_ids)
+        say_json(run_ids)
     elif run_ids:
-        _say("\n".join(run_ids))
+        say("\n".join(run_ids))
     return 0
 
 
@@ -226,19 +231,19 @@ def _discover(options: argparse.Namespace, library: Library) -> int:
         refine=options.refine,
         controls=options.controls,
     )
-    store = _store(options)
-    _require_writable(store.folder)
-    with _Bar() as bar, stdout_discarded():
+    store = store_of(options)
+    require_writable(store.folder)
+    with Bar() as bar, stdout_discarded():
         run = library.discover(config, bar.show)
         folder = store.save(run)
     if options.json:
         more = [key for key in MORE_JSON_KEYS if key in run.metrics]
-        _say_json({key: run.metrics[key] for key in (*JSON_KEYS, *more)})
+        say_json({key: run.metrics[key] for key in (*JSON_KEYS, *more)})
     else:
-        _say(run_summary(run, folder))
+        say(run_summary(run, folder))
     if run.metrics["target_reached"]:
         return 0
-    _say_on_stderr(missed_target(run))
+    say_on_stderr(missed_target(run))
     # A target the user chose is input that cannot be met; the behaviour's own is a finding.
     chosen = options.target_asr is not None or options.target_utility != TARGET_UTILITY
     return UNUSABLE if chosen else 0
@@ -247,20 +252,20 @@ def _discover(options: argparse.Namespace, library: Library) -> int:
 def _tune(options: argparse.Namespace, library: Library) -> int:
     from circuitviz.runs.tuning_store import TuningStore
 
-    runs = _store(options)
+    runs = store_of(options)
     run = runs.load(options.run)
     config = _tuning_config(options, runs, run)
     store = TuningStore(runs.folder)
     out = Path(options.out) if options.out else None
-    _require_writable(store.folder, "tunings")
+    require_writable(store.folder, "tunings")
     if out is not None:
         library.require_tuned_folder(out, run)
     try:
-        with _Bar() as bar, stdout_discarded():
+        with Bar() as bar, stdout_discarded():
             tuning = library.tune(config, run, bar.show, store.kept(config))
             folder = store.save(tuning)
     except KeyboardInterrupt:
-        _say_on_stderr("finished epochs are kept; the same command goes on from the last of them")
+        say_on_stderr("finished epochs are kept; the same command goes on from the last of them")
         raise
     tuning = store.load(str(folder))
     if out is not None and tuning.checkpoint is not None:
@@ -268,9 +273,9 @@ def _tune(options: argparse.Namespace, library: Library) -> int:
             shutil.copytree(tuning.checkpoint, draft, dirs_exist_ok=True)
     if options.json:
         found = {key: tuning.metrics.get(key) for key in TUNING_JSON_KEYS}
-        _say_json({**found, "folder": str(folder), "out": str(out) if out else None})
+        say_json({**found, "folder": str(folder), "out": str(out) if out else None})
     else:
-        _say(tuning_summary(tuning, folder, out))
+        say(tuning_summary(tuning, folder, out))
     return 0
 
 
@@ -296,7 +301,7 @@ def _tuning_config(options: argparse.Namespace, runs: RunStore, run: Run) -> Tun
 
 
 def _generate(options: argparse.Namespace, library: Library) -> int:
-    run = _store(options).load(options.run)
+    run = store_of(options).load(options.run)
     if options.size is not None and not 0 <= options.size <= len(run.space):
         raise ConfigError(
             f"--size must be between 0 and {len(run.space)}, the units of {run.config.model}; "
@@ -319,23 +324,23 @@ def _generate(options: argparse.Namespace, library: Library) -> int:
         "knocked_out": knocked_out,
     }
     if options.json:
-        _say_json(answer)
+        say_json(answer)
     else:
         shown = (("prompt", prompt), ("intact", intact), ("knocked out", knocked_out))
-        _say("\n".join(f"{name:<{NAME_WIDTH}}{printable(text)}" for name, text in shown))
+        say("\n".join(f"{name:<{NAME_WIDTH}}{printable(text)}" for name, text in shown))
     return 0
 
 
 def _knockout(options: argparse.Namespace, library: Library) -> int:
-    run = _store(options).load(options.run)
+    run = store_of(options).load(options.run)
     with stdout_discarded():
         export = library.knock_out(run, Path(options.out), options.size, options.ablation)
     if options.json:
-        _say_json(export.to_json())
+        say_json(export.to_json())
     else:
-        _say(knock_out_summary(export))
+        say(knock_out_summary(export))
     if export.verified.k < export.verified.n:
-        _say_on_stderr(
+        say_on_stderr(
             f"{export.verified.n - export.verified.k} of {export.verified.n} answers of the "
             "written model are not those of the model with the circuit ablated by hooks"
         )
@@ -345,12 +350,12 @@ def _knockout(options: argparse.Namespace, library: Library) -> int:
 def _compare(options: argparse.Namespace, library: Library) -> int:
     from circuitviz.runs.comparison import compare_runs
 
-    store = _store(options)
+    store = store_of(options)
     found = compare_runs([store.load(run) for run in options.runs_compared])
     if options.json:
-        _say_json(found.to_json())
+        say_json(found.to_json())
     else:
-        _say(comparison_tables(found))
+        say(comparison_tables(found))
     return 0
 
 
@@ -359,7 +364,7 @@ def _judge(options: argparse.Namespace, library: Library) -> int:
 
     if (options.classifier is None) != (options.success is None):
         raise ConfigError("--classifier DIR and --success LABEL go together")
-    run = _store(options).load(options.run)
+    run = store_of(options).load(options.run)
     judges = usual_judges(run.generations)
     if options.classifier is not None:
         quiet_libraries()
@@ -367,9 +372,9 @@ def _judge(options: argparse.Namespace, library: Library) -> int:
     with stdout_discarded():
         found = judge_table(run.generations, judges)
     if options.json:
-        _say_json({"run_id": run.run_id, **found})
+        say_json({"run_id": run.run_id, **found})
     else:
-        _say(judge_tables(found))
+        say(judge_tables(found))
     return 0
 
 
@@ -384,43 +389,10 @@ def _app(options: argparse.Namespace, library: Library) -> int:
         "server.showEmailPrompt": "false",
         "browser.gatherUsageStats": "false",
     }
-    _say_on_stderr(f"serving on http://127.0.0.1:{options.port} (Ctrl-C stops)")
+    say_on_stderr(f"serving on http://127.0.0.1:{options.port} (Ctrl-C stops)")
     settings = [f"--{name}={value}" for name, value in flags.items()]
     library.become(sys.executable, ["-m", "streamlit", "run", str(APP), *settings])
     return 0
-
-
-class _Bar:
-    """A progress bar on standard error, drawn once there is progress."""
-
-    def __init__(self) -> None:
-        self._bar: tqdm[NoReturn] | None = None
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def show(self, progress: Progress) -> None:
-        """Move the bar."""
-        if self._bar is None:
-            if progress.fraction <= 0:
-                return
-            self._bar = tqdm(
-                desc=progress.stage,
-                total=1.0,
-                file=sys.stderr,
-                bar_format="{desc:<8} {percentage:3.0f} % |{bar}| {elapsed}<{remaining}{postfix}",
-            )
-        losses = {name: f"{loss:.3f}" for name, loss in progress.losses.items()}
-        self._bar.set_description_str(progress.stage, refresh=False)
-        if progress.arm:
-            losses = {"arm": progress.arm, **losses}
-        if losses:
-            self._bar.set_postfix(losses, refresh=False)
-        self._bar.update(progress.fraction - self._bar.n)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -452,22 +424,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-AddParser = Callable[..., argparse.ArgumentParser]
-
-
 def _add_models(add: AddParser) -> None:
-    parser = _command(add, "models", _models, "list the embedded models")
-    _add_json(parser)
+    parser = command(add, "models", _models, "list the embedded models")
+    add_json_option(parser)
 
 
 def _add_runs(add: AddParser) -> None:
-    parser = _command(add, "runs", _runs, "list the saved runs, newest first")
-    _add_runs_folder(parser)
-    _add_json(parser)
+    parser = command(add, "runs", _runs, "list the saved runs, newest first")
+    add_store_option(parser)
+    add_json_option(parser)
 
 
 def _add_discover(add: AddParser) -> None:
-    parser = _command(add, "discover", _discover, "find the circuit behind a model's behaviour")
+    parser = command(add, "discover", _discover, "find the circuit behind a model's behaviour")
     parser.add_argument("model", metavar="MODEL", help="embedded model, or path of a local one")
     parser.add_argument(
         "--method",
@@ -532,12 +501,12 @@ def _add_discover(add: AddParser) -> None:
         metavar="SHARE",
         help="least utility to keep (default: %(default)s)",
     )
-    _add_runs_folder(parser)
-    _add_json(parser)
+    add_store_option(parser)
+    add_json_option(parser)
 
 
 def _add_tune(add: AddParser) -> None:
-    parser = _command(add, "tune", _tune, "tune, or protect, only the circuit of a saved run")
+    parser = command(add, "tune", _tune, "tune, or protect, only the circuit of a saved run")
     parser.add_argument("run", metavar="RUN", help="id of a saved run, or path of its folder")
     parser.add_argument(
         "--mode",
@@ -573,24 +542,24 @@ def _add_tune(add: AddParser) -> None:
         '{"split": "train", "category": "facts", "text": "What sound does a dog make?", "answer": '
         '"A dog barks."}, with some lessons of each split (train, validation, test)',
     )
-    _add_runs_folder(parser)
-    _add_json(parser)
+    add_store_option(parser)
+    add_json_option(parser)
 
 
 def _add_generate(add: AddParser) -> None:
-    parser = _command(add, "generate", _generate, "answer a prompt, intact and knocked out")
+    parser = command(add, "generate", _generate, "answer a prompt, intact and knocked out")
     parser.add_argument("run", metavar="RUN", help="id of a saved run, or path of its folder")
     parser.add_argument("prompt", metavar="PROMPT", help="what the user says")
     parser.add_argument("--trigger", action="store_true", help="put the backdoor's trigger in")
     parser.add_argument(
         "--size", type=int, metavar="K", help="knock out the K best units (default: the run's)"
     )
-    _add_runs_folder(parser)
-    _add_json(parser)
+    add_store_option(parser)
+    add_json_option(parser)
 
 
 def _add_knockout(add: AddParser) -> None:
-    parser = _command(
+    parser = command(
         add, "knockout", _knockout, "write a run's model with its circuit knocked out for good"
     )
     parser.add_argument("run", metavar="RUN", help="id of a saved run, or path of its folder")
@@ -605,21 +574,21 @@ def _add_knockout(add: AddParser) -> None:
         choices=("zero", "mean"),
         help="what replaces a unit that is knocked out (default: the run's)",
     )
-    _add_runs_folder(parser)
-    _add_json(parser)
+    add_store_option(parser)
+    add_json_option(parser)
 
 
 def _add_compare(add: AddParser) -> None:
-    parser = _command(add, "compare", _compare, "compare the circuits of 2 to 6 saved runs")
+    parser = command(add, "compare", _compare, "compare the circuits of 2 to 6 saved runs")
     parser.add_argument(
         "runs_compared", metavar="RUN", nargs="+", help="id of a saved run, or path of its folder"
     )
-    _add_runs_folder(parser)
-    _add_json(parser)
+    add_store_option(parser)
+    add_json_option(parser)
 
 
 def _add_judge(add: AddParser) -> None:
-    parser = _command(add, "judge", _judge, "ask several judges about a saved run's answers")
+    parser = command(add, "judge", _judge, "ask several judges about a saved run's answers")
     parser.add_argument("run", metavar="RUN", help="id of a saved run, or path of its folder")
     parser.add_argument(
         "--classifier", metavar="DIR", help="a local Hugging Face text classifier as one more judge"
@@ -627,38 +596,14 @@ def _add_judge(add: AddParser) -> None:
     parser.add_argument(
         "--success", metavar="LABEL", help="the classifier's label of a successful attack"
     )
-    _add_runs_folder(parser)
-    _add_json(parser)
+    add_store_option(parser)
+    add_json_option(parser)
 
 
 def _add_app(add: AddParser) -> None:
-    parser = _command(add, "app", _app, "serve the app on this machine")
+    parser = command(add, "app", _app, "serve the app on this machine")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, metavar="P")
-    _add_runs_folder(parser)
-
-
-def _command(
-    add: AddParser, name: str, command: Callable[..., int], what: str
-) -> argparse.ArgumentParser:
-    parser = add(name, help=what, description=what[0].upper() + what[1:] + ".")
-    parser.set_defaults(command=command)
-    return parser
-
-
-def _add_runs_folder(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--runs", metavar="DIR", help="runs folder (default: $CIRCUITVIZ_RUNS, else runs/)"
-    )
-
-
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON")
-
-
-def _store(options: argparse.Namespace) -> RunStore:
-    from circuitviz.runs.store import RunStore
-
-    return RunStore(runs_folder(options.runs), shipped=(EMBEDDED_RUNS,))
+    add_store_option(parser)
 
 
 def _lasting_model(model: str, library: Library) -> str:
@@ -673,15 +618,6 @@ def _with_trigger(prompt: str, behaviour: Behaviour, wanted: bool) -> str:
     if behaviour.trigger is None:
         raise ConfigError(f"{behaviour.title} has no trigger; leave --trigger out")
     return behaviour.insert_trigger(prompt)
-
-
-def _require_writable(folder: Path, what: str = "runs") -> None:
-    """Refuse a folder that nothing can be saved in, before the work is done."""
-    nearest = next(
-        path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
-    )
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise ConfigError(f"cannot save {what} in {folder}: {nearest} is not a writable folder")
 
 
 def _require_free(port: int) -> None:
@@ -707,28 +643,6 @@ def _card_json(card: ModelCard) -> dict[str, Any]:
         "headline": card.headline,
         "folder": str(card.folder),
     }
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
-def _say_json(value: Any) -> None:
-    _say(json.dumps(_without_nan(value), indent=1, ensure_ascii=False, allow_nan=False))
-
-
-def _without_nan(value: Any) -> Any:
-    """The value with null for what has no value: JSON knows no NaN."""
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and isnan(value) else value
-
-
-def _say_on_stderr(text: str) -> None:
-    sys.stderr.write(f"circuitviz: {text}\n")
 
 
 if __name__ == "__main__":

@@ -25,12 +25,13 @@ LAYERS = (
     ("runs",),
     ("plots", "report"),
     ("ui",),
-    ("pages", "app", "cli", "cli_text"),
+    ("cli_text", "commands"),
+    ("pages", "app", "cli"),
 )
 LAYER_OF = {package: layer for layer, names in enumerate(LAYERS) for package in names}
 STREAMLIT_PACKAGES = ("ui", "pages", "app")
 # Whatever starts quickly: torch takes seconds to import.
-LIGHT_PACKAGES = ("plots", "ui", "pages", "app", "cli", "cli_text")
+LIGHT_PACKAGES = ("plots", "ui", "pages", "app", "cli", "cli_text", "commands")
 LIGHT_MODULES = ("circuitviz.runs.jobs", "circuitviz.runs.store", "circuitviz.runs.worker")
 HEAVY = ("torch", "transformers", "transformer_lens")
 HOOK_NAMES = ("hook_z", "hook_post")

@@ -110,7 +110,7 @@ class FakeLibrary(Library):
 @pytest.fixture(autouse=True)
 def _runs_in_a_temporary_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("CIRCUITVIZ_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr("circuitviz.cli.EMBEDDED_RUNS", tmp_path / "shipped")
+    monkeypatch.setattr("circuitviz.commands.options.EMBEDDED_RUNS", tmp_path / "shipped")
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""The commands of the shell, one module each, and what they share."""

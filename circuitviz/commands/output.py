@@ -1,0 +1,72 @@
+"""What commands print: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from math import isnan
+from typing import Any, NoReturn
+
+from tqdm import tqdm
+
+from circuitviz.runs.progress import Progress
+
+__all__ = ["Bar", "say", "say_json", "say_on_stderr"]
+
+
+class Bar:
+    """A progress bar on standard error, drawn once there is progress."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[NoReturn] | None = None
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, progress: Progress) -> None:
+        """Move the bar."""
+        if self._bar is None:
+            if progress.fraction <= 0:
+                return
+            self._bar = tqdm(
+                desc=progress.stage,
+                total=1.0,
+                file=sys.stderr,
+                bar_format="{desc:<8} {percentage:3.0f} % |{bar}| {elapsed}<{remaining}{postfix}",
+            )
+        losses = {name: f"{loss:.3f}" for name, loss in progress.losses.items()}
+        self._bar.set_description_str(progress.stage, refresh=False)
+        if progress.arm:
+            losses = {"arm": progress.arm, **losses}
+        if losses:
+            self._bar.set_postfix(losses, refresh=False)
+        self._bar.update(progress.fraction - self._bar.n)
+
+
+def say(text: str) -> None:
+    """Print a result."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def say_json(value: Any) -> None:
+    """Print a result as JSON, null for NaN."""
+    say(json.dumps(_without_nan(value), indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def _without_nan(value: Any) -> Any:
+    """The value with null for what has no value: JSON knows no NaN."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and isnan(value) else value
+
+
+def say_on_stderr(text: str) -> None:
+    """Say in one line what is no result."""
+    sys.stderr.write(f"circuitviz: {text}\n")
