@@ -18,8 +18,8 @@ from circuitviz.plots.frame import judge_of
 from circuitviz.plots.palette import SERIES_LABELS
 from circuitviz.plots.story import Doubt
 from circuitviz.plots.text import evidence, percent, sparsity
+from circuitviz.plots.words import marked
 from circuitviz.runs.store import Run
-from circuitviz.ui.words import marked
 
 __all__ = [
     "Answer",

@@ -1,6 +1,6 @@
 import pytest
 
-from circuitviz.ui.words import marked, words_that_differ
+from circuitviz.plots.words import marked, words_that_differ
 
 
 def test_only_the_words_that_differ_are_marked():
