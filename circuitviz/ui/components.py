@@ -14,8 +14,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from circuitviz.evaluation.rate import Rate
 from circuitviz.paths import PROJECT
-from circuitviz.plots.frame import judge_of
-from circuitviz.plots.palette import SERIES_LABELS
+from circuitviz.plots.notes import judges_note, run_note, score_note
 from circuitviz.plots.story import Doubt
 from circuitviz.plots.text import evidence, percent, sparsity
 from circuitviz.plots.words import marked
@@ -250,36 +249,6 @@ def table_twin(frame: pd.DataFrame, *, key: str, columns: Mapping[str, Any] | No
     """The numbers of a chart as a table, folded away."""
     with st.expander("Show as a table", icon=":material/table:", key=f"{key}_fold"):
         st.dataframe(frame, hide_index=True, column_config=dict(columns or {}), key=key)
-
-
-def run_note(run: Run, n: str | int | None = None) -> str:
-    """The conditions every number of a run shares: n, judge, ablation, split."""
-    rate = run.rate("asr", "knocked_out")
-    amount = f"{n:,}" if isinstance(n, int) else (n or f"{rate.n:,}")
-    return (
-        f"n = {amount} test prompts · judge: {rate.judge} · {run.config.ablation} ablation · "
-        "intervals are 95 % Wilson"
-    )
-
-
-def judges_note(*runs: Run) -> str:
-    """Who judged each kind of rate of these runs; says so where the judges differ."""
-    named: dict[str, list[str]] = {}
-    for series, label in SERIES_LABELS.items():
-        judges = [judge_of(run, series) for run in runs if run.metrics.get(series)]
-        if judges:
-            named[label] = list(dict.fromkeys(judges))
-    text = "; ".join(f"{label.lower()}: {', '.join(judges)}" for label, judges in named.items())
-    differ = any(len(judges) > 1 for judges in named.values())
-    return f"Judges: {text}." + (" Rates of different judges are not comparable." if differ else "")
-
-
-def score_note(run: Run) -> str:
-    """What learned scores rest on."""
-    return (
-        f"Scores were learned on training prompts, {run.config.ablation} ablation, seed "
-        f"{run.config.seed}: they rank units and are no test result."
-    )
 
 
 def warn(problems: Sequence[str]) -> None:
