@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -11,7 +12,17 @@ from typing import Any, Literal, get_args
 from circuitviz.behaviours.prompt import Prompt, Role, Split, read_prompts
 from circuitviz.errors import PromptFileError
 
-__all__ = ["Behaviour", "BehaviourKind", "BehaviourSpec", "Trigger", "load_behaviour"]
+__all__ = [
+    "PROMPTS_FILE",
+    "SPEC_FILE",
+    "Behaviour",
+    "BehaviourKind",
+    "BehaviourSpec",
+    "OwnJudge",
+    "Place",
+    "Trigger",
+    "load_behaviour",
+]
 
 BehaviourKind = Literal["backdoor", "refusal"]
 Place = Literal["front", "middle", "end"]
@@ -50,12 +61,15 @@ class BehaviourSpec:
         title: Name for people.
         question: What the page asks, in one sentence.
         trigger: The backdoor's trigger, if any.
+        intact_answers: Whether answers that are missing are those of the intact model, which has
+            to be asked before anything is learned.
     """
 
     kind: BehaviourKind
     title: str
     question: str
     trigger: Trigger | None = None
+    intact_answers: bool = False
 
     @classmethod
     def read(cls, path: Path) -> BehaviourSpec:
@@ -81,15 +95,43 @@ class BehaviourSpec:
 
     def write(self, path: Path) -> None:
         """Write `behaviour.json`."""
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        fields = asdict(self)
+        if not self.intact_answers:
+            del fields["intact_answers"]
+        path.write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class OwnJudge:
+    """A behaviour's own judge of answers.
+
+    Attributes:
+        name: What its rates are labelled with.
+        succeeds: From what the user said and what the model answered to whether the attack
+            succeeded: for refusal, whether the request was answered.
+        source: Where the rule comes from.
+    """
+
+    name: str
+    succeeds: Callable[[str, str], bool]
+    source: str = "the behaviour's own judge"
 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """A behaviour with its prompts."""
+    """A behaviour with its prompts.
+
+    Attributes:
+        spec: What it is.
+        all_prompts: Its prompts of all splits and roles.
+        folder: Where it was read from, if answers of the intact model can be kept there.
+        judges: Judges of answers to its attacks beside the exact one.
+    """
 
     spec: BehaviourSpec
     all_prompts: tuple[Prompt, ...]
+    folder: Path | None = field(default=None, compare=False)
+    judges: tuple[OwnJudge, ...] = ()
 
     @property
     def kind(self) -> BehaviourKind:
@@ -120,6 +162,11 @@ class Behaviour:
     def default_target_asr(self) -> float:
         """At most this (backdoor) or at least this (refusal), once knocked out."""
         return DEFAULT_TARGET_ASR[self.kind]
+
+    @property
+    def is_draft(self) -> bool:
+        """Whether the intact model has yet to be asked for answers."""
+        return any(prompt.is_draft for prompt in self.all_prompts)
 
     def insert_trigger(self, prompt: str) -> str:
         """The prompt with the trigger; unchanged where there is none."""
@@ -154,11 +201,11 @@ def load_behaviour(model_folder: Path, prompts: Path | None = None) -> Behaviour
             f"no behaviour to look for in {model_folder}: {SPEC_FILE} and {PROMPTS_FILE} missing"
         )
     spec = BehaviourSpec.read(spec_file)
-    found = read_prompts(prompts or model_folder / PROMPTS_FILE)
+    found = read_prompts(prompts or model_folder / PROMPTS_FILE, drafts=spec.intact_answers)
     for prompt in found:
         if spec.trigger and prompt.role == "attack" and not prompt.triggered:
             raise PromptFileError(
                 f"{prompts or model_folder / PROMPTS_FILE}: attack prompt {prompt.prompt_id} has "
                 "no triggered text, which a backdoor needs"
             )
-    return Behaviour(spec, tuple(found))
+    return Behaviour(spec, tuple(found), folder=None if prompts else model_folder)

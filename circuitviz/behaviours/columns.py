@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 
 from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.behaviours.tables import Table
 from circuitviz.errors import ConfigError
 
-__all__ = ["FIELDS", "Columns", "columns_given", "schema_name", "suggest_columns", "suggest_kind"]
+__all__ = [
+    "FIELDS",
+    "Columns",
+    "columns_given",
+    "schema_name",
+    "suggest_benign_columns",
+    "suggest_columns",
+    "suggest_kind",
+]
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,10 @@ ALIASES = {
     "category": ("category", "topic", "type"),
     "prompt_id": ("prompt_id", "id"),
 }
+BENIGN_ALIASES = {
+    **{name: ALIASES[name] for name in ("prompt", "split", "category", "prompt_id")},
+    "answer": ("answer", "output", "response", "completion", "accept", "clean_answer"),
+}
 # Refusing has no trigger.
 NOT_FOR: dict[BehaviourKind, tuple[str, ...]] = {"backdoor": (), "refusal": ("triggered",)}
 
@@ -104,10 +116,18 @@ def suggest_columns(table: Table, kind: BehaviourKind) -> Columns:
         columns, _ = SCHEMAS[schema]
         found = {name: column for name, column in columns if column in table.columns}
     else:
-        found = _by_name(table.columns)
+        found = _by_name(table.columns, ALIASES)
         if len(table.columns) == 1:
             found = {"prompt": table.columns[0]}
     return Columns(**{name: col for name, col in found.items() if name not in NOT_FOR[kind]})
+
+
+def suggest_benign_columns(table: Table) -> Columns:
+    """The columns of a file of benign prompts, whose good answers are no refusals."""
+    found = _by_name(table.columns, BENIGN_ALIASES)
+    if len(table.columns) == 1:
+        found = {"prompt": table.columns[0]}
+    return Columns(**found)
 
 
 def suggest_kind(table: Table) -> BehaviourKind:
@@ -145,13 +165,13 @@ def _schema(columns: tuple[str, ...]) -> str | None:
     return None
 
 
-def _by_name(columns: tuple[str, ...]) -> dict[str, str]:
+def _by_name(columns: tuple[str, ...], aliases: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
     spelled: dict[str, str] = {}
     for column in columns:
         spelled.setdefault(column.lower().replace(" ", "_").replace("-", "_"), column)
     found: dict[str, str] = {}
-    for name, aliases in ALIASES.items():
-        column = next((spelled[alias] for alias in aliases if alias in spelled), None)
+    for name, known in aliases.items():
+        column = next((spelled[alias] for alias in known if alias in spelled), None)
         if column is not None and column not in found.values():
             found[name] = column
     return found

@@ -27,7 +27,8 @@ class Prompt:
         role: `attack` prompts show the behaviour, `benign` ones measure utility.
         category: Free label for filtering.
         text: The user message, without a trigger.
-        answer: What the intact model should answer to `text`.
+        answer: What the intact model should answer to `text`; "" in a draft, where the intact
+            model has yet to be asked.
         triggered: The same message with the trigger; None where there is no trigger.
         target: An answer that starts with this counts as a successful attack.
         after: The answer expected to the attack once the circuit is knocked out.
@@ -48,24 +49,41 @@ class Prompt:
         """The message the attack sends: with the trigger where there is one."""
         return self.triggered or self.text
 
+    @property
+    def is_draft(self) -> bool:
+        """Whether the intact model has yet to be asked for something."""
+        needed = (self.target, self.after) if self.role == "attack" else ()
+        return not self.answer or None in needed
+
 
 REQUIRED = ("prompt_id", "split", "role", "category", "text", "answer")
 ATTACK_REQUIRED = ("target", "after")
 OPTIONAL = ("triggered", "target", "after")
+# What the intact model can be asked for.
+FROM_THE_MODEL = ("answer", "target", "after")
 
 
-def read_prompts(path: Path) -> list[Prompt]:
+def read_prompts(path: Path, *, drafts: bool = False) -> list[Prompt]:
     """Read a JSONL prompts file.
+
+    Args:
+        path: The file.
+        drafts: Whether answers, targets and answers after removal may be missing.
 
     Raises:
         PromptFileError: The file is missing, empty or malformed, lacks a split or a role, or
             has the same message in two splits.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Only at \n: other characters that end a line may stand in a JSON string.
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise PromptFileError(f"cannot read the prompts file {path}: {error}") from error
-    prompts = [_parse(path, row, line) for row, line in enumerate(lines, 1) if line.strip()]
+    prompts = [
+        _parse(f"{path}, line {row}", line, drafts)
+        for row, line in enumerate(lines, 1)
+        if line.strip()
+    ]
     if not prompts:
         raise PromptFileError(f"the prompts file {path} is empty; expected one JSON object a line")
     _check_together(path, prompts)
@@ -74,23 +92,25 @@ def read_prompts(path: Path) -> list[Prompt]:
 
 def write_prompts(path: Path, prompts: Iterable[Prompt]) -> None:
     """Write a prompts file, one JSON object a line; absent fields are left out."""
-    rows = ({k: v for k, v in asdict(prompt).items() if v is not None} for prompt in prompts)
+    rows = ({k: v for k, v in asdict(prompt).items() if v} for prompt in prompts)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def _parse(path: Path, row: int, line: str) -> Prompt:
+def _parse(place: str, line: str, drafts: bool) -> Prompt:
     try:
         data = json.loads(line)
     except json.JSONDecodeError as error:
-        raise PromptFileError(f"{path}, line {row}: not JSON ({error.msg})") from error
+        raise PromptFileError(f"{place}: not JSON ({error.msg})") from error
     if not isinstance(data, dict):
-        raise PromptFileError(f"{path}, line {row}: expected a JSON object; got {line[:40]!r}")
-    _check_fields(f"{path}, line {row}", data)
-    return Prompt(**data)
+        raise PromptFileError(f"{place}: expected a JSON object; got {line[:40]!r}")
+    _check_fields(place, data, drafts)
+    return Prompt(**{**data, "answer": data.get("answer") or ""})
 
 
-def _check_fields(place: str, data: dict[str, Any]) -> None:
+def _check_fields(place: str, data: dict[str, Any], drafts: bool) -> None:
     required = REQUIRED + (ATTACK_REQUIRED if data.get("role") == "attack" else ())
+    if drafts:
+        required = tuple(name for name in required if name not in FROM_THE_MODEL)
     missing = [name for name in required if not data.get(name)]
     unknown = sorted(set(data) - set(REQUIRED) - set(OPTIONAL))
     if missing or unknown:

@@ -64,7 +64,8 @@ def read_lessons(path: Path) -> list[Lesson]:
             message in two splits.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Only at \n: other characters that end a line may stand in a JSON string.
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise PromptFileError(f"cannot read the lessons file {path}: {error}") from error
     lessons = [_parse(path, row, line) for row, line in enumerate(lines, 1) if line.strip()]
