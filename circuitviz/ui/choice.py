@@ -3,19 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
+from typing import Any, cast, get_args
+
+import numpy as np
 
 from circuitviz.errors import ConfigError
+from circuitviz.evaluation.frontier import random_matched
 from circuitviz.plots.frame import budget_points, joint_sizes
+from circuitviz.runs.config import AblationKind
 from circuitviz.runs.store import Run
+from circuitviz.ui.unit_text import read_units, written_units
 from circuitviz.units import Circuit, Unit
 
-__all__ = ["MOST_COMPARED", "QUERY_KEYS", "Choice"]
+__all__ = ["LONGEST_SET", "MOST_COMPARED", "QUERY_KEYS", "Choice"]
 
-QUERY_KEYS = ("run", "size", "heads", "neurons", "edit", "unit", "prompt", "compare", "tuning")
+QUERY_KEYS = (
+    "run",
+    "size",
+    "heads",
+    "neurons",
+    "set",
+    "saved",
+    "invert",
+    "edit",
+    "random",
+    "ablation",
+    "unit",
+    "prompt",
+    "compare",
+    "tuning",
+)
 # Runs beside the chosen one: as many as can be told apart by symbol and dash.
 MOST_COMPARED = 4
-NUMBERS = ("size", "heads", "neurons")
+# Characters of a listed set in a link; browsers, mail and chat programs cut links of 2,000.
+LONGEST_SET = 1500
+NUMBERS = ("size", "heads", "neurons", "random")
+# The fields that say which units are knocked out, and how.
+SET_FIELDS = (
+    "size",
+    "heads",
+    "neurons",
+    "listed",
+    "saved",
+    "inverted",
+    "added",
+    "removed",
+    "random",
+    "ablation",
+)
 
 
 @dataclass(frozen=True)
@@ -27,8 +64,14 @@ class Choice:
         size: Units knocked out of the joint ranking; None: the circuit the run reports.
         heads: With `neurons`: best heads and best neurons, instead of one size.
         neurons: See `heads`.
+        listed: Units to start from instead of a size of the ranking; None: the ranking.
+        saved: Name of the saved set that `listed` came from.
+        inverted: Start from all other units instead.
         added: Units put into the circuit by hand.
         removed: Units taken out of it by hand.
+        random: Seed of a random control: other units are knocked out, as many of each kind in
+            each layer as the set has; None: the set itself.
+        ablation: What replaces units that are knocked out; None: what the run used.
         unit: The head or neuron a panel shows.
         prompt: The test prompt whose answers are shown.
         compare: Ids of the runs set beside the chosen one, in order, at most `MOST_COMPARED`.
@@ -40,8 +83,13 @@ class Choice:
     size: int | None = None
     heads: int | None = None
     neurons: int | None = None
+    listed: frozenset[str] | None = None
+    saved: str | None = None
+    inverted: bool = False
     added: frozenset[str] = frozenset()
     removed: frozenset[str] = frozenset()
+    random: int | None = None
+    ablation: AblationKind | None = None
     unit: str | None = None
     prompt: str | None = None
     compare: tuple[str, ...] = ()
@@ -51,26 +99,23 @@ class Choice:
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> Choice:
         """Read a URL's parameters; what is malformed is left out and named in `problems`."""
-        numbers: dict[str, int] = {}
-        problems = []
-        for name in NUMBERS:
-            text = query.get(name)
-            if text and text.isdecimal():
-                numbers[name] = int(text)
-            elif text:
-                problems.append(f"The link's {name} must be a whole number; it says {text!r}.")
-        if ("heads" in numbers) != ("neurons" in numbers):
-            problems.append("A link with heads needs neurons too, and the other way round.")
-            numbers.pop("heads", None)
-            numbers.pop("neurons", None)
-        if "heads" in numbers:
-            numbers.pop("size", None)
+        numbers, problems = _read_numbers(query)
+        listed, unreadable = _read_set(query.get("set"))
+        if listed is not None:
+            # A list says which units: no size beside it.
+            numbers = {name: value for name, value in numbers.items() if name == "random"}
         added, removed, bad = _read_edits(query.get("edit", ""))
         unit = query.get("unit") or None
         if unit and not _is_unit(unit):
             bad.append(unit)
             unit = None
+        problems += unreadable
         problems += [f"{name!r} in the link is not a unit like L5H3 or L2N117." for name in bad]
+        ablation = query.get("ablation") or None
+        if ablation not in (None, *get_args(AblationKind)):
+            legal = ", ".join(get_args(AblationKind))
+            problems.append(f"The link's ablation must be one of {legal}; it says {ablation!r}.")
+            ablation = None
         compare = _read_list(query.get("compare", ""), without=query.get("run"))
         if len(compare) > MOST_COMPARED:
             problems.append(
@@ -80,8 +125,12 @@ class Choice:
         return cls(
             run=query.get("run") or None,
             **numbers,
+            listed=listed,
+            saved=query.get("saved") or None,
+            inverted=query.get("invert") == "1",
             added=added,
             removed=removed,
+            ablation=cast("AblationKind | None", ablation),
             unit=unit,
             prompt=query.get("prompt") or None,
             compare=compare[:MOST_COMPARED],
@@ -98,7 +147,12 @@ class Choice:
             "size": self.size,
             "heads": self.heads,
             "neurons": self.neurons,
+            "set": self._listed_text() if self.linkable else None,
+            "saved": self.saved,
+            "invert": "1" if self.inverted else None,
             "edit": ",".join(edits),
+            "random": self.random,
+            "ablation": self.ablation,
             "unit": self.unit,
             "prompt": self.prompt,
             "compare": ",".join(self.compare),
@@ -113,8 +167,26 @@ class Choice:
 
     @property
     def edited(self) -> bool:
-        """Whether units were added or removed by hand."""
-        return bool(self.added or self.removed)
+        """Whether the set is another than the best units of a size."""
+        other = self.listed is not None or self.inverted or self.random is not None
+        return bool(self.added or self.removed or other)
+
+    @property
+    def linkable(self) -> bool:
+        """Whether a link can list the units; a longer list needs a saved set's name."""
+        return len(self._listed_text() or "") <= LONGEST_SET
+
+    def _listed_text(self) -> str | None:
+        return None if self.listed is None else written_units(self.listed)
+
+    @property
+    def set_part(self) -> dict[str, Any]:
+        """The fields that say which units are knocked out, and how."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name in SET_FIELDS}
+
+    def found_again(self) -> Choice:
+        """With the circuit the run reports, knocked out as the run did."""
+        return replace(self, **Choice().set_part)
 
     def fitted(self, run: Run) -> Choice:
         """This choice with what the run does not have left out and named in `problems`."""
@@ -131,11 +203,14 @@ class Choice:
                 "showing the reported circuit."
             )
             choice = replace(choice, heads=None, neurons=None)
-        named = (*self.added, *self.removed, *([self.unit] if self.unit else []))
+        listed = self.listed or frozenset()
+        named = (*listed, *self.added, *self.removed, *([self.unit] if self.unit else []))
         foreign = {name for name in named if Unit.parse(name) not in run.space}
         problems += [f"This model has no unit {name}." for name in sorted(foreign)]
         return replace(
             choice,
+            listed=None if self.listed is None else self.listed - foreign,
+            ablation=None if self.ablation == run.config.ablation else self.ablation,
             added=self.added - foreign,
             removed=self.removed - foreign,
             unit=None if self.unit in foreign else self.unit,
@@ -148,21 +223,100 @@ class Choice:
             return run.circuit_of(self.heads, self.neurons)
         return run.circuit(self.size)
 
+    def start(self, run: Run) -> Circuit:
+        """What edits by hand start from: the chosen size or list, or all other units."""
+        listed = self.listed
+        first = self.base_circuit(run) if listed is None else Circuit.of(run.space, listed)
+        return _complement(first) if self.inverted else first
+
+    def own_circuit(self, run: Run) -> Circuit:
+        """The set with its edits, also while a random control stands in for it."""
+        start = self.start(run)
+        if not (self.added or self.removed):
+            return start
+        return Circuit.of(run.space, ({str(unit) for unit in start} | self.added) - self.removed)
+
     def circuit(self, run: Run) -> Circuit:
-        """The circuit that is knocked out: the chosen size with the edits."""
-        names = {str(unit) for unit in self.base_circuit(run)}
-        return Circuit.of(run.space, (names | self.added) - self.removed)
+        """The circuit that is knocked out: the set with its edits, or a random control of it."""
+        own = self.own_circuit(run)
+        return own if self.random is None else _drawn(own, self.random)
+
+    def ablation_of(self, run: Run) -> AblationKind:
+        """What replaces the units that are knocked out."""
+        return self.ablation or run.config.ablation
 
     def toggled(self, run: Run, unit: Unit) -> Choice:
         """With a unit added to the circuit if it is not in it, else removed."""
+        if self.random is not None:
+            return self.listing(run).toggled(run, unit)
         name = str(unit)
-        inside, by_default = unit in self.circuit(run), unit in self.base_circuit(run)
+        inside, by_default = unit in self.circuit(run), unit in self.start(run)
         added, removed = self.added - {name}, self.removed - {name}
         if inside and by_default:
             removed |= {name}
         elif not inside and not by_default:
             added |= {name}
         return replace(self, added=added, removed=removed)
+
+    def inverse(self, run: Run) -> Choice:
+        """With all other units knocked out instead."""
+        if self.random is not None:
+            return self.listing(run).inverse(run)
+        return replace(self, inverted=not self.inverted, added=self.removed, removed=self.added)
+
+    def emptied(self) -> Choice:
+        """With nothing knocked out."""
+        return replace(self.found_again(), listed=frozenset(), ablation=self.ablation)
+
+    def drawn(self, run: Run, seed: int) -> Choice:
+        """With a random control of this set instead of it."""
+        # Marks of edits on the maps would point at units that are not knocked out.
+        own = self.listing(run, own=True) if self.added or self.removed else self
+        return replace(own, random=seed)
+
+    def listing(self, run: Run, *, own: bool = False) -> Choice:
+        """The same units, as a list: those knocked out, or the set's own."""
+        circuit = self.own_circuit(run) if own else self.circuit(run)
+        names = frozenset(str(unit) for unit in circuit)
+        return replace(self.found_again(), listed=names, ablation=self.ablation)
+
+
+# Large models have hundreds of thousands of units, and a page asks for its circuit often.
+@lru_cache(maxsize=16)
+def _complement(circuit: Circuit) -> Circuit:
+    return circuit.complement
+
+
+@lru_cache(maxsize=16)
+def _drawn(circuit: Circuit, seed: int) -> Circuit:
+    return random_matched(circuit, np.random.default_rng(seed))
+
+
+def _read_numbers(query: Mapping[str, str]) -> tuple[dict[str, int], list[str]]:
+    numbers: dict[str, int] = {}
+    problems = []
+    for name in NUMBERS:
+        text = query.get(name)
+        if text and text.isdecimal():
+            numbers[name] = int(text)
+        elif text:
+            problems.append(f"The link's {name} must be a whole number; it says {text!r}.")
+    if ("heads" in numbers) != ("neurons" in numbers):
+        problems.append("A link with heads needs neurons too, and the other way round.")
+        numbers.pop("heads", None)
+        numbers.pop("neurons", None)
+    if "heads" in numbers:
+        numbers.pop("size", None)
+    return numbers, problems
+
+
+def _read_set(text: str | None) -> tuple[frozenset[str] | None, list[str]]:
+    if not text:
+        return None, []
+    try:
+        return read_units(text), []
+    except ConfigError as error:
+        return None, [f"The link's set cannot be read: {error}."]
 
 
 def _read_edits(text: str) -> tuple[frozenset[str], frozenset[str], list[str]]:

@@ -16,6 +16,7 @@ from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import Run, RunStore
 from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.runs.tuning_store import Tuning, TuningStore
+from circuitviz.runs.unit_sets import UnitSetStore
 from circuitviz.ui.run_names import distinct_titles
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ __all__ = [
     "store",
     "tuning_configs",
     "tuning_store",
+    "unit_sets",
     "warm_up",
 ]
 
@@ -103,6 +105,11 @@ def tuning_configs(run_id: str) -> dict[str, TuningConfig]:
         except (OSError, ValueError, CircuitvizError):
             continue
     return found
+
+
+def unit_sets() -> UnitSetStore:
+    """The sets of units saved in this app's own runs folder, also those of runs that ship."""
+    return UnitSetStore(runs_folder())
 
 
 def _modified(path: Path) -> float:

@@ -12,22 +12,39 @@ from typing import Any
 
 import streamlit as st
 
+from circuitviz.errors import CircuitvizError
 from circuitviz.runs.store import Run
+from circuitviz.ui import services
 from circuitviz.ui.choice import QUERY_KEYS, Choice
+from circuitviz.ui.set_history import History
 from circuitviz.units import Unit
 
-__all__ = ["choice", "choose", "fit", "restore", "select_run", "toggle_unit", "write_url"]
+__all__ = [
+    "change_set",
+    "choice",
+    "choose",
+    "fit",
+    "fitted",
+    "history",
+    "redo",
+    "restore",
+    "select_run",
+    "toggle_unit",
+    "undo",
+    "write_url",
+]
 
 CHOICE, WRITTEN = "circuitviz_choice", "circuitviz_url"
+HISTORY = "circuitviz_history"
 
 
 def restore(default_run: str | None) -> None:
     """Bring session and URL together; called once at the start of each script run."""
     url = {key: st.query_params[key] for key in QUERY_KEYS if key in st.query_params}
     if url and url != st.session_state.get(WRITTEN):
-        st.session_state[CHOICE] = Choice.from_query(url)
+        _put(Choice.from_query(url))
     elif CHOICE not in st.session_state:
-        st.session_state[CHOICE] = Choice()
+        _put(Choice())
     if choice().run is None and default_run is not None:
         st.session_state[CHOICE] = replace(choice(), run=default_run)
     write_url()
@@ -40,30 +57,85 @@ def choice() -> Choice:
 
 def choose(**changes: Any) -> None:
     """Change some fields of the choice; for callbacks and for pages."""
-    st.session_state[CHOICE] = replace(choice(), problems=(), **changes)
+    if {"size", "heads", "neurons"} & set(changes):
+        # A size is a cut of the ranking, and nothing else is one.
+        whole = {"listed": None, "saved": None, "inverted": False, "random": None}
+        changes = {**whole, **changes}
+    _put(replace(choice(), problems=(), **changes))
     write_url()
+
+
+def change_set(changed: Choice) -> None:
+    """Knock out another set of units."""
+    choose(**changed.set_part)
 
 
 def select_run(run_id: str) -> None:
     """Look at another run, as it was saved."""
     if run_id != choice().run:
-        st.session_state[CHOICE] = Choice(run=run_id)
+        _put(Choice(run=run_id))
         write_url()
+
+
+def fitted(run: Run) -> Choice:
+    """The choice without what the run does not have, and with the saved set it names."""
+    return _with_saved_set(run, choice()).fitted(run)
 
 
 def fit(run: Run) -> Choice:
     """Drop what the run does not have from the choice, and return it."""
-    fitted = choice().fitted(run)
-    if fitted != choice():
-        st.session_state[CHOICE] = fitted
+    found = fitted(run)
+    if found != choice():
+        st.session_state[CHOICE] = found
         write_url()
-    return fitted
+    return found
+
+
+def _with_saved_set(run: Run, named: Choice) -> Choice:
+    """A link that names a set without listing it means what is saved here under that name."""
+    if named.saved is None or named.listed is not None:
+        return named
+    try:
+        units = services.unit_sets().load(run.run_id, named.saved).units
+    except CircuitvizError as error:
+        return replace(named, saved=None, problems=(*named.problems, f"{error}."))
+    return replace(named, listed=units)
 
 
 def toggle_unit(run: Run, unit: Unit) -> None:
     """Add the unit to the knocked-out circuit, or remove it."""
-    st.session_state[CHOICE] = choice().toggled(run, unit)
+    change_set(choice().toggled(run, unit))
+
+
+def history() -> History[dict[str, Any]]:
+    """The sets that were knocked out before, in this session and of this run."""
+    return st.session_state.get(HISTORY, History())
+
+
+def undo() -> None:
+    """Back to the set before this one."""
+    _step(*history().undo(choice().set_part))
+
+
+def redo() -> None:
+    """Forward to the set that was undone last."""
+    _step(*history().redo(choice().set_part))
+
+
+def _step(part: dict[str, Any], after: History[dict[str, Any]]) -> None:
+    st.session_state[CHOICE] = replace(choice(), problems=(), **part)
+    st.session_state[HISTORY] = after
     write_url()
+
+
+def _put(new: Choice) -> None:
+    """Keep a new choice, and in the history the set it replaces."""
+    old = st.session_state.get(CHOICE)
+    if old is None or old.run != new.run:
+        st.session_state[HISTORY] = History()
+    elif old.set_part != new.set_part:
+        st.session_state[HISTORY] = history().record(old.set_part)
+    st.session_state[CHOICE] = new
 
 
 def write_url() -> None:

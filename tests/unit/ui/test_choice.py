@@ -117,3 +117,98 @@ def test_a_link_names_the_tuning():
     choice = Choice.from_query({"run": "a", "tuning": "a-repair-s0-12345678"})
     assert choice.tuning == "a-repair-s0-12345678"
     assert choice.to_query() == {"run": "a", "tuning": "a-repair-s0-12345678"}
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        Choice(run="a", listed=frozenset(), ablation="mean"),
+        Choice(run="a", listed=frozenset({"L1H3", "L2N40"}), saved="my set", inverted=True),
+        Choice(run="a", size=8, inverted=True, random=7, ablation="resample"),
+    ],
+)
+def test_a_link_gives_back_what_the_tray_holds(choice):
+    assert Choice.from_query(choice.to_query()) == choice
+
+
+def test_a_list_wins_over_a_size():
+    choice = Choice.from_query({"set": "L1H3", "size": "4", "random": "2"})
+    assert (choice.listed, choice.size, choice.random) == ({"L1H3"}, None, 2)
+
+
+@pytest.mark.parametrize("query", [{"set": "L1X3"}, {"ablation": "noise"}, {"random": "-1"}])
+def test_what_is_malformed_in_the_tray_is_left_out_and_named(query):
+    choice = Choice.from_query(query)
+    assert choice == Choice()
+    assert len(choice.problems) == 1
+
+
+def test_a_list_too_long_for_a_link_is_left_to_its_name():
+    long = Choice(listed=frozenset(f"L0N{2 * index}" for index in range(600)), saved="big")
+    assert not long.linkable
+    assert long.to_query() == {"saved": "big"}
+
+
+def test_inverting_twice_is_no_change_and_edits_keep_their_sense(run):
+    choice = Choice(size=2, added=frozenset({"L0H0"}), removed=frozenset({"L1H3"}))
+    inverse = choice.inverse(run)
+    assert inverse.circuit(run) == choice.circuit(run).complement
+    assert inverse.inverse(run) == choice
+    assert inverse.added == {"L1H3"}
+
+
+def test_a_unit_is_toggled_in_an_inverted_set(run):
+    inverse = Choice(size=2).inverse(run)
+    inside = Unit("head", 0, 0)
+    once = inverse.toggled(run, inside)
+    assert inside not in once.circuit(run)
+    assert len(once.circuit(run)) == len(run.space) - 3
+    assert once.toggled(run, inside) == inverse
+
+
+def test_nothing_and_the_found_circuit_are_one_step_away(run):
+    choice = Choice(size=8, added=frozenset({"L0H0"}), ablation="mean", unit="L1H3")
+    assert len(choice.emptied().circuit(run)) == 0
+    assert choice.emptied().ablation == "mean"
+    assert choice.found_again() == Choice(unit="L1H3")
+
+
+def counts(circuit):
+    found = {}
+    for unit in circuit:
+        found[unit.kind, unit.layer] = found.get((unit.kind, unit.layer), 0) + 1
+    return found
+
+
+def test_a_random_control_has_as_many_of_each_kind_in_each_layer(run):
+    own = Choice(size=32)
+    drawn = [own.drawn(run, seed).circuit(run) for seed in (0, 0, 1)]
+    assert counts(drawn[0]) == counts(own.circuit(run))
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert not drawn[0].units & own.circuit(run).units
+
+
+def test_a_random_control_stands_in_for_the_edited_set(run):
+    edited = Choice(size=2, added=frozenset({"L0N5"}))
+    control = edited.drawn(run, 3)
+    assert control.own_circuit(run) == edited.circuit(run)
+    assert counts(control.circuit(run)) == counts(edited.circuit(run))
+    assert not control.added
+    again = control.drawn(run, 4)
+    assert again.own_circuit(run) == edited.circuit(run)
+
+
+def test_an_edit_of_a_random_control_keeps_its_units(run):
+    control = Choice(size=4).drawn(run, 3)
+    unit = next(iter(control.circuit(run)))
+    edited = control.toggled(run, unit)
+    assert edited.random is None
+    assert edited.circuit(run).units == control.circuit(run).units - {unit}
+    assert control.inverse(run).circuit(run) == control.circuit(run).complement
+
+
+def test_units_of_another_model_are_dropped_from_a_list(run):
+    fitted = Choice(listed=frozenset({"L1H3", "L9H9"}), ablation="zero").fitted(run)
+    assert fitted.listed == {"L1H3"}
+    assert fitted.ablation is None
+    assert len(fitted.problems) == 1
