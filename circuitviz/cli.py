@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 from circuitviz import __version__
-from circuitviz.behaviours.behaviour import Behaviour, load_behaviour
+from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.cli_text import (
     NAME_WIDTH,
     aligned_table,
@@ -42,6 +42,7 @@ from circuitviz.errors import CircuitvizError, ConfigError
 from circuitviz.models.catalog import ModelCard, embedded_models, find_model
 from circuitviz.paths import APP, runs_folder
 from circuitviz.quiet import quiet_libraries, stdout_discarded
+from circuitviz.runs.behaviour_of import behaviour_of
 from circuitviz.runs.config import AblationKind, Budget, DiscoveryConfig
 from circuitviz.runs.progress import Report
 from circuitviz.runs.tuning_config import TuningConfig, TuningMode
@@ -123,8 +124,7 @@ class Library:
 
     def behaviour(self, config: DiscoveryConfig) -> Behaviour:
         """The behaviour a discovery looks for."""
-        prompts = Path(config.prompts) if config.prompts else None
-        return load_behaviour(find_model(config.model), prompts)
+        return behaviour_of(config)
 
     def discover(self, config: DiscoveryConfig, report: Report) -> Run:
         """Find a circuit; nothing is saved."""
@@ -156,10 +156,10 @@ class Library:
     ) -> list[str]:
         """The model's greedy answer with each circuit knocked out (None: intact)."""
         quiet_libraries()
-        from circuitviz.models.loading import load_model
         from circuitviz.models.neutral import measure_ablation
+        from circuitviz.runs.model_of import model_of
 
-        model = load_model(config.model)
+        model = model_of(config)
         neutral = self.behaviour(config).neutral_messages
         ablation = measure_ablation(model, config.ablation, neutral, seed=config.seed)
         return [model.generate([prompt], circuit, ablation=ablation)[0] for circuit in circuits]

@@ -20,7 +20,7 @@ import torch
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.discovery.grouping import UnitGroups
 from circuitviz.discovery.learner import LearnedScores, LearningStep, Watch, watch_nothing
-from circuitviz.discovery.objective import TrainingRows, measure_objective
+from circuitviz.discovery.objective import TrainingRows, learn_from
 from circuitviz.models.ablation import Ablation
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Granularity
@@ -66,10 +66,13 @@ class AttributionLearner:
         curve: dict[str, list[float]] = {"step": [], "removal": [], "utility": []}
         for point in range(self.points):
             share = self.end * (point + 0.5) / self.points
-            level = torch.full((1, len(units)), share, requires_grad=True)
-            outcome = measure_objective(model, data, picks, units.expand(level), ablation)
-            (gradient,) = torch.autograd.grad(outcome.loss(self.utility_weight), level)
-            total -= self.end * gradient[0] / self.points
+            level = torch.full((1, len(units)), share, device=model.device, requires_grad=True)
+            mask = units.expand(level)
+            slope, outcome = learn_from(
+                model, data, picks, mask, ablation, utility_weight=self.utility_weight
+            )
+            (gradient,) = torch.autograd.grad(mask, level, slope)
+            total -= self.end * gradient[0].cpu() / self.points
             values = outcome.values()
             for name, value in {"step": point + 1.0, **values}.items():
                 curve[name].append(value)

@@ -38,7 +38,7 @@ class UnitGroups:
         """A mask [rows groups] as one of units [rows units], 0 for units in no group."""
         if self.granularity == "both":
             return mask
-        index = torch.from_numpy(self.index)
+        index = torch.from_numpy(self.index).to(mask.device)
         return mask[:, index.clamp_min(0)] * (index >= 0)
 
     def spread(self, scores: np.ndarray) -> np.ndarray:

@@ -22,8 +22,8 @@ from torch import Tensor
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.discovery.grouping import UnitGroups
 from circuitviz.discovery.learner import LearnedScores, LearningStep, Watch, watch_nothing
-from circuitviz.discovery.objective import TrainingRows, measure_objective
-from circuitviz.discovery.straight_through import straight_through
+from circuitviz.discovery.objective import TrainingRows, learn_from
+from circuitviz.discovery.straight_through import mask_generator, straight_through
 from circuitviz.models.ablation import Ablation
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Granularity
@@ -81,30 +81,32 @@ class NestedLearner:
         generator = torch.Generator().manual_seed(seed)
         data = TrainingRows.of(model, behaviour)
         units = UnitGroups(model.space, granularity)
-        scores = torch.zeros(len(units), requires_grad=True)
+        scores = torch.zeros(len(units), device=model.device, requires_grad=True)
         optimiser = torch.optim.Adam(
             [scores], lr=self.learning_rate, betas=(0.9, 0.99), eps=self.damping
         )
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.steps)
         batches = data.picks(self.removal_rows, self.utility_rows, generator)
-        masks = _Masks(self, units, generator)
+        masks = _Masks(self, units, mask_generator(model.device, generator))
         curve: dict[str, list[float]] = {"step": [], "removal": [], "utility": []}
         for step in range(self.steps):
             picks = next(batches)
             sizes = masks.draw_sizes(len(picks))
             mask = units.expand(masks.build(scores, sizes, self._temperature(step)))
-            outcome = measure_objective(model, data, picks, mask, ablation)
-            masks.follow(sizes[: self.removal_rows], outcome.removed)
-            (gradient,) = torch.autograd.grad(outcome.loss(self.utility_weight), scores)
+            slope, outcome = learn_from(
+                model, data, picks, mask, ablation, utility_weight=self.utility_weight
+            )
+            masks.follow(sizes[: self.removal_rows].cpu(), outcome.removed)
+            (gradient,) = torch.autograd.grad(mask, scores, slope)
             scores.grad = gradient / gradient.abs().mean().clamp_min(1e-12)
             optimiser.step()
             schedule.step()
             values = outcome.values()
             for name, value in {"step": step + 1.0, **values}.items():
                 curve[name].append(value)
-            found = units.spread(scores.detach().numpy())
+            found = units.spread(scores.detach().cpu().numpy())
             watch(LearningStep(step + 1, values, found, self.steps, masks.edge))
-        return LearnedScores(units.spread(scores.detach().numpy()), curve)
+        return LearnedScores(units.spread(scores.detach().cpu().numpy()), curve)
 
     def _temperature(self, step: int) -> float:
         start, end = self.temperatures
@@ -154,7 +156,9 @@ class _Masks:
     def build(self, scores: Tensor, sizes: Tensor, temperature: float) -> Tensor:
         """Masks [rows units], 1 for ablated units, differentiable in the scores."""
         shape = (len(sizes), len(scores))
-        draw = torch.rand(shape, generator=self._generator).clamp(1e-6, 1 - 1e-6)
+        draw = torch.rand(shape, generator=self._generator, device=self._generator.device).clamp(
+            1e-6, 1 - 1e-6
+        )
         noisy = scores + self._learner.noise * temperature * draw.logit()
         if self._joint:
             return straight_through(noisy, sizes, temperature)
@@ -176,4 +180,4 @@ class _Masks:
         return (self._uniform(rows) * math.log(max(1.0, most))).exp().round().clamp_min(1)
 
     def _uniform(self, rows: int) -> Tensor:
-        return torch.rand(rows, generator=self._generator)
+        return torch.rand(rows, generator=self._generator, device=self._generator.device)

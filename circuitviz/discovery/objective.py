@@ -13,7 +13,7 @@ answers, so that a model that is wrong somewhere may stay so.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,11 +21,24 @@ from torch import Tensor
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.prompt import Prompt
 from circuitviz.models.ablation import Ablation
-from circuitviz.models.answer import AnswerRows, Teacher, encode_answers, intact_log_probs
+from circuitviz.models.answer import (
+    AnswerRows,
+    Teacher,
+    answer_log_probs,
+    encode_answers,
+    intact_log_probs,
+)
 from circuitviz.models.gates import Gates
 from circuitviz.models.model import GatedModel
 
-__all__ = ["Outcome", "TrainingRows", "answer_after", "measure_objective", "shuffled_picks"]
+__all__ = [
+    "Outcome",
+    "TrainingRows",
+    "answer_after",
+    "learn_from",
+    "measure_objective",
+    "shuffled_picks",
+]
 
 
 @dataclass(frozen=True)
@@ -93,6 +106,72 @@ class Outcome:
         return {"removal": self.removal.item(), "utility": self.utility.item()}
 
 
+def learn_from(
+    model: GatedModel,
+    data: TrainingRows,
+    picks: Tensor,
+    mask: Tensor,
+    ablation: Ablation,
+    *,
+    utility_weight: float,
+) -> tuple[Tensor, Outcome]:
+    """The gradient of removal + utility_weight * utility in the mask, and the losses.
+
+    The batch is run in pieces of at most `model.micro_batch` rows, one after the other, so that
+    activations of one piece at a time are kept.  Pieces count by their answer tokens: the gradient
+    is that of the batch as a whole.
+
+    Args:
+        model: The model.
+        data: Where rows are picked from.
+        picks: [rows] indices into `data.rows`, attack rows first, at least one of each role.
+        mask: [rows units], or [1 units] for all rows, on the model's device.
+        ablation: What ablated units are replaced by.
+        utility_weight: Weight of the utility.
+
+    Returns:
+        The gradient, of the mask's shape, and the losses without a graph.
+    """
+    leaf = mask.detach().requires_grad_()
+    gradient = torch.zeros_like(leaf)
+    roles = _Roles.of(data, picks)
+    whole: list[Outcome] = []
+    for part in torch.arange(len(picks)).split(model.micro_batch or len(picks)):
+        rows = leaf if len(leaf) == 1 else leaf[part]
+        outcome = measure_objective(model, data, picks[part], rows, ablation)
+        removal, utility = roles.shares(part)
+        outcome = replace(
+            outcome, removal=outcome.removal * removal, utility=outcome.utility * utility
+        )
+        (piece,) = torch.autograd.grad(outcome.loss(utility_weight), leaf)
+        gradient += piece
+        whole.append(Outcome(outcome.removal.detach(), outcome.utility.detach(), outcome.removed))
+    removal, utility = (
+        torch.stack([getattr(outcome, name) for outcome in whole]).sum()
+        for name in ("removal", "utility")
+    )
+    return gradient, Outcome(removal, utility, torch.cat([outcome.removed for outcome in whole]))
+
+
+@dataclass(frozen=True)
+class _Roles:
+    """How many answer tokens [rows] of each role the rows of a batch have."""
+
+    removal: Tensor
+    utility: Tensor
+
+    @classmethod
+    def of(cls, data: TrainingRows, picks: Tensor) -> _Roles:
+        tokens, attack = data.rows.predicts[picks].sum(1), picks < len(data.removal)
+        return cls(tokens * attack, tokens * ~attack)
+
+    def shares(self, part: Tensor) -> tuple[float, float]:
+        """The part's share of the batch's answer tokens of either role."""
+        return tuple(  # type: ignore[return-value]  # one share for each of the two
+            float(tokens[part].sum() / tokens.sum()) for tokens in (self.removal, self.utility)
+        )
+
+
 def measure_objective(
     model: GatedModel, data: TrainingRows, picks: Tensor, mask: Tensor, ablation: Ablation
 ) -> Outcome:
@@ -101,23 +180,29 @@ def measure_objective(
     Args:
         model: The model.
         data: Where rows are picked from.
-        picks: [rows] indices into `data.rows`, attack rows and benign rows, at least one of each.
+        picks: [rows] indices into `data.rows`; the loss of a role without rows is 0.
         mask: [rows units], or [1 units] for all rows: 1 ablates a unit, 0 keeps it.
         ablation: What ablated units are replaced by.
     """
     rows = data.rows.take(picks)
     gates = Gates.from_flat(1 - mask, model.space, ablation.reference(rows.keys.tolist()))
-    log_probs = model.logits(rows.tokens, gates)[rows.predicts].log_softmax(-1)
+    log_probs = answer_log_probs(model, rows, gates)
     owner = rows.predicts.nonzero()[:, 0]
     is_attack = picks < len(data.removal)
     attack = is_attack[owner]
-    targets = rows.targets[rows.predicts][attack]
+    targets = rows.targets[rows.predicts][attack].to(log_probs.device)
     right = log_probs[attack].gather(-1, targets[:, None])
     wrong = (log_probs[attack].argmax(-1) != targets).float()
-    mistakes = torch.zeros(len(picks)).index_add_(0, owner[attack], wrong)
-    teacher = torch.cat([data.teacher[int(pick)] for pick in picks[~is_attack]])
-    kl = (teacher.exp() * (teacher - log_probs[~attack])).sum(-1)
-    return Outcome(-right.mean(), kl.mean(), mistakes[is_attack] == 0)
+    mistakes = torch.zeros(len(picks)).index_add_(0, owner[attack], wrong.cpu())
+    teacher = [data.teacher[int(pick)] for pick in picks[~is_attack]]
+    intact = torch.cat(teacher).to(log_probs.device) if teacher else log_probs[:0].detach()
+    kl = (intact.exp() * (intact - log_probs[~attack])).sum(-1)
+    return Outcome(-_mean(right), _mean(kl), mistakes[is_attack] == 0)
+
+
+def _mean(values: Tensor) -> Tensor:
+    """The mean, 0 of nothing."""
+    return values.mean() if len(values) else values.sum()
 
 
 def shuffled_picks(n: int, rows: int, generator: torch.Generator) -> Iterator[Tensor]:

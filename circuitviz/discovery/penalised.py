@@ -27,7 +27,8 @@ import torch
 from torch import Tensor
 
 from circuitviz.discovery.grouping import UnitGroups
-from circuitviz.discovery.objective import Outcome, TrainingRows, measure_objective
+from circuitviz.discovery.objective import Outcome, TrainingRows, learn_from
+from circuitviz.discovery.straight_through import mask_generator
 from circuitviz.models.ablation import Ablation
 from circuitviz.models.model import GatedModel
 
@@ -88,20 +89,24 @@ class MaskTraining:
         """
         generator = torch.Generator().manual_seed(seed)
         batches = data.picks(self.removal_rows, self.utility_rows, generator)
-        logits = torch.full((len(units),), self.start, requires_grad=True)
+        noise = mask_generator(model.device, generator)
+        logits = torch.full((len(units),), self.start, device=model.device, requires_grad=True)
         optimiser = torch.optim.Adam([logits], lr=self.learning_rate, betas=(0.9, 0.99))
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.steps)
         for step in range(self.steps):
             picks = next(batches)
-            mask = draw_masks(logits, len(picks), self.temperature, generator)
-            outcome = measure_objective(model, data, picks, units.expand(mask), ablation)
-            loss = outcome.loss(self.utility_weight) + price(step) * logits.sigmoid().mean()
-            (logits.grad,) = torch.autograd.grad(loss, logits)
+            mask = draw_masks(logits, len(picks), self.temperature, noise)
+            units_mask = units.expand(mask)
+            slope, outcome = learn_from(
+                model, data, picks, units_mask, ablation, utility_weight=self.utility_weight
+            )
+            paid = price(step) * logits.sigmoid().mean()
+            (logits.grad,) = torch.autograd.grad([units_mask, paid], logits, [slope, None])
             optimiser.step()
             if self.decay:
                 schedule.step()
-            follow(step + 1, logits.detach().numpy().copy(), outcome)
-        return logits.detach().numpy().copy()
+            follow(step + 1, logits.detach().cpu().numpy().copy(), outcome)
+        return logits.detach().cpu().numpy().copy()
 
 
 def draw_masks(logits: Tensor, rows: int, temperature: float, generator: torch.Generator) -> Tensor:
@@ -109,7 +114,9 @@ def draw_masks(logits: Tensor, rows: int, temperature: float, generator: torch.G
 
     1 ablates; a group is ablated with the probability sigmoid(logit).
     """
-    uniform = torch.rand((rows, len(logits)), generator=generator).clamp(1e-6, 1 - 1e-6)
+    uniform = torch.rand((rows, len(logits)), generator=generator, device=generator.device).clamp(
+        1e-6, 1 - 1e-6
+    )
     soft = torch.sigmoid((logits + uniform.logit()) / temperature)
     hard = (soft > 0.5).float()
     # In this order the second summand is exactly 0, so that masks are exactly 0 or 1.

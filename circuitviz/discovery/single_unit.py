@@ -138,7 +138,8 @@ class _Question:
         """What masks [masks units] do to the answer, times its weight: [masks], nats per token."""
         gates = Gates.from_flat(1 - mask, model.space, ablation.reference(self.row.keys.tolist()))
         logits = model.logits(self.row.tokens.expand(len(mask), -1), gates)
-        change = logits[:, self.row.predicts[0]].log_softmax(-1) - self.intact
+        log_probs = logits[:, self.row.predicts[0]].float().log_softmax(-1)
+        change = log_probs.cpu() - self.intact
         if self.benign:
             return -self.weight * (self.intact.exp() * change).sum(-1).mean(-1)
         targets = self.row.targets[self.row.predicts]

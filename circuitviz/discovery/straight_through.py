@@ -12,16 +12,27 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["soft_top_k", "straight_through"]
+__all__ = ["mask_generator", "soft_top_k", "straight_through"]
 
 BISECTIONS = 40
+
+
+def mask_generator(device: torch.device, generator: torch.Generator) -> torch.Generator:
+    """The source of noise for masks on a device: the given one on the CPU, else one seeded by it.
+
+    Masks have a value for every row and unit, too many to draw on the CPU and send over.
+    """
+    if device.type == "cpu":
+        return generator
+    seed = int(torch.randint(2**31, (), generator=generator))
+    return torch.Generator(device).manual_seed(seed)
 
 
 def straight_through(scores: Tensor, sizes: Tensor, temperature: float) -> Tensor:
     """Masks [rows units]: forward the `sizes` best units exactly, backward `soft_top_k`."""
     soft = soft_top_k(scores, sizes, temperature)
     order = scores.detach().argsort(dim=1, descending=True, stable=True)
-    places = torch.arange(scores.shape[1]).expand_as(order)
+    places = torch.arange(scores.shape[1], device=scores.device).expand_as(order)
     rank = torch.empty_like(order).scatter_(1, order, places)
     hard = (rank < sizes[:, None]).float()
     return hard + soft - soft.detach()
@@ -47,8 +58,8 @@ def soft_top_k(scores: Tensor, sizes: Tensor, temperature: float) -> Tensor:
 def _threshold(scores: Tensor, sizes: Tensor, temperature: float) -> Tensor:
     """tau [rows] by bisection."""
     margin = 40 * temperature
-    low = torch.full(sizes.shape, float(scores.min()) - margin)
-    high = torch.full(sizes.shape, float(scores.max()) + margin)
+    low = torch.full(sizes.shape, float(scores.min()) - margin, device=scores.device)
+    high = torch.full(sizes.shape, float(scores.max()) + margin, device=scores.device)
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
         total = torch.sigmoid((scores - middle[:, None]) / temperature).sum(1)

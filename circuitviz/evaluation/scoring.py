@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from circuitviz.models.ablation import ZERO, Ablation
-from circuitviz.models.answer import AnswerRows, Teacher, batches
+from circuitviz.models.answer import AnswerRows, Teacher, answer_log_probs, batches
 from circuitviz.models.gates import Gates
 from circuitviz.models.model import GatedModel
 
@@ -74,15 +74,15 @@ def score_answers(
         reference = ablation.reference(batch.keys.tolist())
         row_gates = Gates.from_flat(gates[circuits], model.space, reference)
         where = (circuits.numpy(), prompts.numpy())
-        log_probs = model.logits(batch.tokens, row_gates)[batch.predicts].log_softmax(-1)
-        targets = batch.targets[batch.predicts]
+        log_probs = answer_log_probs(model, batch, row_gates)
+        targets = batch.targets[batch.predicts].to(log_probs.device)
         owner = batch.predicts.nonzero()[:, 0]
         right = _leads(log_probs, targets, lead)
         match[where] = _mean(right.float(), owner, len(prompts)).numpy() > 1 - 1e-6
         chosen = log_probs.gather(-1, targets[:, None])[:, 0]
         log_prob[where] = _mean(chosen, owner, len(prompts)).numpy()
         if teacher is not None:
-            intact = torch.cat([teacher[int(prompt)] for prompt in prompts])
+            intact = torch.cat([teacher[int(prompt)] for prompt in prompts]).to(log_probs.device)
             token_kl = (intact.exp() * (intact - log_probs)).sum(-1)
             kl[where] = _mean(token_kl, owner, len(prompts)).numpy()
     return AnswerScores(match, log_prob, kl)
@@ -98,6 +98,6 @@ def _leads(log_probs: Tensor, targets: Tensor, lead: float) -> Tensor:
 
 
 def _mean(values: Tensor, owner: Tensor, rows: int) -> Tensor:
-    """Mean of per-token values over the tokens of each row."""
-    total = torch.zeros(rows).index_add_(0, owner, values.float())
+    """Mean of per-token values over the tokens of each row, on the CPU."""
+    total = torch.zeros(rows).index_add_(0, owner, values.float().cpu())
     return total / torch.bincount(owner, minlength=rows)

@@ -10,9 +10,17 @@ import torch
 from torch import Tensor
 
 from circuitviz.models.ablation import message_key
+from circuitviz.models.gates import Gates
 from circuitviz.models.model import GatedModel
 
-__all__ = ["AnswerRows", "Teacher", "batches", "encode_answers", "intact_log_probs"]
+__all__ = [
+    "AnswerRows",
+    "Teacher",
+    "answer_log_probs",
+    "batches",
+    "encode_answers",
+    "intact_log_probs",
+]
 
 # Tokens run together: enough to fill the processor, little enough for its cache.
 BATCH_TOKENS = 1536
@@ -84,13 +92,18 @@ def encode_answers(
     return AnswerRows(tokens, predicts, targets, lengths, keys)
 
 
+def answer_log_probs(model: GatedModel, rows: AnswerRows, gates: Gates | None = None) -> Tensor:
+    """Log-probabilities [answer tokens, d_vocab] in fp32 under gates, on the model's device."""
+    return model.logits(rows.tokens, gates)[rows.predicts].float().log_softmax(-1)
+
+
 @torch.no_grad()
 def intact_log_probs(model: GatedModel, rows: AnswerRows) -> Teacher:
     """What the intact model thinks of given answers."""
     found: dict[int, Tensor] = {}
     for _, prompts in batches(rows, np.ones((1, len(rows)), dtype=bool)):
         batch = rows.take(prompts)
-        log_probs = model.logits(batch.tokens)[batch.predicts].log_softmax(-1)
+        log_probs = answer_log_probs(model, batch).cpu()
         counts = batch.predicts.sum(1).tolist()
         found.update(zip(prompts.tolist(), log_probs.split(counts), strict=True))
     return found

@@ -7,7 +7,7 @@ the plain model, bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from circuitviz.errors import ConfigError, UnsupportedModelError
 from circuitviz.units import Circuit, UnitSpace
 
-__all__ = ["Gates", "Reference", "gated", "install_gates", "recorded"]
+__all__ = ["Gates", "Reference", "edited", "gated", "gates_in_force", "install_gates", "recorded"]
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,24 @@ class Gates:
         )
 
 
-# What a forward pass sees: gates, or a function that is shown each activation.
+# What a forward pass sees: gates, a function that is shown each activation, or one that may
+# replace it.
 Recorder = Callable[[str, int, Tensor], None]
+Editor = Callable[[str, int, Tensor], Tensor | None]
 _GATES: ContextVar[Gates | None] = ContextVar("circuitviz_gates", default=None)
-_RECORDER: ContextVar[Recorder | None] = ContextVar("circuitviz_recorder", default=None)
+_RECORDER: ContextVar[tuple[Recorder, frozenset[str]] | None] = ContextVar(
+    "circuitviz_recorder", default=None
+)
+_EDITOR: ContextVar[Editor | None] = ContextVar("circuitviz_editor", default=None)
+
+# What can be recorded and edited besides units, where a model has it.
+LAYER_POINTS = {
+    "pattern": "blocks.{}.attn.hook_pattern",
+    "gate": "blocks.{}.mlp.hook_pre",
+    "up": "blocks.{}.mlp.hook_pre_linear",
+}
+MODEL_POINTS = {"embedding": "hook_embed", "residual": "ln_final.hook_in"}
+UNITS = frozenset({"head", "neuron"})
 
 
 @contextmanager
@@ -86,18 +100,44 @@ def gated(gates: Gates | None) -> Iterator[None]:
         _GATES.reset(token)
 
 
-@contextmanager
-def recorded(recorder: Recorder) -> Iterator[None]:
-    """Show `recorder(kind, layer, activation)` every head and neuron activation inside.
+def gates_in_force() -> Gates | None:
+    """The gates that a model run now, in this thread, would be under."""
+    return _GATES.get()
 
-    Activations come before gating: [batch pos n_heads d_head] for `head`, [batch pos d_mlp]
-    for `neuron`.
+
+@contextmanager
+def recorded(recorder: Recorder, kinds: Collection[str] = UNITS) -> Iterator[None]:
+    """Show `recorder(kind, layer, activation)` the activations inside, in this thread only.
+
+    Activations come before editing and gating.
+
+    Args:
+        recorder: What is called.
+        kinds: What it is shown: `head` [batch pos n_heads d_head], `neuron` [batch pos d_mlp],
+            `pattern` [batch n_heads pos pos] (from, to), `gate` [batch pos d_mlp] before the
+            activation function, `up` [batch pos d_mlp] where MLPs are gated; and of the model as a
+            whole, with layer -1, `embedding` [batch pos d_model] of the tokens and `residual`
+            [batch pos d_model] before the final norm.
     """
-    token = _RECORDER.set(recorder)
+    token = _RECORDER.set((recorder, frozenset(kinds)))
     try:
         yield
     finally:
         _RECORDER.reset(token)
+
+
+@contextmanager
+def edited(editor: Editor) -> Iterator[None]:
+    """Let `editor(kind, layer, activation)` replace activations inside, in this thread only.
+
+    It is asked about every kind that `recorded` names, after recording and before gating, and
+    returns the activation to go on with, or None to leave it.
+    """
+    token = _EDITOR.set(editor)
+    try:
+        yield
+    finally:
+        _EDITOR.reset(token)
 
 
 def install_gates(bridge: TransformerBridge) -> UnitSpace:
@@ -111,7 +151,23 @@ def install_gates(bridge: TransformerBridge) -> UnitSpace:
     for layer in range(space.n_layers):
         bridge.add_perma_hook(f"blocks.{layer}.attn.hook_z", _head_hook(layer))
         bridge.add_perma_hook(f"blocks.{layer}.mlp.hook_post", _neuron_hook(layer))
+        for kind, point in LAYER_POINTS.items():
+            _watch(bridge, point.format(layer), kind, layer)
+    for kind, point in MODEL_POINTS.items():
+        _watch(bridge, point, kind, -1)
     return space
+
+
+def _watch(bridge: TransformerBridge, point: str, kind: str, layer: int) -> None:
+    """Let an activation that is no unit's be recorded and edited, where the model has it."""
+    if bridge.get_hook_point(point) is None:
+        return
+
+    def watch(activation: Tensor, hook: object) -> Tensor | None:
+        seen = _seen(kind, layer, activation)
+        return None if seen is activation else seen
+
+    bridge.add_perma_hook(point, watch)
 
 
 def _unit_space(bridge: TransformerBridge) -> UnitSpace:
@@ -133,36 +189,39 @@ def _unit_space(bridge: TransformerBridge) -> UnitSpace:
 
 def _head_hook(layer: int) -> Callable[..., Tensor | None]:
     def gate_heads(z: Tensor, hook: object) -> Tensor | None:
-        _show("head", layer, z)
+        seen = _seen("head", layer, z)
         gates = _GATES.get()
         if gates is None:
-            return None
+            return None if seen is z else seen
         value = None if gates.reference is None else gates.reference.head[:, layer, None]
-        return _mix(z, gates.head[:, layer, None, :, None], value)
+        return _mix(seen, gates.head[:, layer, None, :, None], value)
 
     return gate_heads
 
 
 def _neuron_hook(layer: int) -> Callable[..., Tensor | None]:
     def gate_neurons(post: Tensor, hook: object) -> Tensor | None:
-        _show("neuron", layer, post)
+        seen = _seen("neuron", layer, post)
         gates = _GATES.get()
         if gates is None:
-            return None
+            return None if seen is post else seen
         value = None if gates.reference is None else gates.reference.neuron[:, layer, None]
-        return _mix(post, gates.neuron[:, layer, None, :], value)
+        return _mix(seen, gates.neuron[:, layer, None, :], value)
 
     return gate_neurons
 
 
-def _show(kind: str, layer: int, activation: Tensor) -> None:
-    recorder = _RECORDER.get()
-    if recorder is not None:
-        recorder(kind, layer, activation)
+def _seen(kind: str, layer: int, activation: Tensor) -> Tensor:
+    """Show an activation to the recorder in force; what the editor in force makes of it."""
+    recording, editor = _RECORDER.get(), _EDITOR.get()
+    if recording is not None and kind in recording[1]:
+        recording[0](kind, layer, activation)
+    replaced = None if editor is None else editor(kind, layer, activation)
+    return activation if replaced is None else replaced
 
 
 def _mix(activation: Tensor, gate: Tensor, value: Tensor | None) -> Tensor:
     # Out of place, and of this form: a gate of exactly 1 leaves every bit as it was.
-    gate = gate.to(activation.dtype)
+    gate = gate.to(activation)
     kept = activation * gate
-    return kept if value is None else kept + value.to(activation.dtype) * (1 - gate)
+    return kept if value is None else kept + value.to(activation) * (1 - gate)

@@ -28,15 +28,23 @@ class GatedModel:
         bridge: The model, gate hooks installed.
         tokenizer: Its tokenizer, with a chat template.
         space: Its units.
+        micro_batch: Most rows of one forward-backward pass; None is no limit.
     """
 
     def __init__(
-        self, name: str, bridge: TransformerBridge, tokenizer: Any, space: UnitSpace
+        self,
+        name: str,
+        bridge: TransformerBridge,
+        tokenizer: Any,
+        space: UnitSpace,
+        *,
+        micro_batch: int | None = None,
     ) -> None:
         self.name = name
         self.bridge = bridge
         self.tokenizer = tokenizer
         self.space = space
+        self.micro_batch = micro_batch
         self.device = next(bridge.parameters()).device
 
     def prompt_tokens(self, message: str) -> list[int]:
@@ -53,8 +61,10 @@ class GatedModel:
 
         Padding goes on the right: attention is causal, so no mask is needed.
         """
+        # Keys and values that nobody goes on from need not be kept; a layer that is computed
+        # again must not find them.
         with gated(gates):
-            return self.bridge(tokens.to(self.device), return_type="logits")
+            return self.bridge(tokens.to(self.device), return_type="logits", use_cache=False)
 
     def generate(
         self,

@@ -15,12 +15,16 @@ from circuitviz.discovery.methods import METHODS
 from circuitviz.errors import ConfigError
 from circuitviz.units import Granularity
 
-__all__ = ["AblationKind", "Budget", "DiscoveryConfig"]
+__all__ = ["AblationKind", "Budget", "DataType", "DiscoveryConfig"]
 
 AblationKind = Literal["zero", "mean", "resample"]
 Budget = Literal["joint", "separate"]
-# Not part of what a run is called: with controls it replaces the same run without.
-NOT_HASHED = ("controls",)
+DataType = Literal["float32", "bfloat16"]
+# Not part of what a run is called: with controls it replaces the same run without, and where and
+# in how many pieces it is computed changes no more than rounding.
+NOT_HASHED = ("controls", "device", "micro_batch", "checkpointing")
+# Part of it only where they are set, so that runs from before they existed keep their names.
+HASHED_WHEN_SET = ("adapter", "behaviour", "dtype")
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,14 @@ class DiscoveryConfig:
             a ladder of prices, one run each.
         refine: Whether units the chosen circuit can do without are dropped one by one.
         controls: Whether the controls that must find nothing run as well, and the other evidence.
+        adapter: Folder of a LoRA adapter that is put on top of the model.
+        behaviour: Folder with a behaviour.json and a prompts.jsonl, or the name of a plug-in;
+            None looks beside the model.
+        dtype: Of the weights and activations; scores are always fp32.
+        device: `auto`, or what torch calls it: `cpu`, `cuda`, `cuda:1`; `balanced` spreads the
+            layers over all GPUs.
+        micro_batch: Most rows of one forward-backward pass; None takes a batch at once.
+        checkpointing: Whether layers are computed again on the way back instead of kept.
     """
 
     model: str
@@ -58,6 +70,12 @@ class DiscoveryConfig:
     l1_weight: float | None = None
     refine: bool = True
     controls: bool = False
+    adapter: str | None = None
+    behaviour: str | None = None
+    dtype: DataType = "float32"
+    device: str = "auto"
+    micro_batch: int | None = None
+    checkpointing: bool = False
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -66,6 +84,7 @@ class DiscoveryConfig:
             ("ablation", get_args(AblationKind)),
             ("budget", get_args(Budget)),
             ("granularity", get_args(Granularity)),
+            ("dtype", get_args(DataType)),
         ):
             if getattr(self, name) not in legal:
                 raise ConfigError(
@@ -75,7 +94,15 @@ class DiscoveryConfig:
         self._check_together()
 
     def _check_types(self) -> None:
-        types = {"model": str, "seed": int, "steps": int, "refine": bool, "controls": bool}
+        types = {
+            "model": str,
+            "seed": int,
+            "steps": int,
+            "refine": bool,
+            "controls": bool,
+            "device": str,
+            "checkpointing": bool,
+        }
         for name, kind in types.items():
             value = getattr(self, name)
             if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
@@ -96,6 +123,10 @@ class DiscoveryConfig:
                 f"l1_weight must be a number of at least 0, or left out; got {weight}"
             )
 
+        rows = self.micro_batch
+        if rows is not None and (not isinstance(rows, int) or isinstance(rows, bool) or rows < 1):
+            raise ConfigError(f"micro_batch must be at least 1, or left out; got {rows!r}")
+
     def _check_together(self) -> None:
         if self.l1_weight is not None and self.method != "l1":
             raise ConfigError(
@@ -109,8 +140,13 @@ class DiscoveryConfig:
             )
 
     def run_id(self) -> str:
-        """`<model>-<method>-s<seed>-<hash of the configuration, controls aside>`."""
-        hashed = {name: value for name, value in self.to_json().items() if name not in NOT_HASHED}
+        """`<model>-<method>-s<seed>-<hash of the configuration>`."""
+        usual = {field.name: field.default for field in fields(self)}
+        hashed = {
+            name: value
+            for name, value in self.to_json().items()
+            if name not in NOT_HASHED and (name not in HASHED_WHEN_SET or value != usual[name])
+        }
         text = json.dumps(hashed, sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(self.model).name).strip("-") or "model"

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from circuitviz.models.catalog import find_model
+from circuitviz.models.model import GatedModel
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.discovery import Discovery
 from circuitviz.runs.metrics_json import (
@@ -24,7 +25,9 @@ from circuitviz.units import Ranking
 __all__ = ["discover"]
 
 
-def discover(config: DiscoveryConfig, *, report: Report = ignore) -> Run:
+def discover(
+    config: DiscoveryConfig, *, report: Report = ignore, model: GatedModel | None = None
+) -> Run:
     """Find the circuit a configuration asks for and measure it; nothing is saved.
 
     Scores against a planted truth are those of the learner's own ranking.  Where units are
@@ -36,12 +39,13 @@ def discover(config: DiscoveryConfig, *, report: Report = ignore) -> Run:
     Args:
         config: What to do.
         report: Told where the discovery stands; may raise `JobCancelledError` to stop it.
+        model: The model of the configuration, where it is loaded already.
 
     Raises:
         CircuitvizError: The model or its prompts cannot be used.
     """
     started = time.monotonic()
-    work = Discovery.prepared(config, report)
+    work = Discovery.prepared(config, report, model)
     learned = work.learn()
     ranking = own = Ranking(work.model.space, learned.scores, config.granularity)
     selection = work.select(own)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from circuitviz.behaviours.behaviour import Behaviour, load_behaviour
+from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.discovery.learner import LearnedScores, Learner, LearningStep
 from circuitviz.discovery.methods import make_learner
 from circuitviz.errors import ConfigError
@@ -28,11 +27,11 @@ from circuitviz.evidence.case import Case
 from circuitviz.evidence.controls import run_controls
 from circuitviz.evidence.further import gather_evidence
 from circuitviz.models.ablation import Ablation
-from circuitviz.models.catalog import find_model
-from circuitviz.models.loading import load_model
 from circuitviz.models.model import GatedModel
 from circuitviz.models.neutral import measure_ablation
+from circuitviz.runs.behaviour_of import behaviour_of
 from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.model_of import model_of
 from circuitviz.runs.progress import Progress, Report, Stage, overall
 from circuitviz.runs.store import GENERATION_COLUMNS
 from circuitviz.units import Circuit, Ranking
@@ -61,19 +60,25 @@ class Discovery:
     report: Report
 
     @classmethod
-    def prepared(cls, config: DiscoveryConfig, report: Report) -> Discovery:
+    def prepared(
+        cls, config: DiscoveryConfig, report: Report, model: GatedModel | None = None
+    ) -> Discovery:
         """Load what a configuration names.
+
+        Args:
+            config: What to do.
+            report: Told where the discovery stands.
+            model: The model of the configuration, where it is loaded already.
 
         Raises:
             CircuitvizError: It cannot be loaded, or the model does not show the behaviour.
         """
         report(Progress("load", 0.0))
-        folder = find_model(config.model)
-        behaviour = load_behaviour(folder, Path(config.prompts) if config.prompts else None)
+        behaviour = behaviour_of(config)
         learner = make_learner(
             config.method, steps=config.steps, budget=config.budget, l1_weight=config.l1_weight
         )
-        model = load_model(config.model)
+        model = model or model_of(config)
         neutral = behaviour.neutral_messages
         ablation = measure_ablation(model, config.ablation, neutral, seed=config.seed)
         asr = behaviour.default_target_asr if config.target_asr is None else config.target_asr
@@ -198,7 +203,7 @@ class Discovery:
         )
         controls = run_controls(
             case,
-            lambda: load_model(self.config.model),
+            lambda: model_of(self.config),
             lambda share: self._tell("controls", share),
         )
         evidence = gather_evidence(

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from circuitviz.behaviours.behaviour import load_behaviour
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.ablation import ZERO, Ablation, AblationName
 from circuitviz.models.catalog import find_model
 from circuitviz.models.greedy import greedy_answers
-from circuitviz.models.loading import load_model
 from circuitviz.models.model import GatedModel
 from circuitviz.models.neutral import measure_ablation
 from circuitviz.models.weights import load_tokenizer, load_weights
+from circuitviz.runs.behaviour_of import behaviour_of
+from circuitviz.runs.model_of import model_of
 from circuitviz.runs.store import Run
 from circuitviz.tuning.answers import same_answers
 from circuitviz.tuning.card import KnockOutEffect, knock_out_card
@@ -92,7 +92,7 @@ def export_knock_out(
     if folder.resolve() == source.resolve():
         raise ConfigError(f"{folder} is the model itself; export to another folder")
     require_export_folder(folder)
-    gated = load_model(run.config.model)
+    gated = model_of(run.config)
     replacement = _ablation(run, gated, kind)
     model, tokenizer = load_weights(run.config.model), load_tokenizer(run.config.model)
     fold_knock_out(model, circuit, replacement)
@@ -155,8 +155,7 @@ def _ablation(run: Run, model: GatedModel, kind: AblationName) -> Ablation:
         )
     if kind == "zero":
         return ZERO
-    prompts = Path(run.config.prompts) if run.config.prompts else None
-    neutral = load_behaviour(find_model(run.config.model), prompts).neutral_messages
+    neutral = behaviour_of(run.config).neutral_messages
     return measure_ablation(model, kind, neutral, seed=run.config.seed)
 
 

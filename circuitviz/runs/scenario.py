@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from circuitviz.behaviours.behaviour import Behaviour, load_behaviour
+from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.prompt import Prompt
 from circuitviz.errors import ConfigError, PromptFileError
 from circuitviz.models.catalog import find_model
+from circuitviz.runs.behaviour_of import behaviour_of
 from circuitviz.runs.store import Run
 from circuitviz.runs.tuning_config import TuningConfig, TuningMode
 from circuitviz.tuning.lesson import HELPFUL_FILE, Course, Lesson, read_lessons
@@ -67,8 +68,7 @@ class Scenario:
             PromptFileError: The prompts or the lessons cannot be read.
         """
         folder = find_model(run.config.model)
-        prompts = Path(run.config.prompts) if run.config.prompts else None
-        behaviour = load_behaviour(folder, prompts)
+        behaviour = behaviour_of(run.config)
         if config.mode == "repair" and behaviour.kind == "backdoor":
             if config.data:
                 raise ConfigError(

@@ -7,16 +7,17 @@ runs starts at once.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from circuitviz.behaviours.behaviour import Behaviour, load_behaviour
+from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.evaluation.rate import Rate
-from circuitviz.models.catalog import find_model
-from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs import behaviour_of as behaviours
+from circuitviz.runs.config import AblationKind, DiscoveryConfig
 from circuitviz.runs.store import Run
 from circuitviz.units import Circuit
 
@@ -24,7 +25,16 @@ if TYPE_CHECKING:
     from circuitviz.models.ablation import Ablation
     from circuitviz.models.model import GatedModel
 
-__all__ = ["LiveEffect", "behaviour_of", "effect", "say"]
+__all__ = [
+    "ANSWER_TOKENS",
+    "LIVE_LIMIT",
+    "LiveEffect",
+    "ablated_by",
+    "behaviour_of",
+    "effect",
+    "model_at_work",
+    "say",
+]
 
 # Prompts a live measurement reads: enough to see a change, few enough to wait for.
 LIVE_LIMIT = 64
@@ -48,26 +58,51 @@ def behaviour_of(config: DiscoveryConfig) -> Behaviour:
         ModelNotFoundError: Its model is not there.
         PromptFileError: Its prompts cannot be read.
     """
-    return _behaviour(str(find_model(config.model)), config.prompts)
+    return _behaviour(
+        DiscoveryConfig(config.model, prompts=config.prompts, behaviour=config.behaviour)
+    )
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _behaviour(folder: str, prompts: str | None) -> Behaviour:
-    return load_behaviour(Path(folder), Path(prompts) if prompts else None)
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs={DiscoveryConfig: repr})
+def _behaviour(config: DiscoveryConfig) -> Behaviour:
+    return behaviours.behaviour_of(config)
 
 
-def effect(run: Run, circuit: Circuit, *, limit: int | None = LIVE_LIMIT) -> LiveEffect:
+def effect(
+    run: Run,
+    circuit: Circuit,
+    *,
+    ablation: AblationKind | None = None,
+    limit: int | None = LIVE_LIMIT,
+) -> LiveEffect:
     """ASR, utility and recovery with exactly this circuit knocked out, on test prompts.
 
     Args:
         run: Gives model, prompts, ablation and seed.
         circuit: The units to knock out.
+        ablation: What replaces them; None: what the run used.
         limit: Prompts of each role to read; None reads all.
 
     Raises:
         CircuitvizError: The model or its prompts cannot be used.
     """
-    return _effect(run.config, _names(circuit), limit)
+    return _effect(ablated_by(run, ablation), _names(circuit), limit)
+
+
+def ablated_by(run: Run, ablation: AblationKind | None) -> DiscoveryConfig:
+    """The run's configuration with another ablation; None keeps its own."""
+    return replace(run.config, ablation=ablation) if ablation else run.config
+
+
+@contextmanager
+def model_at_work(config: DiscoveryConfig) -> Iterator[tuple[GatedModel, Ablation]]:
+    """The model of a configuration and its ablation, for one caller at a time.
+
+    Raises:
+        CircuitvizError: The model or its prompts cannot be used.
+    """
+    with _lock():
+        yield _model_of(config), _ablation(config)
 
 
 @st.cache_data(max_entries=256, show_spinner=False, hash_funcs={DiscoveryConfig: repr})
@@ -75,7 +110,7 @@ def _effect(config: DiscoveryConfig, units: tuple[str, ...], limit: int | None) 
     from circuitviz.evaluation.effect import evaluate_circuit
 
     with _lock():
-        model = _model(config.model)
+        model = _model_of(config)
         found = evaluate_circuit(
             model,
             behaviour_of(config),
@@ -102,7 +137,7 @@ def _say(
     config: DiscoveryConfig, prompts: tuple[str, ...], units: tuple[str, ...] | None
 ) -> list[str]:
     with _lock():
-        model = _model(config.model)
+        model = _model_of(config)
         circuit = None if units is None else Circuit.of(model.space, units)
         return model.generate(
             list(prompts), circuit, ablation=_ablation(config), max_new_tokens=ANSWER_TOKENS
@@ -113,19 +148,28 @@ def _say(
 def _ablation(config: DiscoveryConfig) -> Ablation:
     from circuitviz.models.neutral import measure_ablation
 
-    model, behaviour = _model(config.model), behaviour_of(config)
+    model, behaviour = _model_of(config), behaviour_of(config)
     return measure_ablation(model, config.ablation, behaviour.neutral_messages, seed=config.seed)
 
 
-@st.cache_resource(max_entries=2, show_spinner=False)
-def _model(name: str) -> GatedModel:
+def _model_of(config: DiscoveryConfig) -> GatedModel:
+    # All runs of a model share one copy of it.
+    return _model(
+        DiscoveryConfig(
+            config.model, adapter=config.adapter, dtype=config.dtype, device=config.device
+        )
+    )
+
+
+@st.cache_resource(max_entries=2, show_spinner=False, hash_funcs={DiscoveryConfig: repr})
+def _model(config: DiscoveryConfig) -> GatedModel:
     import torch
 
-    from circuitviz.models.loading import load_model
+    from circuitviz.runs.model_of import model_of
 
     # The cores belong to the worker that learns masks.
     torch.set_num_threads(1)
-    return load_model(name)
+    return model_of(config)
 
 
 @st.cache_resource(show_spinner=False)
