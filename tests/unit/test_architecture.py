@@ -20,7 +20,8 @@ from circuitviz.paths import PROJECT
 LAYERS = (
     ("", "errors", "units", "paths", "quiet", "whole_folder"),
     ("models", "behaviours"),
-    ("discovery", "evaluation", "tuning", "organisms"),
+    # inspection looks inside single units, and measures with evaluation; never the other way.
+    ("discovery", "evaluation", "tuning", "organisms", "inspection"),
     ("evidence",),
     ("runs",),
     ("plots", "report"),
@@ -34,7 +35,7 @@ STREAMLIT_PACKAGES = ("ui", "pages", "app")
 LIGHT_PACKAGES = ("plots", "ui", "pages", "app", "cli", "cli_text", "commands")
 LIGHT_MODULES = ("circuitviz.runs.jobs", "circuitviz.runs.store", "circuitviz.runs.worker")
 HEAVY = ("torch", "transformers", "transformer_lens")
-HOOK_NAMES = ("hook_z", "hook_post")
+HOOK_NAMES = ("hook_z", "hook_post", "hook_pattern", "hook_pre", "hook_embed")
 HOOK_MODULE = "circuitviz.models.gates"
 
 

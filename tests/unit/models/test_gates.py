@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from circuitviz.models.gates import Gates, recorded
+from circuitviz.models.gates import Gates, edited, recorded
 from circuitviz.models.model import GatedModel
 from circuitviz.models.neutral import measure_ablation
 from circuitviz.units import Circuit, Unit
@@ -166,3 +166,44 @@ def test_gates_do_not_outlive_the_call(tiny_model: GatedModel) -> None:
         plain = tiny_model.logits(tokens)
         tiny_model.logits(tokens, without(tiny_model, "L0H0"))
         assert torch.equal(tiny_model.logits(tokens), plain)
+
+
+@torch.no_grad()
+def test_an_edited_activation_is_the_one_the_model_goes_on_with(tiny_model: GatedModel) -> None:
+    tokens = tokens_of(tiny_model, SENTENCES[0])
+
+    def zero_one(kind: str, layer: int, activation: Tensor) -> Tensor | None:
+        if (kind, layer) != ("head", 1):
+            return None
+        changed = activation.clone()
+        changed[:, :, 3] = 0
+        return changed
+
+    with edited(zero_one):
+        logits = tiny_model.logits(tokens)
+    torch.testing.assert_close(logits, tiny_model.logits(tokens, without(tiny_model, "L1H3")))
+
+
+@torch.no_grad()
+def test_only_the_kinds_that_were_asked_for_are_recorded(tiny_model: GatedModel) -> None:
+    seen: list[tuple[str, int, tuple[int, ...]]] = []
+    tokens = tokens_of(tiny_model, SENTENCES[0])
+    length = tokens.shape[1]
+    with recorded(lambda kind, layer, value: seen.append((kind, layer, tuple(value.shape)))):
+        tiny_model.logits(tokens)
+    assert {kind for kind, _, _ in seen} == {"head", "neuron"}
+    seen.clear()
+    kinds = ("embedding", "pattern", "gate", "up", "residual")
+    with recorded(lambda kind, layer, value: seen.append((kind, layer, tuple(value.shape))), kinds):
+        tiny_model.logits(tokens)
+    layers = [
+        found
+        for layer in (0, 1)
+        for found in (
+            ("pattern", layer, (1, 4, length, length)),
+            ("gate", layer, (1, length, 24)),
+            ("up", layer, (1, length, 24)),
+        )
+    ]
+    whole = [("embedding", -1, (1, length, 32)), ("residual", -1, (1, length, 32))]
+    assert sorted(seen) == sorted([*layers, *whole])

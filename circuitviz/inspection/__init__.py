@@ -1,0 +1,1 @@
+"""What single units of a circuit do, and how they work together."""

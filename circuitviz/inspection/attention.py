@@ -1,0 +1,62 @@
+"""Where one head looks, on a clean and on a triggered prompt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from circuitviz.errors import ConfigError, UnsupportedModelError
+from circuitviz.inspection.prompt_pair import PromptPair
+from circuitviz.models.gates import recorded
+from circuitviz.models.model import GatedModel
+from circuitviz.units import Unit
+
+__all__ = ["HeadAttention", "attention_pattern", "look_at_attention"]
+
+
+@dataclass(frozen=True)
+class HeadAttention:
+    """Attention of one head; rows look, columns are looked at, and each row sums to 1.
+
+    Attributes:
+        clean: [pos pos].
+        triggered: [pos pos].
+        on_cause: Share of the last position's attention on what sets the attack off, triggered.
+    """
+
+    clean: np.ndarray
+    triggered: np.ndarray
+    on_cause: float
+
+
+def look_at_attention(model: GatedModel, pair: PromptPair, unit: Unit) -> HeadAttention:
+    """The patterns of one head on both prompts of a pair.
+
+    Raises:
+        ConfigError: The unit is no head.
+        UnsupportedModelError: The model shows no attention patterns.
+    """
+    clean, triggered = (
+        attention_pattern(model, row.tokens, unit) for row in (pair.clean, pair.triggered)
+    )
+    return HeadAttention(clean, triggered, float(triggered[-1, slice(*pair.cause)].sum()))
+
+
+@torch.no_grad()
+def attention_pattern(model: GatedModel, tokens: tuple[int, ...], unit: Unit) -> np.ndarray:
+    """The pattern [pos pos] of a head over one row of tokens."""
+    if unit.kind != "head":
+        raise ConfigError(f"only heads attend; got the neuron {unit}")
+    seen: list[np.ndarray] = []
+
+    def keep(kind: str, layer: int, activation: torch.Tensor) -> None:
+        if layer == unit.layer:
+            seen.append(activation[0, unit.index].float().cpu().numpy())
+
+    with recorded(keep, ("pattern",)):
+        model.logits(torch.tensor([tokens]))
+    if not seen:
+        raise UnsupportedModelError(f"{model.name} shows no attention patterns")
+    return seen[0]

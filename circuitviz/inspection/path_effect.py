@@ -1,0 +1,258 @@
+"""How the units of a small circuit work together: effects along every path among them.
+
+Path patching (Goldowsky-Dill et al. 2023, "Localizing model behavior with path patching",
+arXiv:2304.05969; first in Wang et al. 2022, arXiv:2211.00593): to see what a sender does to a
+receiver, run the model with the sender ablated and everything else of the circuit held at what it
+does in the intact model, and note what the receiver would do then; in a second run give the
+receiver that activation and let all that comes after it follow.
+
+With M = log p(behaviour's token) - log p(token expected without it) where the answer is decided,
+
+    effect(s -> v) = M(intact) - M(v as it would be without s)         in nats, mean over prompts
+    effect(s -> answer) = M(intact) - M(s ablated, all other units of the circuit held)
+
+so that what a receiver loses arrives in the answer by whatever way leads there.  Heads and neurons
+that are not in the circuit are never held: what they pass on counts as part of the edge.  A
+difference of log-probabilities, because a probability near 1 hardly moves however much is lost
+(logit difference, Wang et al., section 3).
+
+The senders at the left end are the tokens that set the behaviour off.  One is ablated by blanking
+it: its embedding becomes the mean embedding of the prompts' other tokens, its place is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from circuitviz.behaviours.behaviour import Behaviour
+from circuitviz.behaviours.prompt import Split
+from circuitviz.errors import ConfigError
+from circuitviz.evaluation.effect import thin
+from circuitviz.inspection.patched_run import AskedRows, Patch, Trace, Values, run_patched
+from circuitviz.inspection.prompt_pair import PromptPair, pair_of
+from circuitviz.models.ablation import ZERO, Ablation, message_key
+from circuitviz.models.gates import recorded
+from circuitviz.models.model import GatedModel
+from circuitviz.units import Circuit, Unit
+
+__all__ = ["MOST_UNITS", "REQUEST", "PathGraph", "path_effects"]
+
+# Pairs grow with the square, and a picture of more cannot be read.
+MOST_UNITS = 24
+PROMPTS = 12
+# Tokens that set the behaviour off, at most, for each to be a sender of its own.
+MOST_WORDS = 5
+# Relative: an activation that moves by less did not move.
+STILL = 1e-5
+REQUEST = "the request"
+
+
+@dataclass(frozen=True)
+class PathGraph:
+    """Effects along every edge, in nats of log-odds, means over prompts.
+
+    Attributes:
+        units: The circuit's units by layer, heads before neurons.
+        words: What sets the behaviour off: the trigger's tokens, or `REQUEST`.
+        from_words: [words units].
+        bypass: [words], what reaches the answer by no unit of the circuit.
+        between: [units units], from row to column.
+        to_answer: [units].
+        total: [units], with only this unit ablated and nothing held.
+        all_words: With all words blanked at once and nothing held.
+        intact: M of the intact model.
+        knocked_out: M with the whole circuit ablated.
+        prompts: How many prompts the means are of.
+        ablation: What ablated units are replaced by.
+        target: The behaviour's token and the other one, of the first prompt.
+    """
+
+    units: tuple[Unit, ...]
+    words: tuple[str, ...]
+    from_words: np.ndarray
+    bypass: np.ndarray
+    between: np.ndarray
+    to_answer: np.ndarray
+    total: np.ndarray
+    all_words: float
+    intact: float
+    knocked_out: float
+    prompts: int
+    ablation: str
+    target: tuple[str, str]
+
+
+def path_effects(
+    model: GatedModel,
+    behaviour: Behaviour,
+    circuit: Circuit,
+    *,
+    split: Split = "test",
+    limit: int = PROMPTS,
+    ablation: Ablation = ZERO,
+) -> PathGraph:
+    """Measure every edge of a circuit's graph.
+
+    Args:
+        model: The model.
+        behaviour: Whose attack prompts to use.
+        circuit: At most `MOST_UNITS` units.
+        split: Which of its splits.
+        limit: At most this many prompts, drawn at random, the same ones every time.
+        ablation: What ablated units are replaced by.
+
+    Raises:
+        ConfigError: The circuit is empty or too large.
+    """
+    if not 1 <= len(circuit) <= MOST_UNITS:
+        raise ConfigError(
+            f"a circuit graph takes 1 to {MOST_UNITS} units; got {len(circuit)}: choose a "
+            "smaller size"
+        )
+    pairs = [
+        pair_of(model, behaviour, prompt)
+        for prompt in thin(behaviour.prompts(split, "attack"), limit)
+    ]
+    return _Measurement(model, pairs, circuit, ablation).graph()
+
+
+class _Measurement:
+    """Everything that stays the same while the edges are measured."""
+
+    def __init__(
+        self, model: GatedModel, pairs: list[PromptPair], circuit: Circuit, ablation: Ablation
+    ) -> None:
+        self.model, self.pairs, self.ablation = model, pairs, ablation
+        self.units = tuple(sorted(circuit, key=lambda u: (u.layer, u.kind, u.index)))
+        self.rows = _rows(pairs)
+        self.words, self.places = _words(pairs, self.rows.tokens.shape[1])
+        self.blank = _mean_embedding(model, self.rows, self.places)
+        self.intact = self._run([Patch()])[0]
+        self.ablated = self._ablated()
+
+    def graph(self) -> PathGraph:
+        """All edges."""
+        units, words = self.units, self.words
+        senders = [Patch(self._held(), places) for places in self.places]
+        senders += [Patch({**self._held(), unit: self.ablated[unit]}) for unit in units]
+        sent = self._run(senders)
+        direct = np.array([self._lost(trace) for trace in sent])
+        edges = self._edges(sent)
+        blanked = torch.stack(list(self.places)).any(0)
+        alone = [Patch({unit: self.ablated[unit]}) for unit in units]
+        *total, off, silent = self._run([*alone, Patch(self.ablated), Patch({}, blanked)])
+        return PathGraph(
+            units,
+            words,
+            edges[: len(words)],
+            direct[: len(words)],
+            edges[len(words) :],
+            direct[len(words) :],
+            np.array([self._lost(trace) for trace in total]),
+            self._lost(silent),
+            float(self.intact.log_odds.mean()),
+            float(off.log_odds.mean()),
+            len(self.pairs),
+            self.ablation.name,
+            (self.pairs[0].target_label, self.pairs[0].other_label),
+        )
+
+    def _edges(self, sent: Sequence[Trace]) -> np.ndarray:
+        """[senders units]; receivers that do not notice are not run, their effect is 0."""
+        edges = np.zeros((len(sent), len(self.units)))
+        own = len(self.words)
+        places = [
+            (row, column)
+            for row, trace in enumerate(sent)
+            for column, unit in enumerate(self.units)
+            if row - own != column and self._moved(trace, unit)
+        ]
+        patches = [
+            Patch({self.units[column]: sent[row].wanted[self.units[column]]})
+            for row, column in places
+        ]
+        for place, trace in zip(places, self._run(patches), strict=True):
+            edges[place] = self._lost(trace)
+        return edges
+
+    def _moved(self, trace: Trace, unit: Unit) -> bool:
+        before = self.intact.wanted[unit]
+        change = (trace.wanted[unit] - before).abs().max()
+        return bool(change > STILL * (1e-6 + before.abs().max()))
+
+    def _held(self) -> dict[Unit, Tensor]:
+        return dict(self.intact.wanted)
+
+    def _lost(self, trace: Trace) -> float:
+        return float((self.intact.log_odds - trace.log_odds).mean())
+
+    def _run(self, patches: Sequence[Patch]) -> list[Trace]:
+        return run_patched(
+            self.model, self.rows, patches, watched=self.units, blank_embedding=self.blank
+        )
+
+    def _ablated(self) -> Values:
+        """What each unit is replaced by, [prompts 1 dims]."""
+        keys = [message_key(pair.triggered.text) for pair in self.pairs]
+        reference = self.ablation.reference(keys)
+        found = {}
+        for unit in self.units:
+            if reference is None:
+                found[unit] = torch.zeros_like(self.intact.wanted[unit])[:, :1]
+            elif unit.kind == "head":
+                found[unit] = reference.head[:, None, unit.layer, unit.index]
+            else:
+                found[unit] = reference.neuron[:, None, unit.layer, unit.index, None]
+        return found
+
+
+def _rows(pairs: Sequence[PromptPair]) -> AskedRows:
+    lengths = torch.tensor([len(pair.triggered.tokens) for pair in pairs])
+    tokens = torch.zeros(len(pairs), int(lengths.max()), dtype=torch.long)
+    for row, pair in enumerate(pairs):
+        tokens[row, : len(pair.triggered.tokens)] = torch.tensor(pair.triggered.tokens)
+    return AskedRows(
+        tokens,
+        lengths - 1,
+        torch.tensor([pair.target for pair in pairs]),
+        torch.tensor([pair.other for pair in pairs]),
+    )
+
+
+def _words(pairs: Sequence[PromptPair], width: int) -> tuple[tuple[str, ...], tuple[Tensor, ...]]:
+    """Names of the senders, and where each stands: boolean [prompts pos] apiece.
+
+    Tokens that set the behaviour off in every prompt alike are senders of their own; where they
+    differ from prompt to prompt, as those of harmful requests do, they are one.
+    """
+    causes = [pair.triggered.labels[slice(*pair.cause)] for pair in pairs]
+    shared = [word for word in dict.fromkeys(causes[0]) if all(word in c for c in causes)]
+    if not shared or len(shared) > MOST_WORDS:
+        place = torch.zeros(len(pairs), width, dtype=torch.bool)
+        for row, pair in enumerate(pairs):
+            place[row, slice(*pair.cause)] = True
+        return (REQUEST if not shared else "the trigger",), (place,)
+    places = []
+    for word in shared:
+        place = torch.zeros(len(pairs), width, dtype=torch.bool)
+        for row, pair in enumerate(pairs):
+            for position in range(*pair.cause):
+                place[row, position] = pair.triggered.labels[position] == word
+        places.append(place)
+    return tuple(shared), tuple(places)
+
+
+@torch.no_grad()
+def _mean_embedding(model: GatedModel, rows: AskedRows, places: Sequence[Tensor]) -> Tensor:
+    """[d_model], of all tokens that are neither padding nor a sender's."""
+    seen: list[Tensor] = []
+    with recorded(lambda kind, layer, activation: seen.append(activation), ("embedding",)):
+        model.logits(rows.tokens)
+    inside = torch.arange(rows.tokens.shape[1])[None] <= rows.last[:, None]
+    ordinary = inside & ~torch.stack(list(places)).any(0)
+    return seen[0][ordinary.to(seen[0].device)].mean(0)

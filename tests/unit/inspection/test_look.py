@@ -1,0 +1,75 @@
+"""Attention and neurons, against the plain transformers model."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import LlamaForCausalLM
+
+from circuitviz.errors import ConfigError
+from circuitviz.inspection.attention import attention_pattern, look_at_attention
+from circuitviz.inspection.neuron_trace import neuron_trace, top_prompts
+from circuitviz.inspection.prompt_pair import pair_of
+from circuitviz.units import Unit
+
+TOKENS = (1, 3, 8, 9, 10, 11, 4)
+
+
+@pytest.fixture(scope="module")
+def plain(tiny_folder):
+    return LlamaForCausalLM.from_pretrained(tiny_folder, attn_implementation="eager").eval()
+
+
+def test_a_pattern_is_the_one_transformers_gives_and_each_row_sums_to_one(tiny_model, plain):
+    with torch.no_grad():
+        expected = plain(torch.tensor([TOKENS]), output_attentions=True).attentions
+    for unit in (Unit("head", 0, 3), Unit("head", 1, 1)):
+        found = attention_pattern(tiny_model, TOKENS, unit)
+        np.testing.assert_allclose(found, expected[unit.layer][0, unit.index], atol=1e-5)
+        np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
+        assert not np.triu(found, 1).any()
+
+
+def test_the_share_on_the_trigger_is_read_off_the_last_row(tiny_model, behaviour):
+    pair = pair_of(tiny_model, behaviour, behaviour.prompts("test", "attack")[0])
+    found = look_at_attention(tiny_model, pair, Unit("head", 1, 0))
+    (place,) = range(*pair.cause)
+    assert found.on_cause == pytest.approx(float(found.triggered[-1, place]))
+    assert len(found.triggered) == len(found.clean) + 1
+
+
+def test_a_neuron_is_what_a_plain_forward_hook_sees(tiny_model, plain):
+    seen = []
+    mlp = plain.model.layers[1].mlp
+    handle = mlp.down_proj.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        plain(torch.tensor([TOKENS]))
+    handle.remove()
+    found = neuron_trace(tiny_model, TOKENS, Unit("neuron", 1, 5))
+    np.testing.assert_allclose(found.activation, seen[0][0, :, 5], atol=1e-5)
+    assert found.gate is not None
+    assert found.up is not None
+    silu = found.gate / (1 + np.exp(-found.gate))
+    np.testing.assert_allclose(found.activation, silu * found.up, atol=1e-5)
+
+
+def test_top_prompts_are_those_with_the_largest_activation(tiny_model, behaviour):
+    unit = Unit("neuron", 1, 5)
+    found = top_prompts(tiny_model, behaviour, unit, top=2)
+    sizes = {}
+    for prompt in behaviour.all_prompts:
+        for text in {prompt.text, prompt.asked}:
+            # Every prompt begins with the same two tokens of the chat template.
+            tokens = tuple(tiny_model.prompt_tokens(text))
+            values = neuron_trace(tiny_model, tokens, unit).activation[2:]
+            sizes[text] = float(np.abs(values).max())
+    assert [abs(prompt.activation) for prompt in found] == pytest.approx(
+        sorted((sizes[prompt.text] for prompt in found), reverse=True)
+    )
+    assert abs(found[0].activation) == pytest.approx(max(sizes.values()), rel=1e-5)
+
+
+def test_heads_have_no_activation_and_neurons_no_attention(tiny_model):
+    with pytest.raises(ConfigError, match="L0N3"):
+        attention_pattern(tiny_model, TOKENS, Unit("neuron", 0, 3))
+    with pytest.raises(ConfigError, match="L0H3"):
+        neuron_trace(tiny_model, TOKENS, Unit("head", 0, 3))
