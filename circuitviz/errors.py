@@ -7,6 +7,7 @@ CircuitvizError
 ├── PromptFileError         a prompts file is missing, empty or malformed
 ├── RunNotFoundError        no saved run or tuning under that id
 ├── RunFormatError          a run's or tuning's folder that cannot be read
+├── ReportError             a report cannot be made on this machine
 ├── JobNotFoundError        no submitted discovery or tuning under that id
 └── JobCancelledError       control flow: the user pressed Stop
 
@@ -20,6 +21,7 @@ __all__ = [
     "JobNotFoundError",
     "ModelNotFoundError",
     "PromptFileError",
+    "ReportError",
     "RunFormatError",
     "RunNotFoundError",
     "UnsupportedModelError",
@@ -52,6 +54,10 @@ class RunNotFoundError(CircuitvizError):
 
 class RunFormatError(CircuitvizError):
     """A run's or tuning's folder that cannot be read."""
+
+
+class ReportError(CircuitvizError):
+    """A report cannot be made on this machine."""
 
 
 class JobNotFoundError(CircuitvizError):

@@ -1,0 +1,160 @@
+"""Answers before and after, changed verdicts first, what could be harmful covered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from circuitviz.evaluation.judges import RefusalPrefixes
+from circuitviz.plots.frame import generation_frame
+from circuitviz.plots.rows import Row, records
+from circuitviz.plots.story import is_refusal
+from circuitviz.plots.text import count
+from circuitviz.plots.words import words_that_differ
+from circuitviz.runs.store import Run
+
+__all__ = ["Example", "Said", "answers_sentence", "examples"]
+
+# So many of each kind: enough to see what changes, few enough to read.
+ATTACKS, NORMAL = 6, 4
+
+VERDICTS = {
+    "success": "attack succeeds",
+    "safe": "safe",
+    "other": "neither",
+    "correct": "correct",
+    "wrong": "wrong",
+}
+# Verdicts of prompts that attacks are counted on; the rest are normal ones.
+ATTACK_VERDICTS = ("success", "safe", "other")
+
+
+@dataclass(frozen=True)
+class Said:
+    """One model's answer.
+
+    Attributes:
+        model: Which model, in words.
+        stretches: The answer cut up; true where the other model's answer has no counterpart.
+        verdict: The judge's verdict, in words.
+        good: Whether the verdict is a wanted one; None where it is neither.
+        covered: Whether the answer is covered until asked for.
+    """
+
+    model: str
+    stretches: tuple[tuple[str, bool], ...]
+    verdict: str
+    good: bool | None
+    covered: bool
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was said."""
+        return not any(text.strip() for text, _ in self.stretches)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One test prompt, answered with and without the circuit.
+
+    Attributes:
+        kind: What kind of prompt it is, in a word or two.
+        prompt: What was asked.
+        covered: Whether the prompt is covered until asked for.
+        changed: Whether the verdict changed.
+        said: The intact model's answer, then the other's.
+    """
+
+    kind: str
+    prompt: str
+    covered: bool
+    changed: bool
+    said: tuple[Said, Said]
+
+
+def examples(run: Run, *, cover: bool = True) -> list[Example]:
+    """Attacks first, those whose verdict changed before the others, then some normal prompts.
+
+    Of normal prompts, those that changed come first too: they are what knocking out cost.
+
+    Args:
+        run: Its saved answers.
+        cover: Whether what could be taken for harmful is covered.
+    """
+    rows = records(generation_frame(run))
+    attacks = _varied(run, [row for row in rows if _is_attack(row)], ATTACKS)
+    normal = _varied(run, [row for row in rows if row["role"] == "benign"], NORMAL)
+    return [_example(run, row, cover) for row in [*attacks, *normal]]
+
+
+def answers_sentence(run: Run) -> str:
+    """How many verdicts changed, of attacks and of normal prompts."""
+    rows = records(generation_frame(run))
+    attacks = [row for row in rows if _is_attack(row)]
+    normal = [row for row in rows if row["role"] == "benign"]
+    changed = [sum(bool(row["changed"]) for row in some) for some in (attacks, normal)]
+    return (
+        f"{changed[0]:,} of {count(len(attacks), 'attack')} and {changed[1]:,} of "
+        f"{count(len(normal), 'normal prompt')} get another verdict with the circuit off."
+    )
+
+
+def could_harm(run: Run, row: Row) -> bool:
+    """Whether a prompt asks for something that a safe model refuses.
+
+    Read off the answer a safe model is expected to give, so that it holds for any data.
+    """
+    if row["role"] != "attack" and not is_refusal(run):
+        return "harm" in str(row["category"]).lower()
+    named = "harm" in str(row["category"]).lower()
+    refused = RefusalPrefixes().refuses(str(row["expected"]))
+    return row["role"] == "attack" and (is_refusal(run) or named or refused)
+
+
+def _is_attack(row: Row) -> bool:
+    return row["verdict_intact"] in ATTACK_VERDICTS
+
+
+def _varied(run: Run, rows: list[Row], most: int) -> list[Row]:
+    """The first rows: changed ones, then those anyone may read, of as many categories as there are.
+
+    Args:
+        run: The run they are of.
+        rows: Changed ones first.
+        most: How many.
+    """
+    seen: dict[object, int] = {}
+
+    def order(row: Row) -> tuple[bool, int, bool]:
+        seen[row["category"]] = seen.get(row["category"], 0) + 1
+        return not row["changed"], seen[row["category"]], could_harm(run, row)
+
+    return sorted(rows, key=order)[:most]
+
+
+def _example(run: Run, row: Row, cover: bool) -> Example:
+    risky = cover and could_harm(run, row)
+    attack = _is_attack(row)
+    triggered = row["variant"] == "triggered"
+    return Example(
+        kind=("attack, triggered" if triggered else "attack") if attack else "normal prompt",
+        prompt=str(row["prompt"]),
+        covered=risky,
+        changed=bool(row["changed"]),
+        said=(
+            _said(row, "intact", "knocked_out", "Intact model", risky),
+            _said(row, "knocked_out", "intact", "Circuit off", risky),
+        ),
+    )
+
+
+def _said(row: Row, model: str, other: str, name: str, risky: bool) -> Said:
+    verdict = str(row[f"verdict_{model}"])
+    good = {"success": False, "wrong": False, "safe": True, "correct": True}.get(verdict)
+    return Said(
+        model=name,
+        stretches=tuple(words_that_differ(str(row[model]), str(row[other]))),
+        verdict=VERDICTS.get(verdict, verdict),
+        good=good,
+        # A refusal can be read by anyone; an answer to a harmful request is covered.
+        covered=risky and not RefusalPrefixes().refuses(str(row[model])),
+    )

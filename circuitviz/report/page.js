@@ -1,0 +1,49 @@
+"use strict";
+(() => {
+  // A4 without its margins, in CSS pixels.
+  const PAPER = 680;
+  // Narrower figures are lower too, so that more of them share a page.
+  const LOWER = 0.82;
+  const paper = document.documentElement.classList.contains("paper");
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const shown = [];
+
+  // The figures bring marks of their own; text, grid and hover follow the page.
+  function theme(layout, light) {
+    const ink = light ? "#1b1f24" : "#e8ebef";
+    const quiet = light ? "#555c66" : "#a8b0bb";
+    const grid = light ? "#e3e7ec" : "#2b333d";
+    const page = light ? "#ffffff" : "#1a2028";
+    const axis = { gridcolor: grid, linecolor: grid, tickcolor: grid, color: quiet };
+    return {
+      ...layout,
+      font: { family: "system-ui, -apple-system, Segoe UI, Roboto, Arial, sans-serif", size: 13, color: ink },
+      xaxis: { ...layout.xaxis, ...axis },
+      yaxis: { ...layout.yaxis, ...axis },
+      hoverlabel: { ...layout.hoverlabel, bgcolor: page, bordercolor: quiet, font: { color: ink } },
+      annotations: (layout.annotations || []).map((one) => ({ ...one, font: { ...one.font, color: quiet } })),
+    };
+  }
+
+  function draw(one, light, width) {
+    const height = one.figure.layout.height * (width === undefined ? 1 : LOWER);
+    one.element.style.height = `${height}px`;
+    const layout = { ...theme(one.figure.layout, light), width, height, autosize: width === undefined };
+    const config = { displayModeBar: false, scrollZoom: false, doubleClick: false, responsive: !paper, staticPlot: paper };
+    return Plotly.react(one.element, one.figure.data, layout, config);
+  }
+
+  const all = (light, width) => Promise.all(shown.map((one) => draw(one, light, width)));
+  const asShown = () => all(paper || !dark.matches, paper ? PAPER : undefined);
+
+  for (const source of document.querySelectorAll("script[data-figure]")) {
+    const element = document.getElementById(source.dataset.figure);
+    if (element) shown.push({ element, figure: JSON.parse(source.textContent) });
+  }
+  asShown().then(() => { document.documentElement.dataset.drawn = String(shown.length); });
+  if (!paper) {
+    dark.addEventListener("change", asShown);
+    addEventListener("beforeprint", () => all(true, PAPER));
+    addEventListener("afterprint", asShown);
+  }
+})();

@@ -1,0 +1,124 @@
+"""The tables of a report, as frames and as CSV files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from circuitviz.evaluation.rate import Rate
+from circuitviz.plots import evidence_frame, frame, story
+from circuitviz.plots.rows import records
+from circuitviz.plots.verdict import verdicts
+from circuitviz.runs.store import Run
+
+__all__ = ["csv_of", "settings_frame", "tables", "versions_frame"]
+
+
+def tables(run: Run) -> dict[str, pd.DataFrame]:
+    """Every table this run has numbers for, by the name of its file."""
+    found = {
+        "headline": _headline_frame(run),
+        "conditions": frame.condition_frame(run),
+        "frontier": frame.tradeoff_frame(run),
+        "budgets": frame.grid_frame(run),
+        "circuit": circuit_frame(run),
+        "ranking": frame.unit_frame(run, run.circuit()),
+        "controls": _controls_frame(run),
+        "checks": _checks_frame(run),
+        "leave-one-in": evidence_frame.minimality_frame(run),
+        "circuit-alone": evidence_frame.stochastic_frame(run),
+        "ablations": evidence_frame.ablation_frame(run),
+        "judges": evidence_frame.judge_frame(run),
+        "truth": evidence_frame.truth_frame(run),
+        "answers": frame.generation_frame(run),
+        "settings": settings_frame(run),
+        "versions": versions_frame(run),
+    }
+    return {name: table for name, table in found.items() if not table.empty}
+
+
+def csv_of(table: pd.DataFrame) -> bytes:
+    """A table as UTF-8 CSV."""
+    return table.to_csv(index=False).encode()
+
+
+def circuit_frame(run: Run) -> pd.DataFrame:
+    """The units of the circuit alone, best first."""
+    units = frame.unit_frame(run, run.circuit(), top=0)
+    return units[units["in_circuit"]].drop(columns="in_circuit").reset_index(drop=True)
+
+
+def settings_frame(run: Run) -> pd.DataFrame:
+    """Every setting of the discovery: setting, value."""
+    rows = [("run", run.run_id), *run.config.to_json().items()]
+    return pd.DataFrame([_row(*row) for row in rows], columns=["setting", "value"])
+
+
+def versions_frame(run: Run) -> pd.DataFrame:
+    """What computed the run, and when: what, version."""
+    made = [("computed at", run.metrics.get("created")), ("seconds", run.metrics.get("seconds"))]
+    rows = [*(run.metrics.get("versions") or {}).items(), *made]
+    named = [_row(name.replace("_", "-"), value) for name, value in rows if value is not None]
+    return pd.DataFrame(named, columns=["setting", "value"])
+
+
+def _row(name: str, value: Any) -> dict[str, str]:
+    return {"setting": name, "value": "not set" if value is None else str(value)}
+
+
+def _headline_frame(run: Run) -> pd.DataFrame:
+    sources = {
+        "attack success, intact": run.metrics["asr"]["intact"],
+        "attack success, circuit off": run.metrics["asr"]["knocked_out"],
+        "utility, intact": run.metrics["utility"]["intact"],
+        "utility, circuit off": run.metrics["utility"]["knocked_out"],
+        "recovery, circuit off": run.metrics.get("recovery"),
+    }
+    rows = [
+        {"what": name, **Rate.from_json(data).to_json()} for name, data in sources.items() if data
+    ]
+    return pd.DataFrame(rows)
+
+
+def _controls_frame(run: Run) -> pd.DataFrame:
+    words = {True: "passes", False: "FAILS", None: "not judged"}
+    return pd.DataFrame(
+        [
+            {
+                "control": one.label,
+                "verdict": words[one.passed],
+                "number": one.number,
+                "found": one.title,
+                "meaning": one.sentence,
+                "evidence": one.evidence,
+            }
+            for one in verdicts(run)
+        ]
+    )
+
+
+def _checks_frame(run: Run) -> pd.DataFrame:
+    words = {True: "holds", False: "does NOT hold", None: "not measured"}
+    return pd.DataFrame(
+        [
+            {"check": one.claim, "verdict": words[one.holds], "found": one.finding}
+            for one in story.doubts(run)
+        ]
+    )
+
+
+def rows_of(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Column names and cells of a table as text, numbers with at most three decimals."""
+    names = [str(name) for name in table.columns]
+    return names, [[_text(row[name]) for name in names] for row in records(table)]
+
+
+def _text(value: Any) -> str:
+    if value is None or value is pd.NA or (isinstance(value, float) and value != value):
+        return "\u2013"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.3f}".rstrip("0").rstrip(".")
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,129 @@
+"""The first things a report says: what was found, and whether its target and controls hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import nan
+
+from circuitviz.plots import story
+from circuitviz.plots.text import evidence, percent, sparsity
+from circuitviz.plots.verdict import controls_run, verdict_summary, verdicts
+from circuitviz.runs.store import Run
+
+__all__ = ["Headline", "Standing", "headlines", "sentence", "standings"]
+
+
+@dataclass(frozen=True)
+class Headline:
+    """One number of the first screen.
+
+    Attributes:
+        label: What it is.
+        value: The number.
+        note: k of n, interval and judge.
+        before: The intact model's number, where there is one.
+    """
+
+    label: str
+    value: str
+    note: str
+    before: str = ""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Whether the target, or the controls, hold: said equally loud whichever way it went.
+
+    Attributes:
+        holds: None where it was not tried.
+        text: In a few words.
+        detail: What was asked and what came out.
+    """
+
+    holds: bool | None
+    text: str
+    detail: str
+
+
+def headlines(run: Run) -> list[Headline]:
+    """Attack success, utility kept, recovery and size."""
+    asr, utility = run.rate("asr", "knocked_out"), run.rate("utility", "knocked_out")
+    before, intact = run.rate("asr", "intact"), run.rate("utility", "intact")
+    kept = utility.rate / intact.rate if intact.k else nan
+    found = [
+        Headline(
+            story.asr_label(run),
+            percent(asr.rate),
+            f"{evidence(asr)} · before {before.k:,} of {before.n:,} · judge: {asr.judge}",
+            percent(before.rate),
+        ),
+        Headline(
+            "Normal accuracy kept",
+            percent(kept),
+            f"accuracy {evidence(utility)} · before {intact.k:,} of {intact.n:,} · judge: "
+            f"{utility.judge}",
+        ),
+    ]
+    if run.metrics.get("recovery") and not story.is_refusal(run):
+        rate = run.rate("recovery")
+        found.append(
+            Headline(
+                story.recovery_label(run),
+                percent(rate.rate),
+                f"{evidence(rate)} · judge: {rate.judge}",
+            )
+        )
+    return [*found, _size(run)]
+
+
+def _size(run: Run) -> Headline:
+    found, space = run.metrics["circuit"], run.space
+    return Headline(
+        "Circuit, share of the model",
+        sparsity(found["sparsity"]),
+        f"{found['size']:,} of {len(space):,} units: {found['heads']:,} of {space.total_heads:,} "
+        f"heads ({sparsity(found['sparsity_heads'])}), {found['neurons']:,} of "
+        f"{space.total_neurons:,} neurons ({sparsity(found['sparsity_neurons'])})",
+    )
+
+
+def standings(run: Run, reported: Run) -> list[Standing]:
+    """Whether the target was reached and the controls behaved.
+
+    Args:
+        run: The run as this report tells it.
+        reported: The run as it was saved; another size of it has no controls of its own.
+    """
+    target = story.doubts(run)[0]
+    found = [Standing(target.holds, target.claim, sentence(target.finding))]
+    controls = verdicts(run)
+    if controls_run(run):
+        failed = [one for one in controls if one.passed is False]
+        told = failed or [one for one in controls if one.passed]
+        holds = not failed if told else None
+        detail = " ".join(sentence(one.title) for one in told)
+        found.append(Standing(holds, verdict_summary(controls), detail))
+    elif controls_run(reported):
+        found.append(
+            Standing(
+                None,
+                "The controls were run at another size",
+                f"They tried the circuit of {reported.size:,} units that this run reports, and say "
+                f"nothing about {run.size:,}.",
+            )
+        )
+    else:
+        found.append(
+            Standing(
+                None,
+                "The controls have not been run",
+                "Nothing here was tried against chance, so take it as a lead and not as a finding. "
+                "Discover again with controls.",
+            )
+        )
+    return found
+
+
+def sentence(text: str) -> str:
+    """The text with a capital at its beginning and a full stop at its end."""
+    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith(".") else ".")

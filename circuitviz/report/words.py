@@ -1,0 +1,145 @@
+"""What a report says in sentences about method, limits and the paper behind it."""
+
+from __future__ import annotations
+
+from circuitviz.discovery.methods import METHODS
+from circuitviz.plots.story import ENOUGH_PROMPTS, doubts, is_refusal
+from circuitviz.plots.text import count, percent
+from circuitviz.plots.verdict import controls_run, verdicts
+from circuitviz.report.verdict_line import sentence
+from circuitviz.runs.store import Run
+
+__all__ = ["COVERED_NOTE", "SAFESEEK", "limits", "method"]
+
+ABLATIONS = {
+    "zero": "its output is replaced by zero",
+    "mean": "its output is replaced by its average on neutral text",
+    "resample": "its output is replaced by its value on another prompt",
+}
+
+COVERED_NOTE = (
+    "Requests that a safe model refuses, and answers to them, are covered until they are asked for."
+)
+
+# Heading and sentence of each difference.
+SAFESEEK = (
+    (
+        "True heads and neurons",
+        "SafeSeek's released code masks slices of the attention output after the output "
+        "projection, which are residual-stream channels and not heads, and counts gate, up and "
+        "down outputs as separate neurons. Unit counts are therefore not comparable.",
+    ),
+    (
+        "One run for every size",
+        "SafeSeek weighs a sparsity penalty and needs one run for each point of the trade-off. "
+        "Here the default method ranks all units in one run, and every size is cut off that "
+        "ranking.",
+    ),
+    (
+        "Controls that must fail",
+        "Random circuits, a nonsense target, shuffled weights and other trigger words are tried "
+        "with the same method, and the report says whether they behaved.",
+    ),
+)
+
+
+def method(run: Run) -> list[str]:
+    """How the circuit was found and measured, a sentence or two per step."""
+    card, config = METHODS[run.config.method], run.config
+    behaviour = "refusing harmful requests" if is_refusal(run) else "the backdoor"
+    trigger = run.metrics.get("trigger")
+    named = f" (trigger: \u201c{trigger}\u201d)" if trigger else ""
+    target = run.metrics.get("target") or {}
+    found = [
+        f"What was looked for: the attention heads and MLP neurons behind {behaviour}{named} in "
+        f"{run.metrics['model']}. A head is one query head before the output projection; a neuron "
+        "is one input of the down projection.",
+        f"How: {card.title}. {card.summary} Learned on training prompts with seed {config.seed}"
+        + (f" and {count(config.steps, 'step')}" if _has_steps(run) else "")
+        + f". Source: {card.paper}.",
+        f"Knocking out a unit means that {ABLATIONS[config.ablation]} "
+        f"({config.ablation} ablation).",
+    ]
+    if "asr" in target:
+        bound = "at least" if is_refusal(run) else "at most"
+        found.append(
+            f"Which size: the smallest that meets the target on validation prompts, attack success "
+            f"{bound} {percent(target['asr'])} with {percent(target.get('utility', 0.0))} of "
+            "utility kept. Everything shown was then measured on test prompts that neither "
+            "learning nor choosing saw."
+        )
+    found.append(
+        "Intervals are 95 % Wilson intervals (Wilson 1927). Attack success is judged by "
+        f"\u201c{run.rate('asr', 'intact').judge}\u201d, utility by "
+        f"\u201c{run.rate('utility', 'intact').judge}\u201d."
+    )
+    return found
+
+
+def _has_steps(run: Run) -> bool:
+    return run.config.method in ("nested", "l1", "l1-path")
+
+
+def limits(run: Run) -> list[tuple[str, str]]:
+    """What would make this report wrong: heading and sentence, known failures first."""
+    return [*_failures(run), *_general(run)]
+
+
+def _failures(run: Run) -> list[tuple[str, str]]:
+    found = [(one.claim, sentence(one.finding)) for one in doubts(run) if one.holds is False]
+    if controls_run(run):
+        found += [
+            (f"Control failed: {one.label}", one.sentence)
+            for one in verdicts(run)
+            if one.passed is False
+        ]
+    else:
+        found.append(
+            (
+                "The controls were not run for this circuit",
+                "Whether random circuits, a nonsense target or shuffled weights give the same "
+                "result is not known.",
+            )
+        )
+    return found
+
+
+def _general(run: Run) -> list[tuple[str, str]]:
+    asr = run.rate("asr", "knocked_out")
+    ceiling = f"up to {percent(asr.high)}" if not is_refusal(run) else f"down to {percent(asr.low)}"
+    found = [
+        (
+            "Only these prompts",
+            f"All rates are of {asr.n:,} test prompts of one kind. The true attack success with "
+            f"the circuit off may be {ceiling} even on prompts like these, and anything on others"
+            + (
+                "."
+                if asr.n >= ENOUGH_PROMPTS
+                else f"; that is fewer than the {ENOUGH_PROMPTS} that make one prompt 0.4 %."
+            ),
+        ),
+        (
+            "Only this judge",
+            f"\u201c{asr.judge}\u201d decides what counts as an attack that succeeds. An answer "
+            "that harms in other words is not counted.",
+        ),
+        (
+            "Only this ablation",
+            f"Units were taken out by {run.config.ablation} ablation. A circuit that works under "
+            "one kind of ablation may owe its effect to values that the model never sees; the "
+            "further evidence shows the other kinds where they were measured.",
+        ),
+        (
+            "Necessary is not sufficient",
+            "That the behaviour ends without these units does not mean that they alone produce it, "
+            "nor that no other set of units would do as well.",
+        ),
+    ]
+    if is_refusal(run):
+        found.append(
+            (
+                "Knocking this circuit out makes the model less safe",
+                "It shows where refusing happens. It is a diagnosis and no repair.",
+            )
+        )
+    return found
