@@ -4,5 +4,6 @@ from circuitviz.ui import shell
 
 shell.configure_page()
 page = shell.navigation()
-shell.around()
+finish = shell.around(page)
 page.run()
+finish()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NoReturn
 
 import streamlit as st
@@ -9,18 +10,21 @@ from streamlit.navigation.page import Page
 
 from circuitviz.errors import CircuitvizError
 from circuitviz.paths import ICON
-from circuitviz.plots.text import count, sparsity
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.components import load_style, page_header, warn
 from circuitviz.ui.listing import listing_key
 from circuitviz.ui.run_names import method_note
+from circuitviz.ui.tray import tray, tray_foot
+from circuitviz.ui.tray_numbers import tray_numbers
 
 __all__ = ["around", "configure_page", "current_run", "navigation", "through_app"]
 
 PICKER, ENTERED = "run_picker", "circuitviz_entered"
-SIDEBAR_PIXELS = 260
+SIDEBAR_PIXELS = 280
+# Pages that show no run, and the one that hides everything around it.
+WITHOUT_TRAY = ("Discover", "Present")
 
 
 def navigation() -> Page:
@@ -64,14 +68,42 @@ def through_app() -> None:
         st.rerun()
 
 
-def around() -> None:
-    """Style and sidebar; called by the app before each page."""
+def around(page: Page) -> Callable[[], None]:
+    """Style and sidebar; called by the app before each page.
+
+    Returns:
+        Draws what may take a moment; called by the app after the page, which is then there.
+    """
     st.session_state[ENTERED] = True
     load_style()
     state.restore(services.default_run())
     with st.sidebar:
         _picker()
-        _choice_note(state.choice())
+        run = _shown_run()
+        if run is None:
+            return lambda: None
+        st.caption(method_note(run.config))
+        if page.title in WITHOUT_TRAY:
+            return lambda: None
+        numbers = tray(run, state.fitted(run))
+        tray_foot(run, state.fitted(run))
+
+    def finish() -> None:
+        with numbers:
+            tray_numbers(run, state.fitted(run))
+
+    return finish
+
+
+def _shown_run() -> Run | None:
+    """The chosen run, where it can be read; the page says what is wrong with another."""
+    chosen = state.choice().run
+    if chosen is None:
+        return None
+    try:
+        return services.load_run(chosen)
+    except CircuitvizError:
+        return None
 
 
 def current_run(question: str) -> tuple[Run, Choice]:
@@ -115,39 +147,6 @@ def _picker() -> None:
             help="A saved discovery. Every page shows this run; its address bar link opens it "
             "again.",
         )
-
-
-def _choice_note(choice: Choice) -> None:
-    if choice.run is None:
-        return
-    try:
-        run = services.load_run(choice.run)
-        fitted = choice.fitted(run)
-    except CircuitvizError:
-        return
-    st.caption(method_note(run.config))
-    circuit = fitted.circuit(run)
-    where = "the circuit of this run"
-    if fitted.separate:
-        where = f"{fitted.heads} heads and {fitted.neurons} neurons chosen"
-    elif fitted.size is not None and fitted.size != run.size:
-        where = f"size {fitted.size:,} chosen (found: {run.size:,})"
-    if fitted.edited:
-        where += f", {len(fitted.added) + len(fitted.removed)} changed by hand"
-    st.caption(
-        f"Knocked out: **{count(len(circuit), 'unit')}** ({sparsity(circuit.sparsity)}), {where}."
-    )
-    if fitted.edited or fitted.separate or fitted.size not in (None, run.size):
-        st.button(
-            "Back to the found circuit",
-            icon=":material/restart_alt:",
-            key="back_to_found",
-            on_click=_back_to_found,
-        )
-
-
-def _back_to_found() -> None:
-    state.choose(size=None, heads=None, neurons=None, added=frozenset(), removed=frozenset())
 
 
 def _no_run(question: str) -> NoReturn:

@@ -113,7 +113,7 @@ def live(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """Live measurements and answers without a model; the sets of units that were asked for."""
     asked: list[tuple[str, ...]] = []
 
-    def effect(run, circuit, *, limit=None):
+    def effect(run, circuit, *, ablation=None, limit=None):
         asked.append(tuple(str(unit) for unit in circuit))
         rate = Rate("stub", 3, 48)
         return live_model.LiveEffect(rate, Rate("stub", 47, 48), rate, 0.1)
