@@ -13,8 +13,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
+from transformers.pytorch_utils import Conv1D
 
 from circuitviz.errors import ConfigError, UnsupportedModelError
 from circuitviz.units import Circuit, UnitSpace
@@ -184,7 +185,22 @@ def _unit_space(bridge: TransformerBridge) -> UnitSpace:
                     f"{config.model_name} has no hook point {point}; circuitviz needs separate "
                     "attention heads and MLP neurons in every layer"
                 )
-    return UnitSpace(config.n_layers, config.n_heads, config.d_mlp)
+    widths = {_neurons(bridge, layer) for layer in range(config.n_layers)}
+    if len(widths) != 1:
+        found = " and ".join(map(str, sorted(widths)))
+        raise UnsupportedModelError(
+            f"{config.model_name} has layers of {found} neurons; circuitviz needs as many in "
+            "every layer: choose a model whose layers are alike"
+        )
+    return UnitSpace(config.n_layers, config.n_heads, *widths)
+
+
+def _neurons(bridge: TransformerBridge, layer: int) -> int:
+    """Neurons of a layer: inputs of its down projection, which a configuration can misstate."""
+    down = getattr(getattr(bridge.blocks[layer].mlp, "out", None), "original_component", None)
+    if isinstance(down, nn.Linear):
+        return down.in_features
+    return down.nx if isinstance(down, Conv1D) else bridge.cfg.d_mlp
 
 
 def _head_hook(layer: int) -> Callable[..., Tensor | None]:

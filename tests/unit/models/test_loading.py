@@ -6,10 +6,14 @@ import json
 import shutil
 
 import pytest
+import torch
+from transformer_lens.model_bridge import TransformerBridge
 
 from circuitviz.errors import ModelNotFoundError, UnsupportedModelError
 from circuitviz.models.catalog import embedded_models, find_model
+from circuitviz.models.gates import install_gates
 from circuitviz.models.loading import load_model
+from tests.architectures import random_model, save_model
 
 
 @pytest.fixture
@@ -92,3 +96,25 @@ def test_embedded_models_are_listed_in_order_with_their_behaviours():
 
 def test_an_embedded_name_is_found():
     assert find_model("refusal").name == "refusal"
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("opt", {"ffn_dim": 20}), ("falcon-one-key", {"ffn_hidden_size": 20})],
+)
+def test_neurons_are_counted_in_the_weights_where_the_bridge_guesses_them(name, changes, tmp_path):
+    space = load_model(str(save_model(random_model(name, **changes), tmp_path))).space
+    assert (space.n_layers, space.n_heads, space.d_mlp) == (2, 4, 20)
+
+
+def test_layers_of_different_widths_are_refused(tiny_folder):
+    model = random_model("llama")
+    for part, shape in (("gate_proj", (32, 20)), ("up_proj", (32, 20)), ("down_proj", (20, 32))):
+        setattr(model.model.layers[1].mlp, part, torch.nn.Linear(*shape, bias=False))
+    bridge = TransformerBridge.boot_transformers(str(tiny_folder), hf_model=model, device="cpu")
+    with pytest.raises(UnsupportedModelError) as refusal:
+        install_gates(bridge)
+    assert str(refusal.value) == (
+        f"{tiny_folder} has layers of 20 and 24 neurons; circuitviz needs as many in every layer: "
+        "choose a model whose layers are alike"
+    )
