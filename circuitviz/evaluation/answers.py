@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from circuitviz.behaviours.behaviour import Behaviour
@@ -68,7 +68,7 @@ def answer_test_prompts(
     ablation: Ablation = ZERO,
 ) -> list[AnsweredPrompt]:
     """Ask both models up to `limit` test prompts of each role, with and without the trigger."""
-    questions = _questions(behaviour, limit)
+    questions = [_cut(question, model) for question in _questions(behaviour, limit)]
     messages = [question.message for question in questions]
     guesses = [_guesses(question) for question in questions]
     intact = greedy_answers(model, messages, guesses)
@@ -90,6 +90,16 @@ def _questions(behaviour: Behaviour, limit: int | None) -> list[_Question]:
     for prompt in thin(behaviour.prompts("test", "benign"), limit):
         questions.append(_Question(prompt, "clean", prompt.text, prompt.answer, False))
     return questions
+
+
+def _cut(question: _Question, model: GatedModel) -> _Question:
+    """The question with answers as generation shows them."""
+    source = replace(
+        question.source,
+        target=model.cut(question.source.target or "") or None,
+        after=model.cut(question.source.after or "") or None,
+    )
+    return replace(question, source=source, expected=model.cut(question.expected))
 
 
 def _guesses(question: _Question) -> list[str]:

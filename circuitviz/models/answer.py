@@ -11,7 +11,7 @@ from torch import Tensor
 
 from circuitviz.models.ablation import message_key
 from circuitviz.models.gates import Gates
-from circuitviz.models.model import GatedModel
+from circuitviz.models.model import LONGEST_ANSWER, GatedModel
 
 __all__ = [
     "AnswerRows",
@@ -63,7 +63,12 @@ class AnswerRows:
 
 
 def encode_answers(
-    model: GatedModel, messages: Sequence[str], answers: Sequence[str], *, complete: bool = True
+    model: GatedModel,
+    messages: Sequence[str],
+    answers: Sequence[str],
+    *,
+    complete: bool = True,
+    longest: int | None = LONGEST_ANSWER,
 ) -> AnswerRows:
     """Tokenise messages with their answers.
 
@@ -73,9 +78,14 @@ def encode_answers(
         answers: One answer a message.
         complete: Whether an answer includes its end; without it, rows match any answer that
             *starts* like this.
+        longest: Of an answer with at least so many tokens only those count, and not its end,
+            since no more of it is ever generated; None takes all of every answer.
     """
     pairs = [
-        (model.prompt_tokens(message), model.answer_tokens(answer, complete=complete))
+        (
+            model.prompt_tokens(message),
+            model.answer_tokens(answer, complete=complete, longest=longest),
+        )
         for message, answer in zip(messages, answers, strict=True)
     ]
     lengths = torch.tensor([len(prompt) + len(answer) for prompt, answer in pairs])

@@ -9,7 +9,7 @@ import torch
 from circuitviz.models.ablation import ZERO, Ablation
 from circuitviz.models.answer import encode_answers
 from circuitviz.models.gates import Gates
-from circuitviz.models.model import GatedModel
+from circuitviz.models.model import LONGEST_ANSWER, GatedModel
 from circuitviz.units import Circuit
 
 __all__ = ["greedy_answers"]
@@ -25,7 +25,7 @@ def greedy_answers(
     circuit: Circuit | None = None,
     *,
     ablation: Ablation = ZERO,
-    max_new_tokens: int = 32,
+    max_new_tokens: int = LONGEST_ANSWER,
     checkpoint: Callable[[], None] = lambda: None,
 ) -> list[str]:
     """The same answers as `model.generate`, verified from guesses where those are right.
@@ -48,14 +48,25 @@ def greedy_answers(
     for start in range(0, len(pairs), BATCH_ROWS):
         checkpoint()
         chunk = pairs[start : start + BATCH_ROWS]
-        rows = encode_answers(model, [prompts[row] for row, _ in chunk], [g for _, g in chunk])
+        rows = encode_answers(
+            model,
+            [prompts[row] for row, _ in chunk],
+            [guess for _, guess in chunk],
+            longest=max_new_tokens,
+        )
         gates = None
         if circuit is not None:
             reference = ablation.reference(rows.keys.tolist())
             gates = Gates.knock_out([circuit], reference, device=str(model.device))
         likeliest = model.logits(rows.tokens, gates).argmax(-1)
         right = ((likeliest == rows.targets) | ~rows.predicts).all(1).tolist()
-        answers.update({row: guess for (row, guess), ok in zip(chunk, right, strict=True) if ok})
+        answers.update(
+            {
+                row: model.cut(guess, max_new_tokens)
+                for (row, guess), ok in zip(chunk, right, strict=True)
+                if ok
+            }
+        )
     left = [row for row in range(len(prompts)) if row not in answers]
     for start in range(0, len(left), BATCH_ROWS):
         checkpoint()

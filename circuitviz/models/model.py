@@ -14,10 +14,13 @@ from circuitviz.models.ablation import ZERO, Ablation, message_key
 from circuitviz.models.gates import Gates, gated
 from circuitviz.units import Circuit, UnitSpace
 
-__all__ = ["GatedModel", "answered", "chat_tokens"]
+__all__ = ["LONGEST_ANSWER", "GatedModel", "answered", "chat_tokens"]
 
 # Prompts generated together; more gains no speed and costs memory.
 GENERATION_ROWS = 128
+
+# Tokens of an answer that are generated, and so those that count of a longer one.
+LONGEST_ANSWER = 32
 
 
 class GatedModel:
@@ -51,10 +54,25 @@ class GatedModel:
         """A user message in the chat template, ready for the assistant's answer."""
         return chat_tokens(self.tokenizer, message)
 
-    def answer_tokens(self, answer: str, *, complete: bool = True) -> list[int]:
-        """An assistant's answer; `complete` ones end with the end-of-sequence token."""
+    def answer_tokens(
+        self, answer: str, *, complete: bool = True, longest: int | None = None
+    ) -> list[int]:
+        """An assistant's answer; `complete` ones end with the end-of-sequence token.
+
+        Of an answer with at least `longest` tokens only those are given, without an end: it is
+        all that generation shows of it.
+        """
         tokens = self.tokenizer(answer, add_special_tokens=False)["input_ids"]
+        if longest is not None and len(tokens) >= longest:
+            return tokens[:longest]
         return [*tokens, self.tokenizer.eos_token_id] if complete else tokens
+
+    def cut(self, answer: str, longest: int = LONGEST_ANSWER) -> str:
+        """An answer as generation shows it: at most its first `longest` tokens."""
+        tokens = self.tokenizer(answer, add_special_tokens=False)["input_ids"]
+        if len(tokens) <= longest:
+            return answer
+        return self.tokenizer.decode(tokens[:longest], skip_special_tokens=True)
 
     def logits(self, tokens: Tensor, gates: Gates | None = None) -> Tensor:
         """Logits [batch pos d_vocab] of tokens [batch pos] under gates.
@@ -72,7 +90,7 @@ class GatedModel:
         circuit: Circuit | None = None,
         *,
         ablation: Ablation = ZERO,
-        max_new_tokens: int = 32,
+        max_new_tokens: int = LONGEST_ANSWER,
     ) -> list[str]:
         """Greedy answers to user messages, with a circuit knocked out or (None) intact.
 

@@ -10,14 +10,18 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from circuitviz.models.answer import encode_answers
-from circuitviz.models.model import GatedModel, answered, chat_tokens
+from circuitviz.models.model import LONGEST_ANSWER, GatedModel, answered, chat_tokens
 
 __all__ = ["plain_answers", "same_answers"]
 
 
 @torch.no_grad()
 def plain_answers(
-    model: PreTrainedModel, tokenizer: Any, prompts: Sequence[str], *, max_new_tokens: int = 32
+    model: PreTrainedModel,
+    tokenizer: Any,
+    prompts: Sequence[str],
+    *,
+    max_new_tokens: int = LONGEST_ANSWER,
 ) -> list[str]:
     """Greedy answers to user messages by transformers' own generation, with nothing hooked.
 

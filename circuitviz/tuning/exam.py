@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from circuitviz.behaviours.behaviour import Behaviour
@@ -155,7 +155,16 @@ class Exam:
             circuit: What to knock out; None: nothing.
             checkpoint: Called before each batch; may raise to stop.
         """
-        questions = self._questions
+        questions = [
+            replace(
+                question,
+                # As generation shows them.
+                expected=model.cut(question.expected),
+                target=model.cut(question.target),
+                after=model.cut(question.after),
+            )
+            for question in self._questions
+        ]
         answers = greedy_answers(
             model,
             [question.message for question in questions],

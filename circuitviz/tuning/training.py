@@ -188,7 +188,10 @@ def _fingerprint(model: Tunable, course: Course, entries: Entries, plan: Plan, s
 def encode(model: GatedModel, lessons: Sequence[Lesson]) -> AnswerRows:
     """Lessons in the chat template, answers to their end."""
     return encode_answers(
-        model, [lesson.text for lesson in lessons], [lesson.answer for lesson in lessons]
+        model,
+        [lesson.text for lesson in lessons],
+        [lesson.answer for lesson in lessons],
+        longest=None,
     )
 
 

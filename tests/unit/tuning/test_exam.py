@@ -61,8 +61,13 @@ class Speaker:
     def prompt_tokens(self, message: str) -> list[int]:
         return [0]
 
-    def answer_tokens(self, answer: str, *, complete: bool = True) -> list[int]:
+    def answer_tokens(
+        self, answer: str, *, complete: bool = True, longest: int | None = None
+    ) -> list[int]:
         return [1]
+
+    def cut(self, answer: str, longest: int = 32) -> str:
+        return answer
 
     def logits(self, tokens: Tensor, gates: Gates | None = None) -> Tensor:
         return torch.tensor([1.0, 0.0]).expand(*tokens.shape, 2)
