@@ -28,6 +28,7 @@ from circuitviz.cli_text import (
     run_summary,
     tuning_summary,
 )
+from circuitviz.commands import sweep
 from circuitviz.commands.options import (
     AddParser,
     add_json_option,
@@ -418,6 +419,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_knockout,
         _add_compare,
         _add_judge,
+        sweep.add,
         _add_app,
     ):
         add(commands.add_parser)

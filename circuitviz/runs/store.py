@@ -31,7 +31,7 @@ from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.units import Circuit, Ranking, UnitSpace
 from circuitviz.whole_folder import whole_folder
 
-__all__ = ["FRONTIER_COLUMNS", "GENERATION_COLUMNS", "Run", "RunStore"]
+__all__ = ["FILES", "FRONTIER_COLUMNS", "GENERATION_COLUMNS", "Run", "RunStore"]
 
 # One row per evaluated circuit.  split: validation | test; condition: knocked_out | isolated;
 # budget: joint (the `size` best units) | separate (the `heads` best heads, `neurons` best
@@ -71,6 +71,7 @@ GENERATION_COLUMNS = (
     "verdict_knocked_out",
 )
 
+# What a run folder holds.
 FILES = (
     "config.json",
     "scores.safetensors",

@@ -1,0 +1,152 @@
+"""Runs of a sweep on worker processes of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.sweep_task import DISCOVER, Answer, PoolEvent, carry_out
+
+__all__ = ["LocalPool"]
+
+SPAWN = multiprocessing.get_context("spawn")
+# The least share of a run that is worth telling.
+TELLING = 0.01
+EXIT_TIMEOUT = 10.0  # seconds a process that closed its pipe may take to end
+
+
+class LocalPool:
+    """Worker processes that take one run at a time, each on one thread.
+
+    Args:
+        workers: How many processes.
+        discover: What each run is, as `module:function`.
+    """
+
+    def __init__(self, workers: int, discover: str = DISCOVER) -> None:
+        self.workers = workers
+        self._discover = discover
+
+    def events(self, configs: Sequence[DiscoveryConfig]) -> Iterator[PoolEvent]:
+        """Carry out all of them; a run whose process dies has failed, and the others go on.
+
+        The processes end with the iterator, however it ends.
+        """
+        waiting = deque(enumerate(configs))
+        idle = [_Worker(self._discover) for _ in range(min(self.workers, len(configs)))]
+        busy: dict[Connection, tuple[_Worker, int]] = {}
+        try:
+            while waiting or busy:
+                while idle and waiting:
+                    place, config = waiting.popleft()
+                    worker = idle.pop()
+                    busy[worker.pipe] = (worker, place)
+                    worker.start(config)
+                    yield PoolEvent(place, fraction=0.0)
+                for pipe in wait(list(busy)):
+                    worker, place = busy[pipe]  # type: ignore[index]  # only pipes were given
+                    said = worker.receive()
+                    if isinstance(said, Answer):
+                        del busy[worker.pipe]
+                        idle.append(worker if worker.alive else _Worker(self._discover))
+                        yield PoolEvent(place, answer=said)
+                    else:
+                        yield PoolEvent(place, fraction=said)
+        finally:
+            for worker in [*idle, *(worker for worker, _ in busy.values())]:
+                worker.stop()
+
+
+class _Worker:
+    """This end of one worker process."""
+
+    def __init__(self, discover: str) -> None:
+        self.pipe, theirs = SPAWN.Pipe()
+        self._process = SPAWN.Process(target=_serve, args=(theirs, discover), daemon=True)
+        with _deaf_to_interrupts():
+            self._process.start()
+        theirs.close()
+
+    @property
+    def alive(self) -> bool:
+        return not self.pipe.closed
+
+    def start(self, config: DiscoveryConfig) -> None:
+        # One that has died already is found out when its answer is read.
+        with contextlib.suppress(BrokenPipeError):
+            self.pipe.send(config.to_json())
+
+    def receive(self) -> float | Answer:
+        """The share done, or what became of the run; a dead process is an answer, too."""
+        try:
+            return self.pipe.recv()
+        except (EOFError, OSError):
+            self._process.join(EXIT_TIMEOUT)
+            self.stop()
+            return Answer(error=self._cause_of_death())
+
+    def stop(self) -> None:
+        """End the process, whatever it is doing."""
+        self.pipe.close()
+        self._process.terminate()
+        self._process.join(EXIT_TIMEOUT)
+        self._process.kill()
+        self._process.join()
+
+    def _cause_of_death(self) -> str:
+        code = self._process.exitcode or 0
+        known = -code in {int(one) for one in signal.Signals}
+        how = f"was ended by {signal.Signals(-code).name}" if known else f"ended with code {code}"
+        hint = " (often a lack of memory; try fewer --workers)" if how.endswith("SIGKILL") else ""
+        return f"the worker process {how}{hint}"
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes that start inside do not hear Ctrl-C: it is for this one, which ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _serve(pipe: Connection, discover: str) -> None:
+    """The worker process: carry out what comes until the other end is gone."""
+    # Before torch is imported.  More threads than cores slow all of them down.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    # An ordinary exit, which gives back what libraries hold of the system.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    _discard_output()
+    told = 0.0
+
+    def tell(share: float) -> None:
+        nonlocal told
+        if share - told >= TELLING:
+            told = share
+            pipe.send(share)
+
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            config: dict[str, Any] = pipe.recv()
+            told = 0.0
+            pipe.send(carry_out(config, discover, tell))
+
+
+def _discard_output() -> None:
+    """What libraries print would tear the table apart."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)

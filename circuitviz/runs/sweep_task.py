@@ -1,0 +1,87 @@
+"""One run of a sweep, where it is carried out: in a worker process or on a node of a cluster.
+
+What goes there and comes back is plain data, so that the two need not share a disk.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from circuitviz.errors import CircuitvizError
+from circuitviz.quiet import quiet_libraries
+from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.progress import Progress
+from circuitviz.runs.run_files import pack_run
+from circuitviz.runs.worker import Discover, import_function, one_line
+
+__all__ = ["DISCOVER", "Answer", "PoolEvent", "carry_out"]
+
+# The discovery that every run is, as `module:function`.
+DISCOVER = "circuitviz.runs.discover:discover"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of one run.
+
+    Attributes:
+        seconds: How long it took.
+        files: The finished run, as `pack_run` gives it; empty after an error.
+        error: Why there is none, in one line; empty where there is one.
+    """
+
+    seconds: float = 0.0
+    files: dict[str, bytes] = field(default_factory=dict, repr=False)
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class PoolEvent:
+    """Something that happened to one run.
+
+    Attributes:
+        place: Which one of those given.
+        fraction: Share of it that is done, in [0, 1]; None where nobody can tell.
+        answer: What became of it, once it has ended.
+    """
+
+    place: int
+    fraction: float | None = None
+    answer: Answer | None = None
+
+
+def carry_out(
+    config: dict[str, Any], discover: str, tell: Callable[[float], None] = lambda share: None
+) -> Answer:
+    """Find the circuit a configuration asks for; an error is an answer as well.
+
+    Args:
+        config: A `DiscoveryConfig`, as JSON values.
+        discover: What to carry out, as `module:function`.
+        tell: Told the share of the work that is done, in [0, 1].
+    """
+    started = time.monotonic()
+    quiet_libraries()
+
+    def report(progress: Progress) -> None:
+        tell(progress.fraction)
+
+    try:
+        function: Discover = import_function(discover)
+        files = pack_run(function(DiscoveryConfig.from_json(config), report=report))
+    except CircuitvizError as error:
+        return Answer(time.monotonic() - started, error=one_line(str(error)))
+    except Exception as error:
+        return Answer(time.monotonic() - started, error=_named(error))
+    return Answer(time.monotonic() - started, files)
+
+
+def _named(error: Exception) -> str:
+    """An error nobody raised on purpose: its kind, its text and where it happened."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return one_line(f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})")
