@@ -78,8 +78,23 @@ class NestedLearner:
         watch: Watch = watch_nothing,
     ) -> LearnedScores:
         """Score every unit from training prompts only; see `Learner`."""
-        generator = torch.Generator().manual_seed(seed)
         data = TrainingRows.of(model, behaviour)
+        return self.train(
+            model, data, ablation=ablation, seed=seed, granularity=granularity, watch=watch
+        )
+
+    def train(
+        self,
+        model: GatedModel,
+        data: TrainingRows,
+        *,
+        ablation: Ablation,
+        seed: int,
+        granularity: Granularity = "both",
+        watch: Watch = watch_nothing,
+    ) -> LearnedScores:
+        """Score every unit from rows that are tokenised already; see `Learner`."""
+        generator = torch.Generator().manual_seed(seed)
         units = UnitGroups(model.space, granularity)
         scores = torch.zeros(len(units), device=model.device, requires_grad=True)
         optimiser = torch.optim.Adam(

@@ -44,7 +44,7 @@ def _activations(model: GatedModel, message: str) -> tuple[Tensor, Tensor]:
     seen: dict[tuple[str, int], Tensor] = {}
 
     def keep(kind: str, layer: int, activation: Tensor) -> None:
-        seen[kind, layer] = activation[0]
+        seen[kind, layer] = activation[0].float().to(model.device)
 
     with recorded(keep):
         model.logits(torch.tensor([model.prompt_tokens(message)]))

@@ -9,7 +9,12 @@ import torch
 
 from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger
 from circuitviz.behaviours.prompt import Prompt
-from circuitviz.discovery.objective import TrainingRows, measure_objective, shuffled_picks
+from circuitviz.discovery.objective import (
+    TrainingRows,
+    learn_from,
+    measure_objective,
+    shuffled_picks,
+)
 from circuitviz.models.ablation import ZERO
 from circuitviz.models.answer import encode_answers
 from circuitviz.units import Circuit
@@ -78,3 +83,31 @@ def test_the_removal_loss_is_the_mean_over_answer_tokens(tiny_model, behaviour):
             right.append(bool((log_probs.argmax(-1) == targets).all()))
     assert found.removal.item() == pytest.approx(sum(losses) / len(losses), rel=1e-4)
     assert found.removed.tolist() == right
+
+
+@pytest.mark.parametrize("micro_batch", [1, 2, None])
+def test_a_batch_in_pieces_has_the_gradient_of_the_whole(
+    tiny_model, behaviour, monkeypatch, micro_batch
+):
+    data = TrainingRows.of(tiny_model, behaviour)
+    picks = torch.arange(len(data.rows))
+    generator = torch.Generator().manual_seed(0)
+    mask = torch.rand((len(picks), len(tiny_model.space)), generator=generator).requires_grad_()
+    whole = measure_objective(tiny_model, data, picks, mask, ZERO)
+    (expected,) = torch.autograd.grad(whole.loss(3.0), mask)
+    monkeypatch.setattr(tiny_model, "micro_batch", micro_batch)
+    found, outcome = learn_from(tiny_model, data, picks, mask, ZERO, utility_weight=3.0)
+    torch.testing.assert_close(found, expected)
+    assert outcome.values() == pytest.approx(whole.values(), rel=1e-5)
+    assert outcome.removed.tolist() == whole.removed.tolist()
+
+
+def test_one_mask_for_all_rows_gathers_the_gradients_of_all(tiny_model, behaviour, monkeypatch):
+    data = TrainingRows.of(tiny_model, behaviour)
+    picks = torch.arange(len(data.rows))
+    mask = torch.full((1, len(tiny_model.space)), 0.25, requires_grad=True)
+    loss = measure_objective(tiny_model, data, picks, mask, ZERO).loss(1.0)
+    (expected,) = torch.autograd.grad(loss, mask)
+    monkeypatch.setattr(tiny_model, "micro_batch", 1)
+    found, _ = learn_from(tiny_model, data, picks, mask, ZERO, utility_weight=1.0)
+    torch.testing.assert_close(found, expected)
