@@ -28,13 +28,15 @@ from circuitviz.cli_text import (
     run_summary,
     tuning_summary,
 )
-from circuitviz.commands import sweep
+from circuitviz.commands import report, sweep
 from circuitviz.commands.options import (
     AddParser,
     add_json_option,
+    add_running_options,
     add_store_option,
     command,
     require_writable,
+    running,
     store_of,
 )
 from circuitviz.commands.output import Bar, say, say_json, say_on_stderr
@@ -231,6 +233,7 @@ def _discover(options: argparse.Namespace, library: Library) -> int:
         l1_weight=options.l1_weight,
         refine=options.refine,
         controls=options.controls,
+        **running(options),
     )
     store = store_of(options)
     require_writable(store.folder)
@@ -420,6 +423,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_compare,
         _add_judge,
         sweep.add,
+        report.add,
         _add_app,
     ):
         add(commands.add_parser)
@@ -503,6 +507,7 @@ def _add_discover(add: AddParser) -> None:
         metavar="SHARE",
         help="least utility to keep (default: %(default)s)",
     )
+    add_running_options(parser)
     add_store_option(parser)
     add_json_option(parser)
 

@@ -6,10 +6,11 @@ import argparse
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 from circuitviz.errors import ConfigError
 from circuitviz.paths import EMBEDDED_RUNS, runs_folder
+from circuitviz.runs.config import DataType, DiscoveryConfig
 
 if TYPE_CHECKING:
     from circuitviz.runs.store import RunStore
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
 __all__ = [
     "AddParser",
     "add_json_option",
+    "add_running_options",
     "add_store_option",
     "command",
     "require_writable",
+    "running",
     "store_of",
 ]
 
@@ -45,6 +48,39 @@ def add_store_option(parser: argparse.ArgumentParser) -> None:
 def add_json_option(parser: argparse.ArgumentParser) -> None:
     """`--json`."""
     parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_running_options(parser: argparse.ArgumentParser) -> None:
+    """Where a model runs and in which numbers, which `running` reads."""
+    parser.add_argument(
+        "--device",
+        default=DiscoveryConfig.device,
+        metavar="NAME",
+        help="cpu, cuda, cuda:1, or balanced over all GPUs (default: a GPU where there is one)",
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=get_args(DataType),
+        default=DiscoveryConfig.dtype,
+        help="of weights and activations; scores are always fp32 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--micro-batch",
+        type=int,
+        metavar="N",
+        help="at most N prompts in one forward-backward pass (default: a batch at once)",
+    )
+    parser.add_argument(
+        "--checkpointing",
+        action="store_true",
+        help="compute layers again on the way back instead of keeping their activations",
+    )
+
+
+def running(options: argparse.Namespace) -> dict[str, Any]:
+    """The fields of a `DiscoveryConfig` that `add_running_options` asks for."""
+    names = ("device", "dtype", "micro_batch", "checkpointing")
+    return {name: getattr(options, name) for name in names}
 
 
 def store_of(options: argparse.Namespace) -> RunStore:

@@ -58,7 +58,7 @@ def greedy_answers(
         if circuit is not None:
             reference = ablation.reference(rows.keys.tolist())
             gates = Gates.knock_out([circuit], reference, device=str(model.device))
-        likeliest = model.logits(rows.tokens, gates).argmax(-1)
+        likeliest = model.logits(rows.tokens, gates).argmax(-1).cpu()
         right = ((likeliest == rows.targets) | ~rows.predicts).all(1).tolist()
         answers.update(
             {

@@ -20,6 +20,9 @@ OTHERS = {
     "method": "attribution",
     "granularity": "heads",
     "refine": False,
+    "adapter": "lora",
+    "behaviour": "own",
+    "dtype": "bfloat16",
 }
 
 
@@ -40,6 +43,25 @@ def test_another_price_of_units_is_another_run():
 
 def test_a_run_with_controls_replaces_the_run_without():
     assert replace(CONFIG, controls=True).run_id() == CONFIG.run_id()
+
+
+@pytest.mark.parametrize(
+    "where", [{"device": "cuda:1"}, {"micro_batch": 4}, {"checkpointing": True}]
+)
+def test_where_and_in_how_many_pieces_it_is_computed_makes_no_other_run(where):
+    assert replace(CONFIG, **where).run_id() == CONFIG.run_id()
+
+
+def test_settings_that_came_later_leave_the_names_of_runs_without_them():
+    # A run that ships.
+    assert DiscoveryConfig("refusal", controls=True).run_id() == "refusal-nested-s0-33b70d1c"
+
+
+@pytest.mark.parametrize("rows", [0, -1, True, 1.5])
+def test_a_micro_batch_that_is_none_is_refused(rows):
+    with pytest.raises(ConfigError) as caught:
+        DiscoveryConfig("m", micro_batch=rows)
+    assert str(caught.value) == f"micro_batch must be at least 1, or left out; got {rows!r}"
 
 
 def test_a_configuration_from_before_a_setting_existed_has_its_default():
