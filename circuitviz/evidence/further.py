@@ -62,7 +62,7 @@ def gather_evidence(
         "criteria": criteria.to_json(),
         "stochastic": [point.to_json() for point in points],
         "ablations": compare_ablations(case, intact, knocked_out, partial(checkpoint, 0.9)),
-        "judges": judge_table(generations, usual_judges(generations)),
+        "judges": judge_table(generations, usual_judges(generations, case.behaviour)),
     }
 
 

@@ -14,6 +14,7 @@ from circuitviz.discovery.methods import make_learner
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.answers import answer_test_prompts
 from circuitviz.evaluation.effect import Effect, Probe
+from circuitviz.evaluation.intact_answers import complete_behaviour
 from circuitviz.evaluation.measurement import Measurement, measure_circuit
 from circuitviz.evaluation.ordering import PROMPTS, in_order
 from circuitviz.evaluation.refinement import (
@@ -29,7 +30,7 @@ from circuitviz.evidence.further import gather_evidence
 from circuitviz.models.ablation import Ablation
 from circuitviz.models.model import GatedModel
 from circuitviz.models.neutral import measure_ablation
-from circuitviz.runs.behaviour_of import behaviour_of
+from circuitviz.runs.behaviour_of import answerer, behaviour_of
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.model_of import model_of
 from circuitviz.runs.progress import Progress, Report, Stage, overall
@@ -79,6 +80,14 @@ class Discovery:
             config.method, steps=config.steps, budget=config.budget, l1_weight=config.l1_weight
         )
         model = model or model_of(config)
+        behaviour = complete_behaviour(
+            model,
+            behaviour,
+            known_as=answerer(config),
+            checkpoint=lambda share: report(
+                Progress("load", overall("load", share, controls=config.controls))
+            ),
+        )
         neutral = behaviour.neutral_messages
         ablation = measure_ablation(model, config.ablation, neutral, seed=config.seed)
         asr = behaviour.default_target_asr if config.target_asr is None else config.target_asr

@@ -69,6 +69,11 @@ class Scenario:
         """
         folder = find_model(run.config.model)
         behaviour = behaviour_of(run.config)
+        if behaviour.is_draft:
+            raise ConfigError(
+                f"the intact model's answers to the prompts of {behaviour.title} are not kept any "
+                "more; discover the run again"
+            )
         if config.mode == "repair" and behaviour.kind == "backdoor":
             if config.data:
                 raise ConfigError(

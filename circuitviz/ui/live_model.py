@@ -58,9 +58,17 @@ def behaviour_of(config: DiscoveryConfig) -> Behaviour:
         ModelNotFoundError: Its model is not there.
         PromptFileError: Its prompts cannot be read.
     """
-    return _behaviour(
-        DiscoveryConfig(config.model, prompts=config.prompts, behaviour=config.behaviour)
+    found = _behaviour(
+        DiscoveryConfig(
+            config.model,
+            prompts=config.prompts,
+            behaviour=config.behaviour,
+            adapter=config.adapter,
+            dtype=config.dtype,
+        )
     )
+    # The model's answers may have come since.
+    return behaviours.behaviour_of(config) if found.is_draft else found
 
 
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs={DiscoveryConfig: repr})
