@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -28,6 +27,7 @@ from circuitviz.plots.verdict import controls_run, verdict_summary, verdicts
 from circuitviz.report.answers import answers_sentence, examples
 from circuitviz.report.charts import charts
 from circuitviz.report.circuitkit import circuit_json
+from circuitviz.report.json_text import json_bytes
 from circuitviz.report.options import SECTIONS, ReportOptions
 from circuitviz.report.resized import at_size
 from circuitviz.report.tables import csv_of, rows_of, tables
@@ -221,7 +221,7 @@ def _figure_json(figure: go.Figure) -> Markup:
 
 
 def _files(run: Run, written: Mapping[str, Any]) -> list[File]:
-    circuit = json.dumps(circuit_json(run), ensure_ascii=False).encode()
+    circuit = json_bytes(circuit_json(run))
     found = [_embedded("circuit.json", "application/json", circuit, "for CircuitKIT and others")]
     return found + [
         _embedded(f"{name}.csv", "text/csv", csv_of(table), count(len(table), "row"))

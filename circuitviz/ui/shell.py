@@ -40,6 +40,7 @@ def navigation() -> Page:
             st.Page("pages/generations.py", title="Generations", icon=":material/forum:"),
             st.Page("pages/tuning.py", title="Tuning", icon=":material/healing:"),
             st.Page("pages/compare.py", title="Compare", icon=":material/compare:"),
+            st.Page("pages/report.py", title="Report", icon=":material/article:"),
         ]
     )
 

@@ -1,0 +1,141 @@
+"""A notebook that discovers again through the Python API and compares with what was reported."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pprint
+from typing import Any
+
+from circuitviz import __version__
+from circuitviz.evaluation.rate import Rate
+from circuitviz.plots import story
+from circuitviz.plots.rows import Row, records
+from circuitviz.report.answers import could_harm
+from circuitviz.report.options import ReportOptions
+from circuitviz.report.resized import at_size
+from circuitviz.runs.store import Run
+
+__all__ = ["notebook"]
+
+# Said to be Python 3 and nothing more, so that any kernel of it may run the cells.
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+FORMAT, FORMAT_MINOR = 4, 5
+
+
+def notebook(run: Run, options: ReportOptions | None = None) -> dict[str, Any]:
+    """The notebook as nbformat 4 JSON, without outputs.
+
+    Args:
+        run: What to reproduce.
+        options: The size that is compared; by default the reported one.
+
+    Raises:
+        ConfigError: The size was not measured.
+    """
+    shown = at_size(run, (options or ReportOptions()).size)
+    cells = [_cell("markdown", _introduction(shown))]
+    for heading, code in _steps(shown):
+        cells += [_cell("markdown", heading), _cell("code", code)]
+    for place, cell in enumerate(cells):
+        # Ids that depend on what stands there alone keep a notebook the same when made again.
+        text = f"{place}{cell['source']}"
+        cell["id"] = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return {
+        "cells": cells,
+        "metadata": {
+            "kernelspec": KERNEL,
+            "language_info": {"name": "python"},
+            "circuitviz": {"version": __version__, "run_id": run.run_id},
+        },
+        "nbformat": FORMAT,
+        "nbformat_minor": FORMAT_MINOR,
+    }
+
+
+def _cell(kind: str, text: str) -> dict[str, Any]:
+    cell: dict[str, Any] = {"cell_type": kind, "metadata": {}, "source": text}
+    return cell | {"execution_count": None, "outputs": []} if kind == "code" else cell
+
+
+def _introduction(run: Run) -> str:
+    versions = ", ".join(f"{k} {v}" for k, v in (run.metrics.get("versions") or {}).items())
+    return (
+        f"# {story.headline(run)}\n\n{_plain(story.lead(run))}\n\n"
+        f"This notebook repeats the run `{run.run_id}` from its settings and compares the new "
+        "numbers with the reported ones. On the same machine with the same versions they are "
+        f"equal; elsewhere sums are rounded in another order. Reported with: {versions}."
+    )
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown leaves as it is."""
+    return "".join(f"\\{char}" if char in "\\`*_[]<>#|" else char for char in text)
+
+
+def _steps(run: Run) -> list[tuple[str, str]]:
+    config = run.config.to_json()
+    model = config.pop("model")
+    settings = {name: value for name, value in config.items() if value is not None}
+    return [
+        (
+            "## What was run, and what came out",
+            "import pandas as pd\n\nimport circuitviz as cv\n\n"
+            f"MODEL = {model!r}\n"
+            f"SETTINGS = {_literal(settings)}\n"
+            f"SIZE = {run.size}\n"
+            f"UNITS = {_literal(run.metrics['circuit']['units'])}\n"
+            f"REPORTED = {_literal(_reported(run))}",
+        ),
+        (
+            "## Discover again",
+            "model = cv.load(MODEL)\nrun = cv.discover(model, **SETTINGS)\nrun.run_id",
+        ),
+        ("## Compare", _comparison()),
+        ("## Every size", "run.frontier"),
+        ("## Read answers with the circuit off", _answers(run)),
+    ]
+
+
+def _reported(run: Run) -> dict[str, dict[str, Any]]:
+    rates = {
+        "attack success, intact": run.metrics["asr"]["intact"],
+        "attack success, circuit off": run.metrics["asr"]["knocked_out"],
+        "utility, intact": run.metrics["utility"]["intact"],
+        "utility, circuit off": run.metrics["utility"]["knocked_out"],
+    }
+    found = {name: Rate.from_json(data) for name, data in rates.items()}
+    return {name: {"k": rate.k, "n": rate.n, "judge": rate.judge} for name, rate in found.items()}
+
+
+def _comparison() -> str:
+    return """\
+found = {
+    "attack success, intact": run.rate("asr", "intact"),
+    "attack success, circuit off": run.rate("asr", "knocked_out"),
+    "utility, intact": run.rate("utility", "intact"),
+    "utility, circuit off": run.rate("utility", "knocked_out"),
+}
+pd.DataFrame(found)"""
+
+
+def _answers(run: Run) -> str:
+    prompt = json.dumps(_example(run), ensure_ascii=False)
+    return (
+        f"prompt = {prompt}\n"
+        "off = run.knock_out(size=SIZE)\n"
+        'pd.DataFrame({"intact": model.generate([prompt]), "circuit off": off.generate([prompt])})'
+    )
+
+
+def _example(run: Run) -> str:
+    """A prompt that anyone may read."""
+    rows: list[Row] = records(run.generations)
+    readable = [row for row in rows if not could_harm(run, row)]
+    triggered = [row for row in readable if row["variant"] == "triggered"]
+    chosen = (triggered or readable or [{"prompt": "What is 2 plus 3?"}])[0]
+    return str(chosen["prompt"])
+
+
+def _literal(value: Any) -> str:
+    return pprint.pformat(value, width=88, sort_dicts=False, compact=True)

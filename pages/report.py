@@ -1,0 +1,29 @@
+"""How do I show this to others?"""
+
+import streamlit as st
+
+from circuitviz.ui import report_view as view
+from circuitviz.ui import shell
+from circuitviz.ui.components import page_header, split
+
+QUESTION = "How do I show this to others?"
+
+run, choice = shell.current_run(QUESTION)
+page_header(
+    QUESTION, "One page to send, a PDF for the board, a notebook to check it", view.lead(run)
+)
+view.hand_note(run, choice)
+contents, taken = split("report", (2, 3))
+with contents:
+    st.subheader("What goes in", anchor=False)
+    wanted = view.options(run, choice)
+with taken:
+    st.subheader("Take it away", anchor=False)
+    view.downloads(run, wanted)
+st.subheader("How it opens", anchor=False)
+view.preview(run, wanted)
+st.caption(
+    "From a shell: "
+    f"`circuitviz report {run.run_id} --out report.html`; a name without an ending gets a folder "
+    "with everything."
+)
