@@ -4,7 +4,7 @@ import streamlit as st
 
 from circuitviz.ui import report_view as view
 from circuitviz.ui import shell
-from circuitviz.ui.components import page_header, split
+from circuitviz.ui.components import page_header
 
 QUESTION = "How do I show this to others?"
 
@@ -13,10 +13,10 @@ page_header(
     QUESTION, "One page to send, a PDF for the board, a notebook to check it", view.lead(run)
 )
 view.hand_note(run, choice)
-contents, taken = split("report", (2, 3))
-with contents:
-    st.subheader("What goes in", anchor=False)
-    wanted = view.options(run, choice)
+taken = st.container()
+st.subheader("What goes in", anchor=False)
+wanted = view.options(run, choice)
+# Above what is chosen below: most people take the report as it is.
 with taken:
     st.subheader("Take it away", anchor=False)
     view.downloads(run, wanted)

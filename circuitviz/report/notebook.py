@@ -9,11 +9,11 @@ from typing import Any
 
 from circuitviz import __version__
 from circuitviz.evaluation.rate import Rate
-from circuitviz.plots import story
 from circuitviz.plots.rows import Row, records
 from circuitviz.report.answers import could_harm
 from circuitviz.report.options import ReportOptions
 from circuitviz.report.resized import at_size
+from circuitviz.report.verdict_line import headline, lead
 from circuitviz.runs.store import Run
 
 __all__ = ["notebook"]
@@ -34,7 +34,7 @@ def notebook(run: Run, options: ReportOptions | None = None) -> dict[str, Any]:
         ConfigError: The size was not measured.
     """
     shown = at_size(run, (options or ReportOptions()).size)
-    cells = [_cell("markdown", _introduction(shown))]
+    cells = [_cell("markdown", _introduction(shown, run))]
     for heading, code in _steps(shown):
         cells += [_cell("markdown", heading), _cell("code", code)]
     for place, cell in enumerate(cells):
@@ -58,10 +58,10 @@ def _cell(kind: str, text: str) -> dict[str, Any]:
     return cell | {"execution_count": None, "outputs": []} if kind == "code" else cell
 
 
-def _introduction(run: Run) -> str:
+def _introduction(run: Run, reported: Run) -> str:
     versions = ", ".join(f"{k} {v}" for k, v in (run.metrics.get("versions") or {}).items())
     return (
-        f"# {story.headline(run)}\n\n{_plain(story.lead(run))}\n\n"
+        f"# {headline(run, reported)}\n\n{_plain(lead(run, reported))}\n\n"
         f"This notebook repeats the run `{run.run_id}` from its settings and compares the new "
         "numbers with the reported ones. On the same machine with the same versions they are "
         f"equal; elsewhere sums are rounded in another order. Reported with: {versions}."

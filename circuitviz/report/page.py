@@ -31,7 +31,7 @@ from circuitviz.report.json_text import json_bytes
 from circuitviz.report.options import SECTIONS, ReportOptions
 from circuitviz.report.resized import at_size
 from circuitviz.report.tables import csv_of, rows_of, tables
-from circuitviz.report.verdict_line import headlines, sentence, standings
+from circuitviz.report.verdict_line import headline, headlines, lead, sentence, standings
 from circuitviz.report.words import COVERED_NOTE, SAFESEEK, limits, method
 from circuitviz.runs.store import Run
 
@@ -149,8 +149,8 @@ def _opening(run: Run, reported: Run) -> dict[str, Any]:
         "resized": run is not reported,
         "reported_size": reported.size,
         "question": run.metrics.get("question") or "Which units cause this behaviour?",
-        "headline": story.headline(run),
-        "lead": story.lead(run),
+        "headline": headline(run, reported),
+        "lead": lead(run, reported),
         "standings": standings(run, reported),
         "headlines": headlines(run),
         "origin": f"Model: {run.metrics['model']} · behaviour: {run.metrics['behaviour']} · "

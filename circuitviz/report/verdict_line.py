@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from math import nan
 
 from circuitviz.plots import story
-from circuitviz.plots.text import evidence, percent, sparsity
+from circuitviz.plots.text import count, evidence, percent, sparsity
 from circuitviz.plots.verdict import controls_run, verdict_summary, verdicts
 from circuitviz.runs.store import Run
 
-__all__ = ["Headline", "Standing", "headlines", "sentence", "standings"]
+__all__ = ["Headline", "Standing", "headline", "headlines", "lead", "sentence", "standings"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,37 @@ class Standing:
     holds: bool | None
     text: str
     detail: str
+
+
+def headline(run: Run, reported: Run) -> str:
+    """What was found, in one line.
+
+    Args:
+        run: The run as this report tells it.
+        reported: The run as it was saved.
+    """
+    if run is reported or story.reached(run):
+        return story.headline(run)
+    what = "this model's refusals" if story.is_refusal(run) else "this backdoor"
+    return f"Switching off {run.size:,} of {len(run.space):,} units does not end {what} as asked"
+
+
+def lead(run: Run, reported: Run) -> str:
+    """One sentence for a stakeholder."""
+    if run is reported or story.reached(run):
+        return story.lead(run)
+    found, after = run.metrics["circuit"], run.rate("asr", "knocked_out")
+    done = (
+        f"{after.k:,} of {after.n:,} harmful requests are answered"
+        if story.is_refusal(run)
+        else f"the trigger still works on {after.k:,} of {after.n:,} test prompts"
+    )
+    return (
+        f"With {story.parts(found['heads'], found['neurons'])} off "
+        f"({sparsity(found['sparsity'])}), {done} instead of {run.rate('asr', 'intact').k:,}, and "
+        f"{percent(run.metrics['utility_retention'])} of its normal accuracy stays. That misses "
+        f"the target of this run, whose own circuit has {count(reported.size, 'unit')}."
+    )
 
 
 def headlines(run: Run) -> list[Headline]:

@@ -122,9 +122,9 @@ def hand_note(run: Run, choice: Choice) -> None:
 def options(run: Run, choice: Choice) -> ReportOptions:
     """What the report is about and what it holds, as chosen here."""
     sizes = [size for size in joint_sizes(run) if size > 0]
-    offered = [None, *(size for size in sizes if size != run.size)]
+    offered = [run.size, *(size for size in sizes if size != run.size)]
     key = listing_key(SIZE, [run.run_id, *map(str, offered)])
-    chosen = choice.size if choice.size in offered else None
+    chosen = choice.size if choice.size in offered else run.size
     st.session_state[key] = chosen
     free = {name: title for name, title in SECTIONS.items() if name not in ALWAYS}
     with st.container(key="report_options"):
@@ -133,7 +133,7 @@ def options(run: Run, choice: Choice) -> ReportOptions:
             offered,
             key=key,
             format_func=lambda size: _size_text(run, size),
-            on_change=lambda: state.choose(size=st.session_state[key]),
+            on_change=lambda: _choose(run, st.session_state[key]),
         )
         parts = st.pills(
             "Sections",
@@ -152,6 +152,10 @@ def options(run: Run, choice: Choice) -> ReportOptions:
             persist_state="session",
         )
     return ReportOptions(chosen, (*ALWAYS, *parts), cover)
+
+
+def _choose(run: Run, size: int) -> None:
+    state.choose(size=None if size == run.size else size, heads=None, neurons=None)
 
 
 def _size_text(run: Run, size: int | None) -> str:
@@ -192,8 +196,9 @@ def _upper(text: str) -> str:
 
 def preview(run: Run, wanted: ReportOptions) -> None:
     """The first screen of the report, as it will look."""
-    st.iframe(
-        first_screen(run, wanted),
-        height=PREVIEW_PIXELS,
-        alt="The first screen of the report: verdict, target and controls, headline numbers",
-    )
+    with st.container(border=True):
+        st.iframe(
+            first_screen(run, wanted),
+            height=PREVIEW_PIXELS,
+            alt="The first screen of the report: verdict, target and controls, headline numbers",
+        )
