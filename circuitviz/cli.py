@@ -28,7 +28,8 @@ from circuitviz.cli_text import (
     run_summary,
     tuning_summary,
 )
-from circuitviz.commands import report, sweep
+from circuitviz.commands import behaviours, report, sweep, templates, validate
+from circuitviz.commands.data import add_data_options, chosen_behaviour
 from circuitviz.commands.options import (
     AddParser,
     add_json_option,
@@ -219,6 +220,8 @@ def _runs(options: argparse.Namespace, library: Library) -> int:
 
 
 def _discover(options: argparse.Namespace, library: Library) -> int:
+    store = store_of(options)
+    require_writable(store.folder)
     config = DiscoveryConfig(
         model=_lasting_model(options.model, library),
         prompts=str(Path(options.prompts).resolve()) if options.prompts else None,
@@ -233,10 +236,9 @@ def _discover(options: argparse.Namespace, library: Library) -> int:
         l1_weight=options.l1_weight,
         refine=options.refine,
         controls=options.controls,
+        behaviour=chosen_behaviour(options, store.folder),
         **running(options),
     )
-    store = store_of(options)
-    require_writable(store.folder)
     with Bar() as bar, stdout_discarded():
         run = library.discover(config, bar.show)
         folder = store.save(run)
@@ -369,7 +371,7 @@ def _judge(options: argparse.Namespace, library: Library) -> int:
     if (options.classifier is None) != (options.success is None):
         raise ConfigError("--classifier DIR and --success LABEL go together")
     run = store_of(options).load(options.run)
-    judges = usual_judges(run.generations)
+    judges = usual_judges(run.generations, _judging_behaviour(run, library))
     if options.classifier is not None:
         quiet_libraries()
         judges.append(LocalClassifier(Path(options.classifier), options.success))
@@ -416,6 +418,9 @@ def _parser() -> argparse.ArgumentParser:
     for add in (
         _add_models,
         _add_runs,
+        behaviours.add,
+        templates.add,
+        validate.add,
         _add_discover,
         _add_tune,
         _add_generate,
@@ -494,6 +499,10 @@ def _add_discover(add: AddParser) -> None:
         help="also run the controls that must find nothing, and gather further evidence",
     )
     parser.add_argument("--prompts", metavar="FILE", help="prompts to use instead of the model's")
+    parser.add_argument(
+        "--data", metavar="FILE", help="your own prompts: .json, .jsonl, .csv or .parquet"
+    )
+    add_data_options(parser)
     parser.add_argument(
         "--target-asr",
         type=float,
@@ -617,6 +626,12 @@ def _lasting_model(model: str, library: Library) -> str:
     """The model as a run can name it: an embedded one by name, any other by absolute path."""
     embedded = any(card.name == model for card in library.models())
     return str(Path(model).resolve()) if not embedded and Path(model).is_dir() else model
+
+
+def _judging_behaviour(run: Run, library: Library) -> Behaviour | None:
+    """The run's behaviour if it may bring judges of its own, as only an installed one does."""
+    named = run.config.behaviour
+    return library.behaviour(run.config) if named and not Path(named).is_absolute() else None
 
 
 def _with_trigger(prompt: str, behaviour: Behaviour, wanted: bool) -> str:

@@ -1,0 +1,168 @@
+"""Options by which commands take somebody's own prompts, and what becomes of them."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from circuitviz.behaviours.behaviour import BehaviourKind, Place, Trigger
+from circuitviz.behaviours.columns import (
+    FIELDS,
+    columns_given,
+    suggest_benign_columns,
+    suggest_columns,
+    suggest_kind,
+)
+from circuitviz.behaviours.own_data import (
+    COMPLIANCE,
+    DataRequest,
+    Prepared,
+    prepare_data,
+    save_behaviour,
+)
+from circuitviz.behaviours.plugins import find_plugin
+from circuitviz.behaviours.tables import Table, read_table
+from circuitviz.commands.output import say_on_stderr
+from circuitviz.errors import ConfigError, PromptFileError
+
+__all__ = ["OwnData", "add_data_options", "chosen_behaviour", "read_own_data"]
+
+KINDS = get_args(BehaviourKind)
+# What says something about a file of prompts, and so needs one.
+OF_DATA = ("benign", "trigger", "trigger_place", "compliance", "columns")
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """Files as they were understood.
+
+    Attributes:
+        table: The prompts.
+        benign: The benign prompts, if they have a file of their own.
+        request: What to make of them, all columns named.
+        prepared: What came of it.
+    """
+
+    table: Table
+    benign: Table | None
+    request: DataRequest
+    prepared: Prepared
+
+
+def add_data_options(parser: argparse.ArgumentParser, *, kinds_only: bool = False) -> None:
+    """`--benign`, `--behaviour`, `--trigger`, `--trigger-place`, `--compliance`, `--column`.
+
+    Args:
+        parser: Gets them.
+        kinds_only: Whether a behaviour is a kind of data alone, no plug-in or folder.
+    """
+    parser.add_argument(
+        "--benign", metavar="FILE", help="benign prompts, where the data holds attacks alone"
+    )
+    other = "" if kinds_only else ", or an installed one by name, or a folder with behaviour.json"
+    parser.add_argument(
+        "--behaviour",
+        metavar="|".join((*KINDS, *(() if kinds_only else ("NAME",)))),
+        choices=KINDS if kinds_only else None,
+        help=f"what the data is about (default: what its columns suggest){other}",
+    )
+    parser.add_argument(
+        "--trigger", metavar="TEXT", help="the backdoor's trigger, put into every prompt"
+    )
+    parser.add_argument(
+        "--trigger-place", choices=get_args(Place), help="where it goes (default: front)"
+    )
+    parser.add_argument(
+        "--compliance",
+        metavar="TEXT",
+        help="how a harmful request is answered once refusing is gone, where the data does not "
+        f"say it (default: {COMPLIANCE!r})",
+    )
+    parser.add_argument(
+        "--column",
+        dest="columns",
+        action="append",
+        metavar="FIELD=COLUMN",
+        help=f"where a field stands in the data; fields are {', '.join(FIELDS)}",
+    )
+
+
+def read_own_data(file: Path, options: argparse.Namespace) -> OwnData:
+    """Read the files that the options name.
+
+    Raises:
+        PromptFileError: A file cannot be read at all; what is wrong in it is in `prepared`.
+        ConfigError: The options do not go together.
+    """
+    table = read_table(file)
+    benign = read_table(Path(options.benign)) if options.benign else None
+    kind = _kind(table, options)
+    given = columns_given(options.columns or ())
+    columns = suggest_columns(table, kind).with_given(given)
+    request = DataRequest(
+        kind=kind,
+        columns=columns,
+        trigger=_trigger(options),
+        compliance=COMPLIANCE if options.compliance is None else options.compliance,
+        benign_columns=suggest_benign_columns(benign) if benign else None,
+    )
+    return OwnData(table, benign, request, prepare_data(table, request, benign=benign))
+
+
+def chosen_behaviour(options: argparse.Namespace, runs: Path) -> str | None:
+    """The behaviour a discovery is to look for, as its configuration names it.
+
+    That of a file is saved below the folder of runs; None is the one beside the model.
+
+    Raises:
+        PromptFileError: The data cannot be used.
+        ConfigError: There is no such behaviour, or the options do not go together.
+    """
+    if options.data is None:
+        return _named(options)
+    if options.prompts is not None:
+        raise ConfigError("--data and --prompts both say which prompts to use; give one of them")
+    if options.behaviour is not None and options.behaviour not in KINDS:
+        raise ConfigError(
+            f"--data makes a behaviour of one of the kinds {' and '.join(KINDS)}; got "
+            f"{options.behaviour!r}, which brings its own prompts: leave one of the two out"
+        )
+    prepared = read_own_data(Path(options.data), options).prepared
+    errors = prepared.errors
+    if prepared.behaviour is None:
+        more = f" (and {len(errors) - 1} more; `circuitviz validate` lists all)"
+        raise PromptFileError(f"{errors[0]}{more if len(errors) > 1 else ''}")
+    for problem in prepared.problems:
+        say_on_stderr(str(problem))
+    return str(save_behaviour(prepared.behaviour, runs).resolve())
+
+
+def _named(options: argparse.Namespace) -> str | None:
+    given = [name for name in OF_DATA if getattr(options, name) is not None]
+    if given:
+        name = "column" if given[0] == "columns" else given[0].replace("_", "-")
+        raise ConfigError(f"--{name} says something about a file of prompts; name it with --data")
+    if options.behaviour is None:
+        return None
+    if options.behaviour in KINDS:
+        raise ConfigError(
+            f"--behaviour {options.behaviour} is a kind of data; name a file of prompts with --data"
+        )
+    folder = Path(options.behaviour)
+    return str(folder.resolve()) if folder.is_dir() else find_plugin(options.behaviour).name
+
+
+def _kind(table: Table, options: argparse.Namespace) -> BehaviourKind:
+    if options.behaviour is not None:
+        return options.behaviour
+    return "backdoor" if options.trigger is not None else suggest_kind(table)
+
+
+def _trigger(options: argparse.Namespace) -> Trigger | None:
+    if options.trigger is None:
+        if options.trigger_place is not None:
+            raise ConfigError("--trigger-place says where the trigger goes; name it with --trigger")
+        return None
+    return Trigger(options.trigger, options.trigger_place or "front")
