@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import torch
 from transformer_lens.model_bridge import TransformerBridge
 
-from circuitviz.models.catalog import find_model
 from circuitviz.models.checkpointing import recompute_layers
 from circuitviz.models.devices import data_type, placement
 from circuitviz.models.gates import install_gates
 from circuitviz.models.model import GatedModel
-from circuitviz.models.weights import check_tokenizer, loading
+from circuitviz.models.source import ModelSource, find_source
+from circuitviz.models.support import require_supported
+from circuitviz.models.weights import check_tokenizer, loading, read_weights
 
 __all__ = ["load_model"]
 
@@ -17,37 +19,35 @@ __all__ = ["load_model"]
 def load_model(
     name_or_path: str,
     *,
+    adapter: str | None = None,
     device: str = "auto",
     dtype: str = "float32",
     micro_batch: int | None = None,
     checkpointing: bool = False,
 ) -> GatedModel:
-    """Load an embedded model by name, or a local Hugging Face folder by path.
+    """Load an embedded model by name, a local Hugging Face folder by path, or a cached one by id.
 
     Nothing is downloaded and no code from the folder is run.
 
     Args:
-        name_or_path: Which model.
+        name_or_path: Which model; an adapter's folder stands for itself on top of its model.
+        adapter: Folder of a LoRA adapter that is merged into the weights.
         device: `auto`, `balanced` for all GPUs, or torch's name of a device; see `placement`.
         dtype: Of weights and activations, `float32` or `bfloat16`.
         micro_batch: Most rows of one forward-backward pass; None is no limit.
         checkpointing: Whether layers are computed again on the way back instead of kept.
 
     Raises:
-        ModelNotFoundError: There is no such model.
-        UnsupportedModelError: It has no chat template, or cannot be loaded or gated.
+        ModelNotFoundError: There is no such model or adapter.
+        UnsupportedModelError: It has no chat template, or cannot be loaded or gated, or the
+            adapter does not fit.
         ConfigError: There is no such device or dtype.
     """
-    folder = find_model(name_or_path)
-    where, numbers = placement(device), data_type(dtype)
-    with loading(folder):
-        bridge = TransformerBridge.boot_transformers(
-            str(folder),
-            dtype=numbers,
-            **where,  # type: ignore[arg-type]  # `device` or `device_map`
-        )
+    source = find_source(name_or_path, adapter)
+    require_supported(source.base)
+    bridge = _bridge(source, placement(device), data_type(dtype))
     tokenizer = bridge.tokenizer
-    check_tokenizer(tokenizer, folder)
+    check_tokenizer(tokenizer, source.tokenizer)
     bridge.eval()
     for parameter in bridge.parameters():
         parameter.requires_grad_(False)
@@ -55,3 +55,20 @@ def load_model(
     if checkpointing:
         recompute_layers(bridge)
     return GatedModel(name_or_path, bridge, tokenizer, space, micro_batch=micro_batch)
+
+
+def _bridge(source: ModelSource, where: dict[str, str], dtype: torch.dtype) -> TransformerBridge:
+    if source.adapter is None:
+        with loading(source.base):
+            return TransformerBridge.boot_transformers(
+                str(source.base),
+                dtype=dtype,
+                **where,  # type: ignore[arg-type]  # `device` or `device_map`
+            )
+    # The bridge gives parameters names that an adapter does not know, so merging comes first.
+    plain = read_weights(source, dtype=dtype, where=where)
+    with loading(source.base):
+        # Of a model in memory the name is used for the tokenizer alone.
+        return TransformerBridge.boot_transformers(
+            str(source.tokenizer), hf_model=plain, dtype=dtype, device=where.get("device")
+        )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -12,10 +13,18 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from circuitviz.errors import UnsupportedModelError
-from circuitviz.models.catalog import find_model
+from circuitviz.models.merging import merge_adapter
+from circuitviz.models.source import ModelSource, find_source
 
-__all__ = ["check_tokenizer", "load_tokenizer", "load_weights", "loading"]
-
+__all__ = [
+    "check_tokenizer",
+    "load_tokenizer",
+    "load_weights",
+    "loading",
+    "read_tokenizer",
+    "read_weights",
+    "tokenizer_refusals",
+]
 
 # What the libraries raise for a folder they cannot make a model of.
 LOADING_FAILURES = (
@@ -30,43 +39,94 @@ LOADING_FAILURES = (
 )
 
 
-def load_weights(name_or_path: str) -> PreTrainedModel:
+def load_weights(name_or_path: str, *, adapter: str | None = None) -> PreTrainedModel:
     """Load an embedded model by name, or a local Hugging Face folder by path, as it is.
 
     A plain transformers model in fp32 with eager attention, in evaluation mode.  Its parameters
     have the names that checkpoints use, which a gated model's do not.  Nothing is downloaded and
     no code from the folder is run.
 
+    Args:
+        name_or_path: Which model; an adapter's folder stands for itself on top of its model.
+        adapter: Folder of a LoRA adapter that is merged into the weights.
+
     Raises:
-        ModelNotFoundError: There is no such model.
-        UnsupportedModelError: It cannot be loaded.
+        ModelNotFoundError: There is no such model or adapter.
+        UnsupportedModelError: It cannot be loaded, or the adapter does not fit.
     """
-    folder = find_model(name_or_path)
-    with loading(folder):
-        return AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=torch.float32,
+    return read_weights(find_source(name_or_path, adapter))
+
+
+def read_weights(
+    source: ModelSource,
+    *,
+    dtype: torch.dtype = torch.float32,
+    where: Mapping[str, str] = MappingProxyType({}),
+) -> PreTrainedModel:
+    """Read a checkpoint's weights, an adapter merged into them.
+
+    Args:
+        source: What to read.
+        dtype: Of the weights, and what an adapter is merged in.
+        where: `device` or `device_map`; nothing is the CPU.
+
+    Raises:
+        UnsupportedModelError: They cannot be loaded, or the adapter does not fit.
+    """
+    with loading(source.base):
+        model = AutoModelForCausalLM.from_pretrained(
+            source.base,
+            dtype=dtype,
+            device_map=where.get("device_map"),
             attn_implementation="eager",
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,
         ).eval()
+    if "device" in where:
+        model = model.to(where["device"])
+    if source.adapter is None:
+        return model
+    with loading(source.adapter.folder):
+        return merge_adapter(model, source.adapter.folder)
 
 
-def load_tokenizer(name_or_path: str) -> Any:
-    """The tokenizer that lies beside the weights.
+def load_tokenizer(name_or_path: str, *, adapter: str | None = None) -> Any:
+    """The tokenizer that lies beside the weights, or beside the adapter if it was saved there.
 
     Raises:
-        ModelNotFoundError: There is no such model.
+        ModelNotFoundError: There is no such model or adapter.
         UnsupportedModelError: It cannot be loaded, or lacks a chat template or an end.
     """
-    folder = find_model(name_or_path)
-    with loading(folder):
-        tokenizer = AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
+    folder = find_source(name_or_path, adapter).tokenizer
+    tokenizer = read_tokenizer(folder)
     check_tokenizer(tokenizer, folder)
     return tokenizer
+
+
+def read_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a folder, whatever it lacks.
+
+    Raises:
+        UnsupportedModelError: It cannot be loaded.
+    """
+    with loading(folder):
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def tokenizer_refusals(tokenizer: Any, folder: Path) -> tuple[str, ...]:
+    """Why a tokenizer cannot put a conversation; empty if it can."""
+    refusals = []
+    if not getattr(tokenizer, "chat_template", None):
+        refusals.append(
+            f"the tokenizer in {folder} has no chat template; add one to tokenizer_config.json"
+        )
+    if tokenizer.eos_token_id is None:
+        refusals.append(
+            f"the tokenizer in {folder} has no end-of-sequence token; set eos_token in "
+            "tokenizer_config.json"
+        )
+    return tuple(refusals)
 
 
 def check_tokenizer(tokenizer: Any, folder: Path) -> None:
@@ -75,14 +135,9 @@ def check_tokenizer(tokenizer: Any, folder: Path) -> None:
     Raises:
         UnsupportedModelError: It has no chat template or no end-of-sequence token.
     """
-    if not getattr(tokenizer, "chat_template", None):
-        raise UnsupportedModelError(
-            f"the tokenizer in {folder} has no chat template; add one to tokenizer_config.json"
-        )
-    if tokenizer.eos_token_id is None:
-        raise UnsupportedModelError(
-            f"the tokenizer in {folder} has no end-of-sequence token; set eos_token"
-        )
+    refusals = tokenizer_refusals(tokenizer, folder)
+    if refusals:
+        raise UnsupportedModelError(refusals[0])
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def test_a_tokenizer_without_chat_template_is_refused(folder):
 
 def test_weights_that_are_only_a_pickle_are_refused(folder):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(UnsupportedModelError, match="no safetensors weights; load the model"):
+    with pytest.raises(UnsupportedModelError, match="weights only as a pickle"):
         load_model(str(folder))
 
 
@@ -74,7 +74,7 @@ def test_an_unknown_architecture_is_one_clear_line(folder):
     config = json.loads((folder / "config.json").read_text())
     config |= {"model_type": "nonsense", "architectures": ["NonsenseForCausalLM"]}
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UnsupportedModelError, match="cannot load the model in"):
+    with pytest.raises(UnsupportedModelError, match=r"cannot bridge .* \(NonsenseForCausalLM\)"):
         load_model(str(folder))
 
 

@@ -1,0 +1,159 @@
+"""The files of a checkpoint: what is there, what is missing, and what its weights' headers say.
+
+Nothing here reads a weight, and nothing that could run code when it is read.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections import Counter
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from circuitviz.errors import UnsupportedModelError
+
+__all__ = [
+    "CONFIG_FILE",
+    "TOKENIZER_FILES",
+    "StoredWeights",
+    "checkpoint_refusals",
+    "read_json",
+    "stored_weights",
+]
+
+CONFIG_FILE = "config.json"
+INDEX_FILE = "model.safetensors.index.json"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+# Weights in these formats are pickles, which can run code when they are read.
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+# A header is JSON of some hundred bytes a tensor; more than this is no header.
+LONGEST_HEADER = 100_000_000
+DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+
+
+@dataclass(frozen=True)
+class StoredWeights:
+    """What the safetensors files of a checkpoint say of themselves.
+
+    Attributes:
+        shapes: Shape by tensor name, as stored.
+        dtype: The dtype most weights are stored in, by torch's name.
+    """
+
+    shapes: dict[str, tuple[int, ...]]
+    dtype: str
+
+    @property
+    def parameters(self) -> int:
+        """Weights in all; tied ones are stored once."""
+        return sum(prod(shape) for shape in self.shapes.values())
+
+
+def checkpoint_refusals(folder: Path) -> tuple[str, ...]:
+    """Why the files of a folder are not a checkpoint that can be loaded; empty if they are."""
+    if not (folder / CONFIG_FILE).is_file():
+        return (f"{folder} is not a Hugging Face model folder: {CONFIG_FILE} missing",)
+    refusals = []
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        refusals.append(
+            f"{folder} has no tokenizer: expected {', '.join(TOKENIZER_FILES[:-1])} or "
+            f"{TOKENIZER_FILES[-1]}; save the tokenizer into the folder"
+        )
+    weights = _weights_refusal(folder)
+    return (*refusals, *([weights] if weights else []))
+
+
+def stored_weights(folder: Path, pattern: str = "*.safetensors") -> StoredWeights:
+    """Read the headers of a folder's safetensors files.
+
+    Raises:
+        UnsupportedModelError: One of them is damaged.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    sizes: Counter[str] = Counter()
+    for path in sorted(folder.glob(pattern)):
+        for name, (dtype, shape) in _header(path).items():
+            shapes[name] = shape
+            sizes[dtype] += prod(shape)
+    most = sizes.most_common(1)[0][0] if sizes else ""
+    return StoredWeights(shapes, DTYPES.get(most, most.lower()))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        UnsupportedModelError: It holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UnsupportedModelError(
+            f"{path} cannot be read as JSON: {error}; get the file again"
+        ) from error
+    if not isinstance(content, dict):
+        raise UnsupportedModelError(
+            f"{path} must hold a JSON object; it holds a {type(content).__name__}: get the file "
+            "again"
+        )
+    return content
+
+
+def _weights_refusal(folder: Path) -> str | None:
+    index = folder / INDEX_FILE
+    if index.is_file():
+        return _index_refusal(folder, index)
+    if any(folder.glob("*.safetensors")):
+        return None
+    pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
+    if not pickles:
+        return (
+            f"{folder} has no safetensors weights; save the model into it with save_pretrained, "
+            "or get its *.safetensors files"
+        )
+    more = f" and {len(pickles) - 1} more" if len(pickles) > 1 else ""
+    return (
+        f"{folder} has its weights only as a pickle ({pickles[0]}{more}), which can run code when "
+        "it is read; where you trust it, convert it: AutoModelForCausalLM.from_pretrained"
+        f"({str(folder)!r}).save_pretrained({str(folder)!r}) writes safetensors beside it"
+    )
+
+
+def _index_refusal(folder: Path, index: Path) -> str | None:
+    named = read_json(index).get("weight_map")
+    if not isinstance(named, dict):
+        return f"{index} names no files: weight_map missing; get the file again"
+    missing = sorted(name for name in {*named.values()} if not (folder / name).is_file())
+    if not missing:
+        return None
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    return (
+        f"{folder} is incomplete: {INDEX_FILE} names {missing[0]}{more}, which is not there; get "
+        "the missing weights"
+    )
+
+
+def _header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Dtype and shape by tensor name.  The format: 8 bytes of length, then so much JSON."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > LONGEST_HEADER:
+                raise ValueError(f"a header of {length} bytes")
+            header = json.loads(file.read(length))
+        found = {
+            name: (str(entry["dtype"]), tuple(map(int, entry["shape"])), entry["data_offsets"][1])
+            for name, entry in header.items()
+            if name != "__metadata__"
+        }
+        end = 8 + length + max((offset for _, _, offset in found.values()), default=0)
+        if path.stat().st_size < end:
+            raise ValueError(f"{path.stat().st_size} bytes of {end}")
+    except (KeyError, OSError, TypeError, ValueError, struct.error, AttributeError) as error:
+        raise UnsupportedModelError(
+            f"{path} is damaged or cut short ({error}); get the file again"
+        ) from error
+    return {name: (dtype, shape) for name, (dtype, shape, _) in found.items()}

@@ -1,0 +1,62 @@
+"""Models of the Hugging Face hub, by their id: from the local cache, or fetched when asked for."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from circuitviz.errors import ModelNotFoundError
+
+__all__ = ["cached_model", "download_model", "is_hub_id"]
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+# What is fetched: weights that cannot run code, configuration and tokenizer, not subfolders.
+WANTED = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model", "merges.txt", "vocab.txt"]
+UNWANTED = ["*/*"]
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name has the form of an id, `org/name`."""
+    return HUB_ID.fullmatch(name) is not None
+
+
+def cached_model(hub_id: str) -> Path | None:
+    """The folder of a model in the local cache, or None; the network is not used."""
+    from huggingface_hub import try_to_load_from_cache
+
+    for file in ("config.json", "adapter_config.json"):
+        found = try_to_load_from_cache(hub_id, file)
+        if isinstance(found, str):
+            return Path(found).parent
+    return None
+
+
+def download_model(hub_id: str) -> Path:
+    """Fetch a model into the local cache; its folder there.
+
+    Raises:
+        ModelNotFoundError: There is no such model, it is not open, or it cannot be reached.
+    """
+    from httpx import HTTPError
+    from huggingface_hub import errors, snapshot_download
+
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=WANTED, ignore_patterns=UNWANTED))
+    except (HTTPError, OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, errors.GatedRepoError):
+            reason = (
+                f"its licence has to be accepted first at https://huggingface.co/{hub_id}; then "
+                "set HF_TOKEN, or log in with `hf auth login`"
+            )
+        elif isinstance(error, errors.RepositoryNotFoundError):
+            reason = (
+                "the hub has no model of that id, or it is private: check the id, or set HF_TOKEN"
+            )
+        elif isinstance(error, errors.OfflineModeIsEnabled):
+            reason = "HF_HUB_OFFLINE is set; unset it, or name a local folder"
+        else:
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = f"{first.rstrip('.')}; try again, or name a local folder"
+        raise ModelNotFoundError(
+            f"cannot fetch {hub_id} from the Hugging Face hub: {reason}"
+        ) from error

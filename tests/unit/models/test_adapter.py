@@ -1,0 +1,214 @@
+"""LoRA adapters: merged exactly, found with their base, refused in full sentences."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
+
+from circuitviz.errors import ModelNotFoundError, UnsupportedModelError
+from circuitviz.models.loading import load_model
+from circuitviz.models.source import find_source
+from circuitviz.models.weights import load_tokenizer, load_weights
+from tests.architectures import random_model, save_model
+from tests.tiny import tiny_tokenizer
+
+TOKENS = torch.tensor([[1, 17, 9, 30, 12, 44]])
+
+
+def save_adapter(name: str, base: Path, folder: Path) -> tuple[Path, torch.Tensor]:
+    """A random adapter on a random model, as peft writes it, and the logits of both together."""
+    settings = LoraConfig(
+        r=2,
+        lora_alpha=4,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+        init_lora_weights=False,
+        fan_in_fan_out=name == "gpt2",
+    )
+    with warnings.catch_warnings():
+        # peft's own calls are out of date for transformers.
+        warnings.simplefilter("ignore", FutureWarning)
+        adapted: Any = get_peft_model(random_model(name), settings)
+        adapted.peft_config["default"].base_model_name_or_path = str(base)
+        adapted.save_pretrained(folder)
+    with torch.no_grad():
+        return folder, adapted(TOKENS).logits
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> tuple[Path, Path, torch.Tensor]:
+    """Base, adapter, and the logits of both together."""
+    root = tmp_path_factory.mktemp("adapted")
+    base = save_model(random_model("llama"), root / "base")
+    return base, *save_adapter("llama", base, root / "adapter")
+
+
+@pytest.fixture
+def adapter(saved, tmp_path) -> Path:
+    return shutil.copytree(saved[1], tmp_path / "adapter")
+
+
+def configure(adapter: Path, **changes: Any) -> None:
+    path = adapter / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_a_merged_model_gives_the_logits_of_model_and_adapter(name, tmp_path):
+    base = save_model(random_model(name), tmp_path / "base")
+    folder, logits = save_adapter(name, base, tmp_path / "adapter")
+    merged = load_model(str(base), adapter=str(folder))
+    torch.testing.assert_close(merged.logits(TOKENS), logits, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(load_model(str(base)).logits(TOKENS), logits, atol=0.1)
+    assert not any(parameter.requires_grad for parameter in merged.bridge.parameters())
+
+
+@torch.no_grad()
+def test_an_adapters_folder_stands_for_itself_on_its_base(saved):
+    base, adapter, logits = saved
+    merged = load_model(str(adapter))
+    torch.testing.assert_close(merged.logits(TOKENS), logits, rtol=1e-4, atol=1e-4)
+    plain = load_weights(str(adapter))
+    torch.testing.assert_close(plain(TOKENS).logits, logits, rtol=1e-4, atol=1e-4)
+    assert set(plain.state_dict()) == set(load_weights(str(base)).state_dict())
+
+
+def test_a_base_beside_the_adapter_is_found_by_its_relative_path(saved, adapter):
+    shutil.copytree(saved[0], adapter.parent / "base")
+    configure(adapter, base_model_name_or_path="../base")
+    assert find_source(str(adapter)).base.resolve() == (adapter.parent / "base").resolve()
+
+
+def test_a_tokenizer_saved_with_the_adapter_is_used(saved, adapter):
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = "{{ messages[0]['content'] }}"
+    tokenizer.save_pretrained(adapter)
+    assert load_tokenizer(str(saved[0]), adapter=str(adapter)).chat_template[:4] == "{{ m"
+    assert load_model(str(adapter)).tokenizer.chat_template[:4] == "{{ m"
+    assert find_source(str(saved[0]), str(saved[1])).tokenizer == saved[0]
+
+
+def refusal(name: str, adapter: Path | str | None = None) -> str:
+    with pytest.raises((UnsupportedModelError, ModelNotFoundError)) as found:
+        load_model(name, adapter=str(adapter) if adapter else None)
+    return str(found.value)
+
+
+def test_a_missing_folder_is_refused(saved):
+    assert refusal(str(saved[0]), "/no/such/adapter") == (
+        "no adapter '/no/such/adapter': give the path of a local folder with adapter_config.json"
+    )
+    assert refusal(str(saved[0]), saved[0]) == (
+        f"{saved[0]} is not an adapter's folder: adapter_config.json missing"
+    )
+
+
+def test_weights_that_are_only_a_pickle_are_refused(saved, adapter):
+    (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
+    assert refusal(str(saved[0]), adapter) == (
+        f"{adapter} has its weights only as a pickle (adapter_model.bin), which can run code when "
+        "it is read; where you trust it, convert it: load it with peft's "
+        "PeftModel.from_pretrained and save_pretrained writes adapter_model.safetensors"
+    )
+    (adapter / "adapter_model.bin").unlink()
+    assert refusal(str(saved[0]), adapter) == (
+        f"{adapter} has no adapter_model.safetensors; get the adapter's weights, or save it again"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"auto_mapping": {"parent_library": "evil.code"}}, "auto_mapping: evil.code"),
+        ({"megatron_config": {"a": 1}, "megatron_core": "evil"}, "megatron_core: evil"),
+    ],
+)
+def test_code_that_an_adapter_names_is_never_imported(saved, adapter, changes, named):
+    configure(adapter, **changes)
+    assert refusal(str(saved[0]), adapter) == (
+        f"{adapter}/adapter_config.json names code of its own ({named}), which is not run; merge "
+        "the adapter where you trust it, and name the merged model"
+    )
+
+
+def test_other_kinds_of_adapters_are_refused(saved, adapter):
+    configure(adapter, peft_type="PREFIX_TUNING")
+    assert refusal(str(saved[0]), adapter) == (
+        f"{adapter} holds an adapter of kind PREFIX_TUNING; only LORA can be merged into a "
+        "model's weights: merge this one where you trained it, and name the merged model"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "which"),
+    [
+        (
+            {"hidden_size": 48},
+            "model.layers.0.mlp.down_proj has 32 outputs, and this model's has 48",
+        ),
+        (
+            {"intermediate_size": 20},
+            "model.layers.0.mlp.down_proj has 24 inputs, and this model's has 20",
+        ),
+    ],
+)
+def test_an_adapter_of_another_models_widths_is_refused(saved, tmp_path, changes, which):
+    base = save_model(random_model("llama", **changes), tmp_path / "other")
+    message = refusal(str(base), saved[1])
+    assert message == (
+        f"the adapter in {saved[1]} was made for another model: its {which}; choose the model that "
+        "it was trained on"
+    )
+
+
+def test_an_adapter_of_another_architecture_is_refused(saved, tmp_path):
+    base = save_model(random_model("gpt2"), tmp_path / "other")
+    assert refusal(str(base), saved[1]) == (
+        f"the adapter in {saved[1]} changes model.layers.0.mlp.down_proj, which GPT2LMHeadModel "
+        "has not; choose the model that it was trained on"
+    )
+
+
+def test_an_adapter_that_lacks_weights_is_refused(saved, adapter):
+    path = adapter / "adapter_model.safetensors"
+    tensors = load_file(path)
+    tensors.pop(next(name for name in tensors if "lora_B" in name))
+    save_file(tensors, path)
+    assert refusal(str(saved[0]), adapter) == (
+        f"the adapter in {adapter} is incomplete: adapter_model.safetensors lacks weights that "
+        "adapter_config.json speaks of; get it again, or save it again"
+    )
+
+
+def test_an_adapter_whose_base_is_not_here_is_refused(adapter):
+    configure(adapter, base_model_name_or_path="org/base")
+    assert refusal(str(adapter)) == (
+        f"{adapter} adapts 'org/base', which is not here; name that model as the model and this "
+        "folder as --adapter"
+    )
+    configure(adapter, base_model_name_or_path=None)
+    assert refusal(str(adapter)) == (
+        f"{adapter} does not say which model it adapts; name that model as the model and this "
+        "folder as --adapter"
+    )
+
+
+def test_an_adapter_on_an_adapter_is_refused(saved, adapter):
+    assert refusal(str(adapter), saved[1]) == (
+        f"{adapter} is an adapter itself, and a second one is not put on top; merge them where you "
+        "trained them, or name one of them"
+    )
+    configure(adapter, base_model_name_or_path=str(saved[1]))
+    assert refusal(str(adapter)) == (
+        f"{adapter} adapts '{saved[1]}', which is an adapter as well; merge them where you trained "
+        "them, and name the merged model"
+    )

@@ -1,0 +1,135 @@
+"""Models by their Hugging Face id: from the cache alone, fetched only when asked for."""
+
+from __future__ import annotations
+
+import shutil
+
+import httpx
+import huggingface_hub
+import pytest
+from huggingface_hub import constants, errors
+
+from circuitviz.errors import ModelNotFoundError
+from circuitviz.models import hub
+from circuitviz.models.catalog import find_model
+from circuitviz.models.hub import is_hub_id
+from circuitviz.models.loading import load_model
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache, and no way out to the network."""
+
+    def fetch(*args, **kwargs):
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    return tmp_path / "hub"
+
+
+def keep(cache, hub_id: str, folder) -> None:
+    """Put a model into the cache, laid out as the hub's client does."""
+    repository = cache / f"models--{hub_id.replace('/', '--')}"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(COMMIT)
+    shutil.copytree(folder, repository / "snapshots" / COMMIT)
+
+
+def test_a_cached_model_is_found_and_loaded_without_the_network(cache, tiny_folder):
+    keep(cache, "org/name", tiny_folder)
+    assert find_model("org/name").name == COMMIT
+    assert load_model("org/name").space.d_mlp == 24
+
+
+def test_a_model_that_is_not_cached_is_refused_with_the_command_that_fetches_it(cache):
+    with pytest.raises(ModelNotFoundError) as refusal:
+        find_model("org/name")
+    assert str(refusal.value) == (
+        "no model 'org/name': there is no such folder, and it is not in the Hugging Face cache; "
+        "`circuitviz preflight org/name --download` fetches it"
+    )
+
+
+def test_a_folder_is_taken_before_the_hub_is_thought_of(tiny_folder, tmp_path, monkeypatch):
+    shutil.copytree(tiny_folder, tmp_path / "org" / "name")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(hub, "cached_model", None)
+    monkeypatch.setattr("circuitviz.models.catalog.download_model", None)
+    assert str(find_model("org/name", download=True)) == "org/name"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("org/name", True),
+        ("Qwen/Qwen2.5-0.5B-Instruct", True),
+        ("name", False),
+        ("../name", False),
+        ("/org/name", False),
+        ("./name", False),
+        ("a/b/c", False),
+        ("~/name", False),
+        ("", False),
+    ],
+)
+def test_ids_are_told_from_paths(name, expected):
+    assert is_hub_id(name) is expected
+
+
+def test_a_model_is_fetched_when_asked_for(cache, tiny_folder, monkeypatch):
+    asked = []
+
+    def fetch(hub_id, **settings):
+        asked.append((hub_id, settings))
+        return str(tiny_folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    assert find_model("org/name", download=True) == tiny_folder
+    ((hub_id, settings),) = asked
+    assert hub_id == "org/name"
+    # No weights that are pickles, and no code.
+    assert settings["allow_patterns"] == hub.WANTED
+    assert not any(".bin" in pattern or ".py" in pattern for pattern in hub.WANTED)
+
+
+def error_of(kind):
+    request = httpx.Request("GET", "https://huggingface.co")
+    if issubclass(kind, errors.HfHubHTTPError):
+        return kind("a page\nof text", response=httpx.Response(401, request=request))
+    return kind("Cannot reach the hub.\nTry something.")
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (
+            errors.GatedRepoError,
+            "its licence has to be accepted first at https://huggingface.co/org/name; then set "
+            "HF_TOKEN, or log in with `hf auth login`",
+        ),
+        (
+            errors.RepositoryNotFoundError,
+            "the hub has no model of that id, or it is private: check the id, or set HF_TOKEN",
+        ),
+        (
+            errors.OfflineModeIsEnabled,
+            "HF_HUB_OFFLINE is set; unset it, or name a local folder",
+        ),
+        (
+            errors.LocalEntryNotFoundError,
+            "Cannot reach the hub; try again, or name a local folder",
+        ),
+        (httpx.ConnectError, "Cannot reach the hub; try again, or name a local folder"),
+    ],
+)
+def test_what_the_hub_answers_is_one_line(cache, monkeypatch, kind, reason):
+    def fetch(hub_id, **settings):
+        raise error_of(kind)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    with pytest.raises(ModelNotFoundError) as refusal:
+        find_model("org/name", download=True)
+    assert str(refusal.value) == f"cannot fetch org/name from the Hugging Face hub: {reason}"
