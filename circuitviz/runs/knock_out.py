@@ -94,7 +94,8 @@ def export_knock_out(
     require_export_folder(folder)
     gated = model_of(run.config)
     replacement = _ablation(run, gated, kind)
-    model, tokenizer = load_weights(run.config.model), load_tokenizer(run.config.model)
+    model = load_weights(run.config.model, adapter=run.config.adapter)
+    tokenizer = load_tokenizer(run.config.model, adapter=run.config.adapter)
     fold_knock_out(model, circuit, replacement)
     card = knock_out_card(
         run_id=run.run_id,

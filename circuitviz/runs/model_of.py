@@ -19,6 +19,7 @@ def model_of(config: DiscoveryConfig) -> GatedModel:
     """
     return load_model(
         config.model,
+        adapter=config.adapter,
         device=config.device,
         dtype=config.dtype,
         micro_batch=config.micro_batch,

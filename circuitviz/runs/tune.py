@@ -79,7 +79,7 @@ class _Tuner:
         self._answers: list[pd.DataFrame] = []
         self._circuit = run.circuit(config.size)
         self._other = random_matched(self._circuit, np.random.default_rng(config.seed))
-        self._model = Tunable.load(run.config.model)
+        self._model = Tunable.load(run.config.model, adapter=run.config.adapter)
         self._exam = Exam(scenario.behaviour, scenario.lessons, "test")
         self._quiz = Exam(scenario.behaviour, scenario.lessons, "validation", limit=CURVE_PROMPTS)
         self._begun = 0  # trainings begun so far
@@ -254,16 +254,16 @@ class _Tuner:
 
     def _checkpoint(self, metrics: dict[str, Any]) -> Path:
         """The circuit arm's model as an ordinary folder."""
-        plain = load_weights(self._run.config.model)
+        config = self._run.config
+        plain = load_weights(config.model, adapter=config.adapter)
         # Tied weights stand in one place only; any other difference would publish other weights.
         missing, unexpected = plain.load_state_dict(self._tuned, strict=False)
         lost = {*unexpected, *(set(missing) & set(dict(plain.named_parameters())))}
         if lost:
             raise UnsupportedModelError(
-                f"cannot write {self._run.config.model} as a checkpoint: {min(lost)} has another "
-                "name there"
+                f"cannot write {config.model} as a checkpoint: {min(lost)} has another name there"
             )
-        tokenizer = load_tokenizer(self._run.config.model)
+        tokenizer = load_tokenizer(config.model, adapter=config.adapter)
         card = tuned_card(metrics, self._circuit)
         return write_checkpoint(plain, tokenizer, self._kept / CHECKPOINT, card)
 

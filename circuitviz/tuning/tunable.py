@@ -36,16 +36,22 @@ class Tunable:
     weights: WeightMap
 
     @classmethod
-    def load(cls, name_or_path: str, state: Mapping[str, Tensor] | None = None) -> Tunable:
-        """Load a model's weights from a local folder, or put others into it.
+    def load(
+        cls,
+        name_or_path: str,
+        state: Mapping[str, Tensor] | None = None,
+        *,
+        adapter: str | None = None,
+    ) -> Tunable:
+        """Load a model's weights, an adapter merged into them, or put others into it.
 
         Raises:
             ModelNotFoundError: There is no such model.
             UnsupportedModelError: It cannot be loaded or gated, or its weights have a form that
                 is not known, or that gates replace by another.
         """
-        plain: Any = load_weights(name_or_path)
-        tokenizer = load_tokenizer(name_or_path)
+        plain: Any = load_weights(name_or_path, adapter=adapter)
+        tokenizer = load_tokenizer(name_or_path, adapter=adapter)
         weights = weight_map(plain)
         # Before the bridge renames them.
         parameters = dict(plain.named_parameters())
