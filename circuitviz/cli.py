@@ -88,6 +88,7 @@ JSON_KEYS = (
 MORE_JSON_KEYS = (
     "method",
     "granularity",
+    "prompts_dropped",
     "refinement",
     "truth",
     "frontier_area",

@@ -10,7 +10,6 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 from circuitviz.behaviours.behaviour import Behaviour
@@ -35,7 +34,7 @@ def answered_before(behaviour: Behaviour, model: str, weights: str = "*") -> Beh
     if newest is None:
         return None
     try:
-        return replace(behaviour, all_prompts=tuple(read_prompts(newest)))
+        return behaviour.answered(read_prompts(newest))
     except PromptFileError:
         # Half a file, or an older version's: the model is asked again.
         return None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -126,12 +126,14 @@ class Behaviour:
         all_prompts: Its prompts of all splits and roles.
         folder: Where it was read from, if answers of the intact model can be kept there.
         judges: Judges of answers to its attacks beside the exact one.
+        dropped: Prompts that were left out because the intact model's answers show nothing.
     """
 
     spec: BehaviourSpec
     all_prompts: tuple[Prompt, ...]
     folder: Path | None = field(default=None, compare=False)
     judges: tuple[OwnJudge, ...] = ()
+    dropped: int = field(default=0, compare=False)
 
     @property
     def kind(self) -> BehaviourKind:
@@ -162,6 +164,11 @@ class Behaviour:
     def default_target_asr(self) -> float:
         """At most this (backdoor) or at least this (refusal), once knocked out."""
         return DEFAULT_TARGET_ASR[self.kind]
+
+    def answered(self, prompts: Iterable[Prompt]) -> Behaviour:
+        """The behaviour with those of its prompts that the intact model has answered."""
+        kept = tuple(prompts)
+        return replace(self, all_prompts=kept, dropped=len(self.all_prompts) - len(kept))
 
     @property
     def is_draft(self) -> bool:

@@ -62,7 +62,7 @@ def complete_behaviour(
     prompts, dropped = _answered(behaviour, answers)
     _check_left(behaviour, prompts, dropped)
     keep_answers(behaviour, prompts, name, weights)
-    return replace(behaviour, all_prompts=tuple(prompts))
+    return behaviour.answered(prompts)
 
 
 @torch.no_grad()

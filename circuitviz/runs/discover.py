@@ -93,6 +93,7 @@ def _described(work: Discovery) -> dict[str, Any]:
         "behaviour_kind": behaviour.kind,
         "question": behaviour.question,
         "trigger": behaviour.trigger,
+        **({"prompts_dropped": behaviour.dropped} if behaviour.dropped else {}),
         "target": {"asr": work.target.asr, "utility": work.target.utility},
         "versions": versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
