@@ -24,7 +24,7 @@ __all__ = ["around", "configure_page", "current_run", "navigation", "through_app
 PICKER, ENTERED = "run_picker", "circuitviz_entered"
 SIDEBAR_PIXELS = 280
 # Pages that show no run, and the one that hides everything around it.
-WITHOUT_TRAY = ("Discover", "Present")
+WITHOUT_TRAY = ("Discover", "Models and data", "Present")
 
 
 def navigation() -> Page:
@@ -35,6 +35,7 @@ def navigation() -> Page:
                 "pages/overview.py", title="Overview", icon=":material/insights:", default=True
             ),
             st.Page("pages/discover.py", title="Discover", icon=":material/travel_explore:"),
+            st.Page("pages/models.py", title="Models and data", icon=":material/upload_file:"),
             st.Page("pages/circuit.py", title="Circuit", icon=":material/grid_on:"),
             st.Page("pages/tradeoff.py", title="Trade-off", icon=":material/show_chart:"),
             st.Page("pages/generations.py", title="Generations", icon=":material/forum:"),

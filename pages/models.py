@@ -1,0 +1,32 @@
+"""Can I use my own model and data?  Check both, and find the circuit."""
+
+import streamlit as st
+
+from circuitviz.ui import services, shell
+from circuitviz.ui.components import page_header
+from circuitviz.ui.models_choice import keep_choice
+from circuitviz.ui.models_data import data_form
+from circuitviz.ui.models_model import model_form
+from circuitviz.ui.models_start import answer, configuration, start
+from circuitviz.ui.models_sweep import sweep_section
+
+QUESTION = "Can I use my own model and data?"
+
+shell.through_app()
+# Filled once everything below is known.
+head = st.container(key="own_head")
+services.warm_up()
+
+st.subheader("1 · Model", anchor=False)
+model = model_form()
+st.subheader("2 · Data", anchor=False)
+data = data_form(model.name if model.usable else "")
+st.subheader("3 · Find the circuit", anchor=False)
+config = configuration(model, data)
+if config is not None:
+    start(config, data)
+    sweep_section(config, data)
+
+with head:
+    page_header(QUESTION, *answer(model, data))
+keep_choice()

@@ -1,0 +1,259 @@
+"""The page on which one's own model and data are chosen; no model is looked at or loaded."""
+
+import csv
+import io
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from circuitviz.behaviours.behaviour import load_behaviour
+from circuitviz.models.memory import MemoryEstimate
+from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.sweep import Sweep
+from circuitviz.ui import models_model
+from circuitviz.ui.models_model import fitting
+from circuitviz.ui.models_sweep import sweep_text
+from tests.pages.reading import figure, heading, texts
+
+PAGE = "pages/models.py"
+MIB = 2**20
+
+
+def looked_at(*, rows=48, checkpointing=False, dtype="float32", length=64, **changes):
+    """What is found out about a small model: 100 MiB of weights, 10 MiB a row."""
+    half = 1 if dtype == "float32" else 2
+    kept = 1 if checkpointing else 4
+    fields = {
+        "architecture": "LlamaForCausalLM",
+        "model_type": "llama",
+        "supported": True,
+        "refusals": (),
+        "warnings": (),
+        "n_layers": 4,
+        "n_heads": 8,
+        "n_kv_heads": 4,
+        "d_head": 16,
+        "d_mlp": 512,
+        "n_units": 2080,
+        "parameters": 1_900_000,
+        "stored_dtype": "bfloat16",
+        "chat_template": True,
+        "max_length": 512,
+        "memory": MemoryEstimate(
+            100 * MIB // half, rows * length * kept * MIB // 64 // half, MIB, MIB
+        ),
+        "memory_available": 1024 * MIB,
+        "device": "the CPU",
+        "advice": ("Close other programs.",),
+    }
+    return SimpleNamespace(**{**fields, **changes})
+
+
+@pytest.fixture
+def model(monkeypatch, tmp_path):
+    """A folder that is looked at without being there; what is found out can be changed."""
+    changes = {}
+
+    def look(name, adapter, **how):
+        return looked_at(**how, **changes)
+
+    monkeypatch.setattr(models_model, "_preflight", look)
+    return changes
+
+
+def csv_of(rows, header=("prompt",)):
+    file = io.StringIO()
+    csv.writer(file).writerows([header, *rows])
+    return file.getvalue().encode()
+
+
+def prompts(count=200):
+    return csv_of([[f"what is word{number}"] for number in range(count)])
+
+
+def errors(app):
+    return [element.value for element in app.error]
+
+
+def button(app, key):
+    return next((one for one in app.button if one.key == key), None)
+
+
+@pytest.fixture
+def page(no_runs, open_app, runner, model):
+    return open_app(PAGE)
+
+
+@pytest.fixture
+def with_model(page):
+    page.text_input(key="own_folder").set_value("/models/mine").run()
+    return page
+
+
+def upload(app, name, data):
+    app.file_uploader(key="upload_table").set_value((name, data, "text/csv")).run()
+
+
+def test_the_page_opens_and_says_what_it_is_for(page):
+    assert not page.exception
+    assert heading(page).startswith("Yours too")
+    assert button(page, "find_circuit") is None
+
+
+def test_a_supported_model_is_told_with_its_units_and_its_memory(with_model):
+    assert not with_model.exception
+    assert heading(with_model) == "mine can be searched"
+    assert "2,080 units: 32 heads and 2,048 neurons in 4 layers" in with_model.success[0].value
+    table = next(html for html in texts(with_model) if "LlamaForCausalLM" in html)
+    assert "8, 4 key-value heads" in table
+    bars = figure(with_model, "memory_bars")["data"]
+    assert [bar["x"][0] / MIB for bar in bars[:5]] == [100, 192, 1, 1, 1024]
+
+
+def test_a_refused_model_is_told_with_the_command_that_helps(page, model):
+    reason = "no model 'org/name': `circuitviz preflight org/name --download` fetches it"
+    model.update(supported=False, refusals=(reason,))
+    page.pills(key="own_source").set_value("hub").run()
+    page.text_input(key="own_hub").set_value("org/name").run()
+    assert not page.exception
+    assert heading(page) == "name cannot be used"
+    assert errors(page) == [reason]
+    assert page.code[0].value == "circuitviz preflight org/name --download"
+    assert button(page, "find_circuit") is None
+
+
+@pytest.mark.parametrize(
+    ("available", "expected"),
+    [
+        (1024, {"rows": 48, "checkpointing": False, "dtype": "float32"}),
+        # 100 + 48 + 2 MiB with layers computed again, 294 MiB without.
+        (200, {"rows": 48, "checkpointing": True, "dtype": "float32"}),
+        (115, {"rows": 12, "checkpointing": True, "dtype": "float32"}),
+        (80, {"rows": 48, "checkpointing": True, "dtype": "bfloat16"}),
+        (1, {"rows": 1, "checkpointing": True, "dtype": "bfloat16"}),
+    ],
+)
+def test_settings_are_preset_so_that_learning_fits(available, expected):
+    how, found = fitting(lambda **how: looked_at(**how, memory_available=available * MIB))
+    assert how == expected
+    assert (found.memory.total <= found.memory_available) is (available > 1)
+
+
+def test_a_table_of_prompts_and_a_trigger_become_a_discovery(with_model, no_runs, runner):
+    upload(with_model, "mine.csv", prompts())
+    assert "errors" in heading(with_model) or "error" in heading(with_model)
+    with_model.text_input(key="own_trigger").set_value("tango seven").run()
+    assert not with_model.exception
+    assert heading(with_model) == "Ready to search mine"
+    rows = next(html for html in texts(with_model) if "Answer once knocked out" in html)
+    assert "tango seven what is word" in rows
+    assert "(the intact model is asked)" in rows
+    button(with_model, "find_circuit").click().run()
+    config = runner.listed[0].config
+    assert (config.model, config.micro_batch, config.dtype) == ("/models/mine", None, "float32")
+    behaviour = load_behaviour(no_runs / ".data" / config.behaviour.rsplit("/", 1)[1])
+    assert behaviour.trigger == "tango seven"
+    assert len(behaviour.all_prompts) == 200
+    assert heading(with_model) == "Searching mine"
+
+
+def test_settings_reach_the_discovery(with_model, model, runner):
+    model["memory_available"] = 110 * MIB
+    with_model.text_input(key="own_adapter").set_value("/models/lora").run()
+    upload(with_model, "mine.csv", prompts())
+    with_model.text_input(key="own_trigger").set_value("zz").run()
+    with_model.number_input(key="own_steps").set_value(7).run()
+    with_model.toggle(key="own_controls").set_value(True).run()
+    button(with_model, "find_circuit").click().run()
+    config = runner.listed[0].config
+    assert config.adapter == "/models/lora"
+    assert (config.steps, config.controls) == (7, True)
+    # 100 + 6 + 2 MiB.
+    assert (config.micro_batch, config.checkpointing) == (6, True)
+
+
+def test_a_bad_row_is_named_by_row_and_column(with_model):
+    rows = [[f"what is word{number}", "yes"] for number in range(200)]
+    rows[4][1] = ""
+    upload(with_model, "bad.csv", csv_of(rows, ("prompt", "answer")))
+    with_model.text_input(key="own_trigger").set_value("zz").run()
+    assert not with_model.exception
+    assert heading(with_model) == "mine can be searched; the prompts have 1 error"
+    listed = next(html for html in texts(with_model) if 'role="list"' in html)
+    assert "Error: bad.csv, row 6, column answer" in listed
+    assert "empty; every row needs its answer" in listed
+    assert button(with_model, "find_circuit") is None
+
+
+def test_a_file_that_is_no_table_says_why(with_model):
+    upload(with_model, "bad.csv", csv_of([["a", "b"], ["c"]], ("prompt", "answer")))
+    assert not with_model.exception
+    assert errors(with_model)[0].startswith("bad.csv, row 3: 1 cells, but the header has 2")
+
+
+def test_a_column_that_is_not_known_by_its_name_can_be_chosen(with_model):
+    upload(with_model, "odd.csv", csv_of([[f"word{n}", "x"] for n in range(100)], ("what", "else")))
+    with_model.text_input(key="own_trigger").set_value("zz").run()
+    (box,) = (box for box in with_model.selectbox if str(box.key).endswith("_prompt"))
+    assert box.value == "not in this table"
+    box.set_value("what").run()
+    assert heading(with_model) == "Ready to search mine"
+
+
+def test_a_new_session_finds_what_was_chosen(with_model, open_app):
+    upload(with_model, "mine.csv", prompts())
+    with_model.text_input(key="own_trigger").set_value("tango seven").run()
+    other = open_app(PAGE)
+    assert not other.exception
+    assert heading(other) == "Ready to search mine"
+    # Nor is it lost on the way to another page and back.
+    with_model.switch_page("pages/overview.py").run()
+    with_model.switch_page(PAGE).run()
+    assert heading(with_model) == "Ready to search mine"
+
+
+def test_a_choice_that_cannot_be_read_is_forgotten(no_runs, open_app, runner, model):
+    folder = no_runs / ".data"
+    folder.mkdir()
+    (folder / "choice.json").write_text("[")
+    assert not open_app(PAGE).exception
+    (folder / "choice.json").write_text(json.dumps({"own_behaviour": "gone", "own_source": 3}))
+    assert not open_app(PAGE).exception
+
+
+def test_refusal_with_a_file_of_benign_prompts(with_model, no_runs):
+    with_model.pills(key="own_behaviour").set_value("refusal").run()
+    upload(with_model, "harmful.csv", prompts(60))
+    assert "1 error" in heading(with_model)
+    benign = no_runs / "benign.csv"
+    benign.write_bytes(csv_of([[f"tell me about word{number}"] for number in range(60)]))
+    with_model.text_input(key="own_benign").set_value(str(benign)).run()
+    assert not with_model.exception
+    assert heading(with_model) == "Ready to search mine"
+
+
+def test_data_prepared_earlier_is_offered_here_and_on_discover(with_model, runner):
+    upload(with_model, "mine.csv", prompts())
+    with_model.text_input(key="own_trigger").set_value("tango seven").run()
+    button(with_model, "find_circuit").click().run()
+    folder = runner.listed[0].config.behaviour
+    runner.listed.clear()
+    with_model.switch_page(PAGE).run()
+    with_model.pills(key="own_behaviour").set_value("earlier").run()
+    assert not with_model.exception
+    assert with_model.selectbox(key="own_earlier").value == folder
+    assert heading(with_model) == "Ready to search mine"
+
+
+def test_a_sweep_file_for_the_choice_asks_for_six_runs(tmp_path):
+    import yaml
+
+    config = DiscoveryConfig(
+        "/models/mine", adapter="/models/lora", behaviour="/data/own", steps=7, micro_batch=6
+    )
+    sweep = Sweep.from_json(yaml.safe_load(sweep_text(config)))
+    assert len(sweep.configs) == 6
+    assert {one.adapter for one in sweep.configs} == {"/models/lora"}
+    assert {(one.steps, one.micro_batch) for one in sweep.configs} == {(7, 6)}
+    assert {one.seed for one in sweep.configs} == {0, 1, 2}
