@@ -21,6 +21,58 @@ __all__ = ["notebook"]
 # Said to be Python 3 and nothing more, so that any kernel of it may run the cells.
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 FORMAT, FORMAT_MINOR = 4, 5
+# Settings that change no number below: controls come after them, and the rest is for a machine.
+ELSEWHERE = ("controls", "device", "micro_batch", "checkpointing")
+
+OF_THE_RUN = """\
+def counts(*path):
+    rate = run.rate(*path)
+    return rate.k, rate.n
+
+
+again = {
+    "attack success, intact": counts("asr", "intact"),
+    "attack success, circuit off": counts("asr", "knocked_out"),
+    "utility, intact": counts("utility", "intact"),
+    "utility, circuit off": counts("utility", "knocked_out"),
+}
+units = {str(unit) for unit in run.circuit()}"""
+OF_A_SIZE = """\
+frontier = run.frontier
+frontier = frontier[
+    (frontier["split"] == "test")
+    & (frontier["condition"] == "knocked_out")
+    & (frontier["budget"] == "joint")
+].set_index("size")
+
+
+def counts(name, size):
+    return int(frontier.loc[size, f"{name}_k"]), int(frontier.loc[size, f"{name}_n"])
+
+
+again = {
+    "attack success, intact": counts("asr", 0),
+    "attack success, circuit off": counts("asr", SIZE),
+    "utility, intact": counts("utility", 0),
+    "utility, circuit off": counts("utility", SIZE),
+}
+units = {str(unit) for unit in run.circuit(SIZE)}"""
+COMPARE = """\
+rows = {
+    name: {
+        "reported": f"{old['k']} of {old['n']}",
+        "again": "{} of {}".format(*again[name]),
+        "difference in points": 100 * (again[name][0] / again[name][1] - old["k"] / old["n"]),
+        "judge": old["judge"],
+    }
+    for name, old in REPORTED.items()
+}
+rows["units in the circuit"] = {
+    "reported": str(len(UNITS)),
+    "again": f"{len(units)}, {len(units & set(UNITS))} of them the same",
+}
+comparison = pd.DataFrame(rows).T.fillna("")
+comparison"""
 
 
 def notebook(run: Run, options: ReportOptions | None = None) -> dict[str, Any]:
@@ -35,7 +87,7 @@ def notebook(run: Run, options: ReportOptions | None = None) -> dict[str, Any]:
     """
     shown = at_size(run, (options or ReportOptions()).size)
     cells = [_cell("markdown", _introduction(shown, run))]
-    for heading, code in _steps(shown):
+    for heading, code in _steps(shown, run):
         cells += [_cell("markdown", heading), _cell("code", code)]
     for place, cell in enumerate(cells):
         # Ids that depend on what stands there alone keep a notebook the same when made again.
@@ -73,15 +125,17 @@ def _plain(text: str) -> str:
     return "".join(f"\\{char}" if char in "\\`*_[]<>#|" else char for char in text)
 
 
-def _steps(run: Run) -> list[tuple[str, str]]:
-    config = run.config.to_json()
-    model = config.pop("model")
-    settings = {name: value for name, value in config.items() if value is not None}
+def _steps(run: Run, reported: Run) -> list[tuple[str, str]]:
+    settings = {
+        name: value
+        for name, value in run.config.to_json().items()
+        if value is not None and name != "model" and name not in ELSEWHERE
+    }
     return [
         (
             "## What was run, and what came out",
             "import pandas as pd\n\nimport circuitviz as cv\n\n"
-            f"MODEL = {model!r}\n"
+            f"MODEL = {run.config.model!r}\n"
             f"SETTINGS = {_literal(settings)}\n"
             f"SIZE = {run.size}\n"
             f"UNITS = {_literal(run.metrics['circuit']['units'])}\n"
@@ -91,7 +145,7 @@ def _steps(run: Run) -> list[tuple[str, str]]:
             "## Discover again",
             "model = cv.load(MODEL)\nrun = cv.discover(model, **SETTINGS)\nrun.run_id",
         ),
-        ("## Compare", _comparison()),
+        ("## Compare", _comparison(run, reported)),
         ("## Every size", "run.frontier"),
         ("## Read answers with the circuit off", _answers(run)),
     ]
@@ -108,15 +162,9 @@ def _reported(run: Run) -> dict[str, dict[str, Any]]:
     return {name: {"k": rate.k, "n": rate.n, "judge": rate.judge} for name, rate in found.items()}
 
 
-def _comparison() -> str:
-    return """\
-found = {
-    "attack success, intact": run.rate("asr", "intact"),
-    "attack success, circuit off": run.rate("asr", "knocked_out"),
-    "utility, intact": run.rate("utility", "intact"),
-    "utility, circuit off": run.rate("utility", "knocked_out"),
-}
-pd.DataFrame(found)"""
+def _comparison(run: Run, reported: Run) -> str:
+    """Code that sets the new counts beside the reported ones."""
+    return f"{OF_THE_RUN if run is reported else OF_A_SIZE}\n{COMPARE}"
 
 
 def _answers(run: Run) -> str:

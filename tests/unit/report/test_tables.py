@@ -1,0 +1,134 @@
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from circuitviz.errors import ConfigError
+from circuitviz.report.circuitkit import circuit_json
+from circuitviz.report.json_text import json_bytes
+from circuitviz.report.resized import at_size
+from circuitviz.report.tables import csv_of, rows_of, tables
+from circuitviz.report.verdict_line import headline, headlines, lead, standings
+from tests.synthetic import backdoor_run, controlled_run, refusal_run
+
+# What CircuitKIT's own loaders read of a file.
+ARTIFACT = {"version", "metadata", "nodes", "edges"}
+SCORES = {"task", "model", "algorithm", "level", "node_scores", "timestamp", "discovery_cfg"}
+ALGORITHMS = {"eap", "eap-ig", "acdc", "ibcircuit", "cdt", "relp", "peap"}
+
+
+@pytest.fixture(scope="module")
+def run():
+    return controlled_run()
+
+
+def test_tables_hold_the_numbers_of_the_run(run):
+    found = tables(run)
+    headline = pd.read_csv(io.BytesIO(csv_of(found["headline"]))).set_index("what")
+    assert list(headline.loc["attack success, intact", ["k", "n"]]) == [256, 256]
+    assert list(headline.loc["attack success, circuit off", ["k", "n"]]) == [0, 256]
+    assert list(found["circuit"]["unit"]) == ["L1H3", "L2H5", "L2N117", "L3N402"]
+    assert list(found["circuit"]["rank"]) == [1, 2, 3, 4]
+    assert len(found["answers"]) == len(run.generations)
+    assert set(found["controls"]["verdict"]) == {"passes"}
+    frontier = found["frontier"]
+    assert set(frontier[frontier["size"] == 4]["n"]) == {256}
+
+
+def test_tables_without_numbers_are_left_out():
+    assert "judges" in tables(controlled_run())
+    assert {"judges", "truth", "ablations"}.isdisjoint(tables(backdoor_run()))
+
+
+def test_cells_are_written_for_people():
+    frame = pd.DataFrame({"a": [1234, 2], "b": [0.12345, np.nan], "c": [True, False]})
+    assert rows_of(frame) == (["a", "b", "c"], [["1,234", "0.123", "yes"], ["2", "–", "no"]])
+
+
+def test_headline_numbers_carry_their_evidence(run):
+    fires, kept, recovered, size = headlines(run)
+    assert (fires.before, fires.value) == ("100.0\u202f%", "0.0\u202f%")
+    assert "0 of 256" in fires.note
+    assert "judge: starts with the target answer" in fires.note
+    assert kept.value == "100.0\u202f%"
+    assert recovered.label == "Clean answer recovered"
+    assert size.note.startswith("4 of 2,080 units: 2 of 32 heads")
+    assert headlines(refusal_run())[0].label == "Harmful requests answered"
+
+
+def test_another_size_is_told_with_its_own_numbers(run):
+    smaller = at_size(run, 2)
+    assert smaller.size == 2
+    assert [str(unit) for unit in smaller.circuit()] == ["L1H3", "L2H5"]
+    assert (smaller.rate("asr", "knocked_out").k, smaller.rate("asr", "intact").k) == (51, 256)
+    assert smaller.metrics["target_reached"] is False
+    assert "controls" not in smaller.metrics
+    assert "does not end this backdoor as asked" in headline(smaller, run)
+    assert "whose own circuit has 4 units" in lead(smaller, run)
+    assert [one.holds for one in standings(smaller, run)] == [False, None]
+
+
+def test_a_larger_size_that_meets_the_target_has_reached_it(run):
+    larger = at_size(run, 8)
+    assert larger.metrics["target_reached"] is True
+    assert headline(larger, run) == "Switching off 8 of 2,080 units ends this backdoor"
+
+
+def test_of_refusal_more_is_better():
+    run = refusal_run()
+    assert at_size(run, 96).metrics["target_reached"] is True
+    assert at_size(run, 32).metrics["target_reached"] is False
+
+
+def test_the_reported_size_changes_nothing(run):
+    assert at_size(run, None) is run
+    assert at_size(run, 4) is run
+
+
+@pytest.mark.parametrize("size", [0, 5, -1])
+def test_a_size_that_was_not_measured_is_refused_with_those_that_were(run, size):
+    with pytest.raises(ConfigError, match=rf"\(1, 2, 3, 4, 6, .*\) or its own, 4; got {size}"):
+        at_size(run, size)
+
+
+def test_the_circuit_is_both_of_circuitkits_formats(run):
+    found = circuit_json(run)
+    assert set(found) >= ARTIFACT | SCORES
+    assert found["version"] == "1.0"
+    metadata = found["metadata"]
+    assert metadata["discovery_method"] in ALGORITHMS
+    assert metadata["granularity"] in {"head", "neuron", "layer"}
+    assert found["level"] in {"node", "neuron"}
+    assert found["circuitviz"]["method"] == "nested"
+    assert found["circuitviz"]["circuit"]["size"] == 4
+
+
+def test_the_threshold_cuts_exactly_the_circuit(run):
+    found = circuit_json(run)
+    threshold = found["metadata"]["threshold"]
+    inside = {name for name, node in found["nodes"].items() if node["importance"] >= threshold}
+    assert inside == {"L1H3", "L2H5", "L2N117", "L3N402"}
+    assert len(found["nodes"]) == 2080
+    assert all(0 <= node["importance"] <= 1 for node in found["nodes"].values())
+    assert all(score >= 0 for score in found["node_scores"].values())
+
+
+def test_nodes_are_named_as_circuitkit_names_them(run):
+    found = circuit_json(run)
+    assert found["nodes"]["L1H3"]["node_type"] == "attn_head"
+    assert found["nodes"]["L2N117"] | {"importance": 0} == {
+        "layer_idx": 2,
+        "node_type": "mlp_neuron",
+        "index": 117,
+        "importance": 0,
+        "name": "L2N117",
+    }
+    assert found["node_scores"]["A1.3"] == 1.0
+    assert "L2.117" in found["node_scores"]
+
+
+def test_json_has_null_for_what_has_no_value():
+    assert json_bytes({"a": float("nan"), "b": [float("inf"), 1.5]}) == (
+        b'{"a": null, "b": [null, 1.5]}\n'
+    )
