@@ -93,7 +93,7 @@ def _difference(row: OwnRow, other: OwnRow, kind: BehaviourKind) -> str:
         given = (row.answer, other.answer)
         return SAYS["answer"] if None not in given and row.answer != other.answer else ""
     for name, text in SAYS.items():
-        if getattr(row, name) != getattr(other, name):
+        if _plain(getattr(row, name) or "") != _plain(getattr(other, name) or ""):
             return text
     return ""
 
