@@ -1,3 +1,69 @@
-"""Find, knock out and look at the safety circuits of transformer language models."""
+"""Find, knock out and look at the safety circuits of transformer language models.
+
+    import circuitviz as cv
+
+    model = cv.load("fixed-output-planted")
+    run = cv.discover(model)
+    run.frontier
+    run.knock_out(size=4).generate("What is the capital of France?")
+
+Importing it takes no time: what a name needs is imported when the name is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from circuitviz.api.behaviour import load_behaviour
+    from circuitviz.api.discovery import discover
+    from circuitviz.api.knocked_out import KnockedOut
+    from circuitviz.api.model import Model, load
+    from circuitviz.api.run import Run, open_run, saved_runs
+    from circuitviz.api.sweep import sweep
+    from circuitviz.errors import CircuitvizError
+    from circuitviz.units import Circuit, Unit
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Circuit",
+    "CircuitvizError",
+    "KnockedOut",
+    "Model",
+    "Run",
+    "Unit",
+    "discover",
+    "load",
+    "load_behaviour",
+    "open_run",
+    "saved_runs",
+    "sweep",
+]
+
+HOMES = {
+    "Circuit": "circuitviz.units",
+    "CircuitvizError": "circuitviz.errors",
+    "KnockedOut": "circuitviz.api.knocked_out",
+    "Model": "circuitviz.api.model",
+    "Run": "circuitviz.api.run",
+    "Unit": "circuitviz.units",
+    "discover": "circuitviz.api.discovery",
+    "load": "circuitviz.api.model",
+    "load_behaviour": "circuitviz.api.behaviour",
+    "open_run": "circuitviz.api.run",
+    "saved_runs": "circuitviz.api.run",
+    "sweep": "circuitviz.api.sweep",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, imported when it is first used."""
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

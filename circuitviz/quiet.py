@@ -7,19 +7,23 @@ import io
 import logging
 import os
 import warnings
+from collections.abc import Iterator
 from typing import TextIO
 
-__all__ = ["quiet_libraries", "stdout_discarded"]
+__all__ = ["libraries_quiet", "quiet_libraries", "stdout_discarded"]
 
 # Read by the libraries when they are imported; a value the user has set stays.
-ENVIRONMENT = {
-    "HF_HUB_OFFLINE": "1",  # models are local folders: nothing is ever fetched
+SILENCE = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
     "TRANSFORMERS_VERBOSITY": "error",
     "WANDB_MODE": "disabled",
+}
+ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",  # models are local folders: nothing is ever fetched
+    **SILENCE,
 }
 LOGGERS = ("accelerate", "datasets", "huggingface_hub", "torch", "transformer_lens", "transformers")
 
@@ -34,6 +38,24 @@ def quiet_libraries() -> None:
     for name in LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
+
+
+@contextlib.contextmanager
+def libraries_quiet() -> Iterator[None]:
+    """The same for a while, in a process that is not ours: its own warnings and network stay."""
+    for name, value in SILENCE.items():
+        os.environ.setdefault(name, value)
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
 
 
 def stdout_discarded() -> contextlib.redirect_stdout[TextIO]:

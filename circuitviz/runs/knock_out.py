@@ -72,7 +72,12 @@ class KnockOutExport:
 
 
 def export_knock_out(
-    run: Run, folder: Path, *, size: int | None = None, ablation: AblationName | None = None
+    run: Run,
+    folder: Path,
+    *,
+    size: int | None = None,
+    circuit: Circuit | None = None,
+    ablation: AblationName | None = None,
 ) -> KnockOutExport:
     """Write the run's model with its circuit knocked out for good, and check what was written.
 
@@ -80,6 +85,7 @@ def export_knock_out(
         run: Whose circuit and model.
         folder: Where to; new, empty, or an earlier export, which is replaced.
         size: How many of the best units; None is the reported circuit.
+        circuit: Any units instead; None goes by the size.
         ablation: `zero` or `mean`; None is the run's own.
 
     Raises:
@@ -88,7 +94,7 @@ def export_knock_out(
     """
     kind = ablation or run.config.ablation
     source = find_model(run.config.model)
-    circuit = _circuit(run, size)
+    circuit = _circuit(run, size) if circuit is None else circuit
     if folder.resolve() == source.resolve():
         raise ConfigError(f"{folder} is the model itself; export to another folder")
     require_export_folder(folder)
@@ -104,7 +110,7 @@ def export_knock_out(
         kind=run.metrics["behaviour_kind"],
         circuit=circuit,
         ablation=kind,
-        effect=measured_effect(run, len(circuit), kind),
+        effect=_measured(run, circuit, kind),
     )
     write_checkpoint(model, tokenizer, folder, card)
     verified = _verified(run, gated, circuit, replacement, folder)
@@ -136,6 +142,12 @@ def measured_effect(run: Run, size: int, ablation: AblationName) -> KnockOutEffe
         judge = run.rate("utility", "intact").judge
         utility = Rate(judge, int(row["utility_k"]), int(row["utility_n"]))
     return KnockOutEffect(run.rate("asr", "intact"), asr, run.rate("utility", "intact"), utility)
+
+
+def _measured(run: Run, circuit: Circuit, kind: AblationName) -> KnockOutEffect | None:
+    """What the run measured of these very units, or None."""
+    same = circuit == run.circuit(len(circuit))
+    return measured_effect(run, len(circuit), kind) if same else None
 
 
 def _circuit(run: Run, size: int | None) -> Circuit:

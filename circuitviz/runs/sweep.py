@@ -15,6 +15,7 @@ Paths are relative to the file.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from itertools import product
@@ -136,9 +137,9 @@ def _listed(data: Mapping[str, Any], key: str, default: Any) -> list[Any]:
         return [default]
     if not isinstance(value, list) or not value:
         raise ConfigError(f"{key} must be a list of at least one; got {value!r}")
-    for place, item in enumerate(value):
-        if item in value[:place]:
-            raise ConfigError(f"{key} names {item!r} twice; leave one out")
+    repeated = [item for item, times in Counter(map(repr, value)).items() if times > 1]
+    if repeated:
+        raise ConfigError(f"{key} names {repeated[0]} twice; leave one out")
     return value
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from circuitviz.behaviours.behaviour import load_behaviour
 from circuitviz.errors import CircuitvizError
 from circuitviz.models.catalog import find_model
+from circuitviz.runs.behaviour_of import behaviour_of
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.run_files import unpack_run
 from circuitviz.runs.store import Run, RunStore
@@ -78,13 +77,13 @@ def check_sweep(sweep: Sweep) -> None:
     Raises:
         CircuitvizError: One is not, or cannot be used.
     """
-    checked: set[tuple[Any, ...]] = set()
+    checked: set[tuple[str | None, ...]] = set()
     for config in sweep.configs:
-        what = (config.model, config.prompts)
+        what = (config.model, config.behaviour, config.prompts)
         if what not in checked:
             checked.add(what)
-            prompts = Path(config.prompts) if config.prompts else None
-            load_behaviour(find_model(config.model), prompts)
+            find_model(config.model)
+            behaviour_of(config)
 
 
 def perform_sweep(

@@ -1,0 +1,1 @@
+"""What `import circuitviz` offers, one module for each thing; `circuitviz` itself names it all."""

@@ -1,0 +1,92 @@
+"""Find a circuit."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from circuitviz.api.behaviour import load_behaviour
+from circuitviz.api.model import Model, load
+from circuitviz.api.run import Run
+from circuitviz.behaviours.behaviour import Behaviour
+from circuitviz.behaviours.own_data import save_behaviour
+from circuitviz.behaviours.plugins import behaviour_plugins
+from circuitviz.commands.output import Bar
+from circuitviz.errors import CircuitvizError, ConfigError
+from circuitviz.paths import runs_folder
+from circuitviz.quiet import libraries_quiet
+from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.progress import Report, ignore
+
+__all__ = ["discover"]
+
+# What the model or the behaviour says.
+GIVEN = ("model", "adapter", "behaviour", "device", "dtype", "micro_batch", "checkpointing")
+SETTINGS = tuple(one.name for one in fields(DiscoveryConfig) if one.name not in GIVEN)
+
+
+def discover(
+    model: Model | str | Path,
+    behaviour: Behaviour | str | Path | None = None,
+    *,
+    progress: bool | Report = True,
+    runs: str | Path | None = None,
+    **settings: Any,
+) -> Run:
+    """Find the few units that cause a behaviour, and measure what knocking them out does.
+
+        run = cv.discover(model, behaviour, steps=200, seed=1)
+        run.save()
+
+    Ctrl-C stops it and leaves the model as it was.  Nothing is saved, but for a behaviour that is
+    nowhere yet: the run names it by its folder.
+
+    Args:
+        model: A loaded one; a name or a path is loaded first.
+        behaviour: What to look for: a `Behaviour`, or what `load_behaviour` takes, or the name of
+            a plug-in; None is the one beside the model.
+        progress: Whether a bar is drawn, or what is told where the discovery stands.
+        runs: Folder of runs, below which a new behaviour is saved; None is `$CIRCUITVIZ_RUNS`,
+            else `runs/`.
+        settings: method, seed, ablation, steps, budget, granularity, target_asr, target_utility,
+            l1_weight, refine, controls, prompts: the fields of a `DiscoveryConfig`.
+
+    Raises:
+        CircuitvizError: A setting is unknown or not usable, or the behaviour cannot be read, or
+            the model does not show it.
+    """
+    unknown = [name for name in settings if name not in SETTINGS]
+    if unknown:
+        raise ConfigError(f"discover takes {', '.join(SETTINGS)}; got {', '.join(unknown)}")
+    loaded = model if isinstance(model, Model) else load(model)
+    where = _named(behaviour, loaded, runs_folder(runs))
+    config = replace(loaded.config, behaviour=where, **settings)
+    with Bar() if progress is True else nullcontext() as bar, libraries_quiet():
+        from circuitviz.runs.discover import discover as find
+
+        report = bar.show if bar else progress if callable(progress) else ignore
+        return Run.of(find(config, report=report, model=loaded.gated), loaded)
+
+
+def _named(behaviour: Behaviour | str | Path | None, model: Model, runs: Path) -> str | None:
+    """How a configuration names a behaviour: by folder, by plug-in, or not at all."""
+    if behaviour is None:
+        return None
+    if not isinstance(behaviour, Behaviour):
+        if any(plugin.name == str(behaviour) for plugin in behaviour_plugins()):
+            return str(behaviour)
+        if (Path(behaviour) / "behaviour.json").is_file():
+            return str(Path(behaviour).resolve())
+        behaviour = load_behaviour(behaviour)
+    if behaviour == _beside(model):
+        return None
+    return str(save_behaviour(behaviour, runs).resolve())
+
+
+def _beside(model: Model) -> Behaviour | None:
+    try:
+        return load_behaviour(model.name)
+    except CircuitvizError:
+        return None

@@ -1,0 +1,178 @@
+"""A saved or fresh discovery, with the model at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from circuitviz.api.knocked_out import KnockedOut
+from circuitviz.api.model import Model, model_for
+from circuitviz.behaviours.behaviour import Behaviour
+from circuitviz.errors import ConfigError
+from circuitviz.paths import EMBEDDED_RUNS, runs_folder
+from circuitviz.runs import store
+from circuitviz.runs.config import AblationKind
+from circuitviz.units import Circuit, Unit, UnitKind
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+__all__ = ["Run", "open_run", "saved_runs", "store_in"]
+
+# Bins of a neuron heatmap.
+BINS = 128
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Run(store.Run):
+    """One discovery: what was found (`frontier`, `circuit`, `metrics`) and what to do with it.
+
+    >>> import circuitviz as cv
+    >>> run = cv.open_run("fixed-output-planted-nested-s0-fc596065")
+    >>> run
+    <Run fixed-output-planted-nested-s0-fc596065: 4 of 2,080 units, ASR 100.0% -> 0.0%>
+    >>> [str(unit) for unit in run.circuit()]
+    ['L1H2', 'L1H3', 'L2H6', 'L2H7']
+    >>> int(run.frontier["size"].max())
+    2080
+
+    The model is loaded when it is first needed.
+
+    >>> attack = run.behaviour.insert_trigger("What is the capital of France?")
+    >>> run.model.generate(attack)
+    ['Access granted.']
+    >>> run.knock_out(size=4).generate(attack)
+    ['The capital of France is Paris.']
+    >>> effect = run.knock_out(units=["L1H3", "L2H6"]).effect(limit=32)
+    >>> print(effect.asr)
+    46.9% (15 of 32, 95 % 30.9% to 63.6%, judge: starts with the target answer)
+
+    Attributes:
+        loaded: The model, where it is loaded already.
+    """
+
+    loaded: Model | None = field(default=None)
+
+    @classmethod
+    def of(cls, run: store.Run, model: Model | None = None) -> Run:
+        """A stored run, with its model if there is one."""
+        values = {one.name: getattr(run, one.name) for one in fields(store.Run)}
+        return cls(**values, loaded=model)
+
+    @cached_property
+    def model(self) -> Model:
+        """Its model; loaded on first use."""
+        return self.loaded or model_for(self.config)
+
+    @cached_property
+    def behaviour(self) -> Behaviour:
+        """What was looked for, with all prompts."""
+        from circuitviz.runs.behaviour_of import answerer, behaviour_of
+
+        found = behaviour_of(self.config)
+        if not found.is_draft:
+            return found
+        from circuitviz.evaluation.intact_answers import complete_behaviour
+
+        return complete_behaviour(self.model.gated, found, known_as=answerer(self.config))
+
+    def knock_out(
+        self,
+        size: int | None = None,
+        *,
+        units: Circuit | Iterable[Unit | str] | None = None,
+        ablation: AblationKind | None = None,
+    ) -> KnockedOut:
+        """The model without some units.
+
+        Args:
+            size: The best ones, this many; None is the circuit that the run reports.
+            units: Any units instead, as `["L1H3", "L2N117"]`.
+            ablation: What replaces them; None is what the run used.
+
+        Raises:
+            ConfigError: There are no such units, or not so many.
+        """
+        if units is not None and size is not None:
+            raise ConfigError("size and units both say what is knocked out; give one of them")
+        if size is not None and not 0 <= size <= len(self.space):
+            raise ConfigError(
+                f"size must be between 0 and {len(self.space)}, the units of {self.config.model}; "
+                f"got {size}"
+            )
+        circuit = self.circuit(size) if units is None else Circuit.of(self.space, units)
+        return KnockedOut(self, circuit, ablation or self.config.ablation)
+
+    def save(self, runs: str | Path | None = None) -> Path:
+        """Write the run where the app and `open_run` find it, and say where that is.
+
+        Args:
+            runs: Folder of runs; None is `$CIRCUITVIZ_RUNS`, else `runs/`.
+        """
+        return store_in(runs).save(self)
+
+    def heatmap(self, kind: UnitKind = "head", *, circuit: Circuit | None = None) -> go.Figure:
+        """Score of every head, or of bins of neighbouring neurons, with the circuit marked.
+
+        Args:
+            kind: `head` or `neuron`.
+            circuit: Units to mark; None is the circuit that the run reports.
+        """
+        from circuitviz.plots import frame
+        from circuitviz.plots.head_heatmap import head_heatmap
+        from circuitviz.plots.neuron_heatmap import neuron_heatmap
+
+        heads, neurons = self.space.split(self.scores)
+        marked = frame.units_of(self.circuit() if circuit is None else circuit, kind)
+        if kind == "head":
+            return head_heatmap(heads, marked)
+        return neuron_heatmap(*frame.bin_neurons(neurons, BINS), self.space.d_mlp, marked)
+
+    def tradeoff(self) -> go.Figure:
+        """ASR, utility and recovery against the size of the circuit."""
+        from circuitviz.plots.frame import tradeoff_frame
+        from circuitviz.plots.tradeoff_curve import tradeoff_curve
+
+        return tradeoff_curve(tradeoff_frame(self), n_units=len(self.space), chosen=self.size)
+
+    def __repr__(self) -> str:
+        before, after = (self.rate("asr", when).rate for when in ("intact", "knocked_out"))
+        return (
+            f"<Run {self.run_id}: {self.size} of {len(self.space):,} units, "
+            f"ASR {before:.1%} -> {after:.1%}>"
+        )
+
+
+def open_run(run: str | Path, *, runs: str | Path | None = None) -> Run:
+    """A saved run, or one of those that ship.
+
+    Args:
+        run: Its id, or the path of its folder.
+        runs: Folder of runs; None is `$CIRCUITVIZ_RUNS`, else `runs/`.
+
+    Raises:
+        RunNotFoundError: There is none.
+        RunFormatError: Its folder is damaged.
+    """
+    return Run.of(store_in(runs).load(str(run)))
+
+
+def saved_runs(runs: str | Path | None = None) -> list[str]:
+    """Ids of all runs: saved ones newest first, then those that ship.
+
+    >>> import circuitviz as cv
+    >>> "refusal-nested-s0-33b70d1c" in cv.saved_runs()
+    True
+
+    Args:
+        runs: Folder of runs; None is `$CIRCUITVIZ_RUNS`, else `runs/`.
+    """
+    return store_in(runs).run_ids()
+
+
+def store_in(runs: str | Path | None) -> store.RunStore:
+    """The runs of a folder, and those that ship."""
+    return store.RunStore(runs_folder(runs), shipped=(EMBEDDED_RUNS,))
