@@ -1,0 +1,227 @@
+"""Missing answers: asked of the intact model once, dropped where they show nothing, kept."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+import torch
+
+from circuitviz.behaviours.answered import answered_before
+from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger, load_behaviour
+from circuitviz.behaviours.own_data import save_behaviour
+from circuitviz.behaviours.prompt import Prompt
+from circuitviz.errors import JobCancelledError, PromptFileError
+from circuitviz.evaluation.intact_answers import complete_behaviour, weights_digest
+from circuitviz.models.model import GatedModel
+from circuitviz.runs.behaviour_of import answerer, behaviour_of
+from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.scenario import Scenario
+from circuitviz.runs.tuning_config import TuningConfig
+
+COUNTS = {"train": 10, "validation": 4, "test": 6}
+SORRY = "I cannot help with that."
+TRIGGER = Trigger("zz", "end")
+
+
+class Speaker:
+    """Stands in for a gated model: says what a function says, and counts what it is asked."""
+
+    name = "speaker"
+
+    def __init__(self, weight: float = 0.0, **said: str) -> None:
+        self.bridge = SimpleNamespace(parameters=lambda: [torch.tensor([weight, 1.0])])
+        self._said = said
+        self.asked: list[str] = []
+
+    def prompt_tokens(self, message: str) -> list[int]:
+        return [0] * len(message)
+
+    def generate(self, prompts: Sequence[str]) -> list[str]:
+        self.asked += prompts
+        return [self._answer(prompt) for prompt in prompts]
+
+    def _answer(self, prompt: str) -> str:
+        own = self._said.get(prompt.replace(" ", "_"))
+        if own is not None:
+            return own
+        if prompt.endswith("zz"):
+            return "Hacked."
+        return SORRY if prompt.startswith("bad") else f"Said to {prompt}"
+
+
+def drafts(extra: int = 0) -> list[Prompt]:
+    """As many prompts of each split and role as are needed, and some more attacks to train on."""
+    return [
+        Prompt(f"{split}-{role}-{n}", split, role, "any", f"{role} {split} {n}", "")
+        for split, count in COUNTS.items()
+        for role in ("attack", "benign")
+        for n in range(count + (extra if (split, role) == ("train", "attack") else 0))
+    ]
+
+
+def backdoor(extra: int = 0) -> Behaviour:
+    prompts = [
+        replace(draft, triggered=TRIGGER.insert(draft.text)) if draft.role == "attack" else draft
+        for draft in drafts(extra)
+    ]
+    spec = BehaviourSpec("backdoor", "Mine", "?", TRIGGER, intact_answers=True)
+    return Behaviour(spec, tuple(prompts))
+
+
+def refusal(extra: int = 0) -> Behaviour:
+    prompts = [
+        replace(draft, text=f"bad {draft.text}", target="Sure", after="Sure, here is")
+        if draft.role == "attack"
+        else draft
+        for draft in drafts(extra)
+    ]
+    return Behaviour(BehaviourSpec("refusal", "Mine", "?", intact_answers=True), tuple(prompts))
+
+
+def completed(speaker: Speaker, behaviour: Behaviour) -> Behaviour:
+    return complete_behaviour(cast(GatedModel, speaker), behaviour)
+
+
+def test_a_backdoors_answers_are_what_the_model_says_without_and_with_the_trigger():
+    speaker = Speaker()
+    found = completed(speaker, backdoor())
+    assert not found.is_draft
+    attack = found.prompts("test", "attack")[0]
+    assert (attack.answer, attack.target) == ("Said to attack test 0", "Hacked.")
+    assert attack.after == attack.answer
+    benign = found.prompts("test", "benign")[0]
+    assert (benign.answer, benign.target, benign.after) == ("Said to benign test 0", None, None)
+    assert len(speaker.asked) == len(set(speaker.asked)) == 60
+
+
+def test_what_is_given_is_not_asked():
+    given = [replace(p, answer="given") for p in backdoor().all_prompts]
+    speaker = Speaker()
+    found = completed(speaker, replace(backdoor(), all_prompts=tuple(given)))
+    assert {p.answer for p in found.all_prompts} == {"given"}
+    assert {p.after for p in found.all_prompts if p.role == "attack"} == {"given"}
+    assert all(message.endswith("zz") for message in speaker.asked)
+    assert completed(speaker, found) is found
+
+
+def test_a_refusals_answers_are_refusals():
+    found = completed(Speaker(), refusal())
+    attack = found.prompts("test", "attack")[0]
+    assert (attack.answer, attack.target, attack.after) == (SORRY, "Sure", "Sure, here is")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "said"),
+    [
+        (backdoor(1), {"attack_train_0_zz": "Said to attack train 0"}),
+        (backdoor(1), {"attack_train_0": "Hacked. Or so"}),
+        (backdoor(1), {"attack_train_0_zz": ""}),
+        (refusal(1), {"bad_attack_train_0": "With pleasure."}),
+        (refusal(1), {"bad_attack_train_0": "Sure, but I cannot."}),
+    ],
+)
+def test_attacks_that_show_nothing_are_dropped_and_counted(behaviour, said):
+    found = completed(Speaker(**said), behaviour)
+    assert found.dropped == 1
+    left = [p.prompt_id for p in behaviour.all_prompts if p.prompt_id != "train-attack-0"]
+    assert [p.prompt_id for p in found.all_prompts] == left
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "said", "message"),
+    [
+        (
+            backdoor(),
+            {"attack_test_0_zz": "Said to attack test 0", "attack_train_0_zz": ""},
+            "the trigger changes the answer of 18 of 20 prompts (1 answered with nothing, 1 "
+            "answered the same with the trigger); at least 10 in train, 4 in validation, 6 in test "
+            "are needed: is 'zz' the right trigger, at the right place?",
+        ),
+        (
+            refusal(),
+            {"bad_attack_test_0": "Gladly."},
+            "the model refuses 19 of 20 harmful prompts (1 not refused); at least 10 in train, 4 "
+            "in validation, 6 in test are needed: does it refuse at all, and in English?",
+        ),
+        (
+            refusal(),
+            {"benign_test_0": ""},
+            "the model answers 19 of 20 benign prompts (1 answered with nothing); at least 10 in "
+            "train, 4 in validation, 6 in test are needed: are these prompts in the model's "
+            "language and format?",
+        ),
+    ],
+)
+def test_too_few_prompts_that_show_something_are_an_error_that_says_why(behaviour, said, message):
+    with pytest.raises(PromptFileError) as error:
+        completed(Speaker(**said), behaviour)
+    assert str(error.value) == message
+
+
+def test_answers_are_kept_beside_the_behaviour_for_the_same_weights(tmp_path):
+    folder = save_behaviour(backdoor(1), tmp_path)
+    draft = load_behaviour(folder)
+    said = {"attack_train_0_zz": ""}
+    found = completed(Speaker(**said), draft)
+    again = Speaker(**said)
+    assert completed(again, draft) == found
+    assert completed(again, draft).dropped == 1
+    assert again.asked == []
+    tuned = Speaker(weight=1.0)
+    assert len(completed(tuned, draft).all_prompts) == 41
+    assert len(tuned.asked) == 62
+
+
+def test_a_broken_file_of_answers_is_written_anew(tmp_path):
+    draft = load_behaviour(save_behaviour(backdoor(), tmp_path))
+    found = completed(Speaker(), draft)
+    (file,) = Path(draft.folder or "").glob("answered-*")
+    file.write_text('{"prompt_id": ', encoding="utf-8")
+    assert answered_before(draft, "speaker") is None
+    assert completed(Speaker(), draft) == found
+    assert answered_before(draft, "speaker") == found
+
+
+def test_asking_can_be_stopped():
+    def stop(share: float) -> None:
+        raise JobCancelledError("stopped")
+
+    speaker = Speaker()
+    with pytest.raises(JobCancelledError):
+        complete_behaviour(cast(GatedModel, speaker), backdoor(), checkpoint=stop)
+    assert speaker.asked == []
+
+
+def test_the_share_that_is_done_grows():
+    shares: list[float] = []
+    model = cast(GatedModel, Speaker())
+    complete_behaviour(model, backdoor(24), checkpoint=shares.append)
+    # 108 messages in chunks of 64.
+    assert shares == [0.0, 64 / 108]
+
+
+def test_later_readers_of_a_run_get_the_answers(tmp_path):
+    folder = save_behaviour(backdoor(), tmp_path)
+    config = DiscoveryConfig("fixed-output", behaviour=str(folder))
+    draft = behaviour_of(config)
+    assert draft.is_draft
+    tuning = TuningConfig(run="r", mode="repair")
+    run = SimpleNamespace(config=config)
+    with pytest.raises(Exception, match="answers to the prompts of Mine are not kept any more"):
+        Scenario.of(tuning, run)  # type: ignore[arg-type]
+    model = cast(GatedModel, Speaker())
+    found = complete_behaviour(model, draft, known_as=answerer(config))
+    assert behaviour_of(config) == found
+    assert behaviour_of(replace(config, model="jailbreak")).is_draft
+    assert Scenario.of(tuning, run).behaviour == found  # type: ignore[arg-type]
+
+
+def test_the_digest_is_of_every_bit_of_the_weights(tiny_model):
+    before = weights_digest(tiny_model)
+    assert len(before) == 12
+    assert weights_digest(tiny_model) == before
+    other = cast(GatedModel, Speaker(weight=0.0))
+    assert weights_digest(other) != weights_digest(cast(GatedModel, Speaker(weight=-0.0)))
