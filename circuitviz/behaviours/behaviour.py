@@ -205,7 +205,8 @@ def load_behaviour(model_folder: Path, prompts: Path | None = None) -> Behaviour
     spec_file = model_folder / SPEC_FILE
     if not spec_file.is_file():
         raise PromptFileError(
-            f"no behaviour to look for in {model_folder}: {SPEC_FILE} and {PROMPTS_FILE} missing"
+            f"no behaviour to look for in {model_folder}: {SPEC_FILE} and {PROMPTS_FILE} missing; "
+            "give prompts of your own as data"
         )
     spec = BehaviourSpec.read(spec_file)
     found = read_prompts(prompts or model_folder / PROMPTS_FILE, drafts=spec.intact_answers)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 import pytest
 
+from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, OwnJudge
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.judges import (
     ExactTarget,
@@ -136,6 +137,23 @@ def test_clean_rows_of_a_backdoor_do_not_count_even_with_a_target():
 def test_refusal_phrases_are_asked_about_where_refusing_is_expected():
     assert usual_judges(refusals()) == [ExactTarget(), RefusalPrefixes()]
     assert usual_judges(backdoor()) == [ExactTarget()]
+
+
+def test_a_behaviours_own_judge_stands_beside_the_exact_one():
+    asked: list[tuple[str, str]] = []
+
+    def succeeds(prompt: str, answer: str) -> bool:
+        asked.append((prompt, answer))
+        return answer == "yes"
+
+    own = OwnJudge("says yes", succeeds)
+    behaviour = Behaviour(BehaviourSpec("backdoor", "T", "?"), (), judges=(own,))
+    exact, judge = usual_judges(backdoor(), behaviour)
+    assert exact == ExactTarget()
+    assert (judge.name, judge.source) == ("says yes", "the behaviour's own judge")
+    assert judge.judge("hello", "yes", "no", "") is True
+    assert judge.judge("hello", "no", "no", "") is False
+    assert asked == [("hello", "yes"), ("hello", "no")]
 
 
 def test_each_row_of_the_table_has_one_judge():
