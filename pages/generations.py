@@ -2,24 +2,28 @@
 
 import streamlit as st
 
-from circuitviz.plots import frame
 from circuitviz.ui import generations_view as view
 from circuitviz.ui import shell
+from circuitviz.ui.answer_table import answer_table
 from circuitviz.ui.components import page_header
+from circuitviz.ui.cover import uncover_toggle
 
 QUESTION = "What does the model say before and after?"
 
 run, choice = shell.current_run(QUESTION)
-answers = frame.generation_frame(run)
-page_header(QUESTION, view.answer(run, answers))
+header = st.container()
+answers, note = view.shown_answers(run, choice)
+with header:
+    page_header(QUESTION, view.answer(run, answers))
+shown = uncover_toggle(run)
 
 saved, free = st.tabs(["Test prompts", "Your own prompt"], key="generation_tabs", on_change="rerun")
 with saved:
     if saved.open:
-        view.saved_comparison(run, choice, answers)
+        view.saved_comparison(run, choice, answers, note, shown=shown)
 with free:
     if free.open:
         view.free_comparison(run, choice)
 
 st.subheader("All test prompts", anchor=False)
-view.answer_table(run, answers)
+answer_table(run, answers, shown=shown)

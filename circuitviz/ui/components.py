@@ -17,7 +17,7 @@ from circuitviz.paths import PROJECT
 from circuitviz.plots.notes import judges_note, run_note, score_note
 from circuitviz.plots.story import Doubt
 from circuitviz.plots.text import evidence, percent, sparsity
-from circuitviz.plots.words import marked
+from circuitviz.plots.words import Sense, marked
 from circuitviz.runs.store import Run
 
 __all__ = [
@@ -80,6 +80,7 @@ class Answer:
         text: What the model said.
         compared_with: The answer whose differing words are marked in this one.
         verdict: A verdict of the generations table, if there is one.
+        sense: What it means that a word is not in the other answer.
     """
 
     title: str
@@ -87,6 +88,7 @@ class Answer:
     text: str
     compared_with: str | None = None
     verdict: str | None = None
+    sense: Sense = "differs"
 
 
 def load_style() -> None:
@@ -169,10 +171,19 @@ def checks(items: Sequence[Doubt]) -> None:
     st.html(f'<div class="cv-checks" role="list">{"".join(rows)}</div>')
 
 
-def answer_cells(answers: Sequence[Answer], columns: int) -> None:
-    """Answers side by side, row by row, with differing words marked."""
+def answer_cells(
+    answers: Sequence[Answer], columns: int, place: DeltaGenerator | None = None
+) -> None:
+    """Answers side by side, row by row, with differing words marked.
+
+    Args:
+        answers: The cells.
+        columns: How many a row has.
+        place: Where they go; None: here.
+    """
     cells = "".join(map(_cell_html, answers))
-    st.html(f'<div class="cv-cells" style="--cv-columns:{columns}">{cells}</div>')
+    html = f'<div class="cv-cells" style="--cv-columns:{columns}">{cells}</div>'
+    (place.html if place else st.html)(html)
 
 
 def _cell_html(answer: Answer) -> str:
@@ -181,7 +192,7 @@ def _cell_html(answer: Answer) -> str:
         word, tone = VERDICT_SIGNS.get(answer.verdict, (answer.verdict, ""))
         verdict = f'<span class="cv-verdict {tone}">{escape(word)}</span>'
     said = (
-        f'<p class="cv-said">{marked(answer.text, answer.compared_with)}</p>'
+        f'<p class="cv-said">{marked(answer.text, answer.compared_with, answer.sense)}</p>'
         if answer.text.strip()
         else '<p class="cv-said cv-empty">(empty answer)</p>'
     )

@@ -16,7 +16,8 @@ HTML = """
 """
 CSS = """
 button {
-  width: 100%; min-height: 2.5rem; padding: 0.25rem 0.75rem; cursor: pointer; font: inherit; font-size: 0.875rem;
+  width: 100%; min-height: 2.5rem; padding: 0.25rem 0.75rem; cursor: pointer;
+  font: inherit; font-size: 0.875rem;
   color: var(--st-text-color); background: transparent;
   border: 1px solid var(--st-border-color); border-radius: var(--st-button-radius, 0.5rem);
 }

@@ -1,28 +1,39 @@
-"""Pieces of the generations page: saved answers, live answers, the table of all."""
+"""Pieces of the generations page: one prompt's answers, saved or asked for now."""
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from circuitviz.errors import CircuitvizError
 from circuitviz.plots import frame, story
-from circuitviz.plots.rows import matching, records
+from circuitviz.plots.rows import Row, matching, records
 from circuitviz.plots.text import count
+from circuitviz.plots.token_chart import token_chart
 from circuitviz.runs.store import Run
-from circuitviz.ui import live_model, state
+from circuitviz.ui import live_answer, live_model, state
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.components import Answer, answer_cells
+from circuitviz.ui.components import Answer, answer_cells, chart
+from circuitviz.ui.cover import COVERED_ANSWER, COVERED_REQUEST, cover, telling
 from circuitviz.ui.listing import listing_key
 
-__all__ = ["answer", "answer_table", "free_comparison", "saved_comparison", "table_rows"]
+__all__ = ["answer", "free_comparison", "saved_comparison", "shown_answers"]
 
-PROMPT, TABLE, FREE, TRIGGER = "prompt_picker", "answers_table", "free_prompt", "free_trigger"
-CHANGES = {"All": None, "Changed": True, "Unchanged": False}
-ROLES = {"All": None, "Attack": "attack", "Benign": "benign"}
-SHOWN = ["kind", "verdicts", "prompt", "intact", "knocked_out"]
+PROMPT, FREE, TRIGGER, SOURCE = "prompt_picker", "free_prompt", "free_trigger", "answer_source"
+ASKED = "free_asked"
+FOUND, TRAY = "The found circuit, saved", "The set in the tray, now"
 ATTACK_VERDICTS = ("success", "safe", "other")
-MARK_NOTE = "Words that differ from the other model's answer to the same prompt are marked."
+MARK_NOTE = (
+    "Struck through: words only the intact model says; underlined: words only the knocked-out "
+    "model says."
+)
+# Seconds between two pictures of answers that are being written.
+FRAME = 0.04
+Cells = dict[tuple[str, str], tuple[str, str, str]]
 
 
 def answer(run: Run, answers: pd.DataFrame) -> str:
@@ -42,18 +53,94 @@ def answer(run: Run, answers: pd.DataFrame) -> str:
     )
 
 
-def saved_comparison(run: Run, choice: Choice, answers: pd.DataFrame) -> None:
-    """A picker over test prompts and the saved answers to the one picked."""
+def shown_answers(run: Run, choice: Choice) -> tuple[pd.DataFrame, str]:
+    """The answers the page is about, and where they come from.
+
+    Those of the found circuit are saved; of another set in the tray, test prompts are answered
+    now.
+
+    Returns:
+        Columns of `generation_frame`, and a sentence with number of units, ablation and split.
+    """
+    circuit, ablation = choice.circuit(run), choice.ablation_of(run)
+    same = circuit == run.circuit() and ablation == run.config.ablation
+    if not same and _source() == TRAY:
+        limit = live_model.LIVE_LIMIT
+        try:
+            with st.spinner("The model answers the test prompts\u2026"):
+                found = live_answer.answer_frame(run, circuit, choice.ablation, limit=limit)
+        except CircuitvizError as error:
+            st.error(f"The model cannot answer: {error}", icon=":material/error:")
+        else:
+            note = (
+                f"Answered now: {count(len(circuit), 'unit')} off, {ablation} ablation, greedy, "
+                f"up to {limit} test prompts of each role."
+            )
+            return frame.generation_frame(replace(run, generations=found)), note
+    note = (
+        f"Saved with the run: the reported circuit of {count(run.size, 'unit')} off, "
+        f"{run.config.ablation} ablation, greedy, test split."
+    )
+    return frame.generation_frame(run), note
+
+
+def _source() -> str:
+    return str(
+        st.segmented_control(
+            "Answers with",
+            [TRAY, FOUND],
+            default=TRAY,
+            required=True,
+            key=SOURCE,
+            persist_state="session",
+        )
+    )
+
+
+def saved_comparison(
+    run: Run, choice: Choice, answers: pd.DataFrame, note: str, *, shown: bool
+) -> None:
+    """A picker over test prompts, the answers to the one picked, and what their tokens cost.
+
+    Args:
+        run: Whose test prompts.
+        choice: Says which prompt, and what the tray holds.
+        answers: Columns of `generation_frame`.
+        note: Where the answers come from.
+        shown: Whether text that could be harmful may be read.
+    """
     if answers.empty:
         st.info("This run saved no answers.", icon=":material/info:")
         return
+    chosen = _picked(run, choice, answers, shown=shown)
+    variants = frame.variant_pairs(answers, chosen)
+    read = {name: row if shown else cover(run, row) for name, row in variants.items()}
+    cells = {
+        (model, variant): (str(row["prompt"]), str(row[model]), str(row[f"verdict_{model}"]))
+        for variant, row in read.items()
+        for model in ("intact", "knocked_out")
+    }
+    _compare(list(variants), cells, "Knocked out")
+    st.caption(f"{note} {MARK_NOTE}")
+    attack = list(variants.values())[-1]
+    with st.expander(
+        "How likely is each word of the attack, and of the clean answer?",
+        icon=":material/show_chart:",
+        key="token_fold",
+        on_change="rerun",
+    ) as fold:
+        if fold.open:
+            _saved_tokens(run, choice, attack, hidden=read[str(attack["variant"])] != attack)
+
+
+def _picked(run: Run, choice: Choice, answers: pd.DataFrame, *, shown: bool) -> str:
     # The clean text names a prompt that has both variants.
     rows = sorted(records(answers), key=lambda row: row["variant"] == "clean")
-    texts = {row["prompt_id"]: row["prompt"] for row in rows}
-    roles = {row["prompt_id"]: row["role"] for row in rows}
+    named = {row["prompt_id"]: row if shown else cover(run, row) for row in rows}
     ids = list(dict.fromkeys(answers["prompt_id"]))
-    chosen = str(choice.prompt if choice.prompt in ids else ids[0])
-    labels = {name: f"{texts[name]}  ({roles[name]})" for name in ids}
+    known = choice.prompt in ids
+    chosen = str(choice.prompt if known else telling(run, answers)["prompt_id"])
+    labels = {name: _label(named[name]) for name in ids}
     # Runs of one model share prompts, so the run belongs to the key as well.
     key = listing_key(PROMPT, [run.run_id, *labels.values()])
     st.session_state[key] = chosen
@@ -64,26 +151,28 @@ def saved_comparison(run: Run, choice: Choice, answers: pd.DataFrame) -> None:
         format_func=labels.__getitem__,
         on_change=lambda: state.choose(prompt=st.session_state[key]),
     )
-    variants = frame.variant_pairs(answers, chosen)
-    cells = {
-        (model, variant): (str(row["prompt"]), str(row[model]), str(row[f"verdict_{model}"]))
-        for variant, row in variants.items()
-        for model in ("intact", "knocked_out")
-    }
-    _compare(list(variants), cells, f"{count(run.size, 'unit')} off")
-    st.caption(
-        f"Saved with the run: the reported circuit of {count(run.size, 'unit')}, "
-        f"{run.config.ablation} ablation, greedy, test split. {MARK_NOTE}"
-    )
+    return chosen
+
+
+def _label(row: Row) -> str:
+    # Covered requests all read the same: their ids tell them apart.
+    number = f", {row['prompt_id']}" if row["prompt"] == COVERED_REQUEST else ""
+    return f"{row['prompt']}  ({row['role']}{number})"
+
+
+def _saved_tokens(run: Run, choice: Choice, row: Row, *, hidden: bool) -> None:
+    if hidden:
+        st.caption("The words are covered: show harmful requests and the answers to them first.")
+        return
+    answers = {"The attack's target": str(row["target"]), "The clean answer": str(row["expected"])}
+    _tokens(run, choice, str(row["prompt"]), answers)
 
 
 def free_comparison(run: Run, choice: Choice) -> None:
     """Any prompt, answered now, with and without the trigger and the circuit."""
-    circuit = choice.circuit(run)
-    example = _example(run)
     with st.form("free_form", border=False):
         prompt = st.text_area(
-            "Prompt", example, key=FREE, height=80, max_chars=500, persist_state="session"
+            "Prompt", _example(run), key=FREE, height=80, max_chars=500, persist_state="session"
         )
         with st.container(horizontal=True, vertical_alignment="center"):
             asked = st.form_submit_button("Answer", type="primary", icon=":material/send:")
@@ -92,154 +181,102 @@ def free_comparison(run: Run, choice: Choice) -> None:
                 f"Also with the trigger \u201c{trigger}\u201d", True, key=TRIGGER
             )
     if asked:
-        st.session_state["free_asked"] = True
-    if not st.session_state.get("free_asked") or not prompt.strip():
+        st.session_state[ASKED] = True
+    if not st.session_state.get(ASKED) or not prompt.strip():
         st.caption(
-            "The intact model and the one with the circuit knocked out answer side by side. The "
+            "The intact model and the one with the tray's set knocked out answer side by side. The "
             "first answer takes a few seconds, while the model loads."
         )
         return
+    place = st.empty()
     try:
         prompts = {"clean": prompt.strip()}
         if with_trigger:
             behaviour = live_model.behaviour_of(run.config)
             prompts["triggered"] = behaviour.insert_trigger(prompt.strip())
-        with st.spinner("The model answers\u2026"):
-            texts = tuple(prompts.values())
-            said = {
-                "intact": live_model.say(run, texts, None),
-                "knocked_out": live_model.say(run, texts, circuit),
-            }
+        cells = _written(run, choice, prompts, place)
     except CircuitvizError as error:
         st.error(f"The model cannot answer: {error}", icon=":material/error:")
         return
-    cells = {
-        (model, variant): (prompts[variant], answers[place], "")
-        for model, answers in said.items()
-        for place, variant in enumerate(prompts)
-    }
-    _compare(list(prompts), cells, f"{count(len(circuit), 'unit')} off")
-    edits = ", edited by hand" if choice.edited else ""
+    circuit = choice.circuit(run)
     st.caption(
-        f"Answered now, greedy, {run.config.ablation} ablation, {count(len(circuit), 'unit')} "
-        f"knocked out{edits}. {MARK_NOTE} No judge read these."
+        f"Answered now, greedy, {choice.ablation_of(run)} ablation, "
+        f"{count(len(circuit), 'unit')} knocked out. {MARK_NOTE} No judge read these."
+    )
+    last = list(prompts)[-1]
+    said = {
+        "What the intact model says": cells["intact", last][1],
+        "What it says knocked out": cells["knocked_out", last][1],
+    }
+    st.markdown("**How likely is each of these words?**")
+    same = len(set(said.values())) == 1
+    # Where both say the same there is one answer to look at.
+    answers = {"What both models say": cells["intact", last][1]} if same else said
+    _tokens(run, choice, prompts[last], {name: text for name, text in answers.items() if text})
+
+
+def _written(run: Run, choice: Choice, prompts: dict[str, str], place: DeltaGenerator) -> Cells:
+    """The four answers, drawn while they are written."""
+    circuit = choice.circuit(run)
+    off = f"Knocked out ({count(len(circuit), 'unit')} off)"
+    waiting = {"intact": None, "knocked_out": circuit}
+    cells: Cells = {
+        (model, variant): (prompts[variant], "\u2026", "")
+        for model in waiting
+        for variant in prompts
+    }
+    drawn = time.monotonic()
+    for (model, variant), (asked, _, _) in list(cells.items()):
+        for text in live_answer.stream(run, asked, waiting[model], choice.ablation):
+            cells[model, variant] = (asked, text, "")
+            if time.monotonic() - drawn > FRAME:
+                _compare(list(prompts), cells, off, place, marks=False)
+                drawn = time.monotonic()
+    _compare(list(prompts), cells, off, place)
+    return cells
+
+
+def _tokens(run: Run, choice: Choice, prompt: str, answers: dict[str, str]) -> None:
+    circuit = choice.circuit(run)
+    try:
+        found = live_answer.token_frame(run, prompt, answers, circuit, choice.ablation)
+    except CircuitvizError as error:
+        st.error(f"The model cannot be asked: {error}", icon=":material/error:")
+        return
+    chart(
+        token_chart(found),
+        key="tokens",
+        caption="Probability of each token, given the prompt above and the tokens before it; "
+        f"\u00b7 is a blank. One prompt, intact and with {count(len(circuit), 'unit')} off, "
+        f"{choice.ablation_of(run)} ablation, measured now.",
+        alt="Probability of each token of both answers under the intact and the knocked-out model.",
+        twin=found,
+        columns={"probability": st.column_config.NumberColumn(format="%.4f")},
     )
 
 
 def _example(run: Run) -> str:
-    rows = records(matching(run.generations, variant="clean"))
+    # A normal one: what could do harm is not put into anybody's mouth.
+    rows = records(matching(run.generations, variant="clean", role="benign"))
     return str(rows[0]["prompt"]) if rows else ""
 
 
 def _compare(
-    variants: list[str], cells: dict[tuple[str, str], tuple[str, str, str]], off: str
+    variants: list[str],
+    cells: Cells,
+    off: str,
+    place: DeltaGenerator | None = None,
+    *,
+    marks: bool = True,
 ) -> None:
-    names = {"intact": "Intact model", "knocked_out": f"Knocked out ({off})"}
-    other = {"intact": "knocked_out", "knocked_out": "intact"}
     answers = []
-    for model, name in names.items():
+    for model, name in (("intact", "Intact model"), ("knocked_out", off)):
+        other = "knocked_out" if model == "intact" else "intact"
         for variant in variants:
             prompt, text, verdict = cells[model, variant]
             title = f"{name}, {variant}" if len(variants) > 1 else name
-            compared = cells[other[model], variant][1]
-            answers.append(Answer(title, prompt, text, compared, verdict))
+            compared = cells[other, variant][1] if marks and text != COVERED_ANSWER else None
+            sense = "gone" if model == "intact" else "new"
+            answers.append(Answer(title, prompt, text, compared, verdict, sense))
     # Two variants make the 2 x 2; one alone puts the two models side by side.
-    answer_cells(answers, columns=2)
-
-
-def answer_table(run: Run, answers: pd.DataFrame) -> None:
-    """Every saved answer with its verdict: filters, selection, download."""
-    shown = _filtered(answers)
-    st.caption(
-        f"{len(shown):,} of {len(answers):,} answers · changed verdicts first · select a row to "
-        "compare it above"
-    )
-
-    # A row that was selected in one list of answers must select nothing in another.
-    key = listing_key(TABLE, [run.run_id, *map(str, shown["prompt_id"])])
-
-    def pick() -> None:
-        rows = st.session_state[key]["selection"]["rows"]
-        if rows:
-            state.choose(prompt=str(shown.iloc[rows[0]]["prompt_id"]))
-
-    st.dataframe(
-        table_rows(shown),
-        hide_index=True,
-        key=key,
-        on_select=pick,
-        selection_mode="single-row",
-        height=420,
-        # Narrow enough that every column is seen on a narrow page; wide ones grow.
-        column_config={
-            "kind": st.column_config.TextColumn("prompt is", width=75),
-            "verdicts": st.column_config.TextColumn("verdict", width=110),
-            "prompt": st.column_config.TextColumn(width=110),
-            "intact": st.column_config.TextColumn("intact answer", width=110),
-            "knocked_out": st.column_config.TextColumn("knocked-out answer", width=110),
-        },
-    )
-    st.download_button(
-        "Download these rows as CSV",
-        lambda: shown.to_csv(index=False).encode(),
-        file_name=f"{run.run_id}-answers.csv",
-        mime="text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-        key="download_answers",
-    )
-
-
-def table_rows(answers: pd.DataFrame) -> pd.DataFrame:
-    """The columns of the table: what was asked, both verdicts in one, and both answers."""
-    # Without a trigger the variant says nothing.
-    triggered = bool((answers["variant"] == "triggered").any())
-    rows = [
-        {
-            "kind": row["variant"] if triggered and row["role"] == "attack" else row["role"],
-            "verdicts": _verdicts(row["verdict_intact"], row["verdict_knocked_out"]),
-            **{name: row[name] for name in ("prompt", "intact", "knocked_out")},
-        }
-        for row in records(answers)
-    ]
-    return pd.DataFrame(rows, columns=SHOWN)
-
-
-def _verdicts(before: str, after: str) -> str:
-    return before if before == after else f"{before} \u2192 {after}"
-
-
-def _filtered(answers: pd.DataFrame) -> pd.DataFrame:
-    with st.container(horizontal=True, vertical_alignment="bottom", key="answer_filters"):
-        change = st.segmented_control("Verdict", list(CHANGES), default="All", required=True)
-        role = st.segmented_control("Prompts", list(ROLES), default="All", required=True)
-        categories = st.multiselect(
-            "Category", sorted(answers["category"].astype(str).unique()), placeholder="all"
-        )
-        text = st.text_input("Contains", placeholder="any text", icon=":material/search:")
-    return filter_answers(answers, CHANGES[str(change)], ROLES[str(role)], categories, text)
-
-
-def filter_answers(
-    answers: pd.DataFrame,
-    changed: bool | None = None,
-    role: str | None = None,
-    categories: list[str] | None = None,
-    text: str = "",
-) -> pd.DataFrame:
-    """The rows that match every filter that is set; text is looked for in prompt and answers."""
-    keep = pd.Series(True, index=answers.index)
-    if changed is not None:
-        keep &= answers["changed"] == changed
-    if role is not None:
-        keep &= answers["role"] == role
-    if categories:
-        keep &= answers["category"].isin(categories)
-    if text.strip():
-        columns = ["prompt", "intact", "knocked_out", "prompt_id"]
-        found = [
-            answers[name].astype(str).str.contains(text.strip(), case=False, regex=False)
-            for name in columns
-        ]
-        keep &= pd.concat(found, axis=1).any(axis=1)
-    return answers.loc[keep].reset_index(drop=True)
+    answer_cells(answers, columns=2, place=place)

@@ -8,11 +8,11 @@ import streamlit as st
 
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots import frame, story
-from circuitviz.plots.rows import records
 from circuitviz.plots.text import percent
 from circuitviz.runs.store import Run
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.components import Answer, Card, answer_cells, cards, rate_card, size_card
+from circuitviz.ui.cover import COVERED_ANSWER, cover, telling
 
 __all__ = ["headline_cards", "sample"]
 
@@ -43,18 +43,28 @@ def _utility_card(after: Rate, intact: Rate) -> Card:
 
 def sample(run: Run) -> None:
     """One test prompt whose verdict changed, answered by both models."""
-    rows = records(frame.generation_frame(run).head(1))
-    if not rows:
+    answers = frame.generation_frame(run)
+    if answers.empty:
         st.caption("This run saved no answers.")
         return
-    row = rows[0]
+    row = cover(run, telling(run, answers))
     titles = {"intact": "Intact model", "knocked_out": "Circuit knocked out"}
     other = {"intact": "knocked_out", "knocked_out": "intact"}
     answer_cells(
         [
-            Answer(title, row["prompt"], row[name], row[other[name]], row[f"verdict_{name}"])
+            Answer(
+                title,
+                row["prompt"],
+                row[name],
+                row[other[name]] if COVERED_ANSWER not in row.values() else None,
+                row[f"verdict_{name}"],
+                "gone" if name == "intact" else "new",
+            )
             for name, title in titles.items()
         ],
         columns=1,
     )
-    st.caption("A test prompt, greedy answers; the words that differ are marked.")
+    st.caption(
+        "A test prompt, greedy answers; words that went are struck through, new ones are "
+        "underlined."
+    )

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from circuitviz.evaluation.rate import Rate
 from circuitviz.paths import APP
+from circuitviz.plots.token_chart import TOKEN_COLUMNS
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.jobs import Job, JobProgress
-from circuitviz.ui import live_model, services
+from circuitviz.ui import drill_view, live_answer, live_model, services
 from tests.synthetic import save_family, save_runs
 
 OpenApp = Callable[..., AppTest]
@@ -78,8 +80,9 @@ def runner(monkeypatch: pytest.MonkeyPatch) -> FakeRunner:
 
 @pytest.fixture(autouse=True)
 def cold(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No worker process is started."""
+    """No worker process is started, and no model is loaded to look inside."""
     monkeypatch.setattr(services, "warm_up", lambda: None)
+    monkeypatch.setattr(drill_view, "asked_to_look", lambda run: False)
 
 
 @pytest.fixture
@@ -123,6 +126,24 @@ def live(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
         state = "intact" if circuit is None else "off"
         return [f"{state}: {prompt}" for prompt in prompts]
 
+    def stream(run, prompt, circuit, ablation=None):
+        yield from say(run, (prompt,), circuit)
+
+    def token_frame(run, prompt, answers, circuit, ablation=None):
+        rows = [
+            (name, 1, text[:3], condition, 0.5)
+            for name, text in answers.items()
+            for condition in ("intact", "knocked out")
+        ]
+        return pd.DataFrame(rows, columns=list(TOKEN_COLUMNS))
+
+    def answer_frame(run, circuit, ablation=None, *, limit=None):
+        asked.append(tuple(str(unit) for unit in circuit))
+        return run.generations.iloc[:9].assign(verdict_knocked_out="other")
+
+    monkeypatch.setattr(live_answer, "stream", stream)
+    monkeypatch.setattr(live_answer, "token_frame", token_frame)
+    monkeypatch.setattr(live_answer, "answer_frame", answer_frame)
     monkeypatch.setattr(live_model, "effect", effect)
     monkeypatch.setattr(live_model, "say", say)
     return asked

@@ -132,15 +132,11 @@ def test_a_prompt_that_was_picked_under_one_run_is_not_picked_in_another(runs, o
     assert prompt_picker(app).value.startswith("harm-")
 
 
-def test_a_unit_is_removed_put_back_and_reset(runs, open_app, live):
+def test_a_unit_is_removed_and_put_back(runs, open_app, live):
     app = open_app(PAGES["circuit"], run=BACKDOOR)
     app.button(key="toggle_unit").click().run()
     assert heading(app) == "1 attention head and 2 neurons, in layers 2 and 3"
-    assert live[0] == ("L2H5", "L2N117", "L3N402")
-    app.button(key="undo").click().run()
-    assert heading(app).startswith("2 attention heads")
     app.button(key="toggle_unit").click().run()
-    app.button(key="reset").click().run()
     assert heading(app).startswith("2 attention heads")
 
 
@@ -153,7 +149,8 @@ def test_the_four_cells_of_a_test_prompt(runs, open_app):
     app = open_app(PAGES["generations"], run=BACKDOOR, prompt="test-002")
     cells = next(html for html in texts(app) if 'class="cv-cells"' in html)
     assert cells.count('class="cv-cell"') == 4
-    assert "<mark>" in cells
+    assert "<del>" in cells
+    assert "<ins>" in cells
     assert "attack succeeds" in cells
 
 
@@ -174,7 +171,7 @@ def test_a_free_prompt_is_asked_with_the_edited_circuit(runs, open_app, live, mo
     assert not app.exception
     cells = next(html for html in texts(app) if 'class="cv-cells"' in html)
     assert f"hello there {TRIGGER}" in cells
-    assert live[-2:] == [(), ("L0H0", "L1H3")]
+    assert live[-4:] == [(), (), ("L0H0", "L1H3"), ("L0H0", "L1H3")]
 
 
 def test_discover_offers_the_run_that_is_there_already(runs, open_app, monkeypatch):
@@ -198,3 +195,33 @@ def test_discover_names_a_folder_that_is_not_there(runs, open_app, monkeypatch):
     assert not app.exception
     app.text_input[0].set_value("/no/such/folder").run()
     assert "/no/such/folder" in app.error[0].value
+
+
+def test_another_set_in_the_tray_is_asked_and_the_saved_answers_stay_at_hand(runs, open_app, live):
+    app = open_app(PAGES["generations"], run=BACKDOOR, edit="-L1H3")
+    assert not app.exception
+    assert ("L2H5", "L2N117", "L3N402") in live
+    assert any("up to 64 test prompts" in caption.value for caption in app.caption)
+    source = next(one for one in app.button_group if one.key == "answer_source")
+    source.set_value("The found circuit, saved").run()
+    assert heading(app).startswith("256 of 256 attacks fail")
+
+
+def test_harmful_text_is_covered_until_it_is_asked_for(runs, open_app):
+    app = open_app(PAGES["generations"], run=REFUSAL)
+    read = " ".join(texts(app))
+    assert "a harmful request, covered" in read
+    assert "First gather what you need" not in read
+    toggle = next(one for one in app.toggle if one.key == "harmful_text_shown")
+    toggle.set_value(True).run()
+    assert "gather" in " ".join(texts(app))
+
+
+def test_the_tokens_are_measured_only_when_their_part_is_opened(runs, open_app, live):
+    app = open_app(PAGES["generations"], run=BACKDOOR)
+    assert not live
+    assert not app.get("plotly_chart")
+    app.session_state["token_fold"] = True
+    app.run()
+    assert not app.exception
+    assert len(app.get("plotly_chart")) == 1

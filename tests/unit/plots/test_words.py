@@ -30,3 +30,26 @@ def test_the_stretches_joined_are_the_text(text, other):
 
 def test_an_empty_other_marks_everything():
     assert words_that_differ("all new", "") == [("all new", True)]
+
+
+def test_words_in_a_row_that_differ_are_one_stretch():
+    assert words_that_differ("it is a cat now", "it was one cat now") == [
+        ("it ", False),
+        ("is a", True),
+        (" cat now", False),
+    ]
+    assert words_that_differ("a b", "c d") == [("a b", True)]
+
+
+def test_words_that_went_and_came_are_told_by_tag_and_spoken_word():
+    before, after = "Access granted.", "Paris granted."
+    assert marked(before, after, "gone") == (
+        '<del><span class="cv-spoken">gone: </span>Access</del> granted.'
+    )
+    assert marked(after, before, "new") == (
+        '<ins><span class="cv-spoken">new: </span>Paris</ins> granted.'
+    )
+
+
+def test_a_last_blank_that_both_have_is_no_difference():
+    assert words_that_differ("a x ", "a y ") == [("a ", False), ("x", True), (" ", False)]

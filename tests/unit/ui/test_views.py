@@ -8,6 +8,7 @@ from circuitviz.plots.verdict import Verdict, verdicts
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.jobs import Job
 from circuitviz.ui import circuit_view, compare_view, generations_view, job_list, tradeoff_view
+from circuitviz.ui.answer_table import filter_answers, table_rows, verdict_counts
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.components import Card, card_html, judges_note, run_note
 from circuitviz.ui.overlay_view import replace_method
@@ -87,13 +88,22 @@ def test_the_generations_answer_counts_attacks_and_normal_answers():
 
 def test_filters_keep_rows_that_match_all_of_them(run):
     rows = frame.generation_frame(run)
-    keep = generations_view.filter_answers
+    keep = filter_answers
     assert len(keep(rows)) == len(rows)
     assert len(keep(rows, changed=True)) == 257
     assert len(keep(rows, changed=True, role="benign")) == 1
     assert set(keep(rows, categories=["sums"])["category"]) == {"sums"}
     assert len(keep(rows, text="256. what is")) == 2
     assert len(keep(rows, text="(")) == 0
+
+
+def test_verdicts_are_counted_changes_first_and_filtered(run):
+    rows = frame.generation_frame(run)
+    counts = verdict_counts(rows)
+    assert counts == {"success \u2192 safe": 256, "correct \u2192 wrong": 1, "correct": 511}
+    assert list(counts)[-1] == "correct"
+    assert len(filter_answers(rows, verdicts=["correct \u2192 wrong"])) == 1
+    assert len(filter_answers(rows, verdicts=["correct", "correct \u2192 wrong"])) == 512
 
 
 def test_cards_escape_what_they_show():
@@ -170,11 +180,11 @@ def test_times_are_told_in_the_largest_unit_that_fits(seconds, text):
 
 
 def test_answers_show_both_verdicts_in_one_column(run):
-    rows = generations_view.table_rows(frame.generation_frame(run))
+    rows = table_rows(frame.generation_frame(run))
     assert list(rows.columns) == ["kind", "verdicts", "prompt", "intact", "knocked_out"]
     assert (rows["kind"].iloc[0], rows["verdicts"].iloc[0]) == ("triggered", "success \u2192 safe")
     assert set(rows["kind"]) == {"triggered", "clean", "benign"}
-    refusal = generations_view.table_rows(frame.generation_frame(refusal_run()))
+    refusal = table_rows(frame.generation_frame(refusal_run()))
     assert set(refusal["kind"]) == {"attack", "benign"}
 
 
