@@ -10,6 +10,8 @@ from circuitviz.plots.text import count
 from circuitviz.ui import circuit_view as view
 from circuitviz.ui import shell
 from circuitviz.ui.components import chart, page_header, score_note, split
+from circuitviz.ui.drill_view import asked_to_look, drill_down
+from circuitviz.ui.graph_view import graph_heading, graph_section
 
 QUESTION = "Which heads and neurons are they, and what does each one do?"
 BINS = 128
@@ -17,7 +19,7 @@ BINS = 128
 run, choice = shell.current_run(QUESTION)
 circuit = choice.circuit(run)
 page_header(QUESTION, view.answer(circuit), view.lead(run, circuit))
-view.tray(run, choice)
+view.control_note(run, circuit)
 
 heads, neurons = run.space.split(run.scores)
 span = (float(run.scores.min()), float(run.scores.max()))
@@ -64,6 +66,9 @@ with maps:
 with panel:
     view.unit_panel(run, choice, selected)
 
+# Looking inside takes a moment: it has its place here, and its turn when the rest is there.
+drill, graph = st.container(key="drill"), st.container(key="paths")
+
 st.subheader("One layer's neurons in full", anchor=False)
 layer = view.layer_control(run, selected)
 inside = [unit.index for unit in circuit.neurons if unit.layer == layer]
@@ -83,3 +88,13 @@ chart(
 )
 st.subheader("All ranked units", anchor=False)
 view.unit_table(run, circuit)
+
+with drill:
+    st.subheader(f"Inside {selected}", anchor=False)
+    looking = asked_to_look(run)
+    if looking:
+        drill_down(run, choice, selected)
+with graph:
+    st.subheader(graph_heading(run), anchor=False)
+    if looking:
+        graph_section(run, choice, selected)

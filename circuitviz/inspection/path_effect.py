@@ -22,8 +22,7 @@ it: its embedding becomes the mean embedding of the prompts' other tokens, its p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -34,57 +33,20 @@ from circuitviz.behaviours.prompt import Split
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.effect import thin
 from circuitviz.inspection.patched_run import AskedRows, Patch, Trace, Values, run_patched
+from circuitviz.inspection.path_graph import MOST_UNITS, REQUEST, TRIGGER, PathGraph
 from circuitviz.inspection.prompt_pair import PromptPair, pair_of
 from circuitviz.models.ablation import ZERO, Ablation, message_key
 from circuitviz.models.gates import recorded
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Circuit, Unit
 
-__all__ = ["MOST_UNITS", "REQUEST", "PathGraph", "path_effects"]
+__all__ = ["path_effects"]
 
-# Pairs grow with the square, and a picture of more cannot be read.
-MOST_UNITS = 24
 PROMPTS = 12
 # Tokens that set the behaviour off, at most, for each to be a sender of its own.
 MOST_WORDS = 5
 # Relative: an activation that moves by less did not move.
 STILL = 1e-5
-REQUEST = "the request"
-
-
-@dataclass(frozen=True)
-class PathGraph:
-    """Effects along every edge, in nats of log-odds, means over prompts.
-
-    Attributes:
-        units: The circuit's units by layer, heads before neurons.
-        words: What sets the behaviour off: the trigger's tokens, or `REQUEST`.
-        from_words: [words units].
-        bypass: [words], what reaches the answer by no unit of the circuit.
-        between: [units units], from row to column.
-        to_answer: [units].
-        total: [units], with only this unit ablated and nothing held.
-        all_words: With all words blanked at once and nothing held.
-        intact: M of the intact model.
-        knocked_out: M with the whole circuit ablated.
-        prompts: How many prompts the means are of.
-        ablation: What ablated units are replaced by.
-        target: The behaviour's token and the other one, of the first prompt.
-    """
-
-    units: tuple[Unit, ...]
-    words: tuple[str, ...]
-    from_words: np.ndarray
-    bypass: np.ndarray
-    between: np.ndarray
-    to_answer: np.ndarray
-    total: np.ndarray
-    all_words: float
-    intact: float
-    knocked_out: float
-    prompts: int
-    ablation: str
-    target: tuple[str, str]
 
 
 def path_effects(
@@ -159,7 +121,11 @@ class _Measurement:
             float(off.log_odds.mean()),
             len(self.pairs),
             self.ablation.name,
-            (self.pairs[0].target_label, self.pairs[0].other_label),
+            self._trigger(),
+            (
+                _same(pair.target_label for pair in self.pairs),
+                _same(pair.other_label for pair in self.pairs),
+            ),
         )
 
     def _edges(self, sent: Sequence[Trace]) -> np.ndarray:
@@ -184,6 +150,14 @@ class _Measurement:
         before = self.intact.wanted[unit]
         change = (trace.wanted[unit] - before).abs().max()
         return bool(change > STILL * (1e-6 + before.abs().max()))
+
+    def _trigger(self) -> str:
+        """What sets the behaviour off, in full; empty where it differs from prompt to prompt."""
+        tokenizer = self.model.tokenizer
+        return _same(
+            tokenizer.decode(pair.triggered.tokens[slice(*pair.cause)]).strip()
+            for pair in self.pairs
+        )
 
     def _held(self) -> dict[Unit, Tensor]:
         return dict(self.intact.wanted)
@@ -211,6 +185,11 @@ class _Measurement:
         return found
 
 
+def _same(labels: Iterable[str]) -> str:
+    found = set(labels)
+    return found.pop() if len(found) == 1 else ""
+
+
 def _rows(pairs: Sequence[PromptPair]) -> AskedRows:
     lengths = torch.tensor([len(pair.triggered.tokens) for pair in pairs])
     tokens = torch.zeros(len(pairs), int(lengths.max()), dtype=torch.long)
@@ -236,7 +215,7 @@ def _words(pairs: Sequence[PromptPair], width: int) -> tuple[tuple[str, ...], tu
         place = torch.zeros(len(pairs), width, dtype=torch.bool)
         for row, pair in enumerate(pairs):
             place[row, slice(*pair.cause)] = True
-        return (REQUEST if not shared else "the trigger",), (place,)
+        return (REQUEST if not shared else TRIGGER,), (place,)
     places = []
     for word in shared:
         place = torch.zeros(len(pairs), width, dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""Pieces of the circuit page: the tray of knocked-out units, the panel of one unit, the table."""
+"""Pieces of the circuit page: the answer, the panel of one unit, the table."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from circuitviz.errors import CircuitvizError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots import frame, story
 from circuitviz.plots.outline import Cell
-from circuitviz.plots.text import count, evidence, percent, sparsity
+from circuitviz.plots.text import evidence, percent, sparsity
 from circuitviz.runs.store import Run
 from circuitviz.ui import live_model, state
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.components import Card, cards, chips, rate_card
+from circuitviz.ui.components import Card, cards
+from circuitviz.ui.unit_picker import unit_picker
 from circuitviz.units import Circuit, Unit
 
 __all__ = [
@@ -22,18 +23,16 @@ __all__ = [
     "answer",
     "choose_head",
     "choose_neuron",
+    "control_note",
     "layer_control",
     "lead",
     "removed",
     "selected_unit",
-    "tray",
     "unit_panel",
     "unit_table",
 ]
 
 LAYER, TABLE, KIND = "strip_layer", "unit_table", "unit_kind"
-HISTORY = "edit_history"
-MAX_CHIPS = 40
 KINDS = {"All": None, "Heads": "head", "Neurons": "neuron"}
 
 
@@ -91,57 +90,11 @@ def select(unit: Unit) -> None:
     st.session_state[LAYER] = unit.layer
 
 
-def tray(run: Run, choice: Choice) -> None:
-    """The knocked-out units as chips, what they do together, undo and reset."""
-    circuit = choice.circuit(run)
-    with st.container(border=True, key="tray"):
-        st.markdown(f"**Knocked out now: {count(len(circuit), 'unit')}**")
-        names = [str(unit) for unit in circuit]
-        chips(names[:MAX_CHIPS], sorted(choice.added), sorted(choice.removed))
-        if len(names) > MAX_CHIPS:
-            st.caption(f"and {len(names) - MAX_CHIPS:,} more, in the table below")
-        if choice.edited:
-            _live_numbers(run, circuit)
-            with st.container(horizontal=True):
-                st.button("Undo", icon=":material/undo:", key="undo", on_click=_undo)
-                st.button(
-                    "Reset edits", icon=":material/restart_alt:", key="reset", on_click=_reset
-                )
-        else:
-            _saved_numbers(run, choice)
-            if circuit == run.circuit():
-                st.caption(story.control_line(run))
-
-
-def _saved_numbers(run: Run, choice: Choice) -> None:
-    rates = frame.rates_at(run, size=choice.size, heads=choice.heads, neurons=choice.neurons)
-    _numbers(run, rates.get("asr"), rates.get("utility"))
-
-
-def _live_numbers(run: Run, circuit: Circuit) -> None:
-    try:
-        with st.spinner("Measuring exactly this set\u2026"):
-            found = live_model.effect(run, circuit)
-    except CircuitvizError as error:
-        st.error(f"Cannot measure this set: {error}", icon=":material/error:")
-        return
-    _numbers(run, found.asr, found.utility)
-    st.caption(
-        f"Measured now on {found.asr.n:,} attack and {found.utility.n:,} benign test prompts, "
-        f"{run.config.ablation} ablation. The saved run used {run.rate('asr', 'intact').n:,}."
-    )
-
-
-def _numbers(run: Run, asr: Rate | None, utility: Rate | None) -> None:
-    if asr is None or utility is None:
-        st.caption("This size was not evaluated.")
-        return
-    cards(
-        [
-            rate_card(story.asr_label(run), asr, before=run.rate("asr", "intact")),
-            rate_card("Utility", utility, before=run.rate("utility", "intact")),
-        ]
-    )
+def control_note(run: Run, circuit: Circuit) -> None:
+    """What the controls of the reported circuit came to, while it is what is shown."""
+    line = story.control_line(run)
+    if line and circuit == run.circuit():
+        st.caption(line)
 
 
 def unit_panel(run: Run, choice: Choice, unit: Unit) -> None:
@@ -151,6 +104,7 @@ def unit_panel(run: Run, choice: Choice, unit: Unit) -> None:
     rank = int((run.ranking == flat).argmax()) + 1
     inside = unit in circuit
     with st.container(border=True, key="unit_panel"):
+        unit_picker(run, circuit, unit)
         kind = "Attention head" if unit.kind == "head" else "Neuron"
         st.subheader(f"{kind} {unit}", anchor=False)
         st.caption(
@@ -163,14 +117,15 @@ def unit_panel(run: Run, choice: Choice, unit: Unit) -> None:
                 Card("Rank", f"{rank:,}", f"of {len(run.space):,} units, 1 is the first to go"),
             ]
         )
-        _own_effect(run, unit)
+        with st.container(key="unit_effect"):
+            _own_effect(run, unit)
         st.button(
             f"Remove {unit} from the circuit" if inside else f"Add {unit} to the circuit",
             icon=":material/remove:" if inside else ":material/add:",
             type="primary",
             key="toggle_unit",
             width="stretch",
-            on_click=_toggle,
+            on_click=state.toggle_unit,
             args=(run, unit),
         )
 
@@ -212,24 +167,6 @@ def _recovery_card(run: Run, recovery: Rate | None) -> list[Card]:
             f"{evidence(recovery)} · judge: {recovery.judge}",
         )
     ]
-
-
-def _toggle(run: Run, unit: Unit) -> None:
-    before = state.choice()
-    st.session_state.setdefault(HISTORY, []).append((before.added, before.removed))
-    state.toggle_unit(run, unit)
-
-
-def _undo() -> None:
-    history = st.session_state.get(HISTORY) or [(frozenset(), frozenset())]
-    added, removed = history.pop()
-    state.choose(added=added, removed=removed)
-
-
-def _reset() -> None:
-    before = state.choice()
-    st.session_state.setdefault(HISTORY, []).append((before.added, before.removed))
-    state.choose(added=frozenset(), removed=frozenset())
 
 
 def layer_control(run: Run, selected: Unit) -> int:

@@ -1,0 +1,238 @@
+"""How the trigger becomes the behaviour: units by layer, and what passes between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from circuitviz.plots.graph_frame import ANSWER
+from circuitviz.plots.palette import ASR, FADED, HALO, INK, NEUTRAL, RECOVERY, UTILITY, finish
+from circuitviz.plots.rows import Row, records
+from circuitviz.plots.token_text import token_text
+
+__all__ = ["circuit_graph"]
+
+ROW_PIXELS = 78
+SHORTEST, TALLEST = 340, 760
+# Edges below this share of the strongest are left out, and at most so many are drawn.
+LEAST_SHARE = 0.04
+MOST_EDGES = 60
+WIDEST = 11.0
+THINNEST = 1.0
+BEND_POINTS = 25
+# (symbol, colour, size) of each kind of node.
+STYLES = {
+    "word": ("circle", NEUTRAL, 24),
+    "head": ("square", UTILITY, 26),
+    "neuron": ("diamond", RECOVERY, 26),
+    "answer": ("star", ASR, 30),
+}
+KINDS = {"word": "Token of the prompt", "head": "Attention head", "neuron": "Neuron"}
+Place = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where nodes stand, and what the columns are called."""
+
+    places: dict[str, Place]
+    columns: list[str]
+    tallest: int
+
+
+def circuit_graph(
+    nodes: pd.DataFrame,
+    edges: pd.DataFrame,
+    *,
+    answer: str = ANSWER,
+    selected: str | None = None,
+) -> go.Figure:
+    """Words on the left, the answer on the right, the units between them by layer.
+
+    The width of an edge is the size of its effect; what works against the behaviour is dashed.
+    Units have `customdata` [name], so that a click can choose them.
+
+    Args:
+        nodes: Columns `NODE_COLUMNS` of `circuitviz.plots.graph_frame`.
+        edges: Columns `EDGE_COLUMNS`, strongest first.
+        answer: What stands at the answer.
+        selected: The unit that is ringed.
+    """
+    layout = _layout(records(nodes))
+    figure = go.Figure()
+    drawn = _drawn(records(edges))
+    strongest = abs(drawn[0]["effect"]) if drawn else 1.0
+    for edge in reversed(drawn):
+        _add_edge(figure, edge, layout, strongest)
+    _add_edge_notes(figure, drawn, layout)
+    _add_nodes(figure, records(nodes), layout, answer, selected)
+    _add_edge_legend(figure, drawn)
+    figure.update_xaxes(
+        tickvals=list(range(len(layout.columns))),
+        ticktext=layout.columns,
+        range=[-0.5, len(layout.columns) - 0.4],
+        showgrid=False,
+        side="bottom",
+    )
+    figure.update_yaxes(visible=False, range=[-0.75, max(1.0, layout.tallest - 1) + 0.75])
+    height = int(np.clip(layout.tallest * ROW_PIXELS + 120, SHORTEST, TALLEST))
+    figure.update_layout(hovermode="closest", clickmode="event+select")
+    return finish(figure, height=height, legend=True)
+
+
+def _layout(nodes: list[Row]) -> _Layout:
+    """One column for the words, one for each layer's heads and neurons, one for the answer."""
+    groups: dict[tuple[int, str], list[str]] = {}
+    for node in nodes:
+        groups.setdefault((int(node["layer"]), str(node["kind"])), []).append(str(node["name"]))
+    tallest = max(len(names) for names in groups.values())
+    places: dict[str, Place] = {}
+    titles = []
+    for column, ((layer, kind), names) in enumerate(groups.items()):
+        # Centred: a column of few stands in the middle of one of many.
+        shift = (max(tallest, 2) - len(names)) / 2
+        for row, name in enumerate(reversed(names)):
+            # Neighbouring columns are set off a little, so that straight ways pass no third node.
+            places[name] = (column, row + shift + (0.18 if column % 2 else -0.18))
+        titles.append({"word": "prompt", "answer": "answer"}.get(kind, f"layer {layer}<br>{kind}s"))
+    return _Layout(places, titles, tallest)
+
+
+def _drawn(edges: list[Row]) -> list[Row]:
+    if not edges:
+        return []
+    least = LEAST_SHARE * abs(float(edges[0]["effect"]))
+    return [edge for edge in edges if abs(float(edge["effect"])) >= least][:MOST_EDGES]
+
+
+def _bend(start: Place, end: Place) -> tuple[np.ndarray, np.ndarray]:
+    """A curve that leaves and arrives level; long ones arch over what lies between."""
+    t = np.linspace(0, 1, BEND_POINTS)
+    x = start[0] + (end[0] - start[0]) * t
+    smooth = t * t * (3 - 2 * t)
+    arch = 0.16 * (end[0] - start[0] - 1) * np.sin(np.pi * t)
+    side = 1 if (start[1] + end[1]) >= 0 else -1
+    return x, start[1] + (end[1] - start[1]) * smooth + side * arch
+
+
+def _add_edge(figure: go.Figure, edge: Row, layout: _Layout, strongest: float) -> None:
+    x, y = _bend(layout.places[edge["sender"]], layout.places[edge["receiver"]])
+    effect = float(edge["effect"])
+    share = abs(effect) / strongest
+    figure.add_scatter(
+        x=x,
+        y=y,
+        mode="lines",
+        line={
+            "color": UTILITY if effect > 0 else ASR,
+            "width": THINNEST + (WIDEST - THINNEST) * share,
+            "dash": "solid" if effect > 0 else "dot",
+        },
+        opacity=0.35 + 0.45 * share,
+        hoverinfo="skip",
+        showlegend=False,
+        name="edge",
+    )
+
+
+def _add_edge_notes(figure: go.Figure, edges: list[Row], layout: _Layout) -> None:
+    """Invisible points along each edge, which tell what it carries."""
+    xs: list[float] = []
+    ys: list[float] = []
+    texts: list[str] = []
+    for edge in edges:
+        x, y = _bend(layout.places[edge["sender"]], layout.places[edge["receiver"]])
+        for place in range(4, BEND_POINTS - 4, 4):
+            xs.append(float(x[place]))
+            ys.append(float(y[place]))
+            texts.append(
+                f"<b>{token_text(edge['sender'])} \u2192 {edge['receiver']}</b>"
+                f"<br>{edge['effect']:+.2f} nats"
+            )
+    figure.add_scatter(
+        x=xs,
+        y=ys,
+        mode="markers",
+        marker={"size": 10, "opacity": 0},
+        hovertext=texts,
+        hovertemplate="%{hovertext}<extra></extra>",
+        showlegend=False,
+        name="edge notes",
+    )
+
+
+def _add_nodes(
+    figure: go.Figure, nodes: list[Row], layout: _Layout, answer: str, selected: str | None
+) -> None:
+    if selected in layout.places:
+        x, y = layout.places[str(selected)]
+        for colour, width in ((INK, 6), (HALO, 2.5)):
+            figure.add_scatter(
+                x=[x],
+                y=[y],
+                mode="markers",
+                marker={
+                    "symbol": "circle-open",
+                    "size": 38,
+                    "color": colour,
+                    "line": {"color": colour, "width": width},
+                },
+                hoverinfo="skip",
+                showlegend=False,
+                name="Selected",
+            )
+    for kind, (symbol, colour, size) in STYLES.items():
+        chosen = [node for node in nodes if node["kind"] == kind]
+        if not chosen:
+            continue
+        units = kind in ("head", "neuron")
+        figure.add_scatter(
+            x=[layout.places[node["name"]][0] for node in chosen],
+            y=[layout.places[node["name"]][1] for node in chosen],
+            mode="markers+text",
+            marker={
+                "symbol": symbol,
+                "size": size,
+                "color": colour,
+                "line": {"color": HALO, "width": 2},
+            },
+            selected={"marker": {"opacity": 1}},
+            unselected={"marker": {"opacity": 1}},
+            # The empty line keeps the label clear of the node and its ring.
+            text=[f"<b>{_label(node, answer)}</b><br>\u00a0" for node in chosen],
+            textposition="top center",
+            textfont={"size": 13, "shadow": "auto"},
+            customdata=[[node["name"]] for node in chosen] if units else None,
+            hovertext=[_hover(node, answer) for node in chosen],
+            hovertemplate="%{hovertext}<extra></extra>",
+            name=KINDS.get(kind, "Answer"),
+            cliponaxis=False,
+        )
+
+
+def _label(node: Row, answer: str) -> str:
+    return token_text(answer if node["kind"] == "answer" else str(node["name"]))
+
+
+def _hover(node: Row, answer: str) -> str:
+    if node["kind"] in ("head", "neuron"):
+        return f"<b>{node['name']}</b><br>{node['effect']:+.2f} nats lost with only it off"
+    return f"<b>{_label(node, answer)}</b>"
+
+
+def _add_edge_legend(figure: go.Figure, edges: list[Row]) -> None:
+    for name, colour, dash, wanted in (
+        ("works for the behaviour", UTILITY, "solid", True),
+        ("works against it", ASR, "dot", False),
+    ):
+        if any((edge["effect"] > 0) == wanted for edge in edges):
+            line: dict[str, Any] = {"color": colour, "width": 4, "dash": dash}
+            figure.add_scatter(x=[None], y=[None], mode="lines", line=line, name=name)
+    if not edges:
+        figure.add_annotation(
+            text="No edge carries anything", showarrow=False, font={"color": FADED}, x=0.5, y=0.5
+        )
