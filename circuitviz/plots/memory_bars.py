@@ -79,7 +79,7 @@ def memory_bars(parts: Mapping[str, int], available: int) -> go.Figure:
         showlegend=False,
         name="value",
     )
-    figure.update_layout(barmode="stack", bargap=0.35)
+    figure.update_layout(barmode="stack", bargap=0.35, legend_traceorder="normal")
     figure.update_xaxes(range=[0, longest * ROOM_AFTER_BAR], visible=False)
     figure.update_yaxes(categoryorder="array", categoryarray=[THERE, NEEDED], showgrid=False)
     return finish(figure, height=BARS_PIXELS, legend=True)

@@ -12,11 +12,11 @@ __all__ = ["split_bars"]
 
 BARS_PIXELS = 210
 HATCHING = "rgba(255,255,255,0.8)"
-# What each split is for, below its name.
+# What each split is for, beside its name.
 SPLITS = {
-    "train": "Train<br><sub>masks are learned</sub>",
-    "validation": "Validation<br><sub>the size is chosen</sub>",
-    "test": "Test<br><sub>results are measured</sub>",
+    "train": "Train: masks are learned",
+    "validation": "Validation: the size is chosen",
+    "test": "Test: results are measured",
 }
 ROLES = {"attack": ("Attack", ASR, ""), "benign": ("Benign", UTILITY, "/")}
 # For the numbers behind the longest bar, as a share of it.
@@ -60,7 +60,7 @@ def split_bars(counts: Mapping[str, Mapping[str, int]]) -> go.Figure:
         showlegend=False,
         name="value",
     )
-    figure.update_layout(barmode="stack", bargap=0.3)
+    figure.update_layout(barmode="stack", bargap=0.3, legend_traceorder="normal")
     figure.update_xaxes(range=[0, max(1, *totals) * ROOM_AFTER_BAR], visible=False)
     figure.update_yaxes(categoryorder="array", categoryarray=[SPLITS[s] for s in names[::-1]])
     figure.update_yaxes(showgrid=False)

@@ -52,7 +52,7 @@ def _form(table: Table, suggested: Columns, names: Iterable[str], key: str, titl
     # Open where nothing can be understood without it.
     unknown = suggested.prompt is None
     said = ", ".join(
-        f"{FIELDS[name][0].lower()}: {col}" for name, col in suggested if name in names
+        f"{FIELDS[name][0].lower()} in `{col}`" for name, col in suggested if name in names
     )
     with st.expander(
         f"{title} as suggested: {said or 'none is known by its name'}",

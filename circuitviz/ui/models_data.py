@@ -30,7 +30,7 @@ from circuitviz.errors import CircuitvizError
 from circuitviz.models.catalog import find_model
 from circuitviz.ui.models_choice import kept, own_data_root
 from circuitviz.ui.models_columns import benign_columns_form, columns_form
-from circuitviz.ui.models_preview import show_behaviour, show_prepared
+from circuitviz.ui.models_preview import PLACES, show_behaviour, show_prepared
 from circuitviz.ui.models_table import BENIGN, PROMPTS, table_form, templates
 from circuitviz.ui.own_material import prepared_data
 
@@ -47,11 +47,6 @@ SUMMARIES = {
     "harmless prompts that it answers.",
 }
 BESIDE, EARLIER, PLUGIN = "beside", "earlier", "plugin:"
-PLACES: dict[str, str] = {
-    "front": "Before the prompt",
-    "middle": "In the middle",
-    "end": "After the prompt",
-}
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,12 @@ SOURCES = {
 WHOLE_BATCH = 48
 TRIED = ((False, 48), (True, 48), (True, 24), (True, 12), (True, 6), (True, 1))
 USUAL_LENGTH = 64
+# What a device is told for all GPUs together.
+BALANCED = "balanced"
+DEVICES = {"cpu": "the CPU", "cuda": "the GPU", BALANCED: "all GPUs"}
 COMMAND = re.compile(r"`(circuitviz [^`]+)`")
+# What a shell needs and a form does not.
+IN_WORDS = re.compile(r"--dtype |--(?=checkpointing|micro-batch)|--device (?=balanced)")
 
 Check = Callable[..., "Preflight"]
 
@@ -73,18 +78,20 @@ def model_form() -> ChosenModel:
         return ChosenModel("")
     title = services.model_title(name)
     try:
-        how, usual = fitting(lambda **how: _preflight(name, adapter, **how))
+        # The first look of a server's life imports what knows architectures.
+        with st.spinner("Looking at the model"):
+            usual = fitting(lambda **how: _preflight(name, adapter, **how))
     except CircuitvizError as error:
         return _refused(ChosenModel(name, title, adapter, refusals=(str(error),)))
     if not usual.supported:
         return _refused(ChosenModel(name, title, adapter, usual, usual.refusals))
     _verdict(title, usual)
-    running = _facts(name, adapter, usual, how)
+    running = _facts(name, adapter, usual)
     return ChosenModel(name, title, adapter, usual, running=running)
 
 
-def fitting(check: Check) -> tuple[dict[str, Any], Preflight]:
-    """The first settings whose memory is there, and what is found with them.
+def fitting(check: Check) -> Preflight:
+    """The model looked at with the first settings whose memory is there.
 
     Layers are computed again before fewer prompts are taken at once, and weights are halved last:
     only that changes numbers.  Where nothing fits, the least there is.
@@ -95,17 +102,14 @@ def fitting(check: Check) -> tuple[dict[str, Any], Preflight]:
     Raises:
         CircuitvizError: It cannot be looked at.
     """
-    tried = [
-        {"rows": rows, "checkpointing": checkpointing, "dtype": dtype}
-        for dtype in get_args(DataType)
-        for checkpointing, rows in TRIED
-    ]
-    how, found = tried[0], check(**tried[0])
-    for how in tried:
-        found = check(**how)
-        if not found.supported or found.memory.total <= found.memory_available:
-            break
-    return how, found
+    found = None
+    for dtype in get_args(DataType):
+        for checkpointing, rows in TRIED:
+            found = check(rows=rows, checkpointing=checkpointing, dtype=dtype)
+            if not found.supported or found.memory.total <= found.memory_available:
+                return found
+    assert found is not None
+    return found
 
 
 def _preflight(name: str, adapter: str | None, **how: Any) -> Preflight:
@@ -197,26 +201,26 @@ def _verdict(title: str, found: Preflight) -> None:
         f"and {count(neurons, 'neuron')} in {count(found.n_layers, 'layer')}.",
         icon=":material/check_circle:",
     )
-    for warning in found.warnings:
-        st.warning(warning, icon=":material/warning:")
 
 
-def _facts(
-    name: str, adapter: str | None, usual: Preflight, preset: dict[str, Any]
-) -> dict[str, Any]:
+def _facts(name: str, adapter: str | None, usual: Preflight) -> dict[str, Any]:
+    warnings = st.container()
     left, right = split("model_facts", (2, 3))
     with left:
         table(_fact_frame(usual), key="model_table")
     # Above its settings, drawn from them.
     with right:
         picture = st.container(key="memory")
-        running, length = _settings(name, adapter, preset)
+        running, length = _settings(name, adapter, usual)
     rows = running["micro_batch"] or WHOLE_BATCH
     how = {"checkpointing": running["checkpointing"], "dtype": running["dtype"]}
     found = _preflight(name, adapter, rows=rows, length=length, **how)
+    with warnings:
+        for warning in found.warnings:
+            st.warning(warning, icon=":material/warning:")
     with picture:
         _memory(found, rows, length)
-    return running
+    return {**running, **({"device": BALANCED} if found.device == BALANCED else {})}
 
 
 def _fact_frame(found: Preflight) -> pd.DataFrame:
@@ -240,7 +244,7 @@ def _memory(found: Preflight, rows: int, length: int) -> None:
     batch = f"{count(rows, 'prompt')} of {length:,} tokens at once"
     st.markdown(
         f"**Learning {words} memory**: {memory_size(needed)} of {memory_size(there)} on "
-        f"{found.device}"
+        f"{DEVICES.get(found.device, found.device)}"
     )
     chart(
         memory_bars(parts, there),
@@ -256,10 +260,10 @@ def _memory(found: Preflight, rows: int, length: int) -> None:
         ),
     )
     for advice in found.advice:
-        st.markdown(f":material/lightbulb: {advice}")
+        st.markdown(f":material/lightbulb: {IN_WORDS.sub('', advice)}")
 
 
-def _settings(name: str, adapter: str | None, preset: dict[str, Any]) -> tuple[dict[str, Any], int]:
+def _settings(name: str, adapter: str | None, preset: Preflight) -> tuple[dict[str, Any], int]:
     """What memory depends on, preset so that it fits, and the length it is told for."""
     # Of each model its own: what fits differs.
     which = f"{crc32(repr((name, adapter)).encode()):08x}"
@@ -273,7 +277,7 @@ def _settings(name: str, adapter: str | None, preset: dict[str, Any]) -> tuple[d
                 WHOLE_BATCH,
                 help=f"A step learns from {WHOLE_BATCH} prompts. Fewer at once take less memory "
                 "and more time, for the same result.",
-                key=kept(f"rows_{which}", preset["rows"]),
+                key=kept(f"rows_{which}", preset.rows),
             )
             length = st.number_input(
                 "Tokens of a prompt and its answer",
@@ -288,13 +292,13 @@ def _settings(name: str, adapter: str | None, preset: dict[str, Any]) -> tuple[d
                 get_args(DataType),
                 help="Of weights and activations; masks are always learned in float32. bfloat16 "
                 "takes half the memory and rounds more.",
-                key=kept(f"dtype_{which}", preset["dtype"], get_args(DataType)),
+                key=kept(f"dtype_{which}", preset.dtype, get_args(DataType)),
             )
             checkpointing = st.toggle(
                 "Compute layers again on the way back",
                 help="Gradient checkpointing: much less memory, about a third more time, the same "
                 "result.",
-                key=kept(f"checkpointing_{which}", preset["checkpointing"]),
+                key=kept(f"checkpointing_{which}", preset.checkpointing),
             )
     micro_batch = None if rows >= WHOLE_BATCH else int(rows)
     running = {"dtype": dtype, "micro_batch": micro_batch, "checkpointing": checkpointing}

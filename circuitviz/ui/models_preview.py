@@ -20,11 +20,16 @@ from circuitviz.plots.text import count
 from circuitviz.ui.components import CHART_CONFIG, split
 from circuitviz.ui.table import table
 
-__all__ = ["problems_html", "show_behaviour", "show_prepared"]
+__all__ = ["PLACES", "problems_html", "show_behaviour", "show_prepared"]
 
 ATTACKS_SHOWN, BENIGN_SHOWN, ROWS_SHOWN = 3, 2, 5
 PROBLEMS_SHOWN = 12
 CHARACTERS = 160
+PLACES: dict[str, str] = {
+    "front": "Before the prompt",
+    "middle": "In the middle",
+    "end": "After the prompt",
+}
 FROM_THE_MODEL = "(the intact model is asked)"
 SIGNS = {
     "error": ("\u2717", "cv-no", "Error"),
@@ -59,7 +64,7 @@ def show_behaviour(behaviour: Behaviour, remarks: Sequence[str] = ()) -> None:
     with right:
         trigger = behaviour.spec.trigger
         if trigger:
-            st.markdown(f"Trigger: `{trigger.text}` ({trigger.place})")
+            st.markdown(f"Trigger: `{trigger.text}`, {PLACES[trigger.place].lower()}")
         st.markdown(f"An attack succeeded when the answer {behaviour.judge}.")
         for remark in remarks:
             st.markdown(remark)

@@ -22,9 +22,9 @@ def answer(model: ChosenModel, data: ChosenData) -> tuple[str, str]:
     """The page's answer and its lead: what is there, and what is missing."""
     if not model.name:
         return (
-            "Yours too: a model, a table of prompts, and off it goes",
-            "Name a Hugging Face model and give it prompts. Both are checked at once and before "
-            "anything is loaded; nothing leaves this machine.",
+            "Yes: name a model, give it prompts, find the circuit",
+            "Any decoder with attention heads and MLP neurons. Model and prompts are checked at "
+            "once, before anything is loaded, and nothing leaves this machine.",
         )
     if not model.usable:
         reason = model.refusals[0] if model.refusals else ""
@@ -32,7 +32,7 @@ def answer(model: ChosenModel, data: ChosenData) -> tuple[str, str]:
     if data.errors:
         return (
             f"{model.title} can be searched; the prompts have {count(len(data.errors), 'error')}",
-            data.errors[0],
+            data.errors[0][:1].upper() + data.errors[0][1:],
         )
     if data.behaviour is None:
         return (
