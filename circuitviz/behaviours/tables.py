@@ -115,6 +115,11 @@ def _check_rows(name: str, count: int) -> None:
 
 def _table(name: str, rows: Sequence[Numbered]) -> Table:
     columns = tuple(dict.fromkeys(column for _, row in rows for column in row))
+    for column in columns:
+        if _text(column)[1]:
+            raise PromptFileError(
+                f"{name}: the column {_text(column)[0]!r} holds {_text(column)[1]}; rename it"
+            )
     cells: list[dict[str, str]] = []
     not_text: dict[tuple[int, str], str] = {}
     for index, (_, row) in enumerate(rows):
@@ -164,7 +169,7 @@ def _decoded(name: str, data: bytes) -> str:
 def _read_json(name: str, data: bytes) -> list[Numbered]:
     try:
         value = json.loads(_decoded(name, data))
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise PromptFileError(f"{name}: not JSON ({_reason(error)})") from error
     if isinstance(value, dict):
         value = next((value[key] for key in WRAPPERS if isinstance(value.get(key), list)), value)
@@ -190,7 +195,7 @@ def _read_jsonl(name: str, data: bytes) -> list[Numbered]:
 def _line(name: str, number: int, line: str) -> Any:
     try:
         return json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise PromptFileError(
             f"{name}, line {number}: not JSON ({_reason(error, line=False)}); expected one object "
             "a line"
@@ -201,7 +206,7 @@ def _reason(error: Exception, *, line: bool = True) -> str:
     if isinstance(error, json.JSONDecodeError):
         at = f"line {error.lineno}, " if line else ""
         return f"{error.msg} at {at}character {error.colno}"
-    return "nested too deeply"
+    return "nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
 
 
 def _object(place: str, row: Any) -> Mapping[str, Any]:
@@ -227,7 +232,10 @@ def _read_csv(name: str, data: bytes) -> list[Numbered]:
         raise PromptFileError(f"{name}: holds NUL characters, so it is no CSV file")
     delimiter = _delimiter(name, text)
     records = _records(name, text, delimiter)
-    number, header = next((n, cells) for n, cells in records if any(map(str.strip, cells)))
+    named = ((number, cells) for number, cells in records if any(map(str.strip, cells)))
+    number, header = next(named, (1, []))
+    if not header:
+        return []
     columns = [cell.strip() for cell in header]
     # What pandas writes as the first column if it is not told otherwise: the row's number.
     columns[0] = columns[0] or "index"
@@ -249,7 +257,7 @@ def _read_csv(name: str, data: bytes) -> list[Numbered]:
 def _delimiter(name: str, text: str) -> str:
     """What cuts the header into most cells; a comma where nothing cuts it."""
     first = text.lstrip()
-    return max(DELIMITERS, key=lambda mark: len(next(_records(name, first, mark))[1]))
+    return max(DELIMITERS, key=lambda mark: len(next(_records(name, first, mark), (1, []))[1]))
 
 
 def _records(name: str, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:

@@ -92,6 +92,14 @@ def test_what_is_no_text_is_told_by_its_cell():
         ),
         ("t.csv", b" \n", "t.csv is empty; expected rows of prompts"),
         ("t.csv", b"prompt\n", "t.csv has no rows; expected one prompt a row"),
+        ("t.csv", b",,\n,,\n", "t.csv has no rows; expected one prompt a row"),
+        ("t.csv", b"\xef\xbb\xbf", "t.csv has no rows; expected one prompt a row"),
+        ("t.json", b"[1" + b"0" * 5000 + b"]", "t.json: not JSON (a number is too long)"),
+        (
+            "t.json",
+            b'[{"a\\ud800": 1}]',
+            "t.json: the column 'a?' holds half of a Unicode character; rename it",
+        ),
         ("t.json", b"[]", "t.json has no rows; expected one prompt a row"),
         (
             "t.csv",
