@@ -12,12 +12,12 @@ from circuitviz.models.catalog import ModelCard
 from circuitviz.runs.config import AblationKind, Budget, DiscoveryConfig
 from circuitviz.ui import live_model, services, state
 from circuitviz.ui.discover_live import watch
+from circuitviz.ui.discover_material import material
 from circuitviz.ui.run_names import method_title
 from circuitviz.units import Granularity
 
 __all__ = ["configuration", "start_button"]
 
-OWN_FOLDER = "__own__"
 ABLATIONS = {
     "zero": "Zero: the unit says nothing",
     "mean": "Mean: its average on neutral text",
@@ -42,16 +42,15 @@ def configuration(models: list[ModelCard]) -> DiscoveryConfig | None:
     """The form; None where what was entered is not usable, after saying why."""
     if not models:
         st.warning(
-            "No embedded model is installed. Give the path of a local Hugging Face folder with a "
-            "behaviour.json and a prompts.jsonl.",
+            "No embedded model is installed. Name one of your own on the page Models and data.",
             icon=":material/info:",
         )
-    name = _model_choice(models)
+    chosen = material(models)
     settings = _settings()
-    if not name:
+    if not chosen:
         return None
     try:
-        config = DiscoveryConfig(model=name, **settings)
+        config = DiscoveryConfig(**chosen, **settings)
         behaviour = live_model.behaviour_of(config)
     except CircuitvizError as error:
         st.error(str(error), icon=":material/error:")
@@ -61,29 +60,6 @@ def configuration(models: list[ModelCard]) -> DiscoveryConfig | None:
     st.markdown(f"**{behaviour.title}.** {behaviour.question}{trigger}")
     st.caption(f"{n_test:,} attack prompts are held out for the test · judge: {behaviour.judge}")
     return config
-
-
-def _model_choice(models: list[ModelCard]) -> str:
-    titles = {card.name: card.title for card in models} | {OWN_FOLDER: "A local folder"}
-    summaries = {card.name: card.summary for card in models}
-    chosen = st.pills(
-        "Model",
-        list(titles),
-        default=next(iter(titles)),
-        required=True,
-        format_func=titles.__getitem__,
-        key="model_pills",
-        persist_state="session",
-    )
-    if chosen == OWN_FOLDER:
-        return st.text_input(
-            "Folder of a Hugging Face model",
-            placeholder="/path/to/model",
-            help="With config.json, weights, a tokenizer with a chat template, behaviour.json and "
-            "prompts.jsonl. Nothing is downloaded.",
-        ).strip()
-    st.caption(summaries.get(str(chosen), ""))
-    return str(chosen)
 
 
 def _settings() -> dict[str, Any]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from circuitviz.behaviours.behaviour import SPEC_FILE, BehaviourSpec
 from circuitviz.behaviours.own_folder import DATA_FOLDER
 from circuitviz.errors import CircuitvizError
-from circuitviz.models.catalog import embedded_models
 from circuitviz.paths import runs_folder
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.ui import services
@@ -38,7 +37,7 @@ class OwnModel:
 
 def own_models() -> dict[str, OwnModel]:
     """The user's own models of past discoveries, latest first, by what tells them apart."""
-    embedded = {card.name for card in embedded_models()}
+    embedded = {card.name for card in services.model_cards()}
     found: dict[str, OwnModel] = {}
     for config in _past():
         if config.model not in embedded:

@@ -93,6 +93,9 @@ def _differences(config: DiscoveryConfig, others: Iterable[DiscoveryConfig]) -> 
         ("target_asr", f"ASR target {config.target_asr}"),
         ("target_utility", f"utility target {config.target_utility}"),
         ("prompts", f"prompts {config.prompts}"),
+        ("adapter", f"adapter {Path(config.adapter).name}" if config.adapter else "no adapter"),
+        ("behaviour", _behaviour_name(config.behaviour)),
+        ("dtype", config.dtype),
     )
     return [
         text
@@ -100,3 +103,8 @@ def _differences(config: DiscoveryConfig, others: Iterable[DiscoveryConfig]) -> 
         if len({getattr(other, name) for other in listed}) > 1
         or getattr(config, name) != TELLING.get(name, getattr(config, name))
     ]
+
+
+def _behaviour_name(behaviour: str | None) -> str:
+    """A plug-in's name, or that of the folder of one's own data, whose hash tells it apart."""
+    return Path(behaviour).name if behaviour else "its own behaviour"

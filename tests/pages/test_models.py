@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -260,3 +261,17 @@ def test_a_sweep_file_for_the_choice_asks_for_six_runs(tmp_path):
     assert {one.adapter for one in sweep.configs} == {"/models/lora"}
     assert {(one.steps, one.micro_batch) for one in sweep.configs} == {(7, 6)}
     assert {one.seed for one in sweep.configs} == {0, 1, 2}
+
+
+def test_discover_offers_the_model_and_the_data_that_were_used(with_model, runner):
+    upload(with_model, "mine.csv", prompts())
+    with_model.text_input(key="own_trigger").set_value("tango seven").run()
+    button(with_model, "find_circuit").click().run()
+    first = runner.listed[0].config
+    runner.listed[0] = replace(runner.listed[0], state="failed", error="no luck")
+    with_model.switch_page("pages/discover.py").run()
+    with_model.pills(key="model_pills").set_value("/models/mine").run()
+    assert not with_model.exception
+    assert any("Backdoor of mine" in one.value for one in with_model.markdown)
+    button(with_model, "start").click().run()
+    assert runner.listed[0].config == first
