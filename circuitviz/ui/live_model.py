@@ -116,12 +116,15 @@ def model_at_work(config: DiscoveryConfig) -> Iterator[tuple[GatedModel, Ablatio
 @st.cache_data(max_entries=256, show_spinner=False, hash_funcs={DiscoveryConfig: repr})
 def _effect(config: DiscoveryConfig, units: tuple[str, ...], limit: int | None) -> LiveEffect:
     from circuitviz.evaluation.effect import evaluate_circuit
+    from circuitviz.evaluation.intact_answers import complete_behaviour
 
     with _lock():
         model = _model_of(config)
+        draft = behaviour_of(config)
         found = evaluate_circuit(
             model,
-            behaviour_of(config),
+            # The run may come from elsewhere, without the answers.
+            complete_behaviour(model, draft, known_as=behaviours.answerer(config)),
             Circuit.of(model.space, units),
             split="test",
             limit=limit,
