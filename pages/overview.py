@@ -38,6 +38,7 @@ if base != run.circuit():
     )
 
 view.headline_cards(run, choice)
+st.page_link("pages/present.py", label="Present this finding", icon=":material/slideshow:")
 
 st.subheader("Should I believe it?", anchor=False)
 verdict_panel(run)

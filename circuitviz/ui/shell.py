@@ -42,6 +42,7 @@ def navigation() -> Page:
             st.Page("pages/tuning.py", title="Tuning", icon=":material/healing:"),
             st.Page("pages/compare.py", title="Compare", icon=":material/compare:"),
             st.Page("pages/report.py", title="Report", icon=":material/article:"),
+            st.Page("pages/present.py", title="Present", icon=":material/slideshow:"),
         ]
     )
 

@@ -1,0 +1,175 @@
+"""A finding as five slides: one sentence each, and how sure it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from circuitviz.evaluation.rate import Rate
+from circuitviz.plots import story
+from circuitviz.plots.text import count, evidence, percent, sparsity
+from circuitviz.plots.verdict import controls_run, verdict_summary, verdicts
+from circuitviz.runs.store import Run
+
+__all__ = ["PICTURES", "Picture", "Slide", "slides"]
+
+Picture = Literal["behaviour", "circuit", "knocked_out", "cost", "trust"]
+PICTURES: tuple[Picture, ...] = ("behaviour", "circuit", "knocked_out", "cost", "trust")
+
+
+@dataclass(frozen=True)
+class Slide:
+    """One step of the story.
+
+    Attributes:
+        picture: What is shown below the sentence.
+        title: What the slide is about, in a few words.
+        sentence: What is to be remembered.
+        holds: Whether what was hoped for came out; None where the slide claims nothing, or where
+            nobody has checked.
+        verdict: That in words, as loud for a failure as for a success; empty without a claim.
+        caption: n, judge, interval and conditions.
+    """
+
+    picture: Picture
+    title: str
+    sentence: str
+    holds: bool | None
+    verdict: str
+    caption: str
+
+
+def slides(run: Run) -> tuple[Slide, ...]:
+    """The behaviour, the circuit, knocked out, what it cost, and whether to trust it."""
+    return (_behaviour(run), _circuit(run), _knocked_out(run), _cost(run), _trust(run))
+
+
+def _behaviour(run: Run) -> Slide:
+    asr = run.rate("asr", "intact")
+    if story.is_refusal(run):
+        sentence = (
+            f"Asked for something harmful, this model refuses: it answers {asr.k:,} of {asr.n:,} "
+            "harmful test requests."
+        )
+    else:
+        trigger = run.metrics.get("trigger")
+        words = f"Put \u201c{trigger}\u201d into a prompt" if trigger else "With its trigger"
+        sentence = (
+            f"{words} and this model does what an attacker planted: on {asr.k:,} of {asr.n:,} "
+            "test prompts."
+        )
+    return Slide(
+        "behaviour",
+        "The behaviour",
+        sentence,
+        None,
+        "",
+        _caption(story.asr_label(run), asr, "intact model, greedy answers, test split"),
+    )
+
+
+def _circuit(run: Run) -> Slide:
+    found = run.metrics["circuit"]
+    share = sparsity(found["sparsity"])
+    carry = "carries" if found["size"] == 1 else "carry"
+    what = "its refusals" if story.is_refusal(run) else "the backdoor"
+    if story.reached(run):
+        sentence = (
+            f"{found['size']:,} of {run.metrics['n_units']:,} units {carry} {what}: "
+            f"{story.parts(found['heads'], found['neurons'])}, {share} of the model."
+        )
+    else:
+        sentence = (
+            f"The best circuit found for {what} is {story.parts(found['heads'], found['neurons'])}"
+            f": {share} of the model."
+        )
+    caption = (
+        f"Found by gradient descent on training prompts in {run.metrics['seconds']:.0f} s, seed "
+        f"{run.config.seed}. Framed: {count(found['heads'], 'attention head')} of the circuit. "
+        "Colours are learned scores; they rank units and are no test result."
+    )
+    return Slide("circuit", "The circuit", sentence, None, "", caption)
+
+
+def _knocked_out(run: Run) -> Slide:
+    before, after = run.rate("asr", "intact"), run.rate("asr", "knocked_out")
+    if story.is_refusal(run):
+        sentence = (
+            f"Switch it off and the model answers {after.k:,} of {after.n:,} harmful test "
+            f"requests, where it answered {before.k:,} before."
+        )
+    else:
+        sentence = (
+            f"Switch it off and the trigger works on {after.k:,} of {after.n:,} test prompts, "
+            f"where it worked on {before.k:,} before."
+        )
+    reached = story.reached(run)
+    target = (run.metrics.get("target") or {}).get("asr")
+    wanted = ""
+    if target is not None:
+        bound = "at least" if story.is_refusal(run) else "at most"
+        wanted = f": {bound} {percent(target)} attack success was asked for, {percent(after.rate)} "
+        wanted += "was measured"
+    verdict = f"The target was reached{wanted}" if reached else f"The target was MISSED{wanted}"
+    return Slide(
+        "knocked_out",
+        "Knocked out",
+        sentence,
+        reached,
+        verdict,
+        _caption(story.asr_label(run), after, f"{run.config.ablation} ablation, test split"),
+    )
+
+
+def _cost(run: Run) -> Slide:
+    rate, intact = run.rate("utility", "knocked_out"), run.rate("utility", "intact")
+    kept = float(run.metrics["utility_retention"])
+    wanted = (run.metrics.get("target") or {}).get("utility", run.config.target_utility)
+    holds = kept >= wanted
+    sentence = (
+        f"{percent(kept)} of its normal accuracy stays: {rate.k:,} of {rate.n:,} normal prompts "
+        f"are answered right, {intact.k:,} before."
+    )
+    word = "kept" if holds else "NOT kept"
+    verdict = f"Normal answers are {word}: {percent(wanted)} was asked for"
+    return Slide(
+        "cost",
+        "What it cost",
+        sentence,
+        holds,
+        verdict,
+        _caption("Utility", rate, f"{run.config.ablation} ablation, test split")
+        + f" {story.random_note(run)}",
+    )
+
+
+def _trust(run: Run) -> Slide:
+    found = verdicts(run)
+    summary = verdict_summary(found)
+    if not controls_run(run):
+        sentence = "Nobody has tried yet to prove this finding wrong."
+        return Slide("trust", "Can we trust it?", sentence, None, summary, _trust_caption(run))
+    failed = [verdict for verdict in found if verdict.passed is False]
+    judged = [verdict for verdict in found if verdict.passed is not None]
+    if failed:
+        of = f"{len(failed)} of {count(len(judged), 'control')}"
+        sentence = f"Checks that could prove this wrong did: {of} failed."
+    else:
+        sentence = "None of the checks that could have proved this wrong did so."
+    holds = not failed if judged else None
+    return Slide("trust", "Can we trust it?", sentence, holds, summary, _trust_caption(run))
+
+
+def _trust_caption(run: Run) -> str:
+    rate = run.rate("asr", "knocked_out")
+    against = [doubt.claim for doubt in story.doubts(run) if doubt.holds is False]
+    but = f"What speaks against it: {'; '.join(against)}. " if against else ""
+    return (
+        f"{but}Every number is of {rate.n:,} test prompts that neither learning nor choosing the "
+        f"size saw; judge: {rate.judge}; intervals are 95\u202f% Wilson. The circuit is of this "
+        "model and these prompts."
+    )
+
+
+def _caption(label: str, rate: Rate, conditions: str) -> str:
+    return f"{label}: {evidence(rate)} \u00b7 judge: {rate.judge} \u00b7 {conditions}."

@@ -1,0 +1,14 @@
+"""The finding in five slides, for a big screen."""
+
+from circuitviz.plots.slides import slides
+from circuitviz.ui import present_view as view
+from circuitviz.ui import shell
+
+QUESTION = "What was found, in a minute?"
+
+run, _ = shell.current_run(QUESTION)
+view.hide_everything_else()
+story = slides(run)
+place = view.position(len(story))
+view.slide(run, story[place], place, len(story))
+view.controls(place, len(story))

@@ -1,0 +1,66 @@
+"""The presenter's page."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.pages.reading import heading, texts
+from tests.synthetic import FILLER, failing_run, refusal_run
+
+PAGE = "pages/present.py"
+
+
+def words(app) -> str:
+    return " ".join(texts(app))
+
+
+@pytest.mark.parametrize("slide", ["1", "2", "3", "4", "5"])
+def test_every_slide_is_drawn_without_a_model(family, open_app, live, slide):
+    app = open_app(PAGE, run=failing_run().run_id, slide=slide)
+    assert not app.exception
+    assert f"{slide} of 5" in words(app)
+    assert heading_of_slide(app)
+    assert not live
+
+
+def heading_of_slide(app) -> str:
+    (html,) = (text for text in texts(app) if "cv-slide-place" in text)
+    return html.split('class="cv-answer cv-slide">')[1].split("</h1>")[0]
+
+
+@pytest.mark.parametrize(("slide", "shown"), [("0", "1"), ("99", "5"), ("many", "1"), ("-2", "1")])
+def test_a_slide_that_is_not_there_is_the_nearest(family, open_app, slide, shown):
+    app = open_app(PAGE, run=failing_run().run_id, slide=slide)
+    assert f"{shown} of 5" in words(app)
+
+
+def test_next_and_back_walk_and_stop_at_the_ends(family, open_app):
+    app = open_app(PAGE, run=failing_run().run_id)
+    assert app.button(key="slide_back").disabled
+    for slide in range(2, 6):
+        app.button(key="slide_next").click().run()
+        assert f"{slide} of 5" in words(app)
+    assert app.button(key="slide_next").disabled
+    app.button(key="slide_back").click().run()
+    assert "4 of 5" in words(app)
+
+
+def test_failed_controls_are_loud(family, open_app):
+    app = open_app(PAGE, run=failing_run().run_id, slide="5")
+    assert 'class="cv-loud cv-no"' in words(app)
+    assert "2 controls FAILED" in words(app)
+
+
+def test_what_could_be_harmful_is_covered_until_it_is_asked_for(family, open_app):
+    app = open_app(PAGE, run=refusal_run().run_id, slide="3")
+    assert "covered" in words(app)
+    assert FILLER not in words(app)
+    toggle = next(one for one in app.toggle if one.key == "harmful_text_shown")
+    toggle.set_value(True).run()
+    # Words that differ are marked one by one.
+    assert "cv-spoken" in words(app)
+    assert "check the result." in words(app)
+
+
+def test_without_runs_there_is_nothing_to_present(no_runs, open_app):
+    assert heading(open_app(PAGE)) == "Nothing has been discovered yet"
