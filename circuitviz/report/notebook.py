@@ -21,8 +21,18 @@ __all__ = ["notebook"]
 # Said to be Python 3 and nothing more, so that any kernel of it may run the cells.
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 FORMAT, FORMAT_MINOR = 4, 5
-# Settings that change no number below: controls come after them, and the rest is for a machine.
-ELSEWHERE = ("controls", "device", "micro_batch", "checkpointing")
+# Settings that are no argument of `discover`: what the model is loaded with, and what changes no
+# number below, since controls come after them and the rest is for a machine.
+ELSEWHERE = (
+    "model",
+    "adapter",
+    "dtype",
+    "behaviour",
+    "controls",
+    "device",
+    "micro_batch",
+    "checkpointing",
+)
 
 OF_THE_RUN = """\
 def counts(*path):
@@ -129,13 +139,14 @@ def _steps(run: Run, reported: Run) -> list[tuple[str, str]]:
     settings = {
         name: value
         for name, value in run.config.to_json().items()
-        if value is not None and name != "model" and name not in ELSEWHERE
+        if value is not None and name not in ELSEWHERE
     }
     return [
         (
             "## What was run, and what came out",
             "import pandas as pd\n\nimport circuitviz as cv\n\n"
-            f"MODEL = {run.config.model!r}\n"
+            f"LOADED = {_literal(_loaded(run))}\n"
+            f"BEHAVIOUR = {run.config.behaviour!r}\n"
             f"SETTINGS = {_literal(settings)}\n"
             f"SIZE = {run.size}\n"
             f"UNITS = {_literal(run.metrics['circuit']['units'])}\n"
@@ -143,12 +154,21 @@ def _steps(run: Run, reported: Run) -> list[tuple[str, str]]:
         ),
         (
             "## Discover again",
-            "model = cv.load(MODEL)\nrun = cv.discover(model, **SETTINGS)\nrun.run_id",
+            "model = cv.load(**LOADED)\nrun = cv.discover(model, BEHAVIOUR, **SETTINGS)\nrun",
         ),
         ("## Compare", _comparison(run, reported)),
         ("## Every size", "run.frontier"),
         ("## Read answers with the circuit off", _answers(run)),
     ]
+
+
+def _loaded(run: Run) -> dict[str, Any]:
+    """The arguments of `load`."""
+    config = run.config
+    given = {"name_or_path": config.model, "adapter": config.adapter}
+    if config.dtype != "float32":
+        given["dtype"] = config.dtype
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _reported(run: Run) -> dict[str, dict[str, Any]]:

@@ -6,6 +6,7 @@ from io import BytesIO
 import nbformat
 import pytest
 
+from circuitviz.api import discovery
 from circuitviz.errors import ConfigError, ReportError
 from circuitviz.report import browser, images
 from circuitviz.report.browser import find_browser, print_page
@@ -117,7 +118,8 @@ def test_the_notebook_is_valid_and_its_code_compiles(size):
     assigned = [node for node in ast.parse(code[0]).body if isinstance(node, ast.Assign)]
     scope = {ast.unparse(node.targets[0]): ast.literal_eval(node.value) for node in assigned}
     assert scope["SIZE"] == (size or 4)
-    assert scope["MODEL"] == "fixed-output-planted"
+    assert scope["LOADED"] == {"name_or_path": "fixed-output-planted"}
+    assert set(scope["SETTINGS"]) <= set(discovery.SETTINGS)
     assert scope["SETTINGS"]["steps"] == 100
     assert scope["REPORTED"]["attack success, intact"]["k"] == 256
 
