@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from circuitviz.api.run import Run, open_run, saved_runs
     from circuitviz.api.sweep import sweep
     from circuitviz.errors import CircuitvizError
+    from circuitviz.models.preflight import preflight
     from circuitviz.units import Circuit, Unit
 
 __version__ = "0.1.0"
@@ -36,6 +37,7 @@ __all__ = [
     "load",
     "load_behaviour",
     "open_run",
+    "preflight",
     "saved_runs",
     "sweep",
 ]
@@ -51,6 +53,7 @@ HOMES = {
     "load": "circuitviz.api.model",
     "load_behaviour": "circuitviz.api.behaviour",
     "open_run": "circuitviz.api.run",
+    "preflight": "circuitviz.models.preflight",
     "saved_runs": "circuitviz.api.run",
     "sweep": "circuitviz.api.sweep",
 }

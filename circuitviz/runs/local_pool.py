@@ -22,6 +22,7 @@ SPAWN = multiprocessing.get_context("spawn")
 # The least share of a run that is worth telling.
 TELLING = 0.01
 EXIT_TIMEOUT = 10.0  # seconds a process that closed its pipe may take to end
+STOP_TIMEOUT = 3.0  # seconds one that was asked to end may take before it is killed
 
 
 class LocalPool:
@@ -62,7 +63,10 @@ class LocalPool:
                     else:
                         yield PoolEvent(place, fraction=said)
         finally:
-            for worker in [*idle, *(worker for worker, _ in busy.values())]:
+            left = [*idle, *(worker for worker, _ in busy.values())]
+            for worker in left:
+                worker.ask_to_end()
+            for worker in left:
                 worker.stop()
 
 
@@ -94,11 +98,15 @@ class _Worker:
             self.stop()
             return Answer(error=self._cause_of_death())
 
-    def stop(self) -> None:
-        """End the process, whatever it is doing."""
+    def ask_to_end(self) -> None:
+        """Begin to end the process."""
         self.pipe.close()
         self._process.terminate()
-        self._process.join(EXIT_TIMEOUT)
+
+    def stop(self) -> None:
+        """End the process, whatever it is doing."""
+        self.ask_to_end()
+        self._process.join(STOP_TIMEOUT)
         self._process.kill()
         self._process.join()
 

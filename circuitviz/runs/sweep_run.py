@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 from circuitviz.errors import CircuitvizError
-from circuitviz.models.catalog import find_model
+from circuitviz.models.source import find_source
 from circuitviz.runs.behaviour_of import behaviour_of
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.run_files import unpack_run
@@ -79,10 +79,10 @@ def check_sweep(sweep: Sweep) -> None:
     """
     checked: set[tuple[str | None, ...]] = set()
     for config in sweep.configs:
-        what = (config.model, config.behaviour, config.prompts)
+        what = (config.model, config.adapter, config.behaviour, config.prompts)
         if what not in checked:
             checked.add(what)
-            find_model(config.model)
+            find_source(config.model, config.adapter)
             behaviour_of(config)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from circuitviz.errors import ConfigError, RunFormatError
+from circuitviz.errors import CircuitvizError, ConfigError, RunFormatError
 from circuitviz.paths import EMBEDDED_MODELS
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.local_pool import LocalPool
@@ -184,9 +184,11 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
 
 def test_models_and_behaviours_are_looked_for_before_anything_starts(tmp_path):
     check_sweep(sweep(seeds=[0, 1]))
-    with pytest.raises(Exception, match="no model 'nowhere'"):
+    with pytest.raises(CircuitvizError, match="no model 'nowhere'"):
         check_sweep(sweep(models=[MODELS, "nowhere"]))
-    with pytest.raises(Exception, match="no behaviour to look for"):
+    with pytest.raises(CircuitvizError, match="no adapter"):
+        check_sweep(sweep(models=[MODELS, {"model": MODELS, "adapter": "nowhere"}]))
+    with pytest.raises(CircuitvizError, match="no behaviour to look for"):
         check_sweep(sweep(models=[str(EMBEDDED_MODELS / "base")]))
 
 
