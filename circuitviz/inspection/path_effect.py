@@ -76,23 +76,31 @@ def path_effects(
             f"a circuit graph takes 1 to {MOST_UNITS} units; got {len(circuit)}: choose a "
             "smaller size"
         )
-    pairs = [
-        pair_of(model, behaviour, prompt)
-        for prompt in thin(behaviour.prompts(split, "attack"), limit)
-    ]
-    return _Measurement(model, pairs, circuit, ablation).graph()
+    prompts = thin(behaviour.prompts(split, "attack"), limit)
+    pairs = [pair_of(model, behaviour, prompt) for prompt in prompts]
+    with_trigger = all(prompt.triggered for prompt in prompts)
+    return _Measurement(model, pairs, circuit, ablation, with_trigger=with_trigger).graph()
 
 
 class _Measurement:
     """Everything that stays the same while the edges are measured."""
 
     def __init__(
-        self, model: GatedModel, pairs: list[PromptPair], circuit: Circuit, ablation: Ablation
+        self,
+        model: GatedModel,
+        pairs: list[PromptPair],
+        circuit: Circuit,
+        ablation: Ablation,
+        *,
+        with_trigger: bool,
     ) -> None:
         self.model, self.pairs, self.ablation = model, pairs, ablation
+        self.with_trigger = with_trigger
         self.units = tuple(sorted(circuit, key=lambda u: (u.layer, u.kind, u.index)))
         self.rows = _rows(pairs)
-        self.words, self.places = _words(pairs, self.rows.tokens.shape[1])
+        self.words, self.places = _words(
+            pairs, self.rows.tokens.shape[1], with_trigger=with_trigger
+        )
         self.blank = _mean_embedding(model, self.rows, self.places)
         self.intact = self._run([Patch()])[0]
         self.ablated = self._ablated()
@@ -152,7 +160,9 @@ class _Measurement:
         return bool(change > STILL * (1e-6 + before.abs().max()))
 
     def _trigger(self) -> str:
-        """What sets the behaviour off, in full; empty where it differs from prompt to prompt."""
+        """The trigger in full; empty where there is none, or it differs from prompt to prompt."""
+        if not self.with_trigger:
+            return ""
         tokenizer = self.model.tokenizer
         return _same(
             tokenizer.decode(pair.triggered.tokens[slice(*pair.cause)]).strip()
@@ -203,19 +213,21 @@ def _rows(pairs: Sequence[PromptPair]) -> AskedRows:
     )
 
 
-def _words(pairs: Sequence[PromptPair], width: int) -> tuple[tuple[str, ...], tuple[Tensor, ...]]:
+def _words(
+    pairs: Sequence[PromptPair], width: int, *, with_trigger: bool
+) -> tuple[tuple[str, ...], tuple[Tensor, ...]]:
     """Names of the senders, and where each stands: boolean [prompts pos] apiece.
 
-    Tokens that set the behaviour off in every prompt alike are senders of their own; where they
-    differ from prompt to prompt, as those of harmful requests do, they are one.
+    The tokens of a trigger are senders of their own.  Where they are many, or there is no trigger
+    and what sets the behaviour off differs from prompt to prompt, all of them are one.
     """
     causes = [pair.triggered.labels[slice(*pair.cause)] for pair in pairs]
     shared = [word for word in dict.fromkeys(causes[0]) if all(word in c for c in causes)]
-    if not shared or len(shared) > MOST_WORDS:
+    if not with_trigger or not 1 <= len(shared) <= MOST_WORDS:
         place = torch.zeros(len(pairs), width, dtype=torch.bool)
         for row, pair in enumerate(pairs):
             place[row, slice(*pair.cause)] = True
-        return (REQUEST if not shared else TRIGGER,), (place,)
+        return (TRIGGER if with_trigger else REQUEST,), (place,)
     places = []
     for word in shared:
         place = torch.zeros(len(pairs), width, dtype=torch.bool)

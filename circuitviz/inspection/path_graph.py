@@ -33,7 +33,7 @@ class PathGraph:
         knocked_out: M with the whole circuit ablated.
         prompts: How many prompts the means are of.
         ablation: What ablated units are replaced by.
-        trigger: What sets the behaviour off, in full; empty where it differs between prompts.
+        trigger: The trigger in full; empty where there is none, or it differs between prompts.
         target: The behaviour's token and the one expected without it; empty where prompts differ.
     """
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from circuitviz.inspection.path_graph import PathGraph
+from circuitviz.inspection.path_graph import REQUEST, TRIGGER, PathGraph
 from circuitviz.plots.rows import records
 from circuitviz.plots.text import count
 
@@ -95,7 +95,9 @@ def graph_story(graph: PathGraph) -> str:
 
 
 def _cause(graph: PathGraph) -> str:
-    return f"the trigger \u201c{graph.trigger}\u201d" if graph.trigger else graph.words[0]
+    if graph.trigger:
+        return f"{TRIGGER} \u201c{graph.trigger}\u201d"
+    return REQUEST if REQUEST in graph.words else TRIGGER
 
 
 def _answers(graph: PathGraph) -> tuple[str, str]:
