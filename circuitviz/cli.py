@@ -28,7 +28,7 @@ from circuitviz.cli_text import (
     run_summary,
     tuning_summary,
 )
-from circuitviz.commands import behaviours, report, sweep, templates, validate
+from circuitviz.commands import behaviours, preflight, report, sweep, templates, validate
 from circuitviz.commands.data import add_data_options, chosen_behaviour
 from circuitviz.commands.options import (
     AddParser,
@@ -429,6 +429,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_compare,
         _add_judge,
         sweep.add,
+        preflight.add,
         report.add,
         _add_app,
     ):

@@ -185,7 +185,7 @@ def _unit_space(bridge: TransformerBridge) -> UnitSpace:
                     f"{config.model_name} has no hook point {point}; circuitviz needs separate "
                     "attention heads and MLP neurons in every layer"
                 )
-    widths = {_neurons(bridge, layer) for layer in range(config.n_layers)}
+    widths = {_neurons(bridge, layer, config.d_mlp) for layer in range(config.n_layers)}
     if len(widths) != 1:
         found = " and ".join(map(str, sorted(widths)))
         raise UnsupportedModelError(
@@ -195,12 +195,12 @@ def _unit_space(bridge: TransformerBridge) -> UnitSpace:
     return UnitSpace(config.n_layers, config.n_heads, *widths)
 
 
-def _neurons(bridge: TransformerBridge, layer: int) -> int:
+def _neurons(bridge: TransformerBridge, layer: int, stated: int) -> int:
     """Neurons of a layer: inputs of its down projection, which a configuration can misstate."""
     down = getattr(getattr(bridge.blocks[layer].mlp, "out", None), "original_component", None)
     if isinstance(down, nn.Linear):
         return down.in_features
-    return down.nx if isinstance(down, Conv1D) else bridge.cfg.d_mlp
+    return down.nx if isinstance(down, Conv1D) else stated
 
 
 def _head_hook(layer: int) -> Callable[..., Tensor | None]:

@@ -37,9 +37,14 @@ def download_model(hub_id: str) -> Path:
     Raises:
         ModelNotFoundError: There is no such model, it is not open, or it cannot be reached.
     """
-    from httpx import HTTPError
-    from huggingface_hub import errors, snapshot_download
+    from httpx2 import HTTPError
+    from huggingface_hub import constants, errors, snapshot_download
 
+    failed = f"cannot fetch {hub_id} from the Hugging Face hub"
+    if constants.is_offline_mode():
+        raise ModelNotFoundError(
+            f"{failed}: HF_HUB_OFFLINE is set; unset it, or name a local folder"
+        )
     try:
         return Path(snapshot_download(hub_id, allow_patterns=WANTED, ignore_patterns=UNWANTED))
     except (HTTPError, OSError, RuntimeError, ValueError) as error:
@@ -52,11 +57,8 @@ def download_model(hub_id: str) -> Path:
             reason = (
                 "the hub has no model of that id, or it is private: check the id, or set HF_TOKEN"
             )
-        elif isinstance(error, errors.OfflineModeIsEnabled):
-            reason = "HF_HUB_OFFLINE is set; unset it, or name a local folder"
         else:
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            reason = f"{first.rstrip('.')}; try again, or name a local folder"
-        raise ModelNotFoundError(
-            f"cannot fetch {hub_id} from the Hugging Face hub: {reason}"
-        ) from error
+            first = first.removeprefix("Got: ").rstrip(".")
+            reason = f"{first}; try again, or name a local folder"
+        raise ModelNotFoundError(f"{failed}: {reason}") from error

@@ -67,9 +67,10 @@ def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def runs_own_code(config: Mapping[str, Any]) -> bool:
     """Whether a model needs code that lies beside it: transformers has none for it."""
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+    # Late: slow to import.
+    from transformers import CONFIG_MAPPING
 
-    return bool(config.get("auto_map")) and config.get("model_type") not in CONFIG_MAPPING_NAMES
+    return bool(config.get("auto_map")) and config.get("model_type") not in CONFIG_MAPPING
 
 
 def _code(folder: Path, config: Mapping[str, Any]) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from circuitviz.errors import UnsupportedModelError
 from circuitviz.models.merging import merge_adapter
@@ -18,6 +18,7 @@ from circuitviz.models.source import ModelSource, find_source
 
 __all__ = [
     "check_tokenizer",
+    "empty_model",
     "load_tokenizer",
     "load_weights",
     "loading",
@@ -84,11 +85,25 @@ def read_weights(
             trust_remote_code=False,
         ).eval()
     if "device" in where:
-        model = model.to(where["device"])
+        model.to(where["device"])  # type: ignore[call-arg]  # decorated, which hides its types
     if source.adapter is None:
         return model
     with loading(source.adapter.folder):
         return merge_adapter(model, source.adapter.folder)
+
+
+def empty_model(folder: Path) -> PreTrainedModel:
+    """A plain model of a checkpoint's configuration, its weights without data.
+
+    Raises:
+        UnsupportedModelError: There is none of that configuration.
+    """
+    with loading(folder):
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(
+                config, attn_implementation="eager", trust_remote_code=False
+            )
 
 
 def load_tokenizer(name_or_path: str, *, adapter: str | None = None) -> Any:

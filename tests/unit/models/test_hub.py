@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-import httpx
+import httpx2
 import huggingface_hub
 import pytest
 from huggingface_hub import constants, errors
@@ -27,6 +27,7 @@ def cache(tmp_path, monkeypatch):
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     return tmp_path / "hub"
 
 
@@ -95,10 +96,20 @@ def test_a_model_is_fetched_when_asked_for(cache, tiny_folder, monkeypatch):
     assert not any(".bin" in pattern or ".py" in pattern for pattern in hub.WANTED)
 
 
+def test_nothing_is_fetched_where_the_user_forbids_it(cache, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelNotFoundError) as refusal:
+        find_model("org/name", download=True)
+    assert str(refusal.value) == (
+        "cannot fetch org/name from the Hugging Face hub: HF_HUB_OFFLINE is set; unset it, or name "
+        "a local folder"
+    )
+
+
 def error_of(kind):
-    request = httpx.Request("GET", "https://huggingface.co")
+    request = httpx2.Request("GET", "https://huggingface.co")
     if issubclass(kind, errors.HfHubHTTPError):
-        return kind("a page\nof text", response=httpx.Response(401, request=request))
+        return kind("a page\nof text", response=httpx2.Response(401, request=request))
     return kind("Cannot reach the hub.\nTry something.")
 
 
@@ -115,14 +126,10 @@ def error_of(kind):
             "the hub has no model of that id, or it is private: check the id, or set HF_TOKEN",
         ),
         (
-            errors.OfflineModeIsEnabled,
-            "HF_HUB_OFFLINE is set; unset it, or name a local folder",
-        ),
-        (
             errors.LocalEntryNotFoundError,
             "Cannot reach the hub; try again, or name a local folder",
         ),
-        (httpx.ConnectError, "Cannot reach the hub; try again, or name a local folder"),
+        (httpx2.ConnectError, "Cannot reach the hub; try again, or name a local folder"),
     ],
 )
 def test_what_the_hub_answers_is_one_line(cache, monkeypatch, kind, reason):

@@ -1,0 +1,639 @@
+"""Every refusal, warning and advice before loading, in full; and that loading refuses the same."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from circuitviz.cli import main
+from circuitviz.commands.preflight import preflight_text
+from circuitviz.errors import ConfigError, ModelNotFoundError, UnsupportedModelError
+from circuitviz.models import preflight as module
+from circuitviz.models.advice import Settings, advice
+from circuitviz.models.available import AvailableMemory, container_memory
+from circuitviz.models.loading import load_model
+from circuitviz.models.memory import ModelShape, estimate_memory
+from circuitviz.models.preflight import preflight
+from tests.architectures import random_model, save_model
+
+GIB = 1024**3
+KNOWN = "Llama, Mistral, Qwen 2 and 3, Gemma, OLMo, Phi, GPT-2 and GPT-NeoX"
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch):
+    """A machine of 16 GiB without a GPU, or another one."""
+
+    def has(cpu: int = 16 * GIB, *gpus: int) -> None:
+        monkeypatch.setattr(module, "available_memory", lambda: AvailableMemory(cpu, gpus))
+
+    has()
+    return has
+
+
+@pytest.fixture
+def folder(tiny_folder, tmp_path) -> Path:
+    return shutil.copytree(tiny_folder, tmp_path / "model")
+
+
+def configure(folder: Path, name: str = "config.json", **changes: Any) -> Path:
+    path = folder / name
+    config = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in config.items() if value != "gone"}))
+    return folder
+
+
+def refused(folder: Path, *texts: str) -> None:
+    """Preflight refuses for these reasons, and loading for the first it comes to."""
+    found = preflight(str(folder))
+    assert found.refusals == texts
+    assert not found.supported
+    assert found.advice == ()
+    with pytest.raises(UnsupportedModelError) as refusal:
+        load_model(str(folder))
+    assert str(refusal.value) in texts
+
+
+def test_a_model_that_can_be_used_is_described_from_its_files(folder):
+    found = preflight(str(folder), rows=2, length=10)
+    weights = load_file(folder / "model.safetensors")
+    assert found.parameters == sum(weight.numel() for weight in weights.values())
+    assert (found.supported, found.refusals, found.warnings, found.advice) == (True, (), (), ())
+    assert (found.architecture, found.model_type) == ("LlamaForCausalLM", "llama")
+    sizes = (found.n_layers, found.n_heads, found.n_kv_heads, found.d_head, found.d_mlp)
+    assert sizes == (2, 4, 2, 8, 24)
+    assert found.n_units == 2 * (4 + 24)
+    assert (found.stored_dtype, found.chat_template) == ("float32", True)
+    assert (found.device, found.memory_available) == ("cpu", 16 * GIB)
+    assert found.memory.weights == 4 * found.parameters
+    assert json.loads(json.dumps(found.to_json()))["memory"]["total"] == found.memory.total
+
+
+def test_memory_is_that_of_the_memory_model(folder):
+    d_vocab = json.loads((folder / "config.json").read_text())["vocab_size"]
+    found = preflight(str(folder), rows=3, length=7, dtype="bfloat16", checkpointing=True)
+    shape = ModelShape(2, 32, 4, 2, 8, 24, True, d_vocab, found.parameters)
+    settings: dict[str, Any] = {"rows": 3, "length": 7, "weight_bytes": 2, "activation_bytes": 2}
+    assert found.memory == estimate_memory(shape, **settings, checkpointing=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "width"),
+    [("opt", {"ffn_dim": 20}, 20), ("falcon-one-key", {"ffn_hidden_size": 20}, 20)],
+)
+def test_neurons_are_those_that_loading_finds(name, changes, width, tmp_path):
+    folder = save_model(random_model(name, **changes), tmp_path)
+    found = preflight(str(folder))
+    assert found.d_mlp == load_model(str(folder)).space.d_mlp == width
+
+
+def test_weights_are_not_read(folder, monkeypatch):
+    monkeypatch.setattr("safetensors.torch.load_file", None)
+    monkeypatch.setattr("safetensors.safe_open", None)
+    assert preflight(str(folder)).supported
+
+
+# The form of the model.
+
+
+@pytest.mark.parametrize(
+    ("architecture", "changes", "field"),
+    [
+        ("MixtralForCausalLM", {"num_local_experts": 8}, "num_local_experts 8"),
+        ("Qwen2MoeForCausalLM", {"num_experts": 60}, "num_experts 60"),
+        ("OlmoeForCausalLM", {"num_experts": 64}, "num_experts 64"),
+        ("DeepseekV3ForCausalLM", {"n_routed_experts": 256}, "n_routed_experts 256"),
+        ("DbrxForCausalLM", {"ffn_config": {"moe_num_experts": 16}}, "moe_num_experts 16"),
+    ],
+)
+def test_mixtures_of_experts(folder, architecture, changes, field):
+    configure(folder, architectures=[architecture], **changes)
+    refused(
+        folder,
+        f"{folder} is a mixture of experts ({field}; {architecture}): each token passes only some "
+        "of the experts, so that a layer has no one set of MLP neurons to mask; choose a model "
+        f"with dense MLPs, such as {KNOWN}",
+    )
+
+
+def test_no_experts_are_no_mixture(folder):
+    configure(folder, num_experts=0, num_local_experts=None)
+    assert preflight(str(folder)).supported
+
+
+@pytest.mark.parametrize(
+    ("model_type", "architecture"),
+    [("bert", "BertLMHeadModel"), ("roberta", "RobertaForMaskedLM"), ("x", "XForMaskedLM")],
+)
+def test_encoders(folder, model_type, architecture):
+    configure(folder, architectures=[architecture], model_type=model_type)
+    refused(
+        folder,
+        f"{folder} is an encoder only ({architecture}), which writes no answers; choose a model "
+        f"that decodes, such as {KNOWN}",
+    )
+
+
+def test_encoder_decoders(folder):
+    configure(
+        folder,
+        architectures=["T5ForConditionalGeneration"],
+        model_type="t5",
+        is_encoder_decoder=True,
+    )
+    refused(
+        folder,
+        f"{folder} is an encoder-decoder model (T5ForConditionalGeneration); circuitviz masks "
+        f"models that only decode: choose one, such as {KNOWN}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("model_type", "architecture", "changes", "reason"),
+    [
+        ("mamba", "MambaForCausalLM", {}, "state-space or recurrent"),
+        ("rwkv", "RwkvForCausalLM", {}, "state-space or recurrent"),
+        (
+            "qwen3_5_text",
+            "Qwen3_5ForCausalLM",
+            {"layer_types": ["linear_attention", "full_attention"]},
+            "linear_attention",
+        ),
+        ("lfm2", "Lfm2ForCausalLM", {"layer_types": ["conv", "full_attention"]}, "conv"),
+    ],
+)
+def test_layers_without_heads_or_neurons(folder, model_type, architecture, changes, reason):
+    configure(folder, architectures=[architecture], model_type=model_type, **changes)
+    refused(
+        folder,
+        f"{folder} has layers without attention heads and MLP neurons ({reason}; {architecture}); "
+        f"choose a model made of attention and dense MLPs alone, such as {KNOWN}",
+    )
+
+
+def test_architectures_without_a_bridge(folder):
+    configure(folder, architectures=["NonsenseForCausalLM"], model_type="nonsense")
+    refused(
+        folder,
+        "TransformerLens 4.3.0 cannot bridge the architecture of "
+        f"{folder} (NonsenseForCausalLM); choose one that it can, such as {KNOWN}",
+    )
+    configure(folder, architectures="gone", model_type="gone")
+    assert preflight(str(folder)).refusals == (
+        "TransformerLens 4.3.0 cannot bridge the architecture of "
+        f"{folder} (no architecture named); choose one that it can, such as {KNOWN}",
+    )
+
+
+def test_code_that_lies_beside_a_model(folder):
+    configure(
+        folder,
+        architectures=["OwnForCausalLM"],
+        model_type="own",
+        auto_map={"AutoModelForCausalLM": "modeling_own.OwnForCausalLM"},
+    )
+    (folder / "modeling_own.py").write_text("raise SystemExit('code of the folder was run')")
+    refused(
+        folder,
+        f"{folder} needs code of its own (auto_map in config.json), which is never run; choose a "
+        "model whose architecture transformers knows by itself",
+    )
+
+
+def test_code_that_is_not_needed_is_a_warning(folder):
+    configure(folder, auto_map={"AutoModelForCausalLM": "modeling_own.OwnForCausalLM"})
+    (folder / "modeling_own.py").write_text("raise SystemExit('code of the folder was run')")
+    found = preflight(str(folder))
+    assert found.supported
+    assert found.warnings == (
+        f"{folder} names code of its own (auto_map in config.json), which is not run: "
+        "transformers' own llama is used instead",
+    )
+    assert load_model(str(folder)).space.d_mlp == 24
+
+
+def test_quantised_weights(folder):
+    configure(folder, quantization_config={"quant_method": "gptq", "bits": 4})
+    refused(
+        folder,
+        f"{folder} is quantised (gptq), and gradients do not pass exactly through quantised "
+        "weights; use the checkpoint it was made from, with dtype bfloat16 to save memory",
+    )
+
+
+def test_a_configuration_without_sizes(folder):
+    configure(folder, hidden_size="gone")
+    assert preflight(str(folder)).refusals == (
+        f"{folder} has a config.json that does not say how large the model is ('hidden_size'); get "
+        "the file again",
+    )
+
+
+def test_a_configuration_that_transformers_cannot_use(folder):
+    configure(folder, hidden_act="nonsense")
+    (refusal,) = preflight(str(folder)).refusals
+    assert refusal.startswith(f"cannot load the model in {folder}: ")
+    assert "nonsense" in refusal
+
+
+# Its files.
+
+
+def test_folders_that_hold_no_model(folder):
+    (folder / "config.json").unlink()
+    refused(folder, f"{folder} is not a Hugging Face model folder: config.json missing")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (
+            "{",
+            "cannot be read as JSON: Expecting property name enclosed in double quotes: line 1 "
+            "column 2 (char 1); get the file again",
+        ),
+        ("[]", "must hold a JSON object; it holds a list: get the file again"),
+    ],
+)
+def test_damaged_configurations(folder, text, why):
+    (folder / "config.json").write_text(text)
+    refused(folder, f"{folder}/config.json {why}")
+
+
+def test_missing_tokenizers(folder):
+    (folder / "tokenizer.json").unlink()
+    refused(
+        folder,
+        f"{folder} has no tokenizer: expected tokenizer.json, tokenizer.model or vocab.json; save "
+        "the tokenizer into the folder",
+    )
+
+
+def test_missing_chat_templates_and_ends(folder):
+    (folder / "chat_template.jinja").unlink()
+    configure(folder, "tokenizer_config.json", eos_token=None)
+    refused(
+        folder,
+        f"the tokenizer in {folder} has no chat template; add one to tokenizer_config.json",
+        f"the tokenizer in {folder} has no end-of-sequence token; set eos_token in "
+        "tokenizer_config.json",
+    )
+    assert not preflight(str(folder)).chat_template
+
+
+def test_tokenizers_with_code_of_their_own(folder):
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer.model").write_bytes(b"")
+    configure(
+        folder,
+        "tokenizer_config.json",
+        tokenizer_class="OwnTokenizer",
+        auto_map={"AutoTokenizer": ["tokenization_own.OwnTokenizer", None]},
+    )
+    (folder / "tokenization_own.py").write_text("raise SystemExit('code of the folder was run')")
+    assert preflight(str(folder)).refusals == (
+        f"the tokenizer in {folder} needs code of its own (auto_map in tokenizer_config.json), "
+        "which is never run; save it as tokenizer.json where you trust it",
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "listed"),
+    [
+        (["pytorch_model.bin"], "pytorch_model.bin"),
+        (["consolidated.00.pth"], "consolidated.00.pth"),
+        (["model.pt"], "model.pt"),
+        (["pytorch_model-1.bin", "pytorch_model-2.bin"], "pytorch_model-1.bin and 1 more"),
+    ],
+)
+def test_weights_that_are_only_a_pickle(folder, names, listed):
+    (folder / "model.safetensors").unlink()
+    for name in names:
+        (folder / name).write_bytes(b"never read")
+    refused(
+        folder,
+        f"{folder} has its weights only as a pickle ({listed}), which can run code when it is "
+        "read; where you trust it, convert it: AutoModelForCausalLM.from_pretrained("
+        f"'{folder}').save_pretrained('{folder}') writes safetensors beside it",
+    )
+
+
+def test_missing_weights(folder):
+    (folder / "model.safetensors").unlink()
+    refused(
+        folder,
+        f"{folder} has no safetensors weights; save the model into it with save_pretrained, or get "
+        "its *.safetensors files",
+    )
+
+
+def test_incomplete_shards(folder):
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    shards = [f"model-0000{number}-of-00003.safetensors" for number in (1, 2, 3)]
+    places = {name: shards[place % 3] for place, name in enumerate(weights)}
+    save_file(
+        {name: weights[name] for name in weights if places[name] == shards[0]},
+        folder / shards[0],
+        metadata={"format": "pt"},
+    )
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": places}))
+    refused(
+        folder,
+        f"{folder} is incomplete: model.safetensors.index.json names {shards[1]} and 1 more, which "
+        "is not there; get the missing weights",
+    )
+    index.write_text("{}")
+    refused(folder, f"{index} names no files: weight_map missing; get the file again")
+
+
+def test_whole_shards_are_counted_together(folder):
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    places = {name: shards[place % 2] for place, name in enumerate(weights)}
+    for shard in shards:
+        part = {name: weight for name, weight in weights.items() if places[name] == shard}
+        save_file(part, folder / shard, metadata={"format": "pt"})
+    index = {"metadata": {}, "weight_map": places}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    found = preflight(str(folder))
+    assert found.supported
+    assert found.parameters == sum(weight.numel() for weight in weights.values())
+    assert load_model(str(folder)).space.d_mlp == 24
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (lambda data: b"", "unpack requires a buffer of 8 bytes"),
+        (lambda data: b"\xff" * 8 + data[8:], "a header of 18446744073709551615 bytes"),
+        (lambda data: data[:-100], "{less} bytes of {all}"),
+    ],
+)
+def test_damaged_weights(folder, damage, why):
+    path = folder / "model.safetensors"
+    data = path.read_bytes()
+    path.write_bytes(damage(data))
+    why = why.format(less=len(data) - 100, all=len(data))
+    assert preflight(str(folder)).refusals == (
+        f"{path} is damaged or cut short ({why}); get the file again",
+    )
+
+
+def test_all_reasons_are_given_at_once(folder):
+    configure(folder, num_local_experts=4, quantization_config={"quant_method": "awq"})
+    (folder / "model.safetensors").unlink()
+    found = preflight(str(folder))
+    assert [reason.removeprefix(str(folder))[:16] for reason in found.refusals] == [
+        " is quantised (a",
+        " is a mixture of",
+        " has no safetens",
+    ]
+
+
+# What can be used with a warning.
+
+
+def test_weights_whose_owners_are_not_known(tmp_path):
+    folder = save_model(random_model("llama"), tmp_path / "source")
+    config = AutoConfig.for_model(
+        "codegen",
+        vocab_size=80,
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        n_positions=64,
+        n_ctx=64,
+        rotary_dim=4,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    found = preflight(str(folder))
+    assert found.supported
+    (warning,) = found.warnings
+    assert warning.startswith(
+        "circuits can be found and knocked out, but not tuned or exported: cannot tell which "
+        "weights of CodeGenForCausalLM belong to which unit: the attention of transformer.h.0 has "
+        "a form that is not known; supported are "
+    )
+
+
+def test_prompts_longer_than_the_model_was_made_for(tmp_path):
+    folder = save_model(random_model("gpt2"), tmp_path)
+    assert preflight(str(folder), length=64).warnings == ()
+    assert preflight(str(folder), length=65).warnings == (
+        "65 tokens are more than the 64 the model was made for; use prompts and answers of at most "
+        "64 tokens",
+    )
+
+
+# Memory, dtype and device, on machines of hand-made sizes.
+
+
+def needs(folder: Path, **settings: Any) -> int:
+    return preflight(str(folder), **settings).memory.total
+
+
+def shown(size: int) -> str:
+    return f"{size / 1024**2:,.1f} MiB" if size >= 1024**2 else f"{size / 1024:,.1f} KiB"
+
+
+def test_too_little_memory_says_what_makes_it_fit(folder, machine):
+    most: dict[str, Any] = {"rows": 48, "length": 64}
+    whole, layers = needs(folder, **most), needs(folder, **most, checkpointing=True)
+    part = needs(folder, rows=12, length=64, checkpointing=True)
+    half = needs(folder, rows=1, length=64, checkpointing=True, dtype="bfloat16")
+    for there, how, needed in (
+        (whole - 1, "--checkpointing", layers),
+        (part, "--checkpointing --micro-batch 12", part),
+        (half, "--checkpointing --micro-batch 1 --dtype bfloat16", half),
+    ):
+        machine(there)
+        found = preflight(str(folder), **most)
+        assert found.supported
+        assert found.warnings == (
+            f"learning from 48 x 64 tokens needs {shown(whole)} and {shown(there)} are free on cpu",
+        )
+        assert found.advice == (f"it fits with {how}: {shown(needed)}",)
+    machine(half - 1)
+    assert preflight(str(folder), **most).advice == (
+        "not even --checkpointing --micro-batch 1 --dtype bfloat16 make it fit "
+        f"({shown(half)}): free memory, use a machine with more, or choose a smaller model",
+    )
+    machine(whole)
+    assert preflight(str(folder), **most).warnings == ()
+
+
+def test_one_gpu_is_taken_all_where_it_is_not_enough(folder, machine):
+    whole = needs(folder)
+    machine(GIB, whole, whole)
+    assert (preflight(str(folder)).device, preflight(str(folder)).advice) == ("cuda", ())
+    machine(GIB, whole - 1, whole - 1, whole - 1)
+    found = preflight(str(folder))
+    assert (found.device, found.memory_available) == ("balanced", 3 * whole - 3)
+    assert found.advice == (
+        "one GPU is not enough: --device balanced spreads the layers over all 3",
+    )
+    machine(GIB, whole - 1)
+    found = preflight(str(folder))
+    assert (found.device, found.memory_available) == ("cuda", whole - 1)
+    assert found.warnings == (
+        f"learning from 48 x 64 tokens needs {shown(whole)} and {shown(whole - 1)} are free on "
+        "cuda",
+    )
+
+
+def test_numbers_of_half_the_width(tmp_path, machine):
+    model: Any = random_model("llama")
+    folder = save_model(model.to(torch.bfloat16), tmp_path)
+    assert preflight(str(folder)).stored_dtype == "bfloat16"
+    full, half = needs(folder), needs(folder, dtype="bfloat16")
+    assert preflight(str(folder), dtype="bfloat16").advice == (
+        f"float32 fits as well ({shown(full)}), and CPUs are often slower in bfloat16",
+    )
+    machine(GIB, GIB)
+    assert preflight(str(folder), dtype="bfloat16").advice == ()
+    assert preflight(str(folder)).advice == (
+        f"weights are stored in bfloat16: --dtype bfloat16 needs {shown(half)} instead of "
+        f"{shown(full)}, and is faster on a GPU",
+    )
+
+
+def test_large_models_are_slow_without_a_gpu():
+    shape = ModelShape(32, 4096, 32, 8, 128, 14336, True, 128256, 8_030_261_248)
+    settings = Settings(1, 64, "float32", checkpointing=False)
+    slow = (
+        "no GPU is here, and 8.0 billion weights are slow on a CPU: try a few steps first, or run "
+        "where a GPU is",
+    )
+    assert advice(shape, "bfloat16", settings, AvailableMemory(64 * GIB)) == slow
+
+
+def test_a_container_may_use_less_than_the_machine_has(tmp_path):
+    assert container_memory(100, tmp_path) == 100
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("30\n")
+    (tmp_path / "memory.stat").write_text("anon 20\ninactive_file 10\n")
+    assert container_memory(100, tmp_path) == 100
+    (tmp_path / "memory.max").write_text("80\n")
+    # 80 allowed, 30 taken, 10 of those given back when they are needed.
+    assert container_memory(100, tmp_path) == 60
+
+
+# Settings, adapters, and the command.
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rows": 0}, "rows must be at least 1; got 0"),
+        ({"length": -1}, "length must be at least 1; got -1"),
+        ({"dtype": "int8"}, "dtype must be one of float32, bfloat16; got 'int8'"),
+    ],
+)
+def test_settings_that_are_not_usable(folder, settings, message):
+    with pytest.raises(ConfigError) as refusal:
+        preflight(str(folder), **settings)
+    assert str(refusal.value) == message
+
+
+def test_an_unknown_model_is_not_looked_at():
+    with pytest.raises(ModelNotFoundError, match="no model 'no-such-model': give one of "):
+        preflight("no-such-model")
+
+
+def adapter_of(base: Path, folder: Path, width: int = 32, **changes: Any) -> Path:
+    """A LoRA adapter on one projection, written by hand: rank 2."""
+    folder.mkdir()
+    name = "base_model.model.model.layers.0.self_attn.q_proj"
+    tensors = {
+        f"{name}.lora_A.weight": torch.ones(2, width),
+        f"{name}.lora_B.weight": torch.ones(32, 2),
+    }
+    save_file(tensors, folder / "adapter_model.safetensors")
+    config = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"], "layers_to_transform": [0]}
+    config |= {"base_model_name_or_path": str(base), "task_type": "CAUSAL_LM"} | changes
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_an_adapter_is_told_with_its_model(folder, tmp_path):
+    adapter = adapter_of(folder, tmp_path / "adapter")
+    for found in (preflight(str(folder), adapter=str(adapter)), preflight(str(adapter))):
+        assert (found.supported, found.warnings) == (True, ())
+        assert (found.folder, found.adapter) == (str(folder), str(adapter))
+    assert load_model(str(adapter)).space.n_heads == 4
+
+
+def test_an_adapter_of_another_model_is_a_warning_where_its_shapes_fit(folder, tmp_path):
+    adapter = adapter_of(Path("org/other"), tmp_path / "adapter")
+    found = preflight(str(folder), adapter=str(adapter))
+    assert found.supported
+    assert found.warnings == (
+        f"the adapter in {adapter} was trained on 'org/other', and the model here is {folder}; its "
+        "shapes fit, but make sure that the weights are the same",
+    )
+
+
+def test_an_adapter_whose_shapes_do_not_fit_is_refused(folder, tmp_path):
+    adapter = adapter_of(folder, tmp_path / "adapter", width=48)
+    found = preflight(str(folder), adapter=str(adapter))
+    assert found.refusals == (
+        f"the adapter in {adapter} was made for another model: its "
+        "model.layers.0.self_attn.q_proj has 48 inputs, and this model's has 32; choose the model "
+        "that it was trained on",
+    )
+
+
+def test_an_adapter_that_cannot_be_merged_is_refused(folder, tmp_path):
+    adapter = adapter_of(folder, tmp_path / "adapter", peft_type="IA3")
+    reason = (
+        f"{adapter} holds an adapter of kind IA3; only LORA can be merged into a model's weights: "
+        "merge this one where you trained it, and name the merged model"
+    )
+    assert preflight(str(folder), adapter=str(adapter)).refusals == (reason,)
+    assert preflight(str(adapter)).refusals == (reason,)
+
+
+def test_the_command_says_the_verdict_first(folder, capsys):
+    assert main(["preflight", str(folder), "--rows", "2", "--length", "10"]) == 0
+    first, empty, *facts = capsys.readouterr().out.splitlines()
+    assert first == f"{folder} can be used: 56 units, 8 heads and 48 neurons."
+    assert empty == ""
+    found = {line[:18].strip(): line[18:] for line in facts}
+    assert found["heads a layer"] == "4 of width 8, 2 key-value"
+    assert found["neurons a layer"] == "24"
+    assert found["chat template"] == "yes"
+    assert found["learning"] == "2 x 10 tokens in float32"
+    assert found["memory free"] == "16.0 GiB on cpu"
+
+
+def test_the_command_refuses_with_every_reason_and_exit_code_2(folder, capsys):
+    configure(folder, num_local_experts=4)
+    assert main(["preflight", str(folder)]) == 2
+    first, reason, *_ = capsys.readouterr().out.splitlines()
+    assert first == f"{folder} cannot be used:"
+    assert reason == f"  - {preflight(str(folder)).refusals[0]}"
+    assert main(["preflight", str(folder), "--json"]) == 2
+    found = json.loads(capsys.readouterr().out)
+    assert found["supported"] is False
+    assert found["refusals"] == list(preflight(str(folder)).refusals)
+
+
+def test_warnings_and_advice_come_last(folder, machine):
+    machine(needs(folder) - 1)
+    found = preflight(str(folder))
+    *_, warning, hint = preflight_text(found).splitlines()
+    assert warning == f"warning: {found.warnings[0]}"
+    assert hint == f"advice: {found.advice[0]}"
