@@ -12,7 +12,7 @@ from circuitviz.paths import PROJECT
 pytestmark = pytest.mark.slow
 
 NOTEBOOK = PROJECT / "examples" / "first_circuit.ipynb"
-TIMEOUT = 300  # seconds a cell may take before the test fails
+TIMEOUT = 600  # seconds a cell may take before the test fails
 
 
 @pytest.fixture(scope="module")
