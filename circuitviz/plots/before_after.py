@@ -97,6 +97,8 @@ def _add_values(figure: go.Figure, rows: list[Row], ys: list[float], series: str
         hoverinfo="skip",
         showlegend=False,
         name="value",
+        # On a narrow page they reach into the margin.
+        cliponaxis=False,
     )
 
 

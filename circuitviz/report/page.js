@@ -4,6 +4,8 @@
   const PAPER = 680;
   // Narrower figures are lower too, so that more of them share a page.
   const LOWER = 0.82;
+  // Below this many pixels words at the right edge need a margin, and long titles small letters.
+  const NARROW = 560;
   const paper = document.documentElement.classList.contains("paper");
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const shown = [];
@@ -29,6 +31,10 @@
     const height = one.figure.layout.height * (width === undefined ? 1 : LOWER);
     one.element.style.height = `${height}px`;
     const layout = { ...theme(one.figure.layout, light), width, height, autosize: width === undefined };
+    if (one.element.clientWidth < NARROW) {
+      layout.margin = { ...layout.margin, r: 48 };
+      layout.xaxis.title = { ...layout.xaxis.title, font: { size: 10 } };
+    }
     const config = { displayModeBar: false, scrollZoom: false, doubleClick: false, responsive: !paper, staticPlot: paper };
     return Plotly.react(one.element, one.figure.data, layout, config);
   }
