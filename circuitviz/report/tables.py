@@ -8,7 +8,7 @@ import pandas as pd
 
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots import evidence_frame, frame, story
-from circuitviz.plots.rows import records
+from circuitviz.plots.rows import matching, records
 from circuitviz.plots.verdict import verdicts
 from circuitviz.runs.store import Run
 
@@ -46,7 +46,7 @@ def csv_of(table: pd.DataFrame) -> bytes:
 def circuit_frame(run: Run) -> pd.DataFrame:
     """The units of the circuit alone, best first."""
     units = frame.unit_frame(run, run.circuit(), top=0)
-    return units[units["in_circuit"]].drop(columns="in_circuit").reset_index(drop=True)
+    return matching(units, in_circuit=True).drop(columns="in_circuit")
 
 
 def settings_frame(run: Run) -> pd.DataFrame:

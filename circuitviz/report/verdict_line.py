@@ -130,9 +130,11 @@ def standings(run: Run, reported: Run) -> list[Standing]:
     controls = verdicts(run)
     if controls_run(run):
         failed = [one for one in controls if one.passed is False]
-        told = failed or [one for one in controls if one.passed]
+        behaved = [one for one in controls if one.passed]
+        # Of a control that failed, what that means; of one that behaved, what was counted.
+        told = [one.sentence.split(". ")[0] for one in failed] or [one.title for one in behaved]
         holds = not failed if told else None
-        detail = " ".join(sentence(one.title) for one in told)
+        detail = " ".join(map(sentence, told))
         found.append(Standing(holds, verdict_summary(controls), detail))
     elif controls_run(reported):
         found.append(
