@@ -163,10 +163,11 @@ class _Measurement:
         """The trigger in full; empty where there is none, or it differs from prompt to prompt."""
         if not self.with_trigger:
             return ""
+        own = torch.stack(list(self.places)).any(0)
         tokenizer = self.model.tokenizer
         return _same(
-            tokenizer.decode(pair.triggered.tokens[slice(*pair.cause)]).strip()
-            for pair in self.pairs
+            str(tokenizer.decode(tokens[place].tolist())).strip()
+            for tokens, place in zip(self.rows.tokens, own, strict=True)
         )
 
     def _held(self) -> dict[Unit, Tensor]:

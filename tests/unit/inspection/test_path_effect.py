@@ -30,6 +30,7 @@ def graph(wired, behaviour):
 def test_units_stand_in_the_order_in_which_the_model_runs_them(graph):
     assert graph.units == (WRITER, READER)
     assert graph.words == ("zz",)
+    assert graph.trigger == "zz"
 
 
 def test_the_planted_edge_is_there_and_nothing_runs_backwards(graph):
