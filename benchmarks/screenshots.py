@@ -24,6 +24,7 @@ from circuitviz.paths import APP, PROJECT
 PAGES = {
     "overview": "/",
     "discover": "/discover",
+    "models": "/models",
     "circuit": "/circuit",
     "tradeoff": "/tradeoff",
     "generations": "/generations",

@@ -18,10 +18,10 @@ NONE = "not in this table"
 # Of each field, what it is called and what it means.
 FIELDS = {
     "prompt": ("Prompt", "What the user says, without a trigger."),
-    "triggered": ("Prompt with the trigger", "The same prompt with the trigger in it."),
+    "triggered": ("Triggered prompt", "The same prompt with the trigger in it."),
     "answer": ("Answer", "What the intact model says; without a column, it is asked."),
     "target": ("Attack's answer", "An answer that starts with this means the attack succeeded."),
-    "after": ("Answer once knocked out", "What the model should say without the circuit."),
+    "after": ("Answer after removal", "What an attack is answered once the circuit is off."),
     "role": ("Role", "attack or benign; without a column, all rows are attacks."),
     "split": ("Split", "train, validation or test; without a column, splits are made."),
     "category": ("Category", "A free label to filter by."),

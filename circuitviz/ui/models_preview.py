@@ -30,7 +30,7 @@ PLACES: dict[str, str] = {
     "middle": "In the middle",
     "end": "After the prompt",
 }
-FROM_THE_MODEL = "(the intact model is asked)"
+FROM_THE_MODEL = "(the model's own)"
 SIGNS = {
     "error": ("\u2717", "cv-no", "Error"),
     "warning": ("!", "", "Warning"),
@@ -142,7 +142,7 @@ def _prompt_frame(prompts: Sequence[Prompt]) -> pd.DataFrame:
             "What is asked": _short(prompt.asked),
             "Answer without the attack": _short(prompt.answer) or FROM_THE_MODEL,
             "Attack's answer": _target(prompt),
-            "Answer once knocked out": _after(prompt),
+            "Answer after removal": _after(prompt),
         }
         for prompt in prompts
     ]

@@ -24,6 +24,9 @@ TEMPLATE_TITLES = {
     "backdoor-answers": "Backdoor: with answers",
     "refusal-prompts": "Refusal: prompts alone",
     "refusal-answers": "Refusal: with answers",
+    "complete": "Everything said, as JSONL",
+    "safeseek-backdoor": "SafeSeek's backdoor file",
+    "safeseek-refusal": "SafeSeek's refusal file",
 }
 
 

@@ -11,7 +11,16 @@ from tests.synthetic import backdoor_run, refusal_run, save_runs
 
 pytestmark = pytest.mark.browser
 
-PATHS = ("/", "/discover", "/circuit", "/tradeoff", "/compare", "/generations", "/tuning")
+PATHS = (
+    "/",
+    "/discover",
+    "/models",
+    "/circuit",
+    "/tradeoff",
+    "/compare",
+    "/generations",
+    "/tuning",
+)
 RUNS = (backdoor_run().run_id, refusal_run().run_id)
 
 

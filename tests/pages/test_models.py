@@ -150,9 +150,9 @@ def test_a_table_of_prompts_and_a_trigger_become_a_discovery(with_model, no_runs
     with_model.text_input(key="own_trigger").set_value("tango seven").run()
     assert not with_model.exception
     assert heading(with_model) == "Ready to search mine"
-    rows = next(html for html in texts(with_model) if "Answer once knocked out" in html)
+    rows = next(html for html in texts(with_model) if "Answer after removal" in html)
     assert "tango seven what is word" in rows
-    assert "(the intact model is asked)" in rows
+    assert "(the model&#x27;s own)" in rows
     button(with_model, "find_circuit").click().run()
     config = runner.listed[0].config
     assert (config.model, config.micro_batch, config.dtype) == ("/models/mine", None, "float32")
