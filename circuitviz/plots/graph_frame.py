@@ -73,25 +73,29 @@ def graph_story(graph: PathGraph) -> str:
             f"Most of what {words} does reaches the answer without passing through these units."
         )
         if writers:
-            parts.append(f"{_named(writers)} act most on {target} all the same.")
+            verb = "acts" if len(writers) == 1 else "act"
+            parts.append(f"{_named(writers)} {verb} most on {target} all the same.")
     elif readers and writers:
-        both = set(readers) == set(writers)
-        parts.append(
-            f"{_capital(words)} is read by {_named(readers)}"
-            + (
-                f", and the same {count(len(readers), 'unit')} turn it into {target}."
-                if both and len(readers) > 1
-                else f", and turned into {target} by {_named(writers)}."
-            )
-        )
+        if readers != writers:
+            how = f"and turned into {target} by {_named(writers)}"
+        elif len(readers) == 1:
+            how = f"and the same unit turns it into {target}"
+        else:
+            how = f"and the same {count(len(readers), 'unit')} turn it into {target}"
+        parts.append(f"{_capital(words)} is read by {_named(readers)}, {how}.")
     relays = _relays(graph)
     if relays:
         parts.append(f"The strongest way between units is {relays}.")
     parts.append(
-        f"With all {count(len(graph.units), 'unit')} off, the log-odds of {target} over {other} "
+        f"With {_all(graph)} off, the log-odds of {target} over {other} "
         f"go from {_signed(graph.intact)} to {_signed(graph.knocked_out)}."
     )
     return " ".join(parts)
+
+
+def _all(graph: PathGraph) -> str:
+    number = len(graph.units)
+    return str(graph.units[0]) if number == 1 else f"all {count(number, 'unit')}"
 
 
 def _cause(graph: PathGraph) -> str:

@@ -182,6 +182,18 @@ def test_a_request_without_a_trigger_and_answers_that_differ_have_names():
     assert told.startswith("The request is read by L1H3, and turned into the behaviour's answer")
 
 
+def test_a_circuit_of_one_unit_is_told():
+    changes = {
+        "units": (Unit("head", 1, 3),),
+        "from_words": np.array([[4.0], [2.0]]),
+        "between": np.zeros((1, 1)),
+        "to_answer": np.array([5.0]),
+        "total": np.array([5.0]),
+    }
+    told = graph_story(graph(**changes))
+    assert "is read by L1H3, and the same unit turns it into \u201cAll\u201d. With L1H3 off" in told
+
+
 def test_the_width_of_an_edge_is_its_size_and_what_works_against_is_dotted():
     shown = graph(between=np.array([[0.0, -3.0], [0.0, 0.0]]))
     figure = circuit_graph(node_frame(shown), edge_frame(shown), selected="L1H3")
