@@ -22,7 +22,7 @@ from circuitviz.behaviours.own_folder import DATA_FOLDER
 from circuitviz.paths import runs_folder
 from circuitviz.whole_folder import whole_folder
 
-__all__ = ["choose_own", "keep_choice", "kept", "own_data_root", "save_upload"]
+__all__ = ["choose_own", "chosen_own", "keep_choice", "kept", "own_data_root", "save_upload"]
 
 PREFIX = "own_"
 SAVED = "circuitviz_own_choice"
@@ -49,6 +49,11 @@ def kept(name: str, default: Any, options: Iterable[Any] | None = None) -> str:
     if options is not None and st.session_state[key] not in list(options):
         st.session_state[key] = default
     return key
+
+
+def chosen_own(name: str) -> Any:
+    """What is chosen under a name, None if nothing is."""
+    return st.session_state.get(PREFIX + name, _saved().get(name))
 
 
 def choose_own(name: str, value: Any) -> None:

@@ -18,7 +18,7 @@ from circuitviz.plots.text import count
 from circuitviz.runs.config import DataType
 from circuitviz.ui import services
 from circuitviz.ui.components import chart, split
-from circuitviz.ui.models_choice import kept
+from circuitviz.ui.models_choice import choose_own, chosen_own, kept
 from circuitviz.ui.table import table
 
 if TYPE_CHECKING:
@@ -127,6 +127,7 @@ def _model_choice() -> tuple[str, str | None]:
         required=True,
         format_func=SOURCES.__getitem__,
         key=kept("source", "folder", SOURCES),
+        on_change=_suggest_data,
     )
     if source == "embedded":
         if not cards:
@@ -151,6 +152,12 @@ def _model_choice() -> tuple[str, str | None]:
             key=kept("adapter", ""),
         )
     return name, _in_full(adapter) or None
+
+
+def _suggest_data() -> None:
+    """An embedded model comes with data; as long as there is none of one's own, that is meant."""
+    if chosen_own("source") == "embedded" and not chosen_own("table"):
+        choose_own("behaviour", "beside")
 
 
 def _folder() -> str:

@@ -4,18 +4,23 @@ import csv
 import io
 import json
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from circuitviz.behaviours.behaviour import load_behaviour
 from circuitviz.models.memory import MemoryEstimate
+from circuitviz.paths import EMBEDDED_MODELS
 from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.store import RunStore
 from circuitviz.runs.sweep import Sweep
-from circuitviz.ui import models_model
+from circuitviz.ui import models_data, models_model
 from circuitviz.ui.models_model import fitting
 from circuitviz.ui.models_sweep import sweep_text
 from tests.pages.reading import figure, heading, texts
+from tests.synthetic import refusal_run
 
 PAGE = "pages/models.py"
 MIB = 2**20
@@ -80,7 +85,7 @@ def errors(app):
     return [element.value for element in app.error]
 
 
-def button(app, key):
+def button(app, key) -> Any:
     return next((one for one in app.button if one.key == key), None)
 
 
@@ -275,3 +280,47 @@ def test_discover_offers_the_model_and_the_data_that_were_used(with_model, runne
     assert any("Backdoor of mine" in one.value for one in with_model.markdown)
     button(with_model, "start").click().run()
     assert runner.listed[0].config == first
+
+
+def test_an_embedded_model_comes_with_its_data(page, runner):
+    page.pills(key="own_source").set_value("embedded").run()
+    page.selectbox(key="own_embedded").set_value("refusal").run()
+    assert not page.exception
+    assert page.pills(key="own_behaviour").value == "beside"
+    assert heading(page) == "Ready to search Aligned assistant"
+    button(page, "find_circuit").click().run()
+    assert (runner.listed[0].config.model, runner.listed[0].config.behaviour) == ("refusal", None)
+
+
+def test_a_plug_in_is_among_the_behaviours(with_model, runner, monkeypatch):
+    behaviour = load_behaviour(EMBEDDED_MODELS / "refusal")
+    plugin = SimpleNamespace(name="politeness", package="manners", load=lambda folder: behaviour)
+    monkeypatch.setattr(models_data, "behaviour_plugins", lambda: [plugin])
+    monkeypatch.setattr(models_data, "find_plugin", lambda name: plugin)
+    monkeypatch.setattr(models_data, "_folder_of", Path)
+    with_model.run()
+    with_model.pills(key="own_behaviour").set_value("plugin:politeness").run()
+    assert not with_model.exception
+    assert any("the package manners" in one.value for one in with_model.caption)
+    button(with_model, "find_circuit").click().run()
+    assert runner.listed[0].config.behaviour == "politeness"
+
+
+def test_a_search_that_was_saved_is_opened(page, runner, no_runs):
+    run = refusal_run()
+    RunStore(no_runs).save(run)
+    page.pills(key="own_source").set_value("embedded").run()
+    page.selectbox(key="own_embedded").set_value(run.config.model).run()
+    page.number_input(key="own_steps").set_value(run.config.steps).run()
+    page.number_input(key="own_seed").set_value(run.config.seed).run()
+    assert button(page, "find_circuit").label == "Open the circuit"
+    button(page, "find_circuit").click().run()
+    assert not page.exception
+    assert not runner.listed
+    assert page.session_state["circuitviz_choice"].run == run.run_id
+
+
+def test_templates_are_there_to_download(page):
+    names = {one.proto.label for one in page.get("download_button")}
+    assert "Backdoor: prompts alone" in names
+    assert not any("-" in name for name in names)
