@@ -26,7 +26,7 @@ PAGE = "pages/models.py"
 MIB = 2**20
 
 
-def looked_at(*, rows=48, checkpointing=False, dtype="float32", length=64, **changes):
+def looked_at(*, rows=48, checkpointing=False, dtype="float32", length=64, **changes) -> Any:
     """What is found out about a small model: 100 MiB of weights, 10 MiB a row."""
     half = 1 if dtype == "float32" else 2
     kept = 1 if checkpointing else 4
