@@ -1,4 +1,4 @@
-"""Print the README's headline and controls tables: every embedded model, default settings.
+"""Print the README's headline table and the controls in docs/evidence.md: default settings.
 
     python benchmarks/headline.py [--seeds 0 1 2] [--models NAME ...] [--runs DIR]
 

@@ -1,4 +1,4 @@
-"""Print the README's tables of tuning: protecting refusal, removing backdoors, restoring refusal.
+"""Print the tables in docs/tuning.md: protecting refusal, removing backdoors, restoring it.
 
     python benchmarks/tuning.py [--seeds 0 1 2] [--modes protect repair] [--models NAME ...]
                                 [--runs DIR]
