@@ -10,5 +10,6 @@ run, _ = shell.current_run(QUESTION)
 view.hide_everything_else()
 story = slides(run)
 place = view.position(len(story))
-view.slide(run, story[place], place, len(story))
+# First, though they stand below: the keys work while a picture is drawn.
 view.controls(place, len(story))
+view.slide(run, story[place], place, len(story))

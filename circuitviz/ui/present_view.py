@@ -94,7 +94,7 @@ def controls(place: int, count: int) -> None:
             shortcut="Left",
             disabled=place == 0,
             on_click=_go,
-            args=(place - 1, count),
+            args=(-1, count),
         )
         st.button(
             "Next",
@@ -105,15 +105,17 @@ def controls(place: int, count: int) -> None:
             type="primary",
             disabled=place == count - 1,
             on_click=_go,
-            args=(place + 1, count),
+            args=(1, count),
         )
         left = st.button("Leave", icon=":material/close:", key="slide_leave", shortcut="Esc")
     if left:
         st.switch_page(HOME)
 
 
-def _go(place: int, count: int) -> None:
-    st.query_params[PLACE] = str(min(max(place, 0), count - 1) + 1)
+def _go(step: int, count: int) -> None:
+    # From where the link is now: a key may come before the former step was drawn to its end.
+    place = min(max(position(count) + step, 0), count - 1)
+    st.query_params[PLACE] = str(place + 1)
 
 
 def _example(run: Run, readable: bool) -> dict[str, Row]:

@@ -21,7 +21,7 @@ def set_shelf(run: Run, choice: Choice) -> None:
     """What is knocked out under a name of its own, and the names there are."""
     saved = services.unit_sets().sets(run.run_id)
     label = f"Saved sets ({len(saved)})" if saved else "Save this set"
-    with st.popover(label, icon=":material/bookmark:", width="stretch", key="tray_sets"):
+    with st.expander(label, icon=":material/bookmark:", key="tray_sets"):
         st.text_input(
             "Name", key=NAME, max_chars=LONGEST_NAME, placeholder="without the early head"
         )
