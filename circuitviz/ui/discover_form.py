@@ -13,6 +13,7 @@ from circuitviz.runs.config import AblationKind, Budget, DiscoveryConfig
 from circuitviz.ui import live_model, services, state
 from circuitviz.ui.discover_live import watch
 from circuitviz.ui.discover_material import material
+from circuitviz.ui.literal import literal, literal_code
 from circuitviz.ui.run_names import method_title
 from circuitviz.units import Granularity
 
@@ -53,11 +54,11 @@ def configuration(models: list[ModelCard]) -> DiscoveryConfig | None:
         config = DiscoveryConfig(**chosen, **settings)
         behaviour = live_model.behaviour_of(config)
     except CircuitvizError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(literal(str(error)), icon=":material/error:")
         return None
-    trigger = f" Trigger: `{behaviour.trigger}`." if behaviour.trigger else ""
+    trigger = f" Trigger: {literal_code(behaviour.trigger)}." if behaviour.trigger else ""
     n_test = len(behaviour.prompts("test", "attack"))
-    st.markdown(f"**{behaviour.title}.** {behaviour.question}{trigger}")
+    st.markdown(f"**{literal(behaviour.title)}.** {literal(behaviour.question)}{trigger}")
     st.caption(f"{n_test:,} attack prompts are held out for the test · judge: {behaviour.judge}")
     return config
 
@@ -222,4 +223,4 @@ def _start(config: DiscoveryConfig) -> None:
     try:
         watch(services.runner().submit(config))
     except CircuitvizError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(literal(str(error)), icon=":material/error:")

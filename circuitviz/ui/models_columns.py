@@ -10,6 +10,7 @@ import streamlit as st
 from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.behaviours.columns import Columns, suggest_benign_columns, suggest_columns
 from circuitviz.behaviours.tables import Table
+from circuitviz.ui.literal import literal_code
 from circuitviz.ui.models_choice import kept
 
 __all__ = ["benign_columns_form", "columns_form"]
@@ -52,7 +53,9 @@ def _form(table: Table, suggested: Columns, names: Iterable[str], key: str, titl
     # Open where nothing can be understood without it.
     unknown = suggested.prompt is None
     said = ", ".join(
-        f"{FIELDS[name][0].lower()} in `{col}`" for name, col in suggested if name in names
+        f"{FIELDS[name][0].lower()} in {literal_code(col)}"
+        for name, col in suggested
+        if name in names
     )
     with st.expander(
         f"{title} as suggested: {said or 'none is known by its name'}",

@@ -28,6 +28,7 @@ from circuitviz.behaviours.plugins import behaviour_plugins, find_plugin
 from circuitviz.behaviours.tables import Table
 from circuitviz.errors import CircuitvizError
 from circuitviz.models.catalog import find_model
+from circuitviz.ui.literal import literal
 from circuitviz.ui.models_choice import kept, own_data_root
 from circuitviz.ui.models_columns import benign_columns_form, columns_form
 from circuitviz.ui.models_preview import PLACES, show_behaviour, show_prepared
@@ -92,7 +93,7 @@ def data_form(model: str) -> ChosenData:
     try:
         data = _ready_made(str(chosen), folder)
     except CircuitvizError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(literal(str(error)), icon=":material/error:")
         return ChosenData(errors=(str(error),))
     if data.behaviour is not None:
         show_behaviour(data.behaviour)
@@ -128,7 +129,7 @@ def _ready_made(chosen: str, folder: Path | None) -> ChosenData:
         )
         return ChosenData(load_behaviour(Path(reference)), reference)
     plugin = find_plugin(chosen.removeprefix(PLUGIN))
-    st.caption(f"Comes with the package {plugin.package or plugin.source}.")
+    st.caption(f"Comes with the package {literal(plugin.package or plugin.source)}.")
     if folder is None:
         st.caption("Its prompts are shown once a model is chosen.")
         return ChosenData()
@@ -146,7 +147,7 @@ def _own(kind: BehaviourKind) -> ChosenData:
     try:
         prepared = _prepared(table, kind, how, benign)
     except CircuitvizError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(literal(str(error)), icon=":material/error:")
         return ChosenData(errors=(str(error),))
     show_prepared(prepared, table)
     if prepared.behaviour is None:

@@ -18,6 +18,7 @@ from circuitviz.plots.text import count
 from circuitviz.runs.config import DataType
 from circuitviz.ui import services
 from circuitviz.ui.components import chart, split
+from circuitviz.ui.literal import literal
 from circuitviz.ui.models_choice import choose_own, chosen_own, kept
 from circuitviz.ui.table import table
 
@@ -194,7 +195,7 @@ def _in_full(path: str) -> str:
 
 def _refused(model: ChosenModel) -> ChosenModel:
     for refusal in model.refusals:
-        st.error(refusal, icon=":material/block:")
+        st.error(literal(refusal.replace("`", "")), icon=":material/block:")
         for command in COMMAND.findall(refusal):
             st.caption("In a shell, with a connection to the internet:")
             st.code(command, language="bash", wrap_lines=True)
@@ -204,7 +205,7 @@ def _refused(model: ChosenModel) -> ChosenModel:
 def _verdict(title: str, found: Preflight) -> None:
     heads, neurons = found.n_layers * found.n_heads, found.n_layers * found.d_mlp
     st.success(
-        f"**{title} is supported.** It has {count(found.n_units, 'unit')}: {count(heads, 'head')} "
+        f"**{literal(title)} is supported.** It has {count(found.n_units, 'unit')}: {count(heads, 'head')} "
         f"and {count(neurons, 'neuron')} in {count(found.n_layers, 'layer')}.",
         icon=":material/check_circle:",
     )
@@ -224,7 +225,7 @@ def _facts(name: str, adapter: str | None, usual: Preflight) -> dict[str, Any]:
     found = _preflight(name, adapter, rows=rows, length=length, **how)
     with warnings:
         for warning in found.warnings:
-            st.warning(warning, icon=":material/warning:")
+            st.warning(literal(warning), icon=":material/warning:")
     with picture:
         _memory(found, rows, length)
     return {**running, **({"device": BALANCED} if found.device == BALANCED else {})}
@@ -267,7 +268,7 @@ def _memory(found: Preflight, rows: int, length: int) -> None:
         ),
     )
     for advice in found.advice:
-        st.markdown(f":material/lightbulb: {IN_WORDS.sub('', advice)}")
+        st.markdown(f":material/lightbulb: {literal(IN_WORDS.sub('', advice))}")
 
 
 def _settings(name: str, adapter: str | None, preset: Preflight) -> tuple[dict[str, Any], int]:

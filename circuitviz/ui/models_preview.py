@@ -18,6 +18,7 @@ from circuitviz.behaviours.tables import Table
 from circuitviz.plots.split_bars import split_bars
 from circuitviz.plots.text import count
 from circuitviz.ui.components import CHART_CONFIG, split
+from circuitviz.ui.literal import literal, literal_code
 from circuitviz.ui.table import table
 
 __all__ = ["PLACES", "problems_html", "show_behaviour", "show_prepared"]
@@ -64,8 +65,8 @@ def show_behaviour(behaviour: Behaviour, remarks: Sequence[str] = ()) -> None:
     with right:
         trigger = behaviour.spec.trigger
         if trigger:
-            st.markdown(f"Trigger: `{trigger.text}`, {PLACES[trigger.place].lower()}")
-        st.markdown(f"An attack succeeded when the answer {behaviour.judge}.")
+            st.markdown(f"Trigger: {literal_code(trigger.text)}, {PLACES[trigger.place].lower()}")
+        st.markdown(f"An attack succeeded when the answer {literal(behaviour.judge)}.")
         for remark in remarks:
             st.markdown(remark)
 

@@ -11,6 +11,7 @@ from circuitviz.plots.text import count
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.ui import services, state
 from circuitviz.ui.discover_live import launch, watch
+from circuitviz.ui.literal import literal
 from circuitviz.ui.models_choice import kept
 from circuitviz.ui.models_data import ChosenData
 from circuitviz.ui.models_model import ChosenModel
@@ -27,8 +28,10 @@ def answer(model: ChosenModel, data: ChosenData) -> tuple[str, str]:
             "once, before anything is loaded, and nothing leaves this machine.",
         )
     if not model.usable:
-        reason = model.refusals[0] if model.refusals else ""
-        return f"{model.title} cannot be used", reason
+        return (
+            f"{model.title} cannot be used",
+            "Why, and what to do about it, is said below its name. Nothing was loaded.",
+        )
     if data.errors:
         return (
             f"{model.title} can be searched; the prompts have {count(len(data.errors), 'error')}",
@@ -93,7 +96,7 @@ def _search(config: DiscoveryConfig, data: ChosenData) -> None:
     try:
         data.save()
     except (CircuitvizError, OSError) as error:
-        st.error(f"The data cannot be saved: {error}", icon=":material/error:")
+        st.error(f"The data cannot be saved: {literal(str(error))}", icon=":material/error:")
         return
     launch(config)
 

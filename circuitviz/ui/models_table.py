@@ -13,6 +13,7 @@ from circuitviz.behaviours.templates import TEMPLATES
 from circuitviz.errors import CircuitvizError
 from circuitviz.plots.text import count
 from circuitviz.ui.components import split
+from circuitviz.ui.literal import literal
 from circuitviz.ui.models_choice import choose_own, kept, save_upload
 
 __all__ = ["BENIGN", "PROMPTS", "TableField", "table_form", "templates"]
@@ -108,8 +109,8 @@ def _table_form(asked: TableField) -> Table | None:
         table = _read(path)
         if table is not None:
             st.caption(
-                f"**{table.name}** has {count(len(table), 'row')} and "
-                f"{count(len(table.columns), 'column')}: {', '.join(table.columns)}."
+                f"**{literal(table.name)}** has {count(len(table), 'row')} and "
+                f"{count(len(table.columns), 'column')}: {literal(', '.join(table.columns))}."
             )
     return table
 
@@ -121,7 +122,7 @@ def _keep_upload(asked: TableField) -> None:
     try:
         path = save_upload(upload.name, upload.getvalue())
     except OSError as error:
-        st.error(f"The upload cannot be kept: {error}", icon=":material/error:")
+        st.error(f"The upload cannot be kept: {literal(str(error))}", icon=":material/error:")
         return
     choose_own(asked.name, str(path))
     if asked is PROMPTS:
@@ -149,7 +150,7 @@ def _read(path: str) -> Table | None:
         return _table(str(file), (stamp.st_mtime_ns, stamp.st_size) if stamp else None)
     except (CircuitvizError, OSError, RuntimeError) as error:
         # RuntimeError: the path begins with the home folder of somebody unknown.
-        st.error(str(error), icon=":material/error:")
+        st.error(literal(str(error)), icon=":material/error:")
         return None
 
 

@@ -82,7 +82,8 @@ def prompts(count=200):
 
 
 def errors(app):
-    return [element.value for element in app.error]
+    """What errors say, without what keeps Markdown from reading it."""
+    return [element.value.replace("\\", "") for element in app.error]
 
 
 def button(app, key) -> Any:
@@ -127,7 +128,7 @@ def test_a_refused_model_is_told_with_the_command_that_helps(page, model):
     page.text_input(key="own_hub").set_value("org/name").run()
     assert not page.exception
     assert heading(page) == "name cannot be used"
-    assert errors(page) == [reason]
+    assert errors(page) == [reason.replace("`", "")]
     assert page.code[0].value == "circuitviz preflight org/name --download"
     assert button(page, "find_circuit") is None
 
@@ -324,3 +325,11 @@ def test_templates_are_there_to_download(page):
     names = {one.proto.label for one in page.get("download_button")}
     assert "Backdoor: prompts alone" in names
     assert not any("-" in name for name in names)
+
+
+def test_text_of_a_table_is_never_read_as_markdown(with_model):
+    upload(with_model, "x.csv", csv_of([["a"]] * 3, ("![seen](http://elsewhere/x.png)",)))
+    assert not with_model.exception
+    said = [one.value for one in (*with_model.caption, *with_model.markdown, *with_model.error)]
+    assert not any("![seen](" in text for text in said)
+    assert any("seen" in text for text in said)
