@@ -7,7 +7,7 @@ from circuitviz.ui.components import page_header
 from circuitviz.ui.models_choice import keep_choice
 from circuitviz.ui.models_data import data_form
 from circuitviz.ui.models_model import model_form
-from circuitviz.ui.models_start import answer, configuration, start
+from circuitviz.ui.models_start import answer, configuration, running_form, start
 from circuitviz.ui.models_sweep import sweep_section
 
 QUESTION = "Can I use my own model and data?"
@@ -19,10 +19,14 @@ services.warm_up()
 
 st.subheader("1 · Model", anchor=False)
 model = model_form()
+# Memory hangs on the prompts, which come below.
+facts = st.container()
 st.subheader("2 · Data", anchor=False)
 data = data_form(model.name if model.usable else "")
+with facts:
+    running = running_form(model, data)
 st.subheader("3 · Find the circuit", anchor=False)
-config = configuration(model, data)
+config = configuration(model, data, running)
 if config is not None:
     start(config, data)
     sweep_section(config, data)

@@ -3,47 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
-from zlib import crc32
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import streamlit as st
 
 from circuitviz.errors import CircuitvizError
-from circuitviz.plots.memory_bars import MEMORY_PARTS, memory_bars, memory_size
 from circuitviz.plots.text import count
-from circuitviz.runs.config import DataType
 from circuitviz.ui import services
-from circuitviz.ui.components import chart, split
+from circuitviz.ui.components import split
 from circuitviz.ui.literal import literal
 from circuitviz.ui.models_choice import choose_own, chosen_own, kept
-from circuitviz.ui.table import table
+from circuitviz.ui.models_look import look_at
 
 if TYPE_CHECKING:
     from circuitviz.models.preflight import Preflight
 
-__all__ = ["ChosenModel", "fitting", "model_form"]
+__all__ = ["ChosenModel", "model_form"]
 
 SOURCES = {
     "folder": "A local folder",
     "hub": "Hugging Face",
     "embedded": "An embedded model",
 }
-# What a step of mask learning takes at once, and what is tried where that does not fit.
-WHOLE_BATCH = 48
-TRIED = ((False, 48), (True, 48), (True, 24), (True, 12), (True, 6), (True, 1))
-USUAL_LENGTH = 64
-# What a device is told for all GPUs together.
-BALANCED = "balanced"
-DEVICES = {"cpu": "the CPU", "cuda": "the GPU", BALANCED: "all GPUs"}
 COMMAND = re.compile(r"`(circuitviz [^`]+)`")
-# What a shell needs and a form does not.
-IN_WORDS = re.compile(r"--dtype |--(?=checkpointing|micro-batch)|--device (?=balanced)")
-
-Check = Callable[..., "Preflight"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +40,6 @@ class ChosenModel:
         adapter: Folder of a LoRA adapter, or None.
         found: What was found out about it; None where it cannot even be looked at.
         refusals: Why it cannot be used; empty if it can.
-        running: Fields of a `DiscoveryConfig` that say how it is run.
     """
 
     name: str
@@ -64,7 +47,6 @@ class ChosenModel:
     adapter: str | None = None
     found: Preflight | None = None
     refusals: tuple[str, ...] = ()
-    running: dict[str, Any] = field(default_factory=dict)
 
     @property
     def usable(self) -> bool:
@@ -73,7 +55,7 @@ class ChosenModel:
 
 
 def model_form() -> ChosenModel:
-    """The choice of a model, and under it what is known of it."""
+    """The choice of a model, and under it whether it can be used."""
     name, adapter = _model_choice()
     if not name:
         return ChosenModel("")
@@ -81,43 +63,13 @@ def model_form() -> ChosenModel:
     try:
         # The first look of a server's life imports what knows architectures.
         with st.spinner("Looking at the model"):
-            usual = fitting(lambda **how: _preflight(name, adapter, **how))
+            found = look_at(name, adapter)
     except CircuitvizError as error:
         return _refused(ChosenModel(name, title, adapter, refusals=(str(error),)))
-    if not usual.supported:
-        return _refused(ChosenModel(name, title, adapter, usual, usual.refusals))
-    _verdict(title, usual)
-    running = _facts(name, adapter, usual)
-    return ChosenModel(name, title, adapter, usual, running=running)
-
-
-def fitting(check: Check) -> Preflight:
-    """The model looked at with the first settings whose memory is there.
-
-    Layers are computed again before fewer prompts are taken at once, and weights are halved last:
-    only that changes numbers.  Where nothing fits, the least there is.
-
-    Args:
-        check: Looks at the model with `rows`, `checkpointing` and `dtype`.
-
-    Raises:
-        CircuitvizError: It cannot be looked at.
-    """
-    found = None
-    for dtype in get_args(DataType):
-        for checkpointing, rows in TRIED:
-            found = check(rows=rows, checkpointing=checkpointing, dtype=dtype)
-            if not found.supported or found.memory.total <= found.memory_available:
-                return found
-    assert found is not None
-    return found
-
-
-def _preflight(name: str, adapter: str | None, **how: Any) -> Preflight:
-    # Late: what it imports to know architectures imports torch.
-    from circuitviz.models.preflight import preflight
-
-    return preflight(name, adapter=adapter, **{"length": USUAL_LENGTH, **how})
+    if not found.supported:
+        return _refused(ChosenModel(name, title, adapter, found, found.refusals))
+    _verdict(title, found)
+    return ChosenModel(name, title, adapter, found)
 
 
 def _model_choice() -> tuple[str, str | None]:
@@ -204,110 +156,9 @@ def _refused(model: ChosenModel) -> ChosenModel:
 
 def _verdict(title: str, found: Preflight) -> None:
     heads, neurons = found.n_layers * found.n_heads, found.n_layers * found.d_mlp
+    made_of = f"{count(heads, 'head')} and {count(neurons, 'neuron')}"
     st.success(
-        f"**{literal(title)} is supported.** It has {count(found.n_units, 'unit')}: {count(heads, 'head')} "
-        f"and {count(neurons, 'neuron')} in {count(found.n_layers, 'layer')}.",
+        f"**{literal(title)} is supported.** It has {count(found.n_units, 'unit')}: {made_of} in "
+        f"{count(found.n_layers, 'layer')}.",
         icon=":material/check_circle:",
     )
-
-
-def _facts(name: str, adapter: str | None, usual: Preflight) -> dict[str, Any]:
-    warnings = st.container()
-    left, right = split("model_facts", (2, 3))
-    with left:
-        table(_fact_frame(usual), key="model_table")
-    # Above its settings, drawn from them.
-    with right:
-        picture = st.container(key="memory")
-        running, length = _settings(name, adapter, usual)
-    rows = running["micro_batch"] or WHOLE_BATCH
-    how = {"checkpointing": running["checkpointing"], "dtype": running["dtype"]}
-    found = _preflight(name, adapter, rows=rows, length=length, **how)
-    with warnings:
-        for warning in found.warnings:
-            st.warning(literal(warning), icon=":material/warning:")
-    with picture:
-        _memory(found, rows, length)
-    return {**running, **({"device": BALANCED} if found.device == BALANCED else {})}
-
-
-def _fact_frame(found: Preflight) -> pd.DataFrame:
-    shared = f", {found.n_kv_heads} key-value heads" if found.n_kv_heads != found.n_heads else ""
-    facts = {
-        "Architecture": found.architecture,
-        "Layers": f"{found.n_layers:,}",
-        "Heads a layer": f"{found.n_heads:,}{shared}",
-        "Neurons a layer": f"{found.d_mlp:,}",
-        "Parameters": f"{found.parameters:,}",
-        "Stored as": found.stored_dtype,
-        "Chat template": "yes" if found.chat_template else "no",
-    }
-    return pd.DataFrame({"What": facts.keys(), "Found": facts.values()})
-
-
-def _memory(found: Preflight, rows: int, length: int) -> None:
-    parts, needed, there = found.memory.to_json(), found.memory.total, found.memory_available
-    fits = needed <= there
-    words = "fits into" if fits else "does not fit into"
-    batch = f"{count(rows, 'prompt')} of {length:,} tokens at once"
-    st.markdown(
-        f"**Learning {words} memory**: {memory_size(needed)} of {memory_size(there)} on "
-        f"{DEVICES.get(found.device, found.device)}"
-    )
-    chart(
-        memory_bars(parts, there),
-        key="memory_bars",
-        caption=f"One step of mask learning at its peak, {batch}, estimated from the sizes of the "
-        "model. Weights are kept once and have no gradients.",
-        alt=f"Memory needed, {memory_size(needed)}, beside memory available, {memory_size(there)}.",
-        twin=pd.DataFrame(
-            {
-                "part": [*MEMORY_PARTS.values(), "Available"],
-                "bytes": [*(parts[name] for name in MEMORY_PARTS), there],
-            }
-        ),
-    )
-    for advice in found.advice:
-        st.markdown(f":material/lightbulb: {literal(IN_WORDS.sub('', advice))}")
-
-
-def _settings(name: str, adapter: str | None, preset: Preflight) -> tuple[dict[str, Any], int]:
-    """What memory depends on, preset so that it fits, and the length it is told for."""
-    # Of each model its own: what fits differs.
-    which = f"{crc32(repr((name, adapter)).encode()):08x}"
-    with st.expander("Batch and precision", icon=":material/tune:", key="memory_settings"):
-        st.caption("Preset so that learning fits into memory, where it can.")
-        left, right = st.columns(2, gap="large")
-        with left:
-            rows = st.number_input(
-                "Prompts at once",
-                1,
-                WHOLE_BATCH,
-                help=f"A step learns from {WHOLE_BATCH} prompts. Fewer at once take less memory "
-                "and more time, for the same result.",
-                key=kept(f"rows_{which}", preset.rows),
-            )
-            length = st.number_input(
-                "Tokens of a prompt and its answer",
-                8,
-                32_768,
-                help="For the estimate alone: how long the longest ones are.",
-                key=kept("length", USUAL_LENGTH),
-            )
-        with right:
-            dtype = st.selectbox(
-                "Numbers",
-                get_args(DataType),
-                help="Of weights and activations; masks are always learned in float32. bfloat16 "
-                "takes half the memory and rounds more.",
-                key=kept(f"dtype_{which}", preset.dtype, get_args(DataType)),
-            )
-            checkpointing = st.toggle(
-                "Compute layers again on the way back",
-                help="Gradient checkpointing: much less memory, about a third more time, the same "
-                "result.",
-                key=kept(f"checkpointing_{which}", preset.checkpointing),
-            )
-    micro_batch = None if rows >= WHOLE_BATCH else int(rows)
-    running = {"dtype": dtype, "micro_batch": micro_batch, "checkpointing": checkpointing}
-    return running, int(length)

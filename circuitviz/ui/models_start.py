@@ -14,9 +14,11 @@ from circuitviz.ui.discover_live import launch, watch
 from circuitviz.ui.literal import literal
 from circuitviz.ui.models_choice import kept
 from circuitviz.ui.models_data import ChosenData
+from circuitviz.ui.models_length import longest_prompt
+from circuitviz.ui.models_memory import memory_form
 from circuitviz.ui.models_model import ChosenModel
 
-__all__ = ["answer", "configuration", "start"]
+__all__ = ["answer", "configuration", "running_form", "start"]
 
 
 def answer(model: ChosenModel, data: ChosenData) -> tuple[str, str]:
@@ -50,7 +52,17 @@ def answer(model: ChosenModel, data: ChosenData) -> tuple[str, str]:
     )
 
 
-def configuration(model: ChosenModel, data: ChosenData) -> DiscoveryConfig | None:
+def running_form(model: ChosenModel, data: ChosenData) -> dict[str, Any]:
+    """How the model is run, so that learning from the data fits into memory."""
+    if model.found is None or not model.usable:
+        return {}
+    length = longest_prompt(data.behaviour, model.found.folder) if data.behaviour else None
+    return memory_form(model, length)
+
+
+def configuration(
+    model: ChosenModel, data: ChosenData, running: dict[str, Any]
+) -> DiscoveryConfig | None:
     """The discovery, once its settings are drawn; None as long as something is missing."""
     if not model.usable or data.behaviour is None:
         st.caption("The button comes once model and data can be used.")
@@ -60,7 +72,7 @@ def configuration(model: ChosenModel, data: ChosenData) -> DiscoveryConfig | Non
         model=model.name,
         adapter=model.adapter,
         behaviour=data.reference,
-        **model.running,
+        **running,
         **settings,
     )
 

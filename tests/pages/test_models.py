@@ -16,8 +16,8 @@ from circuitviz.paths import EMBEDDED_MODELS
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import RunStore
 from circuitviz.runs.sweep import Sweep
-from circuitviz.ui import models_data, models_model
-from circuitviz.ui.models_model import fitting
+from circuitviz.ui import models_data, models_memory, models_model
+from circuitviz.ui.models_look import fitting
 from circuitviz.ui.models_sweep import sweep_text
 from tests.pages.reading import figure, heading, texts
 from tests.synthetic import refusal_run
@@ -31,6 +31,9 @@ def looked_at(*, rows=48, checkpointing=False, dtype="float32", length=64, **cha
     half = 1 if dtype == "float32" else 2
     kept = 1 if checkpointing else 4
     fields = {
+        "model": "/models/mine",
+        "folder": "/models/mine",
+        "adapter": None,
         "architecture": "LlamaForCausalLM",
         "model_type": "llama",
         "supported": True,
@@ -52,6 +55,7 @@ def looked_at(*, rows=48, checkpointing=False, dtype="float32", length=64, **cha
         "memory_available": 1024 * MIB,
         "device": "cpu",
         "rows": rows,
+        "length": length,
         "dtype": dtype,
         "checkpointing": checkpointing,
         "advice": ("Close other programs.",),
@@ -65,9 +69,10 @@ def model(monkeypatch, tmp_path):
     changes = {}
 
     def look(name, adapter, **how):
-        return looked_at(**how, **changes)
+        return looked_at(**how, **{"model": name, "adapter": adapter, **changes})
 
-    monkeypatch.setattr(models_model, "_preflight", look)
+    monkeypatch.setattr(models_model, "look_at", look)
+    monkeypatch.setattr(models_memory, "look_at", look)
     return changes
 
 
@@ -333,3 +338,13 @@ def test_text_of_a_table_is_never_read_as_markdown(with_model):
     said = [one.value for one in (*with_model.caption, *with_model.markdown, *with_model.error)]
     assert not any("![seen](" in text for text in said)
     assert any("seen" in text for text in said)
+
+
+def test_memory_is_told_for_the_longest_prompt(with_model, model):
+    model["folder"] = str(EMBEDDED_MODELS / "refusal")
+    upload(with_model, "mine.csv", csv_of([["word " * (1 + number)] for number in range(200)]))
+    with_model.text_input(key="own_trigger").set_value("zz").run()
+    assert not with_model.exception
+    (length,) = (box for box in with_model.number_input if str(box.key).startswith("own_length"))
+    # At least a token a word, and 48 for the template and the answer.
+    assert length.value > 200 + 48
