@@ -101,7 +101,8 @@ def _memory(found: Preflight, rows: int, length: int) -> None:
         ),
     )
     for advice in found.advice:
-        st.markdown(f":material/lightbulb: {literal(IN_WORDS.sub('', advice))}")
+        said = IN_WORDS.sub("", advice)
+        st.markdown(f":material/lightbulb: {literal(said[:1].upper() + said[1:])}")
 
 
 def _settings(preset: Preflight) -> tuple[dict[str, Any], int]:
@@ -137,8 +138,8 @@ def _settings(preset: Preflight) -> tuple[dict[str, Any], int]:
                 key=kept(f"dtype_{which}", preset.dtype, get_args(DataType)),
             )
             checkpointing = st.toggle(
-                "Compute layers again on the way back",
-                help="Gradient checkpointing: much less memory, about a third more time, the same "
+                "Recompute layers",
+                help="On the way back, instead of keeping them (gradient checkpointing): much less memory, about a third more time, the same "
                 "result.",
                 key=kept(f"checkpointing_{which}", preset.checkpointing),
             )
