@@ -24,6 +24,7 @@ from circuitviz.behaviours.own_data import (
 )
 from circuitviz.behaviours.plugins import find_plugin
 from circuitviz.behaviours.tables import Table, read_table
+from circuitviz.commands.options import ArgumentHolder
 from circuitviz.commands.output import say_on_stderr
 from circuitviz.errors import ConfigError, PromptFileError
 
@@ -51,7 +52,7 @@ class OwnData:
     prepared: Prepared
 
 
-def add_data_options(parser: argparse.ArgumentParser, *, kinds_only: bool = False) -> None:
+def add_data_options(parser: ArgumentHolder, *, kinds_only: bool = False) -> None:
     """`--benign`, `--behaviour`, `--trigger`, `--trigger-place`, `--compliance`, `--column`.
 
     Args:

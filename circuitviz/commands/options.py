@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from circuitviz.errors import ConfigError
 from circuitviz.paths import EMBEDDED_RUNS, runs_folder
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AddParser",
+    "ArgumentHolder",
+    "add_adapter_option",
     "add_json_option",
+    "add_run_argument",
     "add_running_options",
     "add_store_option",
     "command",
@@ -29,6 +32,14 @@ __all__ = [
 AddParser = Callable[..., argparse.ArgumentParser]
 
 
+class ArgumentHolder(Protocol):
+    """A parser, or a group of its options."""
+
+    def add_argument(self, *name_or_flags: str, **settings: Any) -> Any:
+        """Take one more argument."""
+        ...
+
+
 def command(
     add: AddParser, name: str, function: Callable[..., int], what: str
 ) -> argparse.ArgumentParser:
@@ -38,20 +49,33 @@ def command(
     return parser
 
 
-def add_store_option(parser: argparse.ArgumentParser) -> None:
+def add_run_argument(parser: ArgumentHolder) -> None:
+    """`RUN`, which a `RunStore` loads."""
+    parser.add_argument("run", metavar="RUN", help="id of a saved run, or path of its folder")
+
+
+def add_store_option(parser: ArgumentHolder) -> None:
     """`--runs DIR`, which `store_of` reads."""
     parser.add_argument(
         "--runs", metavar="DIR", help="runs folder (default: $CIRCUITVIZ_RUNS, else runs/)"
     )
 
 
-def add_json_option(parser: argparse.ArgumentParser) -> None:
+def add_json_option(parser: ArgumentHolder) -> None:
     """`--json`."""
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def add_running_options(parser: argparse.ArgumentParser) -> None:
-    """Where a model runs and in which numbers, which `running` reads."""
+def add_adapter_option(parser: ArgumentHolder) -> None:
+    """`--adapter DIR`."""
+    parser.add_argument(
+        "--adapter", metavar="DIR", help="folder of a LoRA adapter to put on top of the model"
+    )
+
+
+def add_running_options(parser: ArgumentHolder) -> None:
+    """What goes on top of a model, where it runs and in which numbers; `running` reads them."""
+    add_adapter_option(parser)
     parser.add_argument(
         "--device",
         default=DiscoveryConfig.device,
@@ -80,7 +104,9 @@ def add_running_options(parser: argparse.ArgumentParser) -> None:
 def running(options: argparse.Namespace) -> dict[str, Any]:
     """The fields of a `DiscoveryConfig` that `add_running_options` asks for."""
     names = ("device", "dtype", "micro_batch", "checkpointing")
-    return {name: getattr(options, name) for name in names}
+    # Absolute, as a run is also read from other folders than this one.
+    adapter = str(Path(options.adapter).resolve()) if options.adapter is not None else None
+    return {"adapter": adapter, **{name: getattr(options, name) for name in names}}
 
 
 def store_of(options: argparse.Namespace) -> RunStore:

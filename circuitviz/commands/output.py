@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from circuitviz.runs.progress import Progress
 
-__all__ = ["Bar", "say", "say_json", "say_on_stderr"]
+__all__ = ["Bar", "on_terminal", "say", "say_json", "say_on_stderr"]
 
 
 class Bar:
@@ -45,6 +45,11 @@ class Bar:
         if losses:
             self._bar.set_postfix(losses, refresh=False)
         self._bar.update(progress.fraction - self._bar.n)
+
+
+def on_terminal() -> bool:
+    """Whether a person reads the results, not a file or a program."""
+    return sys.stdout.isatty()
 
 
 def say(text: str) -> None:

@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Any, get_args
 
-from circuitviz.commands.options import AddParser, add_json_option, command
+from circuitviz.commands.options import AddParser, add_adapter_option, add_json_option, command
 from circuitviz.commands.output import say, say_json
 from circuitviz.quiet import quiet_libraries, stdout_discarded
 from circuitviz.runs.config import DataType
@@ -31,7 +31,7 @@ def add(commands: AddParser) -> None:
         metavar="MODEL",
         help="embedded model, path of a local folder, or Hugging Face id from the local cache",
     )
-    parser.add_argument("--adapter", metavar="DIR", help="folder of a LoRA adapter on top")
+    add_adapter_option(parser)
     parser.add_argument(
         "--rows",
         type=int,

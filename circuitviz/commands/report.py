@@ -9,6 +9,7 @@ from typing import Any
 from circuitviz.commands.options import (
     AddParser,
     add_json_option,
+    add_run_argument,
     add_store_option,
     command,
     require_writable,
@@ -27,7 +28,7 @@ def add(commands: AddParser) -> None:
         _report,
         "write a run as one HTML page, a PDF, a notebook, JSON, or all of them into a folder",
     )
-    parser.add_argument("run", metavar="RUN", help="id of a run, or its folder")
+    add_run_argument(parser)
     parser.add_argument(
         "--out",
         metavar="FILE",

@@ -12,7 +12,7 @@ from circuitviz.behaviours.templates import TEMPLATES
 from circuitviz.cli import main
 from circuitviz.paths import EMBEDDED_MODELS
 from circuitviz.runs.behaviour_of import behaviour_of
-from tests.unit.test_cli import FakeLibrary
+from tests.fake_library import FakeLibrary
 
 
 @pytest.fixture
@@ -21,13 +21,6 @@ def questions(tmp_path: Path) -> Path:
     file = tmp_path / "questions.csv"
     file.write_text("prompt\n" + "".join(f"question {n}\n" for n in range(200)), encoding="utf-8")
     return file
-
-
-@pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of runs."""
-    monkeypatch.setenv("CIRCUITVIZ_RUNS", str(tmp_path / "runs"))
-    return tmp_path / "runs"
 
 
 def test_validate_says_how_a_file_is_understood(questions, capsys):
