@@ -139,8 +139,8 @@ def _settings(preset: Preflight) -> tuple[dict[str, Any], int]:
             )
             checkpointing = st.toggle(
                 "Recompute layers",
-                help="On the way back, instead of keeping them (gradient checkpointing): much less memory, about a third more time, the same "
-                "result.",
+                help="On the way back, instead of keeping them (gradient checkpointing): much "
+                "less memory, about a third more time, the same result.",
                 key=kept(f"checkpointing_{which}", preset.checkpointing),
             )
     micro_batch = None if rows >= WHOLE_BATCH else int(rows)
