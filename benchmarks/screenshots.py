@@ -25,11 +25,14 @@ PAGES = {
     "overview": "/",
     "discover": "/discover",
     "models": "/models",
+    "models": "/models",
     "circuit": "/circuit",
     "tradeoff": "/tradeoff",
     "generations": "/generations",
     "tuning": "/tuning",
     "compare": "/compare",
+    "report": "/report",
+    "present": "/present",
 }
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run"]
@@ -78,15 +81,20 @@ def served(runs: Path) -> Iterator[str]:
 
 def take_all(address: str, options: argparse.Namespace) -> None:
     """Every page at every width and theme."""
-    executable = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if executable is None:
-        raise SystemExit(f"no browser found; install one of {', '.join(BROWSERS)}")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
         for theme in options.themes:
             for width in options.widths:
                 take(browser, address, theme, width, options)
         browser.close()
+
+
+def find_browser() -> str:
+    """The path of the first Chromium or Chrome there is."""
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if found is None:
+        raise SystemExit(f"no browser found; install one of {', '.join(BROWSERS)}")
+    return found
 
 
 def take(
