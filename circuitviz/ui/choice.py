@@ -140,17 +140,15 @@ class Choice:
 
     def to_query(self) -> dict[str, str]:
         """The URL's parameters; `from_query` reads them back."""
-        edits = [f"-{name}" for name in sorted(self.removed)]
-        edits += [f"+{name}" for name in sorted(self.added)]
         values = {
             "run": self.run,
             "size": self.size,
             "heads": self.heads,
             "neurons": self.neurons,
-            "set": self._listed_text() if self.linkable else None,
+            "set": self._written_set(),
             "saved": self.saved,
             "invert": "1" if self.inverted else None,
-            "edit": ",".join(edits),
+            "edit": self._edits_text() if self._edits_fit else None,
             "random": self.random,
             "ablation": self.ablation,
             "unit": self.unit,
@@ -173,11 +171,30 @@ class Choice:
 
     @property
     def linkable(self) -> bool:
-        """Whether a link can list the units; a longer list needs a saved set's name."""
-        return len(self._listed_text() or "") <= LONGEST_SET
+        """Whether a link can list units and edits; a longer list needs a saved set's name."""
+        return self._edits_fit and len(self._listed_text() or "") <= LONGEST_SET
+
+    @property
+    def linked(self) -> bool:
+        """Whether a link says which units: by itself, or by a saved set's name."""
+        return self.linkable or (self.saved is not None and self._edits_fit)
 
     def _listed_text(self) -> str | None:
         return None if self.listed is None else written_units(self.listed)
+
+    def _written_set(self) -> str | None:
+        """The list, where a link has room for it."""
+        text = self._listed_text()
+        return text if text is not None and len(text) <= LONGEST_SET else None
+
+    def _edits_text(self) -> str:
+        edits = [f"-{name}" for name in sorted(self.removed)]
+        edits += [f"+{name}" for name in sorted(self.added)]
+        return ",".join(edits)
+
+    @property
+    def _edits_fit(self) -> bool:
+        return len(self._edits_text()) + len(self._written_set() or "") <= LONGEST_SET
 
     @property
     def set_part(self) -> dict[str, Any]:
@@ -256,13 +273,41 @@ class Choice:
             removed |= {name}
         elif not inside and not by_default:
             added |= {name}
-        return replace(self, added=added, removed=removed)
+        return replace(self, added=added, removed=removed)._shorter(run)
+
+    def _shorter(self, run: Run) -> Choice:
+        """As a list, where edits grew too long for a link and the list is not."""
+        if self._edits_fit:
+            return self
+        whole = self.listing(run)
+        before = len(self._listed_text() or "") + len(self._edits_text())
+        return whole if len(whole._listed_text() or "") < before else self
 
     def inverse(self, run: Run) -> Choice:
         """With all other units knocked out instead."""
         if self.random is not None:
             return self.listing(run).inverse(run)
         return replace(self, inverted=not self.inverted, added=self.removed, removed=self.added)
+
+    def of_ranking(self) -> Choice:
+        """From the best units again instead of a list or of all other units.
+
+        Edits of a list or of an inverse go with it: on the ranking they would mean another thing.
+        """
+        kept = (
+            self
+            if self.listed is None and not self.inverted
+            else replace(self, added=frozenset(), removed=frozenset())
+        )
+        return replace(kept, listed=None, saved=None, inverted=False, random=None)
+
+    def named_rightly(self, units: frozenset[str] | None) -> Choice:
+        """Without the saved set's name where the list is another one.
+
+        Args:
+            units: What is saved under the name; None: nothing.
+        """
+        return self if self.listed == units else replace(self, saved=None)
 
     def emptied(self) -> Choice:
         """With nothing knocked out."""

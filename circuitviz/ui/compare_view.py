@@ -16,7 +16,7 @@ from circuitviz.plots.text import count
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.components import chart, judges_note
+from circuitviz.ui.components import chart, error, judges_note
 from circuitviz.ui.overlay_view import AREA_HELP
 from circuitviz.ui.table import table
 
@@ -84,8 +84,8 @@ def comparison(runs: Mapping[str, Run]) -> Json | None:
 
     try:
         return compare_runs(list(runs.values())).to_json()
-    except CircuitvizError as error:
-        st.error(str(error), icon=":material/error:")
+    except CircuitvizError as failure:
+        error(str(failure))
         return None
 
 

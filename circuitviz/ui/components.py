@@ -19,6 +19,7 @@ from circuitviz.plots.story import Doubt
 from circuitviz.plots.text import evidence, percent, sparsity
 from circuitviz.plots.words import Sense, marked
 from circuitviz.runs.store import Run
+from circuitviz.ui.literal import literal
 
 __all__ = [
     "Answer",
@@ -29,6 +30,7 @@ __all__ = [
     "chart",
     "checks",
     "chips",
+    "error",
     "judges_note",
     "load_style",
     "page_header",
@@ -263,6 +265,11 @@ def table_twin(frame: pd.DataFrame, *, key: str, columns: Mapping[str, Any] | No
 
 
 def warn(problems: Sequence[str]) -> None:
-    """What could not be read from a link."""
+    """What could not be read from a link; a link's own words are shown as they are."""
     for problem in problems:
-        st.warning(problem, icon=":material/link_off:")
+        st.warning(literal(problem), icon=":material/link_off:")
+
+
+def error(text: str) -> None:
+    """What went wrong; the words of users, links and files in it are shown as they are."""
+    st.error(literal(text), icon=":material/error:")

@@ -11,6 +11,7 @@ from circuitviz.errors import CircuitvizError
 from circuitviz.models.catalog import ModelCard
 from circuitviz.runs.config import AblationKind, Budget, DiscoveryConfig
 from circuitviz.ui import live_model, services, state
+from circuitviz.ui.components import error
 from circuitviz.ui.discover_live import watch
 from circuitviz.ui.discover_material import material
 from circuitviz.ui.literal import literal, literal_code
@@ -53,8 +54,8 @@ def configuration(models: list[ModelCard]) -> DiscoveryConfig | None:
     try:
         config = DiscoveryConfig(**chosen, **settings)
         behaviour = live_model.behaviour_of(config)
-    except CircuitvizError as error:
-        st.error(literal(str(error)), icon=":material/error:")
+    except CircuitvizError as failure:
+        error(str(failure))
         return None
     trigger = f" Trigger: {literal_code(behaviour.trigger)}." if behaviour.trigger else ""
     n_test = len(behaviour.prompts("test", "attack"))
@@ -222,5 +223,5 @@ def start_button(config: DiscoveryConfig) -> None:
 def _start(config: DiscoveryConfig) -> None:
     try:
         watch(services.runner().submit(config))
-    except CircuitvizError as error:
-        st.error(literal(str(error)), icon=":material/error:")
+    except CircuitvizError as failure:
+        error(str(failure))

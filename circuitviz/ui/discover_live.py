@@ -13,8 +13,7 @@ from circuitviz.plots.text import count
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.jobs import Job, JobProgress
 from circuitviz.ui import job_watch, services, state
-from circuitviz.ui.components import CHART_CONFIG, chips, split
-from circuitviz.ui.literal import literal
+from circuitviz.ui.components import CHART_CONFIG, chips, error, split
 from circuitviz.ui.run_names import GRANULARITIES, method_title
 
 __all__ = ["answer", "launch", "live", "open_finished_run", "watch"]
@@ -46,8 +45,8 @@ def launch(config: DiscoveryConfig) -> None:
     """Submit a discovery from another page, and go to where it is watched."""
     try:
         watch(services.runner().submit(config))
-    except CircuitvizError as error:
-        st.error(literal(str(error)), icon=":material/error:")
+    except CircuitvizError as failure:
+        error(str(failure))
     else:
         st.switch_page("pages/discover.py")
 
@@ -62,7 +61,7 @@ def open_finished_run() -> None:
         st.toast("Discovery finished", icon=":material/check_circle:")
         st.switch_page("pages/overview.py")
     if job.state == "failed":
-        st.error(f"The discovery failed: {literal(job.error or '')}", icon=":material/error:")
+        error(f"The discovery failed: {job.error or ''}")
     if job.state == "cancelled":
         st.info("The discovery was stopped. Nothing was saved.", icon=":material/stop_circle:")
 

@@ -17,9 +17,10 @@ from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import MOST_COMPARED, Choice
-from circuitviz.ui.components import chart, judges_note, run_note
+from circuitviz.ui.components import chart, error, judges_note, run_note
 from circuitviz.ui.discover_live import watch
 from circuitviz.ui.listing import listing_key
+from circuitviz.ui.literal import literal
 from circuitviz.ui.run_names import method_title, run_labels
 from circuitviz.ui.table import table
 
@@ -100,8 +101,8 @@ def overlay(runs: Mapping[str, Run]) -> None:
     drawn, judged_otherwise = judged_alike(runs, series)
     for label, judge in judged_otherwise.items():
         st.warning(
-            f"{label} is not drawn: it was judged by \u201c{judge}\u201d, and rates of two judges "
-            "are not comparable.",
+            f"{literal(label)} is not drawn: it was judged by \u201c{literal(judge)}\u201d, "
+            "and rates of two judges are not comparable.",
             icon=":material/gavel:",
         )
     found = overlay_frame(drawn, series)
@@ -161,8 +162,8 @@ def method_form(run: Run) -> None:
 def _start(config: DiscoveryConfig) -> None:
     try:
         watch(services.runner().submit(config))
-    except CircuitvizError as error:
-        st.error(str(error), icon=":material/error:")
+    except CircuitvizError as failure:
+        error(str(failure))
 
 
 def replace_method(config: DiscoveryConfig, method: str) -> DiscoveryConfig:

@@ -10,7 +10,9 @@ from circuitviz.runs.store import Run
 from circuitviz.runs.unit_sets import LONGEST_NAME, UnitSet
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
+from circuitviz.ui.components import error
 from circuitviz.ui.listing import listing_key
+from circuitviz.ui.literal import literal_code
 
 __all__ = ["set_shelf"]
 
@@ -35,13 +37,13 @@ def set_shelf(run: Run, choice: Choice) -> None:
         )
         problem = st.session_state.pop(PROBLEM, None)
         if problem:
-            st.error(problem, icon=":material/error:")
+            error(problem)
         if saved:
             _listed(run, choice, saved)
         else:
             st.caption(
                 "A saved set is listed here again, also after a restart. It is written to "
-                f"`{services.unit_sets().folder}`, beside your runs."
+                f"{literal_code(str(services.unit_sets().folder))}, beside your runs."
             )
 
 
@@ -72,8 +74,8 @@ def _save(run: Run) -> None:
         saved = services.unit_sets().save(
             run.run_id, st.session_state[NAME], units, choice.ablation_of(run)
         )
-    except CircuitvizError as error:
-        st.session_state[PROBLEM] = str(error)
+    except CircuitvizError as failure:
+        st.session_state[PROBLEM] = str(failure)
         return
     st.session_state[NAME] = ""
     _take(run, saved)
@@ -82,15 +84,16 @@ def _save(run: Run) -> None:
 def _load(run: Run, name: str) -> None:
     try:
         _take(run, services.unit_sets().load(run.run_id, name))
-    except CircuitvizError as error:
-        st.session_state[PROBLEM] = str(error)
+    except CircuitvizError as failure:
+        st.session_state[PROBLEM] = str(failure)
 
 
 def _delete(run: Run, name: str) -> None:
     try:
         services.unit_sets().delete(run.run_id, name)
-    except OSError as error:
-        st.session_state[PROBLEM] = f"cannot delete the set {name!r}: {error.strerror or error}"
+    except OSError as failure:
+        reason = failure.strerror or failure
+        st.session_state[PROBLEM] = f"cannot delete the set {name!r}: {reason}"
         return
     if state.choice().saved == name:
         state.choose(saved=None)

@@ -13,8 +13,9 @@ from circuitviz.paths import ICON
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.components import load_style, page_header, warn
+from circuitviz.ui.components import error, load_style, page_header, warn
 from circuitviz.ui.listing import listing_key
+from circuitviz.ui.literal import literal
 from circuitviz.ui.run_names import method_note
 from circuitviz.ui.tray import tray, tray_foot
 from circuitviz.ui.tray_numbers import tray_numbers
@@ -121,8 +122,8 @@ def current_run(question: str) -> tuple[Run, Choice]:
         _no_run(question)
     try:
         run = services.load_run(str(run_id))
-    except CircuitvizError as error:
-        _bad_run(question, str(run_id), str(error))
+    except CircuitvizError as failure:
+        _bad_run(question, str(run_id), str(failure))
     fitted = state.fit(run)
     warn(fitted.problems)
     return run, fitted
@@ -164,13 +165,13 @@ def _no_run(question: str) -> NoReturn:
 
 def _bad_run(question: str, run_id: str, reason: str) -> NoReturn:
     page_header(question, "This run cannot be opened")
-    st.error(reason, icon=":material/error:")
+    error(reason)
     cards = services.run_cards()
     if cards:
         st.write("These runs are here:")
         for card in cards:
             st.button(
-                card.title,
+                literal(card.title),
                 key=f"open_{card.run_id}",
                 icon=":material/folder_open:",
                 on_click=state.select_run,

@@ -57,11 +57,10 @@ def choice() -> Choice:
 
 def choose(**changes: Any) -> None:
     """Change some fields of the choice; for callbacks and for pages."""
-    if {"size", "heads", "neurons"} & set(changes):
-        # A size is a cut of the ranking, and nothing else is one.
-        whole = {"listed": None, "saved": None, "inverted": False, "random": None}
-        changes = {**whole, **changes}
-    _put(replace(choice(), problems=(), **changes))
+    # A size is a cut of the ranking, and nothing else is one.
+    cut = {"size", "heads", "neurons"} & set(changes)
+    before = choice().of_ranking() if cut else choice()
+    _put(replace(before, problems=(), **changes))
     write_url()
 
 
@@ -92,14 +91,19 @@ def fit(run: Run) -> Choice:
 
 
 def _with_saved_set(run: Run, named: Choice) -> Choice:
-    """A link that names a set without listing it means what is saved here under that name."""
-    if named.saved is None or named.listed is not None:
+    """A link that names a set without listing it means what is saved here under that name.
+
+    One that lists it may call it anything: the name is believed where these units are saved.
+    """
+    if named.saved is None:
         return named
     try:
         units = services.unit_sets().load(run.run_id, named.saved).units
     except CircuitvizError as error:
+        if named.listed is not None:
+            return named.named_rightly(None)
         return replace(named, saved=None, problems=(*named.problems, f"{error}."))
-    return replace(named, listed=units)
+    return replace(named, listed=units) if named.listed is None else named.named_rightly(units)
 
 
 def toggle_unit(run: Run, unit: Unit) -> None:

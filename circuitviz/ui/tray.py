@@ -14,8 +14,10 @@ from circuitviz.runs.config import AblationKind
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
+from circuitviz.ui.components import error
 from circuitviz.ui.copy_link import copy_link
 from circuitviz.ui.listing import listing_key
+from circuitviz.ui.literal import literal
 from circuitviz.ui.set_shelf import set_shelf
 from circuitviz.units import Circuit, Unit
 
@@ -52,7 +54,7 @@ def tray_foot(run: Run, choice: Choice) -> None:
     with st.container(key="tray_foot", gap="small"):
         set_shelf(run, choice)
         copy_link()
-        if not choice.linkable and choice.saved is None:
+        if not choice.linked:
             st.caption(
                 ":material/link_off: This set is too long for a link. Save it: the link then "
                 "names it."
@@ -83,7 +85,7 @@ def _origin(run: Run, choice: Choice) -> str:
 
 
 def _title(run: Run, choice: Choice, circuit: Circuit) -> None:
-    where = provenance(run, choice)
+    where = literal(provenance(run, choice))
     share = f"({sparsity(circuit.sparsity)})" if len(circuit) else ""
     st.markdown(f"Knocked out: **{count(len(circuit), 'unit')}** {share}")
     if choice.random is None:
@@ -135,7 +137,7 @@ def _members(run: Run, circuit: Circuit) -> None:
             st.html(chips_html(circuit))
     problem = st.session_state.pop(PROBLEM, None)
     if problem:
-        st.error(problem, icon=":material/error:")
+        error(problem)
 
 
 def _summary(circuit: Circuit) -> str:
@@ -180,8 +182,8 @@ def _change(run: Run, words: str) -> bool:
     """Add and remove units by name; says whether all names were units of the model."""
     try:
         added, removed = added_and_removed(run, words)
-    except CircuitvizError as error:
-        st.session_state[PROBLEM] = str(error)
+    except CircuitvizError as failure:
+        st.session_state[PROBLEM] = str(failure)
         return False
     changed = state.choice()
     circuit = changed.circuit(run)

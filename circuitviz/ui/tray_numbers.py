@@ -13,7 +13,7 @@ from circuitviz.plots.text import evidence, percent
 from circuitviz.runs.store import Run
 from circuitviz.ui import live_model
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.components import Card, cards
+from circuitviz.ui.components import Card, cards, error
 from circuitviz.ui.saved_rates import saved_rates
 from circuitviz.units import Circuit
 
@@ -57,8 +57,8 @@ def tray_numbers(run: Run, choice: Choice) -> None:
         try:
             with st.spinner("Measuring exactly this set\u2026"):
                 found = _measured(run, choice, circuit)
-        except CircuitvizError as error:
-            st.error(f"Cannot measure this set: {error}", icon=":material/error:")
+        except CircuitvizError as failure:
+            error(f"Cannot measure this set: {failure}")
             return
     cards(
         [

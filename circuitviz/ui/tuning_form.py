@@ -15,6 +15,7 @@ from circuitviz.plots.text import count
 from circuitviz.runs.store import Run
 from circuitviz.runs.tuning_config import MOST_EPOCHS, TuningConfig, TuningMode
 from circuitviz.ui import job_watch, services, state
+from circuitviz.ui.components import error
 from circuitviz.ui.tuning_names import MODES
 
 __all__ = ["command_line", "tuning_form"]
@@ -47,9 +48,9 @@ def tuning_form(run: Run) -> None:
     try:
         data = _lasting(settings.pop("data"))
         config = TuningConfig(run.run_id, mode, size=size, data=data, **settings)
-    except (CircuitvizError, RuntimeError) as error:
+    except (CircuitvizError, RuntimeError) as failure:
         # RuntimeError: the path begins with the home folder of somebody unknown.
-        st.error(str(error), icon=":material/error:")
+        error(str(failure))
         return
     _start_button(config)
     st.caption("The same from a shell:")
@@ -214,5 +215,5 @@ def _start_button(config: TuningConfig) -> None:
 def _start(config: TuningConfig) -> None:
     try:
         job_watch.watch(services.runner().submit(config), "tuning")
-    except CircuitvizError as error:
-        st.error(str(error), icon=":material/error:")
+    except CircuitvizError as failure:
+        error(str(failure))

@@ -14,7 +14,7 @@ from circuitviz.plots.tuning_frame import curve_rates, last_epoch, prompts_measu
 from circuitviz.plots.tuning_story import arm_title
 from circuitviz.runs.jobs import Job
 from circuitviz.ui import job_watch, services, state
-from circuitviz.ui.components import CHART_CONFIG, split
+from circuitviz.ui.components import CHART_CONFIG, error, split
 from circuitviz.ui.tuning_names import tuning_note
 
 __all__ = ["curve_pair", "live_header", "live_tuning", "open_ended_tuning", "reached"]
@@ -38,7 +38,7 @@ def open_ended_tuning() -> None:
         st.toast("Tuning finished", icon=":material/check_circle:")
         st.rerun()
     if job.state == "failed":
-        st.error(f"The tuning failed: {job.error}", icon=":material/error:")
+        error(f"The tuning failed: {job.error}")
     if job.state == "cancelled":
         st.info(_stopped(job), icon=":material/stop_circle:")
 

@@ -37,11 +37,13 @@ from circuitviz.ui.components import (
     cards,
     chart,
     checks,
+    error,
     rate_card,
     table_twin,
     warn,
 )
 from circuitviz.ui.listing import listing_key
+from circuitviz.ui.literal import literal, literal_code
 from circuitviz.ui.table import table
 from circuitviz.ui.tuning_form import command_line
 from circuitviz.ui.tuning_live import curve_pair
@@ -62,8 +64,8 @@ def chosen_tuning(run: Run, choice: Choice) -> Tuning | None:
     for tuning_id in [*wanted, *ids]:
         try:
             tuning = services.load_tuning(str(tuning_id))
-        except CircuitvizError as error:
-            st.error(str(error), icon=":material/error:")
+        except CircuitvizError as failure:
+            error(str(failure))
             continue
         if choice.tuning != tuning.tuning_id:
             # The link names what is seen: a later tuning does not change what it opens.
@@ -194,8 +196,8 @@ def _answers(tuning: Tuning, choice: Choice) -> None:
     cells = _cells(tuning, str(chosen))
     answer_cells(cells, columns=3 if len(cells) > THREE_ROW else 2)
     st.caption(
-        f"Expected: \u201c{firsts.at[chosen, 'expected']}\u201d. Greedy, test split. Words that "
-        "differ from the answer before are marked."
+        f"Expected: \u201c{literal(str(firsts.at[chosen, 'expected']))}\u201d. Greedy, test split. "
+        "Words that differ from the answer before are marked."
     )
 
 
@@ -258,7 +260,8 @@ def _downloads(tuning: Tuning) -> None:
     if tuning.checkpoint is not None:
         st.caption(
             f"The model of \u201c{arm_title(tuning.config.mode, 'circuit').lower()}\u201d, an "
-            f"ordinary Hugging Face folder. It is on this machine in `{tuning.checkpoint}`."
+            f"ordinary Hugging Face folder. It is on this machine in "
+            f"{literal_code(str(tuning.checkpoint))}."
         )
     st.caption("The same from a shell:")
     st.code(command_line(tuning.config), language="bash", wrap_lines=True)

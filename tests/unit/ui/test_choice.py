@@ -212,3 +212,55 @@ def test_units_of_another_model_are_dropped_from_a_list(run):
     assert fitted.listed == {"L1H3"}
     assert fitted.ablation is None
     assert len(fitted.problems) == 1
+
+
+def test_edits_too_long_for_a_link_become_a_list(run):
+    choice = Choice()
+    for index in range(400):
+        choice = choice.toggled(run, Unit("neuron", 0, index))
+    assert choice.linkable
+    assert len(choice.circuit(run).units - run.circuit().units) in (399, 400)
+    query = choice.to_query()
+    assert sum(map(len, query.values())) < 1500
+    assert Choice.from_query(query).circuit(run) == choice.circuit(run)
+
+
+def test_edits_that_no_link_holds_are_left_out_and_said_to_be():
+    scattered = frozenset(f"L0N{2 * index}" for index in range(250))
+    choice = Choice(size=8, added=scattered)
+    assert not choice.linkable
+    assert not choice.linked
+    assert choice.to_query() == {"size": "8"}
+
+
+def test_a_list_and_its_edits_share_the_room_of_a_link():
+    listed = frozenset(f"L0N{2 * index}" for index in range(200))
+    edits = frozenset(f"L1N{2 * index}" for index in range(110))
+    assert Choice(listed=listed).linkable
+    assert Choice(added=edits).linkable
+    assert not Choice(listed=listed, added=edits).linkable
+    assert not Choice(listed=listed, saved="x", added=edits | listed).linked
+
+
+def test_a_saved_name_links_a_list_of_any_length():
+    long = frozenset(f"L0N{2 * index}" for index in range(600))
+    assert Choice(listed=long, saved="big", added=frozenset({"L1H3"})).linked
+    assert not Choice(listed=long).linked
+
+
+@pytest.mark.parametrize("start", [Choice(), Choice(listed=frozenset({"L1H3", "L2N40"}))])
+def test_a_size_forgets_edits_of_an_inverse_or_of_a_list(run, start):
+    edited = start.toggled(run, Unit("head", 0, 0)).toggled(run, Unit("head", 1, 3))
+    assert edited.inverse(run).of_ranking().circuit(run) == run.circuit()
+
+
+def test_a_size_keeps_edits_of_another_size(run):
+    edited = Choice(size=8, added=frozenset({"L0H0"}))
+    assert edited.of_ranking() == edited
+
+
+def test_a_saved_name_is_believed_only_of_the_units_saved_under_it():
+    named = Choice(listed=frozenset({"L1H3"}), saved="mine")
+    assert named.named_rightly(frozenset({"L1H3"})) == named
+    assert named.named_rightly(frozenset({"L2H5"})).saved is None
+    assert named.named_rightly(None).saved is None
