@@ -45,12 +45,14 @@ class Written:
             logits, on the clean and on the triggered prompt.
         by_direction: Whether tokens are ranked by the output direction and not by what is
             written on the triggered prompt.
+        cap: What the model caps its logits at afterwards, in size; None where it does not.
     """
 
     promoted: tuple[PromotedToken, ...]
     suppressed: tuple[PromotedToken, ...]
     towards: tuple[float, float]
     by_direction: bool
+    cap: float | None = None
 
 
 @torch.no_grad()
@@ -94,6 +96,7 @@ def look_at_writing(
         tuple(named(index) for index in order[: -tokens - 1 : -1]),
         (towards[0], towards[1]),
         direction is not None,
+        readouts[1].cap,
     )
 
 

@@ -4,11 +4,13 @@ The logits are unembed(norm(sum of all writes)).  The norm is no linear map, but
 held at the value it has at one position it is: every write then has a share of the logits, and
 the shares add up to them (Elhage et al. 2021, "A mathematical framework for transformer
 circuits"; nostalgebraist 2020, "the logit lens").  Two things are left out: that a write changes
-the scale, and what later layers make of it.
+the scale, and what later layers make of it.  Where a model caps its logits (Gemma 2 puts them
+through cap * tanh(logit / cap)), shares are of the logits before the cap.
 """
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -46,7 +48,9 @@ class FrozenNorm:
         """The norm as it is at a vector [d_model]; asked for its values, so that any norm will do.
 
         Alternating signs have mean 0 and square mean 1, so that they come out times the gain.
+        A copy in fp32 is asked: norms of half precision refuse fp32, or round what they give.
         """
+        norm, vector = copy.deepcopy(norm).float(), vector.float()
         signs = torch.ones_like(vector)
         signs[1::2] = -1
         probes = torch.stack([torch.zeros_like(vector), torch.ones_like(vector), signs, vector])
@@ -65,10 +69,13 @@ class FrozenNorm:
 
 @dataclass(frozen=True)
 class ResidualState:
-    """Everything that is written to the residual stream at the last position of a row.
+    """What token and units write to the residual stream at the last position of a row.
+
+    The residual holds more where a model has it: the embedding of the position (GPT-2, GPT-Neo,
+    OPT), and the biases of output projections and MLPs.
 
     Attributes:
-        embedding: [d_model].
+        embedding: [d_model], of the token alone.
         residual: [d_model] before the final norm.
         heads: [n_layers n_heads d_head].
         neurons: [n_layers d_mlp].
@@ -108,6 +115,9 @@ class Readout:
     Args:
         model: The model.
         state: The position.
+
+    Attributes:
+        cap: What the model caps its logits at, in size; None where it does not.
     """
 
     def __init__(self, model: GatedModel, state: ResidualState) -> None:
@@ -118,6 +128,8 @@ class Readout:
         config = model.bridge.original_model.config
         self._block_factor = float(getattr(config, "residual_multiplier", 1.0))
         self._logit_factor = 1 / float(getattr(config, "logits_scaling", 1.0))
+        cap = getattr(config, "final_logit_softcapping", None)
+        self.cap = float(cap) if cap else None
 
     @torch.no_grad()
     def logits(self, write: Tensor) -> Tensor:

@@ -61,10 +61,15 @@ def what_it_writes(run: Run, prompt: str, unit: Unit) -> None:
         else "The bars are what the head writes at the last token; diamonds are the same on the "
         f"{clean} prompt."
     )
+    capped = (
+        f" This model caps its logits at \u00b1{found.cap:g}; shares are of the logits before that."
+        if found.cap
+        else ""
+    )
     how_to_read(
         f"{what} This is an approximation: the final norm is held at the scale it has here, and "
-        "what later layers make of the write is left out. A unit that works through others shows "
-        "little here and much in *Alone and together*.",
+        f"what later layers make of the write is left out.{capped} A unit that works through "
+        "others shows little here and much in *Alone and together*.",
         key="drill_writing",
     )
 

@@ -6,27 +6,78 @@ from circuitviz.inspection.prompt_pair import pair_of
 from circuitviz.inspection.readout import FrozenNorm, Readout, last_state
 from circuitviz.models.loading import load_model
 from circuitviz.units import Unit
-from tests.architectures import random_model, save_model
+from tests.architectures import ARCHITECTURES, random_model, save_model
 from tests.tiny import SENTENCES
 
 TOKENS = (1, 3, 8, 9, 10, 11, 4)
 
 
-def shares(model):
-    """The shares of all writes to the logits at the last position, and the logits."""
+# Norms are worked out in fp32, what a bfloat16 model computes is not.
+TOLERANCE = {"float32": 1e-3, "bfloat16": 0.1}
+CHANGES = {
+    "granite": {"residual_multiplier": 0.5, "logits_scaling": 4.0},
+    # A cap that bites: the logits of the random model go up to about 5.
+    "gemma2": {"final_logit_softcapping": 4.0},
+}
+# Models in which nothing but the token and the units writes to the residual stream.
+WITHOUT_BIAS = (
+    "llama",
+    "gemma",
+    "gemma2",
+    "granite",
+    "olmo",
+    "olmo2",
+    "olmo3",
+    "phi3",
+    "smollm3",
+)
+# TransformerLens turns their queries by angles in fp32, so that attention cannot run in bfloat16.
+FP32_ONLY = ("olmo", "olmo2", "olmo3")
+
+
+def each(names):
+    """Every name with every dtype it runs in."""
+    return [
+        (name, dtype)
+        for name in names
+        for dtype in TOLERANCE
+        if dtype == "float32" or name not in FP32_ONLY
+    ]
+
+
+def load(name, dtype, folder):
+    model = random_model(name, **CHANGES.get(name, {}))
+    return load_model(str(save_model(model, folder)), dtype=dtype)
+
+
+def capped(readout, logits):
+    return logits if readout.cap is None else readout.cap * torch.tanh(logits / readout.cap)
+
+
+def logits_of(model):
+    with torch.no_grad():
+        return model.logits(torch.tensor([TOKENS]))[0, -1].float()
+
+
+@pytest.mark.parametrize(("name", "dtype"), each(WITHOUT_BIAS))
+def test_the_shares_of_everything_that_is_written_add_up_to_the_logits(name, dtype, tmp_path):
+    model = load(name, dtype, tmp_path)
     readout = Readout(model, last_state(model, TOKENS))
     total = readout.constant() + readout.logits(readout.state.embedding)
     for unit in model.space:
         total = total + readout.logits(readout.write(unit))
-    with torch.no_grad():
-        return total, model.logits(torch.tensor([TOKENS]))[0, -1]
+    error = (capped(readout, total) - logits_of(model)).abs().max()
+    assert error < TOLERANCE[dtype]
 
 
-@pytest.mark.parametrize("name", ["llama", "gemma", "olmo2", "granite", "smollm3"])
-def test_the_shares_of_everything_that_is_written_add_up_to_the_logits(name, tmp_path):
-    changes = {"residual_multiplier": 0.5, "logits_scaling": 4.0} if name == "granite" else {}
-    total, logits = shares(load_model(str(save_model(random_model(name, **changes), tmp_path))))
-    torch.testing.assert_close(total, logits, rtol=1e-3, atol=1e-3)
+@pytest.mark.parametrize(("name", "dtype"), each(sorted(ARCHITECTURES)))
+def test_the_share_of_the_whole_residual_is_the_logits(name, dtype, tmp_path):
+    model = load(name, dtype, tmp_path)
+    readout = Readout(model, last_state(model, TOKENS))
+    whole = readout.constant() + readout.logits(readout.state.residual)
+    error = (capped(readout, whole) - logits_of(model)).abs().max()
+    assert error < TOLERANCE[dtype]
+    assert (readout.cap is not None) == (name == "gemma2")
 
 
 def test_a_layer_norm_with_bias_is_frozen_as_it_is():
@@ -42,6 +93,17 @@ def test_a_layer_norm_with_bias_is_frozen_as_it_is():
         assert frozen.centres
         added = frozen.offset + sum(frozen.share(part) for part in parts)
         torch.testing.assert_close(added, norm(vector), rtol=1e-4, atol=1e-4)
+
+
+def test_a_norm_in_bfloat16_is_frozen_at_fp32_precision():
+    torch.manual_seed(0)
+    norm = torch.nn.LayerNorm(8).to(torch.bfloat16)
+    torch.nn.init.normal_(norm.weight)
+    vector = torch.randn(8)
+    frozen = FrozenNorm.at(norm, vector)
+    expected = torch.nn.functional.layer_norm(vector, (8,)) * norm.weight.detach().float()
+    torch.testing.assert_close(frozen.share(vector), expected, rtol=1e-4, atol=1e-4)
+    assert norm.weight.dtype == torch.bfloat16
 
 
 def test_the_scale_of_an_rms_norm_is_the_root_of_the_mean_square():
