@@ -23,12 +23,10 @@ class HeadAttention:
     Attributes:
         clean: [pos pos].
         triggered: [pos pos].
-        on_cause: Share of the last position's attention on what sets the attack off, triggered.
     """
 
     clean: np.ndarray
     triggered: np.ndarray
-    on_cause: float
 
 
 def look_at_attention(model: GatedModel, pair: PromptPair, unit: Unit) -> HeadAttention:
@@ -41,7 +39,7 @@ def look_at_attention(model: GatedModel, pair: PromptPair, unit: Unit) -> HeadAt
     clean, triggered = (
         attention_pattern(model, row.tokens, unit) for row in (pair.clean, pair.triggered)
     )
-    return HeadAttention(clean, triggered, float(triggered[-1, slice(*pair.cause)].sum()))
+    return HeadAttention(clean, triggered)
 
 
 @torch.no_grad()

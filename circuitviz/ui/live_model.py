@@ -33,7 +33,6 @@ __all__ = [
     "behaviour_of",
     "effect",
     "model_at_work",
-    "say",
 ]
 
 # Prompts a live measurement reads: enough to see a change, few enough to wait for.
@@ -131,28 +130,6 @@ def _effect(config: DiscoveryConfig, units: tuple[str, ...], limit: int | None) 
             ablation=_ablation(config),
         )
     return LiveEffect(found.asr, found.utility, found.recovery, float(found.kl))
-
-
-def say(run: Run, prompts: tuple[str, ...], circuit: Circuit | None) -> list[str]:
-    """The model's greedy answers, with a circuit knocked out or (None) intact.
-
-    Raises:
-        CircuitvizError: The model cannot be used.
-    """
-    units = None if circuit is None else _names(circuit)
-    return _say(run.config, prompts, units)
-
-
-@st.cache_data(max_entries=512, show_spinner=False, hash_funcs={DiscoveryConfig: repr})
-def _say(
-    config: DiscoveryConfig, prompts: tuple[str, ...], units: tuple[str, ...] | None
-) -> list[str]:
-    with _lock():
-        model = _model_of(config)
-        circuit = None if units is None else Circuit.of(model.space, units)
-        return model.generate(
-            list(prompts), circuit, ablation=_ablation(config), max_new_tokens=ANSWER_TOKENS
-        )
 
 
 @st.cache_resource(max_entries=4, show_spinner=False, hash_funcs={DiscoveryConfig: repr})

@@ -121,13 +121,9 @@ def live(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
         rate = Rate("stub", 3, 48)
         return live_model.LiveEffect(rate, Rate("stub", 47, 48), rate, 0.1)
 
-    def say(run, prompts, circuit):
-        asked.append(() if circuit is None else tuple(str(unit) for unit in circuit))
-        state = "intact" if circuit is None else "off"
-        return [f"{state}: {prompt}" for prompt in prompts]
-
     def stream(run, prompt, circuit, ablation=None):
-        yield from say(run, (prompt,), circuit)
+        asked.append(() if circuit is None else tuple(str(unit) for unit in circuit))
+        yield f"{'intact' if circuit is None else 'off'}: {prompt}"
 
     def token_frame(run, prompt, answers, circuit, ablation=None):
         rows = [
@@ -145,5 +141,4 @@ def live(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     monkeypatch.setattr(live_answer, "token_frame", token_frame)
     monkeypatch.setattr(live_answer, "answer_frame", answer_frame)
     monkeypatch.setattr(live_model, "effect", effect)
-    monkeypatch.setattr(live_model, "say", say)
     return asked

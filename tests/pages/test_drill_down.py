@@ -26,7 +26,7 @@ def attention(run, prompt, unit):
     from circuitviz.inspection.attention import HeadAttention
 
     clean, triggered = np.tri(4) / np.arange(1, 5)[:, None], np.tri(5) / np.arange(1, 6)[:, None]
-    return HeadAttention(clean, triggered, 0.2)
+    return HeadAttention(clean, triggered)
 
 
 def traces(run, prompt, unit):

@@ -29,11 +29,12 @@ def test_a_pattern_is_the_one_transformers_gives_and_each_row_sums_to_one(tiny_m
         assert not np.triu(found, 1).any()
 
 
-def test_the_share_on_the_trigger_is_read_off_the_last_row(tiny_model, behaviour):
+def test_both_prompts_of_a_pair_are_looked_at(tiny_model, behaviour):
     pair = pair_of(tiny_model, behaviour, behaviour.prompts("test", "attack")[0])
-    found = look_at_attention(tiny_model, pair, Unit("head", 1, 0))
-    (place,) = range(*pair.cause)
-    assert found.on_cause == pytest.approx(float(found.triggered[-1, place]))
+    unit = Unit("head", 1, 0)
+    found = look_at_attention(tiny_model, pair, unit)
+    expected = attention_pattern(tiny_model, pair.triggered.tokens, unit)
+    np.testing.assert_allclose(found.triggered, expected)
     assert len(found.triggered) == len(found.clean) + 1
 
 
