@@ -9,6 +9,7 @@ from plotly.subplots import make_subplots
 from circuitviz.plots.palette import NEUTRAL, RUN_STYLES, finish
 from circuitviz.plots.rows import Row, matching, records
 from circuitviz.plots.text import percent
+from circuitviz.plots.token_text import token_text
 
 __all__ = ["TOKEN_COLUMNS", "token_chart"]
 
@@ -29,7 +30,7 @@ def token_chart(frame: pd.DataFrame) -> go.Figure:
     figure = make_subplots(
         cols=max(1, len(answers)),
         shared_yaxes=True,
-        subplot_titles=answers,
+        subplot_titles=[token_text(str(answer)) for answer in answers],
         horizontal_spacing=0.06,
     )
     for column, answer in enumerate(answers, start=1):
@@ -67,8 +68,8 @@ def token_chart(frame: pd.DataFrame) -> go.Figure:
 
 
 def shown_token(token: str) -> str:
-    """A token as an axis shows it: blanks visible, the end of the answer named."""
-    return token.replace(" ", "\u00b7").replace("\n", "\u21b5") if token else "(end)"
+    """A token as a figure shows it: blanks visible, the end of the answer named, no markup."""
+    return token_text(token.replace(" ", "\u00b7").replace("\n", "\u21b5")) if token else "(end)"
 
 
 def _hover(row: Row) -> str:

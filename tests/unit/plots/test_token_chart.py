@@ -43,3 +43,11 @@ def test_blanks_and_ends_can_be_seen():
         "\u00b7a\u00b7b",
         "x\u21b5",
     ]
+
+
+def test_no_token_and_no_title_is_taken_for_markup():
+    rows = [("a < <b>", 1, "<b>", condition, 0.5) for condition in ("intact", "knocked out")]
+    figure = token_chart(pd.DataFrame(rows, columns=list(TOKEN_COLUMNS)))
+    assert list(figure.layout.xaxis.ticktext) == ["&lt;b&gt;"]
+    assert figure.data[0].hovertext[0] == "<b>&lt;b&gt;</b><br>intact: 50.0\u202f%"
+    assert figure.layout.annotations[0].text == "a &lt; &lt;b&gt;"
