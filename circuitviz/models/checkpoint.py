@@ -17,15 +17,19 @@ from circuitviz.errors import UnsupportedModelError
 
 __all__ = [
     "CONFIG_FILE",
+    "SAFETENSORS",
     "TOKENIZER_FILES",
     "StoredWeights",
     "checkpoint_refusals",
     "read_json",
     "stored_weights",
+    "weight_files",
 ]
 
 CONFIG_FILE = "config.json"
-INDEX_FILE = "model.safetensors.index.json"
+# What transformers loads: the one file where it is there, else those that the index names.
+SAFETENSORS = ".safetensors"
+WEIGHTS_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 # Weights in these formats are pickles, which can run code when they are read.
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -66,15 +70,35 @@ def checkpoint_refusals(folder: Path) -> tuple[str, ...]:
     return (*refusals, *([weights] if weights else []))
 
 
-def stored_weights(folder: Path, pattern: str = "*.safetensors") -> StoredWeights:
-    """Read the headers of a folder's safetensors files.
+def weight_files(folder: Path) -> tuple[Path, ...]:
+    """The files that a checkpoint's weights are loaded from; others in its folder are not read.
+
+    Raises:
+        UnsupportedModelError: The index of its files cannot be read.
+    """
+    if (folder / WEIGHTS_FILE).is_file():
+        return (folder / WEIGHTS_FILE,)
+    if not (folder / INDEX_FILE).is_file():
+        return ()
+    named = read_json(folder / INDEX_FILE).get("weight_map")
+    names = {*map(str, named.values())} if isinstance(named, dict) else set()
+    return tuple(folder / name for name in sorted(names))
+
+
+def stored_weights(folder: Path, name: str | None = None) -> StoredWeights:
+    """Read the headers of the files that a checkpoint is loaded from.
+
+    Args:
+        folder: The checkpoint's.
+        name: A file to read instead.
 
     Raises:
         UnsupportedModelError: One of them is damaged.
     """
     shapes: dict[str, tuple[int, ...]] = {}
     sizes: Counter[str] = Counter()
-    for path in sorted(folder.glob(pattern)):
+    files = weight_files(folder) if name is None else (folder / name,)
+    for path in (path for path in files if path.suffix == SAFETENSORS and path.is_file()):
         for name, (dtype, shape) in _header(path).items():
             shapes[name] = shape
             sizes[dtype] += prod(shape)
@@ -103,16 +127,16 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _weights_refusal(folder: Path) -> str | None:
+    if (folder / WEIGHTS_FILE).is_file():
+        return None
     index = folder / INDEX_FILE
     if index.is_file():
         return _index_refusal(folder, index)
-    if any(folder.glob("*.safetensors")):
-        return None
     pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
     if not pickles:
         return (
-            f"{folder} has no safetensors weights; save the model into it with save_pretrained, "
-            "or get its *.safetensors files"
+            f"{folder} has no safetensors weights ({WEIGHTS_FILE}, or {INDEX_FILE} and the files "
+            "it names); save the model into it with save_pretrained, or get them"
         )
     more = f" and {len(pickles) - 1} more" if len(pickles) > 1 else ""
     return (
@@ -123,10 +147,20 @@ def _weights_refusal(folder: Path) -> str | None:
 
 
 def _index_refusal(folder: Path, index: Path) -> str | None:
-    named = read_json(index).get("weight_map")
-    if not isinstance(named, dict):
+    try:
+        files = weight_files(folder)
+    except UnsupportedModelError as error:
+        return str(error)
+    if not files:
         return f"{index} names no files: weight_map missing; get the file again"
-    missing = sorted(name for name in {*named.values()} if not (folder / name).is_file())
+    # The format is told by the end of the name, and pickles would be loaded as such.
+    other = [path.name for path in files if path.suffix != SAFETENSORS]
+    if other:
+        return (
+            f"{index} names {other[0]}, which is not a safetensors file; get the model's "
+            "safetensors weights and their index"
+        )
+    missing = [path.name for path in files if not path.is_file()]
     if not missing:
         return None
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""

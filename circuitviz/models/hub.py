@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from circuitviz.errors import ModelNotFoundError
+from circuitviz.errors import ModelNotFoundError, UnsupportedModelError
+from circuitviz.models.checkpoint import SAFETENSORS, weight_files
 
 __all__ = ["cached_model", "download_model", "is_hub_id"]
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-# What is fetched: weights that cannot run code, configuration and tokenizer, not subfolders.
-WANTED = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model", "merges.txt", "vocab.txt"]
+# What is fetched: configuration and tokenizer, then the weights that are loaded, whose files an
+# index may name; no other weights, no code, and no subfolders.
+DESCRIPTION = ["*.json", "*.jinja", "tokenizer.model", "merges.txt", "vocab.txt"]
+WEIGHTS = ["model.safetensors", "adapter_model.safetensors"]
 UNWANTED = ["*/*"]
 
 
@@ -37,8 +40,7 @@ def download_model(hub_id: str) -> Path:
     Raises:
         ModelNotFoundError: There is no such model, it is not open, or it cannot be reached.
     """
-    from httpx2 import HTTPError
-    from huggingface_hub import constants, errors, snapshot_download
+    from huggingface_hub import constants, errors
 
     failed = f"cannot fetch {hub_id} from the Hugging Face hub"
     if constants.is_offline_mode():
@@ -46,8 +48,12 @@ def download_model(hub_id: str) -> Path:
             f"{failed}: HF_HUB_OFFLINE is set; unset it, or name a local folder"
         )
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=WANTED, ignore_patterns=UNWANTED))
-    except (HTTPError, OSError, RuntimeError, ValueError) as error:
+        named = [path.name for path in weight_files(_fetched(hub_id, DESCRIPTION))]
+        safe = [name for name in named if name.endswith(SAFETENSORS)]
+        return _fetched(hub_id, [*WEIGHTS, *safe])
+    except UnsupportedModelError as error:
+        raise ModelNotFoundError(f"{failed}: {error}") from error
+    except (errors.HTTPError, OSError, RuntimeError, ValueError) as error:
         if isinstance(error, errors.GatedRepoError):
             reason = (
                 f"its licence has to be accepted first at https://huggingface.co/{hub_id}; then "
@@ -62,3 +68,9 @@ def download_model(hub_id: str) -> Path:
             first = first.removeprefix("Got: ").rstrip(".")
             reason = f"{first}; try again, or name a local folder"
         raise ModelNotFoundError(f"{failed}: {reason}") from error
+
+
+def _fetched(hub_id: str, wanted: list[str]) -> Path:
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(hub_id, allow_patterns=wanted, ignore_patterns=UNWANTED))

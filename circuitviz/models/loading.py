@@ -58,14 +58,8 @@ def load_model(
 
 
 def _bridge(source: ModelSource, where: dict[str, str], dtype: torch.dtype) -> TransformerBridge:
-    if source.adapter is None:
-        with loading(source.base):
-            return TransformerBridge.boot_transformers(
-                str(source.base),
-                dtype=dtype,
-                **where,  # type: ignore[arg-type]  # `device` or `device_map`
-            )
-    # The bridge gives parameters names that an adapter does not know, so merging comes first.
+    # Read here and not by the bridge, which would take a pickle and whose names for parameters no
+    # adapter knows.
     plain = read_weights(source, dtype=dtype, where=where)
     with loading(source.base):
         # Of a model in memory the name is used for the tokenizer alone.

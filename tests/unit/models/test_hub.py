@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from types import SimpleNamespace
 
-import httpx2
 import huggingface_hub
 import pytest
 from huggingface_hub import constants, errors
@@ -89,11 +90,28 @@ def test_a_model_is_fetched_when_asked_for(cache, tiny_folder, monkeypatch):
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
     assert find_model("org/name", download=True) == tiny_folder
-    ((hub_id, settings),) = asked
-    assert hub_id == "org/name"
+    assert [hub_id for hub_id, _ in asked] == ["org/name"] * 2
+    patterns = [settings["allow_patterns"] for _, settings in asked]
     # No weights that are pickles, and no code.
-    assert settings["allow_patterns"] == hub.WANTED
-    assert not any(".bin" in pattern or ".py" in pattern for pattern in hub.WANTED)
+    assert patterns == [hub.DESCRIPTION, [*hub.WEIGHTS, "model.safetensors"]]
+    assert not any(".bin" in name or ".py" in name for name in [*patterns[0], *patterns[1]])
+
+
+def test_of_weights_only_those_files_are_fetched_that_are_loaded(cache, tmp_path, monkeypatch):
+    folder, asked = tmp_path / "fetched", []
+    folder.mkdir()
+
+    def fetch(hub_id, allow_patterns, ignore_patterns):
+        asked.append(allow_patterns)
+        named = {"a": "model-1-of-2.safetensors", "b": "model-2-of-2.safetensors"}
+        index = {"weight_map": {**named, "c": "model-1-of-2.safetensors"}}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    assert hub.download_model("org/name") == folder
+    shards = ["model-1-of-2.safetensors", "model-2-of-2.safetensors"]
+    assert asked == [hub.DESCRIPTION, [*hub.WEIGHTS, *shards]]
 
 
 def test_nothing_is_fetched_where_the_user_forbids_it(cache, monkeypatch):
@@ -107,9 +125,8 @@ def test_nothing_is_fetched_where_the_user_forbids_it(cache, monkeypatch):
 
 
 def error_of(kind):
-    request = httpx2.Request("GET", "https://huggingface.co")
     if issubclass(kind, errors.HfHubHTTPError):
-        return kind("a page\nof text", response=httpx2.Response(401, request=request))
+        return kind("a page\nof text", response=SimpleNamespace(headers={}, request=None))
     return kind("Cannot reach the hub.\nTry something.")
 
 
@@ -129,7 +146,7 @@ def error_of(kind):
             errors.LocalEntryNotFoundError,
             "Cannot reach the hub; try again, or name a local folder",
         ),
-        (httpx2.ConnectError, "Cannot reach the hub; try again, or name a local folder"),
+        (errors.HTTPError, "Cannot reach the hub; try again, or name a local folder"),
     ],
 )
 def test_what_the_hub_answers_is_one_line(cache, monkeypatch, kind, reason):

@@ -8,6 +8,7 @@ import shutil
 import pytest
 import torch
 from transformer_lens.model_bridge import TransformerBridge
+from transformers import AutoModelForCausalLM
 
 from circuitviz.errors import ModelNotFoundError, UnsupportedModelError
 from circuitviz.models.catalog import embedded_models, find_model
@@ -60,6 +61,35 @@ def test_weights_that_are_only_a_pickle_are_refused(folder):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(UnsupportedModelError, match="weights only as a pickle"):
         load_model(str(folder))
+
+
+def test_whoever_loads_asks_for_safetensors_alone(folder, monkeypatch):
+    asked = []
+    load = AutoModelForCausalLM.from_pretrained
+
+    def spy(*arguments, **settings):
+        asked.append(settings)
+        return load(*arguments, **settings)
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", spy)
+    load_model(str(folder), device="cpu", dtype="bfloat16")
+    (settings,) = asked
+    assert settings["use_safetensors"] is True
+    assert settings["trust_remote_code"] is False
+    assert (settings["dtype"], settings["device_map"]) == (torch.bfloat16, None)
+
+
+def test_a_balanced_model_is_spread_by_whoever_reads_its_weights(folder, monkeypatch):
+    class AskedError(Exception):
+        pass
+
+    def spread(*arguments, **settings):
+        raise AskedError(settings["device_map"])
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", spread)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(AskedError, match="balanced"):
+        load_model(str(folder), device="balanced")
 
 
 def test_damaged_weights_are_one_clear_line(folder):

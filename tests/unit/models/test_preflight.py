@@ -329,9 +329,40 @@ def test_missing_weights(folder):
     (folder / "model.safetensors").unlink()
     refused(
         folder,
-        f"{folder} has no safetensors weights; save the model into it with save_pretrained, or get "
-        "its *.safetensors files",
+        f"{folder} has no safetensors weights (model.safetensors, or model.safetensors.index.json "
+        "and the files it names); save the model into it with save_pretrained, or get them",
     )
+
+
+def test_safetensors_that_are_not_loaded_do_not_hide_a_pickle(folder):
+    (folder / "model.safetensors").rename(folder / "other.safetensors")
+    (folder / "pytorch_model.bin").write_bytes(b"never read")
+    refused(
+        folder,
+        f"{folder} has its weights only as a pickle (pytorch_model.bin), which can run code when "
+        "it is read; where you trust it, convert it: AutoModelForCausalLM.from_pretrained("
+        f"'{folder}').save_pretrained('{folder}') writes safetensors beside it",
+    )
+
+
+def test_an_index_that_names_a_pickle(folder):
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"never read")
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"lm_head.weight": "pytorch_model.bin"}}))
+    refused(
+        folder,
+        f"{index} names pytorch_model.bin, which is not a safetensors file; get the model's "
+        "safetensors weights and their index",
+    )
+
+
+def test_weights_that_are_not_loaded_are_not_counted(folder):
+    before = preflight(str(folder))
+    shutil.copy(folder / "model.safetensors", folder / "consolidated.safetensors")
+    again = preflight(str(folder))
+    assert again.parameters == before.parameters
+    assert again.memory == before.memory
 
 
 def test_incomplete_shards(folder):
