@@ -38,7 +38,7 @@ from circuitviz.discovery.learner import LearningStep
 from circuitviz.discovery.nested import NestedLearner
 from circuitviz.discovery.objective import TrainingRows
 from circuitviz.models.ablation import ZERO
-from circuitviz.models.answer import AnswerRows, intact_log_probs
+from circuitviz.models.answer import AnswerRows, Teacher
 from circuitviz.models.catalog import embedded_models
 from circuitviz.models.checkpointing import recompute_layers
 from circuitviz.models.devices import data_type, placement
@@ -214,9 +214,7 @@ def _training_rows(model: GatedModel, tokens: Tensor) -> TrainingRows:
     answers = AnswerRows(tokens, predicts, targets, torch.full((rows,), length), torch.arange(rows))
     half = rows // 2
     utility = range(half, rows)
-    found = intact_log_probs(model, answers.take(torch.tensor(list(utility))))
-    teacher = {pick: found[place] for place, pick in enumerate(utility)}
-    return TrainingRows(answers, range(half), utility, teacher)
+    return TrainingRows(answers, range(half), utility, Teacher(model, answers, utility))
 
 
 def _cost(

@@ -1,4 +1,4 @@
-"""Print the table of methods in docs/evidence.md: every way of finding a circuit, on every kind of model.
+"""Print the table of methods in docs/evidence.md: every method on every model.
 
     python benchmarks/methods.py [--models NAME ...] [--methods NAME ...] [--seeds N ...]
                                  [--results FILE] [--json] [--quick]

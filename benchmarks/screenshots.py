@@ -25,7 +25,6 @@ PAGES = {
     "overview": "/",
     "discover": "/discover",
     "models": "/models",
-    "models": "/models",
     "circuit": "/circuit",
     "tradeoff": "/tradeoff",
     "generations": "/generations",

@@ -26,7 +26,6 @@ from circuitviz.models.answer import (
     Teacher,
     answer_log_probs,
     encode_answers,
-    intact_log_probs,
 )
 from circuitviz.models.gates import Gates
 from circuitviz.models.model import GatedModel
@@ -49,7 +48,7 @@ class TrainingRows:
         rows: All of them.
         removal: Indices of attack prompts with the answer expected after knocking out.
         utility: Indices of benign prompts, and of a backdoor's prompts without the trigger.
-        teacher: Log-probabilities [answer tokens, d_vocab] of the intact model, by utility row.
+        teacher: What the intact model thinks of the utility rows.
     """
 
     rows: AnswerRows
@@ -70,10 +69,7 @@ class TrainingRows:
             [answer_after(prompt) for prompt in attack] + [prompt.answer for prompt in kept],
         )
         utility = range(len(attack), len(rows))
-        picks = torch.tensor(list(utility))
-        found = intact_log_probs(model, rows.take(picks))
-        teacher = {int(pick): found[place] for place, pick in enumerate(picks)}
-        return cls(rows, range(len(attack)), utility, teacher)
+        return cls(rows, range(len(attack)), utility, Teacher(model, rows, utility))
 
     def picks(self, removal: int, utility: int, generator: torch.Generator) -> Iterator[Tensor]:
         """Endless batches: indices of `removal` attack rows, then of `utility` benign ones."""
@@ -194,8 +190,9 @@ def measure_objective(
     right = log_probs[attack].gather(-1, targets[:, None])
     wrong = (log_probs[attack].argmax(-1) != targets).float()
     mistakes = torch.zeros(len(picks)).index_add_(0, owner[attack], wrong.cpu())
-    teacher = [data.teacher[int(pick)] for pick in picks[~is_attack]]
-    intact = torch.cat(teacher).to(log_probs.device) if teacher else log_probs[:0].detach()
+    intact = log_probs[:0].detach()
+    if not is_attack.all():
+        intact = data.teacher.log_probs(picks[~is_attack].tolist()).to(log_probs.device)
     kl = (intact.exp() * (intact - log_probs[~attack])).sum(-1)
     return Outcome(-_mean(right), _mean(kl), mistakes[is_attack] == 0)
 

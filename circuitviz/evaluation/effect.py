@@ -16,7 +16,7 @@ from circuitviz.errors import ConfigError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.scoring import score_answers
 from circuitviz.models.ablation import ZERO, Ablation
-from circuitviz.models.answer import AnswerRows, Teacher, encode_answers, intact_log_probs
+from circuitviz.models.answer import AnswerRows, Teacher, encode_answers
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Circuit
 
@@ -233,7 +233,7 @@ class Probe:
 
     @cached_property
     def _teacher(self) -> Teacher:
-        return intact_log_probs(self.model, self.rows("benign"))
+        return Teacher(self.model, self.rows("benign"))
 
     def attack_scores(self, circuits: Sequence[Circuit]) -> list[tuple[Rate, Rate, float]]:
         """Per circuit ASR, recovery, and the target's mean log-probability, nats per token."""

@@ -57,7 +57,7 @@ def score_answers(
         rows: Messages with answers, [prompts pos].
         ablated: Boolean [circuits units] in flat order, true for ablated units.
         ablation: What ablated units are replaced by.
-        teacher: What `intact_log_probs` gives for these rows, to compute KL against.
+        teacher: What the intact model thinks of these rows, to compute KL against.
         wanted: Boolean [circuits prompts], pairs to score; the others count as no match.
         lead: Nats by which each token of an answer has to lead all others to match; 0 is greedy
             decoding, below 0 near misses match too.
@@ -82,7 +82,7 @@ def score_answers(
         chosen = log_probs.gather(-1, targets[:, None])[:, 0]
         log_prob[where] = _mean(chosen, owner, len(prompts)).numpy()
         if teacher is not None:
-            intact = torch.cat([teacher[int(prompt)] for prompt in prompts]).to(log_probs.device)
+            intact = teacher.log_probs(prompts.tolist()).to(log_probs.device)
             token_kl = (intact.exp() * (intact - log_probs)).sum(-1)
             kl[where] = _mean(token_kl, owner, len(prompts)).numpy()
     return AnswerScores(match, log_prob, kl)

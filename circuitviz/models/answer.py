@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +25,8 @@ __all__ = [
 # Tokens run together: enough to fill the processor, little enough for its cache.
 BATCH_TOKENS = 1536
 
-# Log-probabilities [answer tokens, d_vocab] by row.
-Teacher = Mapping[int, Tensor]
+# Of the intact model's log-probabilities, what is kept; what does not fit is asked for again.
+KEPT_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,41 @@ def answer_log_probs(model: GatedModel, rows: AnswerRows, gates: Gates | None = 
     return model.logits(rows.tokens, gates)[rows.predicts].float().log_softmax(-1)
 
 
+class Teacher:
+    """What the intact model thinks of given answers.
+
+    All of it is kept where it fits into `KEPT_BYTES`; a large vocabulary with many prompts does
+    not, and then the model is asked again each time.
+
+    Args:
+        model: The model.
+        rows: Messages with answers.
+        asked: The rows that will be asked about; None is all of them.
+    """
+
+    def __init__(
+        self, model: GatedModel, rows: AnswerRows, asked: Sequence[int] | None = None
+    ) -> None:
+        self._model, self._rows = model, rows
+        picks = torch.tensor(list(range(len(rows)) if asked is None else asked))
+        size = 4 * int(rows.predicts[picks].sum()) * model.d_vocab
+        self._kept: dict[int, Tensor] = {}
+        if size <= KEPT_BYTES:
+            found = intact_log_probs(model, rows.take(picks))
+            self._kept = {int(pick): found[place] for place, pick in enumerate(picks)}
+
+    def log_probs(self, picks: Sequence[int]) -> Tensor:
+        """Log-probabilities [answer tokens of these rows, d_vocab] in their order, on the CPU."""
+        found = self._kept
+        if not found:
+            asked = intact_log_probs(self._model, self._rows.take(torch.tensor(list(picks))))
+            found = {pick: asked[place] for place, pick in enumerate(picks)}
+        return torch.cat([found[pick] for pick in picks])
+
+
 @torch.no_grad()
-def intact_log_probs(model: GatedModel, rows: AnswerRows) -> Teacher:
-    """What the intact model thinks of given answers."""
+def intact_log_probs(model: GatedModel, rows: AnswerRows) -> dict[int, Tensor]:
+    """The intact model's log-probabilities [answer tokens, d_vocab] by row, on the CPU."""
     found: dict[int, Tensor] = {}
     for _, prompts in batches(rows, np.ones((1, len(rows)), dtype=bool)):
         batch = rows.take(prompts)

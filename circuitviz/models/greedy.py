@@ -9,12 +9,10 @@ import torch
 from circuitviz.models.ablation import ZERO, Ablation
 from circuitviz.models.answer import encode_answers
 from circuitviz.models.gates import Gates
-from circuitviz.models.model import LONGEST_ANSWER, GatedModel
+from circuitviz.models.model import LONGEST_ANSWER, MOST_ROWS, GatedModel, rows_at_once
 from circuitviz.units import Circuit
 
 __all__ = ["greedy_answers"]
-
-BATCH_ROWS = 128
 
 
 @torch.no_grad()
@@ -45,9 +43,11 @@ def greedy_answers(
     """
     pairs = [(row, guess) for row, tries in enumerate(guesses) for guess in dict.fromkeys(tries)]
     answers: dict[int, str] = {}
-    for start in range(0, len(pairs), BATCH_ROWS):
+    longest = max((len(model.prompt_tokens(prompts[row])) for row, _ in pairs), default=0)
+    together = rows_at_once(longest + max_new_tokens + 1, model.d_vocab)
+    for start in range(0, len(pairs), together):
         checkpoint()
-        chunk = pairs[start : start + BATCH_ROWS]
+        chunk = pairs[start : start + together]
         rows = encode_answers(
             model,
             [prompts[row] for row, _ in chunk],
@@ -68,9 +68,9 @@ def greedy_answers(
             }
         )
     left = [row for row in range(len(prompts)) if row not in answers]
-    for start in range(0, len(left), BATCH_ROWS):
+    for start in range(0, len(left), MOST_ROWS):
         checkpoint()
-        rest = left[start : start + BATCH_ROWS]
+        rest = left[start : start + MOST_ROWS]
         generated = model.generate(
             [prompts[row] for row in rest],
             circuit,

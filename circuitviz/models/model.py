@@ -14,10 +14,10 @@ from circuitviz.models.ablation import ZERO, Ablation, message_key
 from circuitviz.models.gates import Gates, gated
 from circuitviz.units import Circuit, UnitSpace
 
-__all__ = ["LONGEST_ANSWER", "GatedModel", "answered", "chat_tokens"]
+__all__ = ["LONGEST_ANSWER", "GatedModel", "answered", "chat_tokens", "rows_at_once"]
 
-# Prompts generated together; more gains no speed and costs memory.
-GENERATION_ROWS = 128
+# Prompts run together, at most: more gains no speed; and bytes their logits may take.
+MOST_ROWS, LOGIT_BYTES = 128, 2**31
 
 # Tokens of an answer that are generated, and so those that count of a longer one.
 LONGEST_ANSWER = 32
@@ -49,6 +49,11 @@ class GatedModel:
         self.space = space
         self.micro_batch = micro_batch
         self.device = next(bridge.parameters()).device
+
+    @property
+    def d_vocab(self) -> int:
+        """Tokens that it gives logits for."""
+        return self.bridge.cfg.d_vocab
 
     def prompt_tokens(self, message: str) -> list[int]:
         """A user message in the chat template, ready for the assistant's answer."""
@@ -152,12 +157,18 @@ def answered(
         by_length[len(tokens)].append(row)
     answers = [""] * len(prompts)
     for length, rows in by_length.items():
-        for start in range(0, len(rows), GENERATION_ROWS):
-            chunk = rows[start : start + GENERATION_ROWS]
+        together = rows_at_once(length, len(tokenizer))
+        for start in range(0, len(rows), together):
+            chunk = rows[start : start + together]
             output = answer(torch.tensor([encoded[row] for row in chunk]), chunk)
             for row, new in zip(chunk, output[:, length:].tolist(), strict=True):
                 answers[row] = _text(tokenizer, new)
     return answers
+
+
+def rows_at_once(length: int, d_vocab: int) -> int:
+    """How many rows of so many tokens may be run together, by the memory their logits take."""
+    return max(1, min(MOST_ROWS, LOGIT_BYTES // (4 * length * d_vocab)))
 
 
 def _text(tokenizer: Any, tokens: list[int]) -> str:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from circuitviz.evaluation.scoring import score_answers
-from circuitviz.models.answer import encode_answers, intact_log_probs
+from circuitviz.models.answer import Teacher, encode_answers
 from circuitviz.models.gates import Gates
 from circuitviz.models.greedy import greedy_answers
 from circuitviz.models.model import GatedModel
@@ -44,7 +44,7 @@ def test_an_answer_matches_exactly_when_it_is_what_generate_says(tiny_model, cir
 @torch.no_grad()
 def test_log_probability_and_divergence_by_hand(tiny_model, circuits):
     rows = encode_answers(tiny_model, MESSAGES[:1], ["the dog"])
-    teacher = intact_log_probs(tiny_model, rows)
+    teacher = Teacher(tiny_model, rows)
     scores = score_answers(tiny_model, rows, masks(circuits), teacher=teacher)
     prompt = tiny_model.prompt_tokens(MESSAGES[0])
     answer = tiny_model.answer_tokens("the dog")
@@ -108,3 +108,14 @@ def test_guessing_gives_the_same_answers_as_generating(tiny_model, circuits):
     guesses = [["wrong", truth[0]], [], ["also wrong"], [truth[3]]]
     found = greedy_answers(tiny_model, MESSAGES, guesses, circuits[0], max_new_tokens=6)
     assert found == truth
+
+
+def test_what_does_not_fit_is_asked_for_again_and_is_the_same(tiny_model, monkeypatch):
+    rows = encode_answers(tiny_model, ["the dog", "the king", "the dog zz"], ["is", "is red", "zz"])
+    kept = Teacher(tiny_model, rows)
+    monkeypatch.setattr("circuitviz.models.answer.KEPT_BYTES", 0)
+    asked = Teacher(tiny_model, rows)
+    for picks in ([0], [2, 1], [1, 1]):
+        # Each answer and its end, in the order asked for.
+        assert len(kept.log_probs(picks)) == sum(int(rows.predicts[pick].sum()) for pick in picks)
+        torch.testing.assert_close(asked.log_probs(picks), kept.log_probs(picks))
