@@ -54,6 +54,6 @@ clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# make screenshots  take the README's pictures again
+# make screenshots  take pictures of every page again, wide and narrow, light and dark
 screenshots: $(STAMP)
-	$(BIN)/python benchmarks/screenshots.py assets/screenshots --widths 1440 --themes light --live
+	$(BIN)/python benchmarks/screenshots.py assets/screenshots --live
