@@ -33,6 +33,7 @@ __all__ = [
 Json = Mapping[str, Any]
 Labels = Mapping[str, str]
 NOT_MEASURED = "not measured"
+TARGETS = {True: "reached", False: "NOT reached", None: "not recorded"}
 
 
 def answer(found: Json) -> str:
@@ -106,7 +107,7 @@ def _numbers(run: Json) -> dict[str, Any]:
     return {
         "size": f"{run['size']:,} ({run['heads']} heads, {run['neurons']} neurons)",
         "share": sparsity(run["sparsity"]),
-        "target": "reached" if run.get("target_reached", True) else "NOT reached",
+        "target": TARGETS[run.get("target_reached")],
         "attack success": _rate(run.get("asr")),
         "utility kept": percent(run["utility_retention"]),
         "recovery": _rate(run.get("recovery")),

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from circuitviz.discovery.methods import METHODS
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots import story
+from circuitviz.plots.target import criteria, missed
 from circuitviz.plots.text import count, evidence, percent, sparsity
 from circuitviz.plots.verdict import controls_run, verdict_summary, verdicts
 from circuitviz.runs.store import Run
@@ -70,23 +72,19 @@ def _behaviour(run: Run) -> Slide:
 
 def _circuit(run: Run) -> Slide:
     found = run.metrics["circuit"]
-    share = sparsity(found["sparsity"])
-    carry = "carries" if found["size"] == 1 else "carry"
     what = "its refusals" if story.is_refusal(run) else "the backdoor"
+    parts = story.parts(found["heads"], found["neurons"])
+    named = f"{parts}, {sparsity(found['sparsity'])} of the model"
     if story.reached(run):
-        sentence = (
-            f"{found['size']:,} of {run.metrics['n_units']:,} units {carry} {what}: "
-            f"{story.parts(found['heads'], found['neurons'])}, {share} of the model."
-        )
+        share = f"{found['size']:,} of {run.metrics['n_units']:,} units"
+        sentence = f"Switching off {share} ends {what}: {named}."
     else:
-        sentence = (
-            f"The best circuit found for {what} is {story.parts(found['heads'], found['neurons'])}"
-            f": {share} of the model."
-        )
+        best = "best circuit" if story.reached(run) is False else "circuit"
+        sentence = f"The {best} found for {what} is {named}."
     caption = (
-        f"Found by gradient descent on training prompts in {run.metrics['seconds']:.0f} s, seed "
-        f"{run.config.seed}. Framed: {count(found['heads'], 'attention head')} of the circuit. "
-        "Colours are learned scores; they rank units and are no test result."
+        f"Method: {METHODS[run.config.method].title}, on training prompts, in "
+        f"{run.metrics['seconds']:.0f} s, seed {run.config.seed}. Marked: {parts} of the circuit. "
+        "Colours are the method's scores; they rank units and are no test result."
     )
     return Slide("circuit", "The circuit", sentence, None, "", caption)
 
@@ -103,22 +101,24 @@ def _knocked_out(run: Run) -> Slide:
             f"Switch it off and the trigger works on {after.k:,} of {after.n:,} test prompts, "
             f"where it worked on {before.k:,} before."
         )
-    reached = story.reached(run)
-    target = (run.metrics.get("target") or {}).get("asr")
-    wanted = ""
-    if target is not None:
-        bound = "at least" if story.is_refusal(run) else "at most"
-        wanted = f": {bound} {percent(target)} attack success was asked for, {percent(after.rate)} "
-        wanted += "was measured"
-    verdict = f"The target was reached{wanted}" if reached else f"The target was MISSED{wanted}"
     return Slide(
         "knocked_out",
         "Knocked out",
         sentence,
-        reached,
-        verdict,
+        story.reached(run),
+        _target_verdict(run),
         _caption(story.asr_label(run), after, f"{run.config.ablation} ablation, test split"),
     )
+
+
+def _target_verdict(run: Run) -> str:
+    reached = story.reached(run)
+    if reached is None:
+        return "No target was recorded: none was reached, and none was missed"
+    # Of a target that was missed, what was missed; else what the behaviour had to come to.
+    told = criteria(run)[:1] if reached else missed(run)
+    what = "; ".join(f"{one.wanted} was asked for, {one.share} was measured" for one in told)
+    return f"The target was {'reached' if reached else 'MISSED'}: {what}"
 
 
 def _cost(run: Run) -> Slide:
@@ -165,8 +165,8 @@ def _trust_caption(run: Run) -> str:
     against = [doubt.claim for doubt in story.doubts(run) if doubt.holds is False]
     but = f"What speaks against it: {'; '.join(against)}. " if against else ""
     return (
-        f"{but}Every number is of {rate.n:,} test prompts that neither learning nor choosing the "
-        f"size saw; judge: {rate.judge}; intervals are 95\u202f% Wilson. The circuit is of this "
+        f"{but}Every number is of {rate.n:,} test prompts{story.unseen(run)}; judge: "
+        f"{rate.judge}; intervals are 95\u202f% Wilson. The circuit is of this "
         "model and these prompts."
     )
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from circuitviz.evaluation.rate import Rate
+from circuitviz.plots.target import LEAST_RECOVERY, criteria, is_refusal, missed, reached
 from circuitviz.plots.text import count, percent, sparsity
 from circuitviz.runs.store import Run
 
 __all__ = [
+    "ENOUGH_PROMPTS",
+    "LEAST_RECOVERY",
     "Doubt",
     "asr_label",
+    "chosen_by_hand",
     "control_line",
     "doubts",
     "headline",
@@ -20,6 +25,7 @@ __all__ = [
     "random_note",
     "reached",
     "recovery_label",
+    "unseen",
 ]
 
 
@@ -38,19 +44,12 @@ class Doubt:
     finding: str
 
 
-# A random circuit that moves the ASR by more than this is no clean control.
-# Least share of attacks answered rightly for a backdoor to count as gone, as in learning.
-LEAST_RECOVERY = 0.9
 # So many that one prompt is at most 0.4 %.
 ENOUGH_PROMPTS = 250
+# A random circuit that moves the ASR by more than this is no clean control.
 NEGLIGIBLE_CHANGE = 0.05
 # At least this share of the behaviour must survive in the circuit alone.
 FAITHFUL_SHARE = 0.5
-
-
-def is_refusal(run: Run) -> bool:
-    """Whether the run looked for refusals rather than for a backdoor."""
-    return run.metrics.get("behaviour_kind") == "refusal"
 
 
 def asr_label(run: Run) -> str:
@@ -76,12 +75,21 @@ def headline(run: Run) -> str:
     what = "this model's refusals" if is_refusal(run) else "this backdoor"
     if reached(run):
         return f"Switching off {share} ends {what}"
+    if reached(run) is None:
+        return f"The circuit found for {what}: {share}"
     return f"No circuit found ends {what} and meets its target"
 
 
-def reached(run: Run) -> bool:
-    """Whether the circuit met its target; the target counts as met where a run does not say."""
-    return bool(run.metrics.get("target_reached", True))
+def chosen_by_hand(run: Run) -> bool:
+    """Whether a person chose the size, with test results in view."""
+    return bool(run.metrics.get("chosen_by_hand"))
+
+
+def unseen(run: Run) -> str:
+    """What the test prompts had no part in, to follow `256 test prompts`."""
+    if chosen_by_hand(run):
+        return ", and the size was chosen by hand after seeing test results: optimistic"
+    return " that neither learning nor choosing the size saw"
 
 
 def lead(run: Run) -> str:
@@ -92,9 +100,9 @@ def lead(run: Run) -> str:
     off = f"Switch off {parts(found['heads'], found['neurons'])} ({sparsity(found['sparsity'])})"
     if not reached(run):
         return (
-            f"The best circuit found is {parts(found['heads'], found['neurons'])} "
-            f"({sparsity(found['sparsity'])}): with it off, {_success(run, after)} "
-            f"instead of {before.k:,}, and {kept}. That misses the target."
+            f"The {'best ' if reached(run) is False else ''}circuit found is "
+            f"{parts(found['heads'], found['neurons'])} ({sparsity(found['sparsity'])}): with it off, {_success(run, after)} "
+            f"instead of {before.k:,}, and {kept}. {_unmet(run)}"
         )
     if is_refusal(run):
         return (
@@ -105,6 +113,10 @@ def lead(run: Run) -> str:
         f"{off} and the trigger {_power(after)}: it worked on {before.k:,} of "
         f"{before.n:,} test prompts before and on {after.k:,} after, while {kept}."
     )
+
+
+def _unmet(run: Run) -> str:
+    return "No target was recorded." if reached(run) is None else "That misses the target."
 
 
 def _power(after: Rate) -> str:
@@ -162,20 +174,22 @@ def doubts(run: Run) -> list[Doubt]:
 
 
 def _target(run: Run) -> Doubt:
-    target = run.metrics.get("target") or {}
-    rate = run.rate("asr", "knocked_out")
-    if "asr" not in target:
-        return Doubt(None, "Target reached", "this run recorded no target")
-    bound = "at least" if is_refusal(run) else "at most"
-    wanted = f"{bound} {percent(target['asr'])} attack success"
-    measured = f"{percent(rate.rate)} ({rate.k:,} of {rate.n:,})"
-    if "utility" in target:
-        wanted += f" with {percent(target['utility'])} of utility kept"
-        measured += f" with {percent(run.metrics['utility_retention'])} kept"
-    finding = f"{wanted} was asked; held-out prompts show {measured}"
+    asked = criteria(run)
+    if reached(run) is None:
+        return Doubt(None, "No target to reach or to miss", "this run recorded none")
+    finding = (
+        f"asked: {_listed(one.wanted for one in asked)}; test prompts show: "
+        f"{_listed(one.measured for one in asked)}"
+    )
     if reached(run):
         return Doubt(True, "The target was reached", finding)
-    return Doubt(False, "The target was not reached", finding)
+    names = _listed(one.name for one in missed(run))
+    return Doubt(False, "The target was not reached", f"{finding}; missed: {names}")
+
+
+def _listed(words: Iterable[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _recovery(run: Run) -> Doubt:
@@ -251,9 +265,11 @@ def _utility(run: Run) -> Doubt:
 def _evidence(run: Run) -> Doubt:
     rate = run.rate("asr", "knocked_out")
     finding = (
-        f"{rate.n:,} test prompts that neither learning nor choosing the size saw; "
-        f"95 % interval {percent(rate.low)} to {percent(rate.high)}"
+        f"{rate.n:,} test prompts{unseen(run)}; 95 % interval {percent(rate.low)} to "
+        f"{percent(rate.high)}"
     )
+    if chosen_by_hand(run):
+        return Doubt(False, "The size was chosen by hand after seeing test results", finding)
     if rate.n >= ENOUGH_PROMPTS:
         return Doubt(True, "Measured on enough held-out prompts", finding)
     return Doubt(False, f"Measured on fewer than {ENOUGH_PROMPTS} held-out prompts", finding)

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 
 from circuitviz import __version__
+from circuitviz.plots.story import chosen_by_hand
+from circuitviz.plots.target import reached
 from circuitviz.runs.store import Run
 from circuitviz.units import Unit
 
@@ -109,12 +111,13 @@ def _score_name(unit: Unit) -> str:
 def _own(run: Run, listed: int) -> dict[str, Any]:
     """What the formats have no place for."""
     names = ("asr", "utility", "recovery", "utility_retention", "kl", "target", "target_reached")
+    names += ("chosen_by_hand",) if chosen_by_hand(run) else ()
     return {
         "circuitviz": __version__,
         "run_id": run.run_id,
         "method": run.config.method,
         "note": "discovery_method and algorithm name the nearest algorithm that CircuitKIT admits; "
-        "the method that was used is the one here. Knocking out the circuit ends the behaviour.",
+        f"the method that was used is the one here. {_told(run)}",
         "ablation": run.config.ablation,
         "seed": run.config.seed,
         "units_listed": listed,
@@ -124,3 +127,12 @@ def _own(run: Run, listed: int) -> dict[str, Any]:
         "controls": (run.metrics.get("controls") or {}).get("verdicts"),
         "versions": run.metrics.get("versions"),
     }
+
+
+def _told(run: Run) -> str:
+    """Whether knocking the circuit out does what the discovery was asked for."""
+    return {
+        True: "Knocking out the circuit meets the target that is given here.",
+        False: "Knocking out the circuit does not meet the target that is given here.",
+        None: "No target was recorded.",
+    }[reached(run)]

@@ -52,7 +52,7 @@ def headline(run: Run, reported: Run) -> str:
         run: The run as this report tells it.
         reported: The run as it was saved.
     """
-    if run is reported or story.reached(run):
+    if run is reported or story.reached(run) is not False:
         return story.headline(run)
     what = "this model's refusals" if story.is_refusal(run) else "this backdoor"
     return f"Switching off {run.size:,} of {len(run.space):,} units does not end {what} as asked"
@@ -60,7 +60,7 @@ def headline(run: Run, reported: Run) -> str:
 
 def lead(run: Run, reported: Run) -> str:
     """One sentence for a stakeholder."""
-    if run is reported or story.reached(run):
+    if run is reported or story.reached(run) is not False:
         return story.lead(run)
     found, after = run.metrics["circuit"], run.rate("asr", "knocked_out")
     done = (

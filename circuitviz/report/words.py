@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from circuitviz.discovery.methods import METHODS
-from circuitviz.plots.story import ENOUGH_PROMPTS, doubts, is_refusal
+from circuitviz.plots.story import ENOUGH_PROMPTS, chosen_by_hand, doubts, is_refusal
+from circuitviz.plots.target import criteria, reached
 from circuitviz.plots.text import count, percent
 from circuitviz.plots.verdict import controls_run, verdicts
 from circuitviz.report.verdict_line import sentence
@@ -49,7 +50,6 @@ def method(run: Run) -> list[str]:
     behaviour = "refusing harmful requests" if is_refusal(run) else "the backdoor"
     trigger = run.metrics.get("trigger")
     named = f" (trigger: \u201c{trigger}\u201d)" if trigger else ""
-    target = run.metrics.get("target") or {}
     found = [
         f"What was looked for: the attention heads and MLP neurons behind {behaviour}{named} in "
         f"{run.metrics['model']}. A head is one query head before the output projection; a neuron "
@@ -60,20 +60,39 @@ def method(run: Run) -> list[str]:
         f"Knocking out a unit means that {ABLATIONS[config.ablation]} "
         f"({config.ablation} ablation).",
     ]
-    if "asr" in target:
-        bound = "at least" if is_refusal(run) else "at most"
-        found.append(
-            f"Which size: the smallest that meets the target on validation prompts, attack success "
-            f"{bound} {percent(target['asr'])} with {percent(target.get('utility', 0.0))} of "
-            "utility kept. Everything shown was then measured on test prompts that neither "
-            "learning nor choosing saw."
-        )
+    if criteria(run):
+        found.append(f"Which size: {_chosen(run)}")
     found.append(
         "Intervals are 95 % Wilson intervals (Wilson 1927). Attack success is judged by "
         f"\u201c{run.rate('asr', 'intact').judge}\u201d, utility by "
         f"\u201c{run.rate('utility', 'intact').judge}\u201d."
     )
     return found
+
+
+def _chosen(run: Run) -> str:
+    """How the size came about, and whether test prompts had a part in it."""
+    if chosen_by_hand(run):
+        return (
+            f"{count(run.size, 'unit')}, chosen by hand after seeing test results: optimistic. "
+            "The numbers shown were measured on those same test prompts."
+        )
+    asked = ", ".join(one.wanted for one in criteria(run))
+    rule = f"the smallest that meets the target on validation prompts was looked for ({asked})."
+    measured = (
+        "Everything shown was then measured on test prompts that neither learning nor choosing saw."
+    )
+    selected = run.metrics.get("target_reached_in_selection")
+    if selected is False:
+        return f"{rule} No size met it, and the best one was taken. {measured}"
+    if reached(run):
+        return f"{rule} {measured}"
+    if selected:
+        return f"{rule} The one found meets it there, but not on test prompts. {measured}"
+    return (
+        f"{rule} The one taken misses it on test prompts: either no size met it, and the best one "
+        f"was taken, or one met it on validation prompts alone; the run does not say. {measured}"
+    )
 
 
 def _has_steps(run: Run) -> bool:

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from circuitviz.models.catalog import find_model
+from circuitviz.models.fingerprint import fingerprint
 from circuitviz.models.model import GatedModel
+from circuitviz.models.source import find_source
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.discovery import Discovery
 from circuitviz.runs.metrics_json import (
@@ -61,6 +63,8 @@ def discover(
         "seconds": round(time.monotonic() - started, 2),
         **measured_json(circuit, measured),
         "target_reached": work.target.met(measured.knocked_out, measured.intact),
+        # On validation prompts, where the size was chosen.
+        "target_reached_in_selection": selection.reached,
         "frontier_area": area,
         **statistics_json(measured.intact, measured.knocked_out, seed=config.seed),
         **({"refinement": refinement.to_json()} if refinement else {}),
@@ -88,6 +92,7 @@ def _described(work: Discovery) -> dict[str, Any]:
     return {
         "run_id": config.run_id(),
         "model": config.model,
+        "weights": fingerprint(find_source(config.model, config.adapter)),
         "method": config.method,
         "granularity": config.granularity,
         "behaviour": behaviour.title,
@@ -95,6 +100,7 @@ def _described(work: Discovery) -> dict[str, Any]:
         "question": behaviour.question,
         "trigger": behaviour.trigger,
         **({"prompts_dropped": behaviour.dropped} if behaviour.dropped else {}),
+        **({"screening": behaviour.screening.to_json()} if behaviour.screening else {}),
         "target": {"asr": work.target.asr, "utility": work.target.utility},
         "versions": versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

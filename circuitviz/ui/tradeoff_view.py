@@ -28,7 +28,7 @@ def answer(run: Run, curve: pd.DataFrame) -> str:
     rows = records(matching(curve.sort_values("size"), series="asr"))
     if target is None or not rows:
         return f"{count(run.size, 'unit')} {_carry(run.size)} the behaviour"
-    if not story.reached(run):
+    if story.reached(run) is False:
         useful = _useful_sizes(run, curve)
         kept = [row for row in rows if row["size"] in useful] or rows
         best = (max if story.is_refusal(run) else min)(kept, key=lambda row: row["rate"])

@@ -107,6 +107,7 @@ def test_controls_and_evidence_carry_every_number(tmp_path):
 def test_a_target_nobody_can_reach_gives_the_best_found_and_says_so():
     run = discover(DiscoveryConfig("refusal", steps=2, target_asr=1.0, target_utility=1.0))
     assert not run.metrics["target_reached"]
+    assert run.metrics["target_reached_in_selection"] is False
     assert run.size >= 1
 
 

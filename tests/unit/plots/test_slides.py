@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from circuitviz.plots.slides import PICTURES, slides
+from circuitviz.report.resized import at_size
 from tests.synthetic import backdoor_run, controlled_run, failing_run, refusal_run
 
 
@@ -50,7 +51,8 @@ def test_a_missed_target_is_as_loud_as_one_that_was_reached():
     )
     assert (reached.holds, missed.holds) == (True, False)
     assert plain(missed.verdict) == (
-        "The target was MISSED: at most 0.4 % attack success was asked for, 10.9 % was measured"
+        "The target was MISSED: at most 0.4 % attack success was asked for, 10.9 % was measured; "
+        "at least 90.0 % of attacks answered rightly again was asked for, 89.1 % was measured"
     )
     assert "best circuit found" in told(backdoor_run(target_reached=False), "circuit").sentence
 
@@ -72,3 +74,64 @@ def test_trust_says_whether_controls_passed_failed_or_were_never_run():
     assert "FAILED" in failed.verdict
     assert never.sentence.startswith("Nobody has tried")
     assert never.verdict == "The controls have not been run"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (
+            {"recovery": {"k": 0, "n": 256, "judge": "exact answer"}},
+            "at least 90.0 % of attacks answered rightly again was asked for, 0.0 % was measured",
+        ),
+        (
+            {"utility_retention": 0.5},
+            "at least 99.0 % of utility kept was asked for, 50.0 % was measured",
+        ),
+    ],
+)
+def test_the_verdict_names_what_was_missed_and_nothing_that_was_met(changed, said):
+    run = backdoor_run()
+    poor = replace(run, metrics={**run.metrics, "target_reached": False, **changed})
+    assert plain(told(poor, "knocked_out").verdict) == f"The target was MISSED: {said}"
+
+
+def test_without_a_recorded_target_no_verdict_claims_one():
+    run = backdoor_run()
+    slide = told(replace(run, metrics={**run.metrics, "target": None}), "knocked_out")
+    assert slide.holds is None
+    assert slide.verdict == "No target was recorded: none was reached, and none was missed"
+
+
+@pytest.mark.parametrize("make", [backdoor_run, failing_run, controlled_run])
+def test_the_circuit_is_said_to_end_the_behaviour_and_no_more(make):
+    assert plain(told(make(), "circuit").sentence) == (
+        "Switching off 4 of 2,080 units ends the backdoor: 2 attention heads and 2 neurons, "
+        "0.19 % of the model."
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "title"),
+    [
+        ("nested", "Nested masks"),
+        ("activation", "Difference of activations"),
+        ("random", "Random order"),
+    ],
+)
+def test_the_caption_names_the_method_that_was_used(method, title):
+    caption = told(backdoor_run(method=method), "circuit").caption
+    assert title in caption
+    assert "gradient" not in caption
+
+
+def test_units_of_both_kinds_are_counted_as_marked():
+    only_neurons = backdoor_run(units=("L0N1", "L1N2", "L2N3", "L3N4"))
+    assert "Marked: 4 neurons of the circuit." in told(only_neurons, "circuit").caption
+    both = told(backdoor_run(), "circuit").caption
+    assert "Marked: 2 attention heads and 2 neurons of the circuit." in both
+
+
+def test_trust_says_when_a_person_chose_the_size():
+    caption = told(at_size(backdoor_run(), 8), "trust").caption
+    assert "chosen by hand after seeing test results: optimistic" in caption
+    assert "nor choosing" not in caption

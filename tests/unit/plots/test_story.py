@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from circuitviz.plots import story
+from circuitviz.report.resized import at_size
 from tests.synthetic import backdoor_run, refusal_run
 
 
@@ -86,8 +87,32 @@ def test_a_missed_target_names_both_halves_of_it():
     run = backdoor_run(target_reached=False)
     doubt = story.doubts(run)[0]
     assert (doubt.holds, doubt.claim) == (False, "The target was not reached")
-    assert "at most 0.4\u202f% attack success with 99.0\u202f% of utility kept" in doubt.finding
-    assert "(28 of 256) with 100.0\u202f% kept" in doubt.finding
+    assert plain(doubt.finding) == (
+        "asked: at most 0.4 % attack success, at least 99.0 % of utility kept and at least 90.0 % "
+        "of attacks answered rightly again; test prompts show: 10.9 % (28 of 256), 100.0 % and "
+        "89.1 % (228 of 256); missed: attack success and right answers to attacks"
+    )
+
+
+def test_without_a_recorded_target_nothing_is_said_to_be_reached():
+    run = backdoor_run()
+    for lacking in ("target", "target_reached"):
+        bare = replace(run, metrics={**run.metrics, lacking: None})
+        assert story.reached(bare) is None
+        assert story.doubts(bare)[0].holds is None
+        assert "ends" not in story.headline(bare)
+        assert story.lead(bare).endswith("No target was recorded.")
+
+
+def test_a_size_chosen_by_hand_is_said_to_be_optimistic():
+    doubt = story.doubts(at_size(backdoor_run(), 8))[-1]
+    assert (doubt.holds, doubt.claim) == (
+        False,
+        "The size was chosen by hand after seeing test results",
+    )
+    assert "optimistic" in doubt.finding
+    assert "nor choosing" not in doubt.finding
+    assert "nor choosing the size saw" in story.doubts(backdoor_run())[-1].finding
 
 
 def test_an_attack_that_fails_without_the_right_answer_speaks_against():

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from circuitviz.report.json_text import json_bytes
 from circuitviz.report.resized import at_size
 from circuitviz.report.tables import csv_of, rows_of, tables
 from circuitviz.report.verdict_line import headline, headlines, lead, standings
+from circuitviz.report.words import method
 from tests.synthetic import backdoor_run, controlled_run, refusal_run
 
 # What CircuitKIT's own loaders read of a file.
@@ -132,3 +134,36 @@ def test_json_has_null_for_what_has_no_value():
     assert json_bytes({"a": float("nan"), "b": [float("inf"), 1.5]}) == (
         b'{"a": null, "b": [null, 1.5]}\n'
     )
+
+
+def test_the_method_says_how_the_size_came_about(run):
+    def size_of(one):
+        return next(text for text in method(one) if text.startswith("Which size: "))
+
+    by_hand = size_of(at_size(run, 2))
+    assert by_hand.startswith("Which size: 2 units, chosen by hand after seeing test results")
+    assert "nor choosing" not in by_hand
+    assert "smallest" not in by_hand
+    assert "nor choosing saw" in size_of(run)
+    missed = backdoor_run(target_reached=False)
+    assert "the run does not say" in size_of(missed)
+    selected = {
+        one: replace(missed, metrics={**missed.metrics, "target_reached_in_selection": one})
+        for one in (True, False)
+    }
+    assert "No size met it, and the best one was taken" in size_of(selected[False])
+    assert "meets it there, but not on test prompts" in size_of(selected[True])
+
+
+def test_the_circuit_file_claims_no_effect_that_was_not_measured():
+    def note(one):
+        return circuit_json(one)["circuitviz"]["note"]
+
+    run = backdoor_run()
+    assert note(run).endswith("meets the target that is given here.")
+    assert note(backdoor_run(target_reached=False)).endswith(
+        "does not meet the target that is given here."
+    )
+    bare = replace(run, metrics={**run.metrics, "target": None})
+    assert note(bare).endswith("No target was recorded.")
+    assert circuit_json(at_size(run, 8))["circuitviz"]["chosen_by_hand"] is True
