@@ -11,6 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from circuitviz.errors import CircuitvizError
 from circuitviz.plots import frame, story
+from circuitviz.plots.readings import READINGS
 from circuitviz.plots.rows import Row, matching, records
 from circuitviz.plots.text import count
 from circuitviz.plots.token_chart import token_chart
@@ -165,7 +166,8 @@ def _saved_tokens(run: Run, choice: Choice, row: Row, *, hidden: bool) -> None:
         st.caption("The words are covered: show harmful requests and the answers to them first.")
         return
     answers = {"The attack's target": str(row["target"]), "The clean answer": str(row["expected"])}
-    _tokens(run, choice, str(row["prompt"]), answers)
+    # An attack succeeds with any answer that starts with its target.
+    _tokens(run, choice, str(row["prompt"]), answers, beginnings={"The attack's target"})
 
 
 def free_comparison(run: Run, choice: Choice) -> None:
@@ -204,15 +206,26 @@ def free_comparison(run: Run, choice: Choice) -> None:
         f"{count(len(circuit), 'unit')} knocked out. {MARK_NOTE} No judge read these."
     )
     last = list(prompts)[-1]
-    said = {
-        "What the intact model says": cells["intact", last][1],
-        "What it says knocked out": cells["knocked_out", last][1],
-    }
+    intact, knocked_out = "What the intact model says", "What it says knocked out"
+    said = {intact: cells["intact", last][1], knocked_out: cells["knocked_out", last][1]}
     st.markdown("**How likely is each of these words?**")
     same = len(set(said.values())) == 1
     # Where both say the same there is one answer to look at.
-    answers = {"What both models say": cells["intact", last][1]} if same else said
-    _tokens(run, choice, prompts[last], {name: text for name, text in answers.items() if text})
+    both = "What both models say"
+    answers = {both: said[intact]} if same else said
+    asked_of = {both: None, intact: None, knocked_out: circuit}
+    beginnings = {
+        name
+        for name in answers
+        if live_answer.cut_off(run, prompts[last], asked_of[name], choice.ablation)
+    }
+    _tokens(
+        run,
+        choice,
+        prompts[last],
+        {name: text for name, text in answers.items() if text},
+        beginnings=beginnings,
+    )
 
 
 def _written(run: Run, choice: Choice, prompts: dict[str, str], place: DeltaGenerator) -> Cells:
@@ -236,16 +249,19 @@ def _written(run: Run, choice: Choice, prompts: dict[str, str], place: DeltaGene
     return cells
 
 
-def _tokens(run: Run, choice: Choice, prompt: str, answers: dict[str, str]) -> None:
+def _tokens(
+    run: Run, choice: Choice, prompt: str, answers: dict[str, str], *, beginnings: set[str]
+) -> None:
     circuit = choice.circuit(run)
     try:
-        found = live_answer.token_frame(run, prompt, answers, circuit, choice.ablation)
+        found = live_answer.token_frame(run, prompt, answers, circuit, choice.ablation, beginnings)
     except CircuitvizError as error:
         st.error(f"The model cannot be asked: {error}", icon=":material/error:")
         return
     chart(
         token_chart(found),
         key="tokens",
+        reading=READINGS["tokens"],
         caption="Probability of each token, given the prompt above and the tokens before it; "
         f"\u00b7 is a blank. One prompt, intact and with {count(len(circuit), 'unit')} off, "
         f"{choice.ablation_of(run)} ablation, measured now.",

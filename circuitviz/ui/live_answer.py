@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import pandas as pd
 import streamlit as st
@@ -14,13 +14,22 @@ from circuitviz.plots.token_chart import TOKEN_COLUMNS
 from circuitviz.runs.config import AblationKind, DiscoveryConfig
 from circuitviz.runs.store import GENERATION_COLUMNS, Run
 from circuitviz.ui import live_model
+from circuitviz.ui.config_key import CONFIG_HASH, config_key
 from circuitviz.units import Circuit
 
-__all__ = ["answer_frame", "stream", "token_frame"]
+__all__ = ["answer_frame", "cut_off", "stream", "token_frame"]
 
 # Answers that are kept; asked for again, they are there at once.
 MOST_KEPT = 256
 Names = tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An answer, and whether it was cut at the most tokens that are said."""
+
+    text: str
+    cut: bool
 
 
 def stream(
@@ -32,19 +41,34 @@ def stream(
         CircuitvizError: The model cannot be used.
     """
     config = live_model.ablated_by(run, ablation if circuit else None)
-    key = (repr(config), prompt, _names(circuit))
-    kept = _kept()
+    key, kept = _key(config, prompt, circuit), _kept()
     if key in kept:
-        yield kept[key]
+        yield kept[key].text
         return
-    answer = ""
+    text, said = "", 0
     # Closed at once when the page is drawn anew half-way: others wait for the model.
     with closing(_tokens(config, prompt, circuit)) as texts:
         for answer in texts:
-            yield answer
-    kept[key] = answer
+            # The end of an answer adds nothing to it.
+            said += answer != text
+            text = answer
+            yield text
+    kept[key] = Kept(text, cut=said >= live_model.ANSWER_TOKENS)
     while len(kept) > MOST_KEPT:
         kept.popitem(last=False)
+
+
+def cut_off(
+    run: Run, prompt: str, circuit: Circuit | None, ablation: AblationKind | None = None
+) -> bool:
+    """Whether an answer that `stream` gave stops for its length and not because it ends."""
+    config = live_model.ablated_by(run, ablation if circuit else None)
+    kept = _kept().get(_key(config, prompt, circuit))
+    return kept is not None and kept.cut
+
+
+def _key(config: DiscoveryConfig, prompt: str, circuit: Circuit | None) -> tuple[str, str, Names]:
+    return config_key(config), prompt, _names(circuit)
 
 
 def _tokens(
@@ -63,7 +87,7 @@ def _tokens(
 
 
 @st.cache_resource(show_spinner=False)
-def _kept() -> OrderedDict[tuple[str, str, Names], str]:
+def _kept() -> OrderedDict[tuple[str, str, Names], Kept]:
     return OrderedDict()
 
 
@@ -73,6 +97,7 @@ def token_frame(
     answers: dict[str, str],
     circuit: Circuit,
     ablation: AblationKind | None = None,
+    beginnings: Collection[str] = (),
 ) -> pd.DataFrame:
     """How likely each token of given answers to a prompt is, columns `TOKEN_COLUMNS`.
 
@@ -82,19 +107,21 @@ def token_frame(
         answers: By name; empty ones are left out.
         circuit: What is knocked out.
         ablation: What replaces it; None: what the run used.
+        beginnings: Names of answers that may go on: of these, the end is no token.
 
     Raises:
         CircuitvizError: The model cannot be used.
     """
     config = live_model.ablated_by(run, ablation)
-    return _token_frame(config, prompt, tuple(answers.items()), _names(circuit) or ())
+    given = tuple((name, text, name not in beginnings) for name, text in answers.items())
+    return _token_frame(config, prompt, given, _names(circuit) or ())
 
 
-@st.cache_data(max_entries=128, show_spinner=False, hash_funcs={DiscoveryConfig: repr})
+@st.cache_data(max_entries=128, show_spinner=False, hash_funcs=CONFIG_HASH)
 def _token_frame(
     config: DiscoveryConfig,
     prompt: str,
-    answers: tuple[tuple[str, str], ...],
+    answers: tuple[tuple[str, str, bool], ...],
     units: tuple[str, ...],
 ) -> pd.DataFrame:
     from circuitviz.evaluation.token_probability import token_probabilities
@@ -102,8 +129,12 @@ def _token_frame(
     rows = []
     with live_model.model_at_work(config) as (model, ablation):
         circuit = Circuit.of(model.space, units)
-        for name, answer in answers:
-            tokens = token_probabilities(model, prompt, answer, circuit, ablation=ablation)
+        for name, answer, complete in answers:
+            if not answer:
+                continue
+            tokens = token_probabilities(
+                model, prompt, answer, circuit, ablation=ablation, complete=complete
+            )
             for position, token in enumerate(tokens, start=1):
                 rows += [
                     (name, position, token.token, "intact", token.intact),
@@ -132,7 +163,7 @@ def answer_frame(
     return _answer_frame(live_model.ablated_by(run, ablation), _names(circuit) or (), limit)
 
 
-@st.cache_data(max_entries=16, show_spinner=False, hash_funcs={DiscoveryConfig: repr})
+@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=CONFIG_HASH)
 def _answer_frame(
     config: DiscoveryConfig, units: tuple[str, ...], limit: int | None
 ) -> pd.DataFrame:

@@ -5,8 +5,7 @@ torch is imported when the first one is asked for, as in `circuitviz.ui.live_mod
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -14,19 +13,18 @@ from circuitviz.errors import ConfigError
 from circuitviz.runs.config import AblationKind, DiscoveryConfig
 from circuitviz.runs.store import Run
 from circuitviz.ui import live_model
+from circuitviz.ui.config_key import CONFIG_HASH
 from circuitviz.units import Circuit, Unit
 
 if TYPE_CHECKING:
     from circuitviz.inspection.attention import HeadAttention
     from circuitviz.inspection.neuron_trace import NeuronTrace, TopPrompt
-    from circuitviz.inspection.path_effect import PathGraph
+    from circuitviz.inspection.path_graph import PathGraph
     from circuitviz.inspection.promoted import Written
     from circuitviz.inspection.prompt_pair import PromptPair
     from circuitviz.models.model import GatedModel
 
 __all__ = ["attention", "graph", "pair", "prompts", "top", "traces", "writing"]
-
-HASH: dict[str | type[Any], Callable[[Any], Any]] = {DiscoveryConfig: repr}
 
 
 def prompts(run: Run) -> dict[str, str]:
@@ -78,7 +76,7 @@ def graph(run: Run, circuit: Circuit, ablation: AblationKind | None = None) -> P
     return _graph(live_model.ablated_by(run, ablation), units)
 
 
-@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=HASH)
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=CONFIG_HASH)
 def _pair(config: DiscoveryConfig, prompt_id: str) -> PromptPair:
     with live_model.model_at_work(config) as (model, _):
         return _paired(model, config, prompt_id)
@@ -94,7 +92,7 @@ def _paired(model: GatedModel, config: DiscoveryConfig, prompt_id: str) -> Promp
     raise ConfigError(f"no test attack prompt {prompt_id!r}; choose one from the list")
 
 
-@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=HASH)
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=CONFIG_HASH)
 def _attention(config: DiscoveryConfig, prompt_id: str, unit: str) -> HeadAttention:
     from circuitviz.inspection.attention import look_at_attention
 
@@ -102,7 +100,7 @@ def _attention(config: DiscoveryConfig, prompt_id: str, unit: str) -> HeadAttent
         return look_at_attention(model, _paired(model, config, prompt_id), Unit.parse(unit))
 
 
-@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=HASH)
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=CONFIG_HASH)
 def _writing(config: DiscoveryConfig, prompt_id: str, unit: str) -> Written:
     from circuitviz.inspection.promoted import look_at_writing
 
@@ -110,7 +108,7 @@ def _writing(config: DiscoveryConfig, prompt_id: str, unit: str) -> Written:
         return look_at_writing(model, _paired(model, config, prompt_id), Unit.parse(unit))
 
 
-@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=HASH)
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=CONFIG_HASH)
 def _traces(config: DiscoveryConfig, prompt_id: str, unit: str) -> tuple[NeuronTrace, NeuronTrace]:
     from circuitviz.inspection.neuron_trace import look_at_neuron
 
@@ -118,7 +116,7 @@ def _traces(config: DiscoveryConfig, prompt_id: str, unit: str) -> tuple[NeuronT
         return look_at_neuron(model, _paired(model, config, prompt_id), Unit.parse(unit))
 
 
-@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=HASH)
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=CONFIG_HASH)
 def _top(config: DiscoveryConfig, unit: str) -> list[TopPrompt]:
     from circuitviz.inspection.neuron_trace import top_prompts
 
@@ -127,7 +125,7 @@ def _top(config: DiscoveryConfig, unit: str) -> list[TopPrompt]:
         return top_prompts(model, behaviour, Unit.parse(unit))
 
 
-@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=HASH)
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=CONFIG_HASH)
 def _graph(config: DiscoveryConfig, units: tuple[str, ...]) -> PathGraph:
     from circuitviz.inspection.path_effect import path_effects
 

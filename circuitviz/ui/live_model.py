@@ -15,10 +15,14 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from circuitviz.behaviours.behaviour import Behaviour
+from circuitviz.errors import CircuitvizError
 from circuitviz.evaluation.rate import Rate
+from circuitviz.models.fingerprint import Stamp, file_stamp
+from circuitviz.models.source import find_source
 from circuitviz.runs import behaviour_of as behaviours
 from circuitviz.runs.config import AblationKind, DiscoveryConfig
 from circuitviz.runs.store import Run
+from circuitviz.ui.config_key import CONFIG_HASH
 from circuitviz.units import Circuit
 
 if TYPE_CHECKING:
@@ -64,15 +68,25 @@ def behaviour_of(config: DiscoveryConfig) -> Behaviour:
             behaviour=config.behaviour,
             adapter=config.adapter,
             dtype=config.dtype,
-        )
+        ),
+        _files(config),
     )
     # The model's answers may have come since.
     return behaviours.behaviour_of(config) if found.is_draft else found
 
 
-@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs={DiscoveryConfig: repr})
-def _behaviour(config: DiscoveryConfig) -> Behaviour:
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=CONFIG_HASH)
+def _behaviour(config: DiscoveryConfig, files: Stamp) -> Behaviour:
     return behaviours.behaviour_of(config)
+
+
+def _files(config: DiscoveryConfig) -> Stamp:
+    """The state of a model's files, for what is kept: other weights give other answers."""
+    try:
+        return file_stamp(find_source(config.model, config.adapter))
+    except CircuitvizError:
+        # Whoever needs the model says what is wrong with it.
+        return ()
 
 
 def effect(
@@ -93,7 +107,8 @@ def effect(
     Raises:
         CircuitvizError: The model or its prompts cannot be used.
     """
-    return _effect(ablated_by(run, ablation), _names(circuit), limit)
+    config = ablated_by(run, ablation)
+    return _effect(config, _files(config), _names(circuit), limit)
 
 
 def ablated_by(run: Run, ablation: AblationKind | None) -> DiscoveryConfig:
@@ -109,31 +124,36 @@ def model_at_work(config: DiscoveryConfig) -> Iterator[tuple[GatedModel, Ablatio
         CircuitvizError: The model or its prompts cannot be used.
     """
     with _lock():
-        yield _model_of(config), _ablation(config)
+        yield _model_of(config), _ablation_of(config)
 
 
-@st.cache_data(max_entries=256, show_spinner=False, hash_funcs={DiscoveryConfig: repr})
-def _effect(config: DiscoveryConfig, units: tuple[str, ...], limit: int | None) -> LiveEffect:
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=CONFIG_HASH)
+def _effect(
+    config: DiscoveryConfig, files: Stamp, units: tuple[str, ...], limit: int | None
+) -> LiveEffect:
     from circuitviz.evaluation.effect import evaluate_circuit
     from circuitviz.evaluation.intact_answers import complete_behaviour
 
     with _lock():
         model = _model_of(config)
-        draft = behaviour_of(config)
         found = evaluate_circuit(
             model,
             # The run may come from elsewhere, without the answers.
-            complete_behaviour(model, draft, known_as=behaviours.answerer(config)),
+            complete_behaviour(model, behaviour_of(config), known_as=behaviours.answerer(config)),
             Circuit.of(model.space, units),
             split="test",
             limit=limit,
-            ablation=_ablation(config),
+            ablation=_ablation_of(config),
         )
     return LiveEffect(found.asr, found.utility, found.recovery, float(found.kl))
 
 
-@st.cache_resource(max_entries=4, show_spinner=False, hash_funcs={DiscoveryConfig: repr})
-def _ablation(config: DiscoveryConfig) -> Ablation:
+def _ablation_of(config: DiscoveryConfig) -> Ablation:
+    return _ablation(config, _files(config))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=CONFIG_HASH)
+def _ablation(config: DiscoveryConfig, files: Stamp) -> Ablation:
     from circuitviz.models.neutral import measure_ablation
 
     model, behaviour = _model_of(config), behaviour_of(config)
@@ -145,12 +165,13 @@ def _model_of(config: DiscoveryConfig) -> GatedModel:
     return _model(
         DiscoveryConfig(
             config.model, adapter=config.adapter, dtype=config.dtype, device=config.device
-        )
+        ),
+        _files(config),
     )
 
 
-@st.cache_resource(max_entries=2, show_spinner=False, hash_funcs={DiscoveryConfig: repr})
-def _model(config: DiscoveryConfig) -> GatedModel:
+@st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=CONFIG_HASH)
+def _model(config: DiscoveryConfig, files: Stamp) -> GatedModel:
     import torch
 
     from circuitviz.runs.model_of import model_of

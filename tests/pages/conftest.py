@@ -125,7 +125,7 @@ def live(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
         asked.append(() if circuit is None else tuple(str(unit) for unit in circuit))
         yield f"{'intact' if circuit is None else 'off'}: {prompt}"
 
-    def token_frame(run, prompt, answers, circuit, ablation=None):
+    def token_frame(run, prompt, answers, circuit, ablation=None, beginnings=()):
         rows = [
             (name, 1, text[:3], condition, 0.5)
             for name, text in answers.items()
