@@ -6,6 +6,7 @@ from circuitviz.plots import frame
 from circuitviz.plots.head_heatmap import head_heatmap
 from circuitviz.plots.neuron_heatmap import neuron_heatmap
 from circuitviz.plots.neuron_strip import neuron_strip
+from circuitviz.plots.readings import READINGS
 from circuitviz.plots.text import count
 from circuitviz.ui import circuit_view as view
 from circuitviz.ui import shell
@@ -19,7 +20,7 @@ BINS = 128
 run, choice = shell.current_run(QUESTION)
 circuit = choice.circuit(run)
 page_header(QUESTION, view.answer(circuit), view.lead(run, circuit))
-view.control_note(run, circuit)
+view.control_note(run, choice)
 
 heads, neurons = run.space.split(run.scores)
 span = (float(run.scores.min()), float(run.scores.max()))
@@ -40,6 +41,8 @@ with maps:
             score_range=span,
         ),
         key="heads",
+        reading=READINGS["head_map"],
+        twin=frame.unit_frame(run, circuit, "head"),
         caption=f"Framed heads are knocked out. Click one to see what it does. {score_note(run)}",
         alt="Layer by head heatmap of scores; heads of the circuit framed.",
         on_point=view.choose_head,
@@ -58,6 +61,8 @@ with maps:
             score_range=span,
         ),
         key="neurons",
+        reading=READINGS["neuron_map"],
+        twin=frame.unit_frame(run, circuit, "neuron"),
         caption=f"Best score in each of {best.shape[1]} bins of neighbouring neurons a layer. "
         f"Click a bin to pick its best neuron. {score_note(run)}",
         alt="Layer by neuron bin heatmap of scores; bins with neurons of the circuit marked.",
@@ -80,6 +85,7 @@ chart(
         selected=None if is_head or selected.layer != layer else selected.index,
     ),
     key="strip",
+    reading=READINGS["neuron_strip"],
     caption=f"All {count(run.space.d_mlp, 'neuron')} of layer {layer}, {len(inside)} of them "
     f"knocked out. Click one to select it. {score_note(run)}",
     alt=f"Score of each neuron of layer {layer}; those of the circuit are diamonds.",

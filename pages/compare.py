@@ -4,6 +4,7 @@ import streamlit as st
 
 from circuitviz.plots import comparison_frame as frames
 from circuitviz.plots.layer_bars import layer_bars
+from circuitviz.plots.readings import READINGS
 from circuitviz.ui import compare_view as view
 from circuitviz.ui import overlay_view, shell
 from circuitviz.ui.components import chart, page_header, split, warn
@@ -35,6 +36,7 @@ with neurons:
     chart(
         layer_bars(counts),
         key="neuron_counts",
+        reading=READINGS["neuron_counts"],
         caption="Neurons of each circuit, by layer.",
         alt="Bars: neurons of each run's circuit in each layer.",
         twin=counts,

@@ -5,6 +5,7 @@ import streamlit as st
 from circuitviz.plots import frame, story
 from circuitviz.plots.before_after import before_after
 from circuitviz.plots.head_heatmap import head_heatmap
+from circuitviz.plots.readings import READINGS
 from circuitviz.plots.text import count, sparsity
 from circuitviz.ui import overview_view as view
 from circuitviz.ui import services, shell
@@ -50,6 +51,7 @@ with claim:
     chart(
         before_after(conditions),
         key="before_after",
+        reading=READINGS["before_after"],
         caption=f"{run_note(run)}, test split. {story.random_note(run)}",
         alt="Attack success and utility of the intact model, with the circuit off, with a random "
         "circuit of the same size off, and with only the circuit on.",
@@ -72,6 +74,7 @@ with where:
     chart(
         head_heatmap(heads, frame.units_of(base, "head"), row_pixels=SMALL_ROW),
         key="head_map",
+        reading=READINGS["head_map"],
         caption=f"Framed: {count(len(base.heads), 'head')} of the circuit; "
         f"{count(len(base.neurons), 'neuron')} ({sparsity(base.sparsity_neurons)}) more. "
         f"{score_note(run)}",

@@ -6,6 +6,7 @@ from circuitviz.plots import frame, story
 from circuitviz.plots.budget_grid import budget_grid
 from circuitviz.plots.head_heatmap import head_heatmap
 from circuitviz.plots.neuron_heatmap import neuron_heatmap
+from circuitviz.plots.readings import READINGS
 from circuitviz.plots.text import count
 from circuitviz.plots.tradeoff_curve import tradeoff_curve
 from circuitviz.ui import overlay_view, shell
@@ -50,6 +51,7 @@ with plot:
         chart(
             budget_grid(grid, chosen=(choice.heads or 0, choice.neurons or 0)),
             key="grid",
+            reading=READINGS["grid"],
             caption=f"Attack success with the best heads and the best neurons off. "
             f"{run_note(run, view.grid_n(grid))}, test split. Click a cell to choose it.",
             alt="Attack success for each number of heads and of neurons knocked out.",
@@ -67,6 +69,7 @@ with plot:
                 control=frame.random_control(run),
             ),
             key="curve",
+            reading=READINGS["tradeoff"],
             caption=f"The best units off, from one run that ranks them all. {run_note(run)}, test "
             f"split. {story.random_note(run)} Click a point to choose its "
             "size on every page. The found size was chosen on validation prompts with a margin, so "
@@ -82,6 +85,8 @@ with maps:
     chart(
         head_heatmap(heads, frame.units_of(base, "head"), row_pixels=MAP_ROW),
         key="heads",
+        reading=READINGS["head_map"],
+        twin=frame.unit_frame(run, base, "head"),
         caption=f"{count(len(base.heads), 'head')} framed. {score_note(run)}",
         alt="Layer by head heatmap of scores, heads of the chosen circuit framed.",
     )
@@ -94,6 +99,7 @@ with maps:
             row_pixels=MAP_ROW,
         ),
         key="neurons",
+        reading=READINGS["neuron_map"],
         caption=f"{count(len(base.neurons), 'neuron')}; a diamond marks each bin that holds one.",
         alt="Layer by neuron bin heatmap of scores, bins with neurons of the circuit marked.",
         twin=frame.unit_frame(run, base),

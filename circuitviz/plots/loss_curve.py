@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from circuitviz.plots.palette import ASR, NEUTRAL, RECOVERY, UTILITY, finish
 
-__all__ = ["loss_curve"]
+__all__ = ["loss_curve", "loss_frame"]
 
 CURVE_PIXELS = 300
 LOSS_STYLES = {
@@ -43,3 +44,17 @@ def loss_curve(
     figure.update_xaxes(title="Step", range=[0, max(total_steps, 1)], showgrid=False)
     figure.update_yaxes(title="Loss (nats per token)", rangemode="tozero")
     return finish(figure, height=CURVE_PIXELS, legend=True)
+
+
+def loss_frame(steps: Sequence[int], losses: Mapping[str, Sequence[float]]) -> pd.DataFrame:
+    """The lines as a table: step, and a column a loss; missing where it is not known yet.
+
+    Args:
+        steps: [points], the step of each value.
+        losses: By name, [points] each; the latest points win if a list is longer than `steps`.
+    """
+    columns = {}
+    for name, values in losses.items():
+        latest = list(values)[-len(steps) :] if steps else []
+        columns[name] = [None] * (len(steps) - len(latest)) + latest
+    return pd.DataFrame({"step": list(steps), **columns})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-__all__ = ["Row", "matching", "records"]
+__all__ = ["Row", "matching", "matrix_frame", "records"]
 
 Row = dict[str, Any]
 
@@ -22,3 +24,23 @@ def matching(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
     for name, value in values.items():
         keep &= frame[name] == value
     return frame.loc[keep].reset_index(drop=True)
+
+
+def matrix_frame(
+    values: np.ndarray,
+    corner: str = "layer",
+    rows: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """A map as a table: a row of the table for each row of the map.
+
+    Args:
+        values: [rows, columns].
+        corner: What the rows are; the name of the first column.
+        rows: Names of the rows; by default their numbers.
+        columns: Names of the columns; by default their numbers.
+    """
+    height, width = values.shape
+    frame = pd.DataFrame(values, columns=[str(name) for name in columns or range(width)])
+    frame.insert(0, corner, list(rows or range(height)))
+    return frame

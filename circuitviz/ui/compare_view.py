@@ -12,6 +12,8 @@ from circuitviz.errors import CircuitvizError
 from circuitviz.plots import comparison_frame as frames
 from circuitviz.plots.head_agreement import head_membership, head_rank_difference
 from circuitviz.plots.overlap_heatmap import overlap_heatmap
+from circuitviz.plots.readings import READINGS
+from circuitviz.plots.rows import matrix_frame
 from circuitviz.plots.text import count
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
@@ -148,24 +150,29 @@ def head_map(found: Json, runs: Mapping[str, Run]) -> None:
     space = listed[0].space
     if len(listed) == 2:
         st.subheader("Heads: who ranks them higher", anchor=False)
+        ranks = [frames.head_ranks(run.scores, space) for run in listed]
         chart(
             head_rank_difference(
-                frames.head_ranks(listed[0].scores, space),
-                frames.head_ranks(listed[1].scores, space),
+                *ranks,
                 (names[0], names[1]),
                 frames.circuit_heads(found, 0),
                 frames.circuit_heads(found, 1),
             ),
             key="head_difference",
+            reading=READINGS["head_difference"],
+            twin=matrix_frame(ranks[1] - ranks[0]),
             caption=f"Places a head ranks higher (blue) or lower (orange) in {names[0]} than in "
             f"{names[1]}, among all {count(space.total_heads, 'head')}. Framed: in a circuit.",
             alt="Layer by head heatmap of rank differences; heads in a circuit framed.",
         )
         return
     st.subheader("Heads: in how many circuits", anchor=False)
+    counts = frames.head_counts(found, space)
     chart(
-        head_membership(frames.head_counts(found, space), len(listed)),
+        head_membership(counts, len(listed)),
         key="head_membership",
+        reading=READINGS["head_membership"],
+        twin=matrix_frame(counts),
         caption=f"How many of the {len(listed)} circuits hold each head; framed: all of them.",
         alt="Layer by head heatmap: number of circuits that hold each head.",
     )
@@ -179,6 +186,8 @@ def overlap_map(found: Json, labels: Mapping[str, str]) -> None:
         chart(
             overlap_heatmap(names, values, hover),
             key="overlap",
+            reading=READINGS["overlap"],
+            twin=matrix_frame(values, "run", names, names),
             caption="Units two circuits have in common, as a share of the units of either. Hover "
             "for what chance would give.",
             alt="Run by run heatmap of Jaccard similarity.",

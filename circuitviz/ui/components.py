@@ -19,6 +19,7 @@ from circuitviz.plots.story import Doubt
 from circuitviz.plots.text import evidence, percent, sparsity
 from circuitviz.plots.words import Sense, marked
 from circuitviz.runs.store import Run
+from circuitviz.ui.how_to_read import how_to_read
 from circuitviz.ui.literal import literal
 
 __all__ = [
@@ -219,6 +220,7 @@ def chart(
     caption: str,
     alt: str,
     twin: pd.DataFrame | None = None,
+    reading: str | None = None,
     on_point: Callable[[list[Any]], None] | None = None,
     columns: Mapping[str, Any] | None = None,
 ) -> None:
@@ -230,6 +232,7 @@ def chart(
         caption: n, judge, ablation and split, in a sentence.
         alt: What the chart shows, for screen readers.
         twin: The table twin.
+        reading: How to read it, a few sentences of Markdown.
         on_point: Called with the `customdata` of a point that was clicked.
         columns: `column_config` of the twin.
     """
@@ -245,6 +248,8 @@ def chart(
             on_select=lambda: _pass_point(key, on_point),
         )
     st.caption(caption)
+    if reading is not None:
+        how_to_read(reading, key=key)
     if twin is not None:
         table_twin(twin, key=f"{key}_table", columns=columns)
 

@@ -7,13 +7,16 @@ import streamlit as st
 
 from circuitviz.errors import CircuitvizError
 from circuitviz.plots.head_heatmap import head_heatmap
-from circuitviz.plots.loss_curve import loss_curve
+from circuitviz.plots.loss_curve import loss_curve, loss_frame
 from circuitviz.plots.neuron_heatmap import neuron_heatmap
+from circuitviz.plots.readings import READINGS
+from circuitviz.plots.rows import matrix_frame
 from circuitviz.plots.text import count
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.jobs import Job, JobProgress
 from circuitviz.ui import job_watch, services, state
-from circuitviz.ui.components import CHART_CONFIG, chips, error, split
+from circuitviz.ui.components import CHART_CONFIG, chips, error, split, table_twin
+from circuitviz.ui.how_to_read import how_to_read
 from circuitviz.ui.run_names import GRANULARITIES, method_title
 
 __all__ = ["answer", "launch", "live", "open_finished_run", "watch"]
@@ -144,6 +147,8 @@ def _losses(job: Job) -> None:
         figure, key="live_loss", config=CHART_CONFIG, alt="Training losses over the steps."
     )
     st.caption(_loss_caption(progress))
+    how_to_read(READINGS["losses"], key="live_loss")
+    table_twin(loss_frame(steps, progress.losses if progress else {}), key="live_loss_table")
 
 
 def _total_steps(job: Job) -> int:
@@ -193,3 +198,5 @@ def _live_maps(progress: JobProgress | None) -> None:
     st.caption(
         f"High scores: most responsible so far. Neurons in {bins} bins a layer, best of each."
     )
+    how_to_read(READINGS["live_maps"], key="live_maps")
+    table_twin(matrix_frame(heads), key="live_heads_table")

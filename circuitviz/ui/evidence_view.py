@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from circuitviz.plots import evidence_frame as frames
+from circuitviz.plots.readings import READINGS
 from circuitviz.plots.stochastic_curve import stochastic_curve
 from circuitviz.runs.store import Run
 from circuitviz.ui.components import Card, cards, chart, judges_note
@@ -115,6 +116,7 @@ def _stochastic(run: Run) -> bool:
         chart(
             stochastic_curve(found),
             key="stochastic",
+            reading=READINGS["stochastic"],
             caption=f"n = {found['n'].max():,} test prompts · judge: {judges} · "
             f"{run.config.ablation} ablation · bands are 95 % Wilson.",
             alt="Behaviour and utility against the share of the rest that is ablated, with "

@@ -1,4 +1,4 @@
-"""What a chart means, folded away below it."""
+"""What a chart means, in a window of its own that moves nothing below it."""
 
 from __future__ import annotations
 
@@ -14,5 +14,7 @@ def how_to_read(text: str, *, key: str) -> None:
         text: Markdown, a few sentences.
         key: Names the chart it explains.
     """
-    with st.expander("How to read this", icon=":material/help:", key=f"{key}_explained"):
+    with st.popover(
+        "How to read this", icon=":material/help:", type="tertiary", key=f"{key}_explained"
+    ):
         st.markdown(text)

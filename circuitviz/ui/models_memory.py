@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from circuitviz.plots.memory_bars import MEMORY_PARTS, memory_bars, memory_size
+from circuitviz.plots.readings import READINGS
 from circuitviz.plots.text import count
 from circuitviz.runs.config import DataType
 from circuitviz.ui.components import chart, split
@@ -90,6 +91,7 @@ def _memory(found: Preflight, rows: int, length: int) -> None:
     chart(
         memory_bars(parts, there),
         key="memory_bars",
+        reading=READINGS["memory"],
         caption=f"One step of mask learning at its peak, {batch}, estimated from the sizes of the "
         "model. Weights are kept once and have no gradients.",
         alt=f"Memory needed, {memory_size(needed)}, beside memory available, {memory_size(there)}.",

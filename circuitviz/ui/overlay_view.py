@@ -12,6 +12,7 @@ from circuitviz.errors import CircuitvizError
 from circuitviz.plots.overlay_curve import overlay_curve
 from circuitviz.plots.overlay_frame import judged_alike, overlay_frame, summary_frame
 from circuitviz.plots.palette import SERIES_LABELS
+from circuitviz.plots.readings import READINGS
 from circuitviz.plots.text import count
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import Run
@@ -110,6 +111,7 @@ def overlay(runs: Mapping[str, Run]) -> None:
     chart(
         overlay_curve(found, order=list(runs), series=series, n_units=len(first.space)),
         key="overlay",
+        reading=READINGS["overlay"],
         caption=f"{count(len(drawn), 'run')}; a ring marks the size each one chose. "
         f"{run_note(first)}, test split."
         + (f" Ablations differ: {', '.join(kinds)}." if len(kinds) > 1 else ""),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.navigation.page import Page
 
 from circuitviz.errors import CircuitvizError
@@ -14,6 +15,7 @@ from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.components import error, load_style, page_header, warn
+from circuitviz.ui.glossary_view import glossary, glossary_button
 from circuitviz.ui.listing import listing_key
 from circuitviz.ui.literal import literal
 from circuitviz.ui.run_names import method_note
@@ -24,8 +26,9 @@ __all__ = ["around", "configure_page", "current_run", "navigation", "through_app
 
 PICKER, ENTERED = "run_picker", "circuitviz_entered"
 SIDEBAR_PIXELS = 280
-# Pages that show no run, and the one that hides everything around it.
-WITHOUT_TRAY = ("Discover", "Models and data", "Present")
+# Pages that show no run have the tray folded away; one hides everything around it.
+TRAY_FOLDED = ("Discover", "Models and data")
+WITHOUT_TRAY = ("Present",)
 
 
 def navigation() -> Page:
@@ -84,19 +87,40 @@ def around(page: Page) -> Callable[[], None]:
     with st.sidebar:
         _picker()
         run = _shown_run()
-        if run is None:
-            return lambda: None
-        st.caption(method_note(run.config))
-        if page.title in WITHOUT_TRAY:
-            return lambda: None
-        numbers = tray(run, state.fitted(run))
-        tray_foot(run, state.fitted(run))
+        numbers = None
+        if run is not None:
+            st.caption(method_note(run.config))
+            numbers = _tray_of(page, run)
+        opened = glossary_button()
+    if opened:
+        glossary()
 
     def finish() -> None:
-        with numbers:
-            tray_numbers(run, state.fitted(run))
+        if run is not None and numbers is not None:
+            with numbers:
+                tray_numbers(run, state.fitted(run))
 
     return finish
+
+
+def _tray_of(page: Page, run: Run) -> DeltaGenerator | None:
+    """The tray; the place for its numbers, where it is open."""
+    if page.title in WITHOUT_TRAY:
+        return None
+    if page.title not in TRAY_FOLDED:
+        return _whole_tray(run)
+    # Closed it measures nothing: a discovery has the processor to itself.
+    fold = st.expander(
+        "Units knocked out", icon=":material/content_cut:", key="tray_fold", on_change="rerun"
+    )
+    with fold:
+        return _whole_tray(run) if fold.open else None
+
+
+def _whole_tray(run: Run) -> DeltaGenerator:
+    numbers = tray(run, state.fitted(run))
+    tray_foot(run, state.fitted(run))
+    return numbers
 
 
 def _shown_run() -> Run | None:

@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from circuitviz.errors import CircuitvizError
+from circuitviz.plots.readings import READINGS
 from circuitviz.plots.rows import matching, records
 from circuitviz.plots.text import count, sparsity
 from circuitviz.plots.tuning_arms import tuning_arms
@@ -42,6 +43,7 @@ from circuitviz.ui.components import (
     table_twin,
     warn,
 )
+from circuitviz.ui.how_to_read import how_to_read
 from circuitviz.ui.listing import listing_key
 from circuitviz.ui.literal import literal, literal_code
 from circuitviz.ui.table import table
@@ -138,6 +140,8 @@ def _arms(tuning: Tuning) -> None:
     chart(
         tuning_arms(arm_frame(tuning)),
         key="tuning_arms",
+        reading=READINGS["tuning_arms"],
+        twin=arm_frame(tuning),
         caption=_note(tuning),
         alt="Safety and helpfulness before and after each way of training, with intervals.",
     )
@@ -170,6 +174,7 @@ def _curves(tuning: Tuning) -> None:
         f"n = {prompts_measured(frame)} (validation prompts) · {_judges(tuning)} · intervals are "
         "95 % Wilson"
     )
+    how_to_read(READINGS["tuning_curves"], key="tuning_curves")
     table_twin(frame, key="tuning_curve")
 
 
