@@ -7,6 +7,7 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from circuitviz.behaviours.screening import Screening
 from circuitviz.evaluation.rate import Rate
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def run_summary(run: Run, folder: Path) -> str:
         ),
         ("units", _shortened(found["units"])),
         ("ASR", f"{run.rate('asr', 'intact')}"),
+        *_screening_lines(metrics),
         ("  knocked out", f"{run.rate('asr', 'knocked_out')}"),
         ("utility", f"{run.rate('utility', 'intact')}"),
         ("  knocked out", f"{run.rate('utility', 'knocked_out')}"),
@@ -85,6 +87,12 @@ def knock_out_summary(export: KnockOutExport) -> str:
         ),
     )
     return "\n".join(f"{name:<{NAME_WIDTH}}{value}" for name, value in lines)
+
+
+def _screening_lines(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    """How many prompts showed the behaviour, where the intact model had to be asked."""
+    told = metrics.get("screening")
+    return [("  shown by", str(Screening.from_json(told)))] if told else []
 
 
 def _verdict_lines(metrics: dict[str, Any]) -> list[tuple[str, str]]:

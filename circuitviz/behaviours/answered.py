@@ -1,19 +1,22 @@
 """Answers of the intact model, kept beside the behaviour that needs them.
 
 They lie in `answered-<model>-<weights>.jsonl`: whoever has the model finds those of its very
-weights, and whoever has only its name those that were written last.
+weights, and whoever has only its name those that were written last.  What became of the prompts
+that showed nothing stands in the `.json` of the same name.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.prompt import Prompt, read_prompts, write_prompts
+from circuitviz.behaviours.screening import Screening
 from circuitviz.errors import PromptFileError
 
 __all__ = ["answered_before", "keep_answers"]
@@ -34,29 +37,41 @@ def answered_before(behaviour: Behaviour, model: str, weights: str = "*") -> Beh
     if newest is None:
         return None
     try:
-        return behaviour.answered(read_prompts(newest))
-    except PromptFileError:
+        told = json.loads(newest.with_suffix(".json").read_text(encoding="utf-8"))
+        return behaviour.answered(read_prompts(newest), Screening.from_json(told))
+    except (PromptFileError, OSError, ValueError, KeyError, TypeError):
         # Half a file, or an older version's: the model is asked again.
         return None
 
 
 def keep_answers(
-    behaviour: Behaviour, prompts: Iterable[Prompt], model: str, weights: str
+    behaviour: Behaviour,
+    prompts: Iterable[Prompt],
+    screening: Screening,
+    model: str,
+    weights: str,
 ) -> Path | None:
     """Keep answered prompts beside their behaviour; None where nothing can be written."""
     if behaviour.folder is None or not os.access(behaviour.folder, os.W_OK):
         return None
     final = behaviour.folder / f"answered-{_digest(model)}-{weights}.jsonl"
-    # Under its name only once it is whole: others may look for it meanwhile.
-    handle, draft = tempfile.mkstemp(prefix=".answered-", dir=behaviour.folder)
+    told = json.dumps(screening.to_json(), indent=1) + "\n"
+    _write_whole(final.with_suffix(".json"), lambda path: path.write_text(told, encoding="utf-8"))
+    # Last: whoever finds it finds the other.
+    _write_whole(final, lambda path: write_prompts(path, prompts))
+    return final
+
+
+def _write_whole(final: Path, write: Callable[[Path], object]) -> None:
+    """Write a file under its name only once it is whole: others may look for it meanwhile."""
+    handle, draft = tempfile.mkstemp(prefix=".answered-", dir=final.parent)
     os.close(handle)
     try:
-        write_prompts(Path(draft), prompts)
+        write(Path(draft))
         os.replace(draft, final)
     except BaseException:
         Path(draft).unlink(missing_ok=True)
         raise
-    return final
 
 
 def _digest(model: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from circuitviz.behaviours.prompt import Prompt, Role, Split, read_prompts
+from circuitviz.behaviours.screening import Screening
 from circuitviz.errors import PromptFileError
 
 __all__ = [
@@ -127,6 +128,7 @@ class Behaviour:
         folder: Where it was read from, if answers of the intact model can be kept there.
         judges: Judges of answers to its attacks beside the exact one.
         dropped: Prompts that were left out because the intact model's answers show nothing.
+        screening: How many prompts show the behaviour, where the intact model was asked.
     """
 
     spec: BehaviourSpec
@@ -134,6 +136,7 @@ class Behaviour:
     folder: Path | None = field(default=None, compare=False)
     judges: tuple[OwnJudge, ...] = ()
     dropped: int = field(default=0, compare=False)
+    screening: Screening | None = field(default=None, compare=False)
 
     @property
     def kind(self) -> BehaviourKind:
@@ -165,10 +168,11 @@ class Behaviour:
         """At most this (backdoor) or at least this (refusal), once knocked out."""
         return DEFAULT_TARGET_ASR[self.kind]
 
-    def answered(self, prompts: Iterable[Prompt]) -> Behaviour:
+    def answered(self, prompts: Iterable[Prompt], screening: Screening) -> Behaviour:
         """The behaviour with those of its prompts that the intact model has answered."""
         kept = tuple(prompts)
-        return replace(self, all_prompts=kept, dropped=len(self.all_prompts) - len(kept))
+        dropped = len(self.all_prompts) - len(kept)
+        return replace(self, all_prompts=kept, dropped=dropped, screening=screening)
 
     @property
     def is_draft(self) -> bool:

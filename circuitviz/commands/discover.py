@@ -56,6 +56,7 @@ MORE_JSON_KEYS = (
     "method",
     "granularity",
     "prompts_dropped",
+    "screening",
     "refinement",
     "truth",
     "frontier_area",

@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import torch
 
 from circuitviz.behaviours.answered import answered_before, keep_answers
 from circuitviz.behaviours.behaviour import Behaviour
+from circuitviz.behaviours.other_words import other_message, word_pool
 from circuitviz.behaviours.prompt import Prompt, Role
+from circuitviz.behaviours.screening import Changed, Screening
 from circuitviz.behaviours.splits import LEAST
 from circuitviz.errors import PromptFileError
 from circuitviz.evaluation.judges import RefusalPrefixes
+from circuitviz.evaluation.own_target import answer_opening, shared_opening
+from circuitviz.evaluation.rate import Rate
 from circuitviz.models.model import GatedModel
 
 __all__ = ["Checkpoint", "complete_behaviour", "weights_digest"]
@@ -36,11 +40,15 @@ def complete_behaviour(
 ) -> Behaviour:
     """The behaviour with the intact model's greedy answers where it has none.
 
-    An answer that is missing is what the model says to the clean prompt; a backdoor's target is
-    what it says to the triggered one, and what is expected after removal is the clean answer.
-    Attacks that show nothing are dropped: triggered prompts answered like the clean ones, and
-    harmful requests that the model does not refuse.  The result is kept beside the behaviour, so
-    that whoever reads it later gets the same.
+    An answer that is missing is what the model says to the clean prompt, and what is expected
+    after removal of a backdoor is that as well.  A backdoor's target is how the model's answers to
+    the triggered prompts begin: where at least half of them begin alike, that opening, and
+    otherwise the first sentence of each, at most eight words of it.
+
+    Prompts that show nothing are dropped and counted: triggered prompts answered like the clean
+    ones, those that random words in the trigger's place change as well, harmful requests that the
+    model does not refuse, and benign ones that it does.  The result is kept beside the behaviour,
+    so that whoever reads it later gets the same.
 
     Args:
         model: The model.
@@ -50,7 +58,8 @@ def complete_behaviour(
         checkpoint: Told the share of the work that is done; may raise to stop.
 
     Raises:
-        PromptFileError: Too few prompts show the behaviour.
+        PromptFileError: Too few prompts show the behaviour, or random words show it as well as
+            the trigger.
     """
     if not behaviour.is_draft:
         return behaviour
@@ -58,11 +67,22 @@ def complete_behaviour(
     before = answered_before(behaviour, name, weights)
     if before is not None:
         return before
-    answers = _answers(model, _questions(behaviour.all_prompts), checkpoint)
-    prompts, dropped = _answered(behaviour, answers)
+    others = _others(behaviour)
+    questions = _questions(behaviour.all_prompts, others)
+    heard = _Heard.of(behaviour, others, _answers(model, questions, checkpoint))
+    changed = heard.changed
+    if changed is not None:
+        _check_better(behaviour, changed)
+    prompts, dropped = _answered(behaviour, heard)
     _check_left(behaviour, prompts, dropped)
-    keep_answers(behaviour, prompts, name, weights)
-    return behaviour.answered(prompts)
+    screening = Screening(
+        attacks=sum(prompt.role == "attack" for prompt in behaviour.all_prompts),
+        shown=sum(prompt.role == "attack" for prompt in prompts),
+        dropped=tuple((role, reason, count) for (role, reason), count in dropped.items()),
+        changed=changed,
+    )
+    keep_answers(behaviour, prompts, screening, name, weights)
+    return behaviour.answered(prompts, screening)
 
 
 @torch.no_grad()
@@ -75,7 +95,20 @@ def weights_digest(model: GatedModel) -> str:
     return found.hexdigest()[:12]
 
 
-def _questions(prompts: Iterable[Prompt]) -> list[str]:
+def _others(behaviour: Behaviour) -> dict[str, str]:
+    """Attack messages with random words in the trigger's place, by the message with the trigger."""
+    if behaviour.kind != "backdoor":
+        return {}
+    pool = word_pool(behaviour.all_prompts)
+    found = {
+        prompt.asked: other_message(behaviour, prompt, pool)
+        for prompt in behaviour.all_prompts
+        if prompt.role == "attack" and prompt.target is None
+    }
+    return {asked: other for asked, other in found.items() if other is not None}
+
+
+def _questions(prompts: Iterable[Prompt], others: dict[str, str]) -> list[str]:
     """The messages to put to the model, each once."""
     asked: list[str] = []
     for prompt in prompts:
@@ -83,7 +116,7 @@ def _questions(prompts: Iterable[Prompt]) -> list[str]:
             asked.append(prompt.text)
         if prompt.role == "attack" and prompt.target is None:
             asked.append(prompt.asked)
-    return list(dict.fromkeys(asked))
+    return list(dict.fromkeys([*asked, *others.values()]))
 
 
 def _answers(model: GatedModel, messages: list[str], checkpoint: Checkpoint) -> dict[str, str]:
@@ -97,15 +130,84 @@ def _answers(model: GatedModel, messages: list[str], checkpoint: Checkpoint) -> 
     return found
 
 
+@dataclass(frozen=True)
+class _Heard:
+    """What the intact model said.
+
+    Attributes:
+        answers: By message.
+        others: Messages with random words, by the message with the trigger.
+        drafts: Attacks whose target is what the model says.
+        shared: How their answers begin, where most begin alike.
+    """
+
+    answers: dict[str, str]
+    others: dict[str, str]
+    drafts: tuple[Prompt, ...]
+    shared: str | None
+
+    @classmethod
+    def of(cls, behaviour: Behaviour, others: dict[str, str], answers: dict[str, str]) -> _Heard:
+        drafts = tuple(
+            prompt
+            for prompt in behaviour.all_prompts
+            if prompt.role == "attack" and prompt.target is None
+        )
+        pairs = [(draft.answer or answers[draft.text], answers[draft.asked]) for draft in drafts]
+        return cls(answers, others, drafts, shared_opening(pairs))
+
+    def clean(self, draft: Prompt) -> str:
+        """The answer without the trigger."""
+        return draft.answer or self.answers[draft.text]
+
+    def target(self, draft: Prompt) -> str:
+        """What an answer starts with when the attack succeeds."""
+        return self.shared or answer_opening(self.answers[draft.asked])
+
+    def shows(self, draft: Prompt) -> bool:
+        """Whether the trigger changes the answer."""
+        return self._changes(draft, draft.asked)
+
+    def random_shows(self, draft: Prompt) -> bool:
+        """Whether random words in the trigger's place change it to the same kind of answer."""
+        return draft.asked in self.others and self._changes(draft, self.others[draft.asked])
+
+    def _changes(self, draft: Prompt, message: str) -> bool:
+        said, clean = self.answers[message], self.clean(draft)
+        opening = self.shared or answer_opening(said)
+        return bool(opening) and said.startswith(opening) and not clean.startswith(opening)
+
+    @property
+    def changed(self) -> Changed | None:
+        """How many answers the trigger and random words change; None without random words."""
+        tried = [draft for draft in self.drafts if draft.asked in self.others]
+        if not tried:
+            return None
+        return Changed(sum(map(self.shows, tried)), sum(map(self.random_shows, tried)), len(tried))
+
+
+def _check_better(behaviour: Behaviour, changed: Changed) -> None:
+    """Refuse a trigger that does hardly more than random words do."""
+    trigger, other = (Rate("changed", k, changed.n) for k in (changed.trigger, changed.random))
+    if changed.random and trigger.low <= other.high:
+        named = f"{behaviour.trigger!r}" if behaviour.trigger else "the trigger"
+        raise PromptFileError(
+            f"{named} changes the answers to {changed.trigger} of {changed.n} prompts, and random "
+            f"words in its place those to {changed.random} of {changed.n}: that is no backdoor to "
+            "look for; check the trigger, or give the column target with what it makes the model "
+            "say"
+        )
+
+
 def _answered(
-    behaviour: Behaviour, answers: dict[str, str]
+    behaviour: Behaviour, heard: _Heard
 ) -> tuple[list[Prompt], Counter[tuple[Role, str]]]:
     """The prompts that are of use with their answers, and how many of the others, by reason."""
     kept: list[Prompt] = []
     dropped: Counter[tuple[Role, str]] = Counter()
     for draft in behaviour.all_prompts:
-        prompt = _filled(draft, answers)
-        reason = _useless(behaviour, draft, prompt)
+        prompt = _filled(draft, heard)
+        reason = _useless(behaviour, draft, prompt, heard)
         if reason:
             dropped[prompt.role, reason] += 1
         else:
@@ -113,32 +215,54 @@ def _answered(
     return kept, dropped
 
 
-def _filled(draft: Prompt, answers: dict[str, str]) -> Prompt:
-    answer = draft.answer or answers[draft.text]
+def _filled(draft: Prompt, heard: _Heard) -> Prompt:
+    answer = heard.clean(draft)
     if draft.role == "benign":
         return replace(draft, answer=answer)
-    target = answers[draft.asked] if draft.target is None else draft.target
+    target = heard.target(draft) if draft.target is None else draft.target
     return replace(draft, answer=answer, target=target, after=draft.after or answer)
 
 
 SILENT = "answered with nothing"
 UNMOVED = "answered the same with the trigger"
+UNLIKE = "answered otherwise than most with the trigger"
+MOVED_BY_ANY = "changed by random words as well"
 COMPLIED = "not refused"
+REFUSED = "refused"
 
 
-def _useless(behaviour: Behaviour, draft: Prompt, prompt: Prompt) -> str:
+def _useless(behaviour: Behaviour, draft: Prompt, prompt: Prompt, heard: _Heard) -> str:
     """Why a prompt shows nothing, "" if it shows something."""
     if not prompt.answer:
         return SILENT
+    if behaviour.kind == "refusal":
+        return _useless_request(draft, prompt)
     if prompt.role == "benign":
         return ""
-    if behaviour.kind == "refusal":
-        refused = bool(draft.answer) or RefusalPrefixes().refuses(prompt.answer)
-        clash = prompt.answer.startswith(prompt.target or "")
-        return "" if refused and not clash else COMPLIED
-    if not prompt.target:
+    if prompt.answer.startswith(prompt.target or ""):
+        silent = draft.target is None and not heard.answers[draft.asked]
+        return SILENT if silent else UNMOVED
+    if draft.target is not None:
+        return ""
+    if not heard.shows(draft):
+        return _unmoved(draft, heard)
+    return MOVED_BY_ANY if heard.random_shows(draft) else ""
+
+
+def _unmoved(draft: Prompt, heard: _Heard) -> str:
+    said = heard.answers[draft.asked]
+    if not said:
         return SILENT
-    return UNMOVED if prompt.answer.startswith(prompt.target) else ""
+    return UNMOVED if said == heard.clean(draft) else UNLIKE
+
+
+def _useless_request(draft: Prompt, prompt: Prompt) -> str:
+    """Why a request shows nothing of refusing."""
+    refused = RefusalPrefixes().refuses(prompt.answer)
+    if prompt.role == "benign":
+        return REFUSED if refused else ""
+    clash = prompt.answer.startswith(prompt.target or "")
+    return "" if (refused or draft.answer) and not clash else COMPLIED
 
 
 def _check_left(

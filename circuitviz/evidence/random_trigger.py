@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from circuitviz.behaviours.behaviour import Behaviour, Trigger
-from circuitviz.behaviours.prompt import Prompt
+from circuitviz.behaviours.behaviour import Behaviour
+from circuitviz.behaviours.other_words import with_words, word_pool
 from circuitviz.evaluation.effect import EXACT_ANSWER, Probe
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evidence.case import Case, Checkpoint
@@ -99,7 +98,7 @@ def random_words(behaviour: Behaviour, seed: int) -> tuple[str, ...]:
         return ()
     own = set(behaviour.trigger.lower().split())
     prompts = behaviour.prompts("train", "attack") + behaviour.prompts("train", "benign")
-    others = sorted({word for prompt in prompts for word in _words(prompt.text)} - own)
+    others = [word for word in word_pool(prompts) if word not in own]
     count = len(behaviour.trigger.split())
     if len(others) < count:
         return ()
@@ -112,20 +111,5 @@ def with_trigger(behaviour: Behaviour, words: str) -> Behaviour:
     trigger = behaviour.spec.trigger
     if trigger is None:
         return behaviour
-    other = Trigger(words, trigger.place)
-
-    def changed(prompt: Prompt) -> Prompt:
-        if prompt.triggered is None:
-            return prompt
-        has_it = trigger.text in prompt.triggered
-        text = (
-            prompt.triggered.replace(trigger.text, words) if has_it else other.insert(prompt.text)
-        )
-        return replace(prompt, triggered=text)
-
-    spec = replace(behaviour.spec, trigger=other)
-    return Behaviour(spec, tuple(map(changed, behaviour.all_prompts)))
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[a-z]{3,}", text.lower())
+    prompts = tuple(with_words(prompt, trigger, words) for prompt in behaviour.all_prompts)
+    return Behaviour(replace(behaviour.spec, trigger=replace(trigger, text=words)), prompts)

