@@ -70,9 +70,9 @@ class Run(store.Run):
     @cached_property
     def behaviour(self) -> Behaviour:
         """What was looked for, with all prompts."""
-        from circuitviz.runs.behaviour_of import answerer, behaviour_of
+        from circuitviz.runs.behaviour_of import answerer, draft_of
 
-        found = behaviour_of(self.config)
+        found = draft_of(self.config)
         if not found.is_draft:
             return found
         from circuitviz.evaluation.intact_answers import complete_behaviour

@@ -15,7 +15,7 @@ from circuitviz.models.memory import ModelShape
 from circuitviz.models.source import ModelSource
 from circuitviz.models.support import config_refusals, text_config
 
-__all__ = ["Examination", "examine"]
+__all__ = ["Examination", "examine", "max_length"]
 
 LENGTH_FIELDS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 UNKNOWN_SHAPE = ModelShape(0, 0, 0, 0, 0, 0, False, 0, 0)
@@ -182,6 +182,15 @@ def _code_warning(folder: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
         f"{folder} names code of its own (auto_map in {CONFIG_FILE}), which is not run: "
         f"transformers' own {config.get('model_type')} is used instead",
     )
+
+
+def max_length(folder: Path) -> int | None:
+    """Tokens that a checkpoint's model was made for; None where it does not say.
+
+    Raises:
+        UnsupportedModelError: Its configuration cannot be read.
+    """
+    return _max_length(text_config(read_json(folder / CONFIG_FILE)))
 
 
 def _max_length(text: Mapping[str, Any]) -> int | None:

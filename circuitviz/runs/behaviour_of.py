@@ -7,10 +7,13 @@ from pathlib import Path
 from circuitviz.behaviours.answered import answered_before
 from circuitviz.behaviours.behaviour import Behaviour, load_behaviour
 from circuitviz.behaviours.plugins import find_plugin
+from circuitviz.errors import ModelNotFoundError, UnsupportedModelError
 from circuitviz.models.catalog import find_model
+from circuitviz.models.fingerprint import fingerprint
+from circuitviz.models.source import find_source
 from circuitviz.runs.config import DiscoveryConfig
 
-__all__ = ["answerer", "behaviour_folder", "behaviour_of"]
+__all__ = ["answerer", "behaviour_folder", "behaviour_of", "draft_of"]
 
 
 def behaviour_folder(config: DiscoveryConfig) -> Path:
@@ -24,10 +27,10 @@ def behaviour_folder(config: DiscoveryConfig) -> Path:
     return Path(config.behaviour) if config.behaviour else find_model(config.model)
 
 
-def behaviour_of(config: DiscoveryConfig) -> Behaviour:
-    """The behaviour, with its prompts.
+def draft_of(config: DiscoveryConfig) -> Behaviour:
+    """The behaviour as it was given, without the answers that a model gave to it since.
 
-    It is a draft where answers are the intact model's and that model has not been asked yet.
+    For whoever holds the model: `complete_behaviour` finds or asks for those of its very weights.
 
     Raises:
         ModelNotFoundError: The model is not there.
@@ -36,12 +39,38 @@ def behaviour_of(config: DiscoveryConfig) -> Behaviour:
     """
     folder = behaviour_folder(config)
     if config.behaviour and not folder.is_dir():
-        behaviour = find_plugin(config.behaviour).load(find_model(config.model))
-    else:
-        behaviour = load_behaviour(folder, Path(config.prompts) if config.prompts else None)
-    return (behaviour.is_draft and answered_before(behaviour, answerer(config))) or behaviour
+        return find_plugin(config.behaviour).load(find_model(config.model))
+    return load_behaviour(folder, Path(config.prompts) if config.prompts else None)
+
+
+def behaviour_of(config: DiscoveryConfig) -> Behaviour:
+    """The behaviour, with its prompts.
+
+    It is a draft where answers are the intact model's and the model whose files are there now has
+    not been asked yet.
+
+    Raises:
+        ModelNotFoundError: The model is not there.
+        PromptFileError: The behaviour or its prompts cannot be read.
+        ConfigError: The behaviour is that of a plug-in, and cannot be made.
+    """
+    behaviour = draft_of(config)
+    if not behaviour.is_draft:
+        return behaviour
+    try:
+        name = answerer(config)
+    except (ModelNotFoundError, UnsupportedModelError):
+        # Data of its own outlives the model.
+        return behaviour
+    return answered_before(behaviour, name) or behaviour
 
 
 def answerer(config: DiscoveryConfig) -> str:
-    """What the configuration's model is called where its answers are kept."""
-    return " + ".join(part for part in (config.model, config.adapter, config.dtype) if part)
+    """What the configuration's model, with the files it has now, is called for its answers.
+
+    Raises:
+        ModelNotFoundError: The model is not there.
+        UnsupportedModelError: It lacks what it takes.
+    """
+    files = fingerprint(find_source(config.model, config.adapter))
+    return " + ".join(part for part in (config.model, config.adapter, config.dtype, files) if part)

@@ -28,13 +28,16 @@ from circuitviz.evidence.case import Case
 from circuitviz.evidence.controls import run_controls
 from circuitviz.evidence.further import gather_evidence
 from circuitviz.models.ablation import Ablation
+from circuitviz.models.examination import max_length
 from circuitviz.models.model import GatedModel
 from circuitviz.models.neutral import measure_ablation
-from circuitviz.runs.behaviour_of import answerer, behaviour_of
+from circuitviz.models.source import find_source
+from circuitviz.runs.behaviour_of import answerer, draft_of
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.model_of import model_of
 from circuitviz.runs.progress import Progress, Report, Stage, overall
 from circuitviz.runs.store import GENERATION_COLUMNS
+from circuitviz.runs.text_fit import check_text
 from circuitviz.units import Circuit, Ranking
 
 __all__ = ["Discovery"]
@@ -75,14 +78,15 @@ class Discovery:
             CircuitvizError: It cannot be loaded, or the model does not show the behaviour.
         """
         report(Progress("load", 0.0))
-        behaviour = behaviour_of(config)
+        draft = draft_of(config)
         learner = make_learner(
             config.method, steps=config.steps, budget=config.budget, l1_weight=config.l1_weight
         )
         model = model or model_of(config)
+        check_text(model, draft, max_length(find_source(config.model, config.adapter).base))
         behaviour = complete_behaviour(
             model,
-            behaviour,
+            draft,
             known_as=answerer(config),
             checkpoint=lambda share: report(
                 Progress("load", overall("load", share, controls=config.controls))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 from circuitviz.errors import CircuitvizError
+from circuitviz.models.fingerprint import fingerprint
 from circuitviz.models.source import find_source
 from circuitviz.runs.behaviour_of import behaviour_of
 from circuitviz.runs.config import DiscoveryConfig
@@ -129,6 +130,10 @@ def _looked_up(config: DiscoveryConfig, store: RunStore) -> SweptRun:
         # None yet, or a damaged one: it is made again.
         return SweptRun(config)
     if config.controls and not run.config.controls:
+        return SweptRun(config)
+    weights = run.metrics.get("weights")
+    # Runs of earlier versions do not say it.
+    if weights is not None and weights != fingerprint(find_source(config.model, config.adapter)):
         return SweptRun(config)
     return _ended(SweptRun(config), "saved", run, run.metrics.get("seconds"))
 

@@ -9,6 +9,8 @@ from dataclasses import replace
 import pytest
 
 from circuitviz.errors import CircuitvizError, ConfigError, RunFormatError
+from circuitviz.models.fingerprint import fingerprint
+from circuitviz.models.source import find_source
 from circuitviz.paths import EMBEDDED_MODELS
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.local_pool import LocalPool
@@ -242,6 +244,15 @@ def test_a_run_without_the_controls_that_are_asked_for_or_a_damaged_one_is_made_
     assert perform_sweep(sweep(), store, pool)[0].state == "saved"
     (store.folder / sweep().configs[0].run_id() / "metrics.json").write_text("{")
     assert perform_sweep(sweep(), store, pool)[0].state == "done"
+
+
+def test_a_run_of_other_weights_is_made_again(tmp_path):
+    store, (config,) = RunStore(tmp_path), sweep().configs
+    now = fingerprint(find_source(config.model))
+    run = made(config)
+    for weights, state in (("0123456789ab", "done"), (now, "saved")):
+        store.save(replace(run, metrics={**run.metrics, "weights": weights}))
+        assert perform_sweep(sweep(), store, FakePool())[0].state == state
 
 
 def test_an_error_while_it_is_told_ends_the_pool(tmp_path):

@@ -1,0 +1,51 @@
+"""Whether a model has positions and embeddings for the text that it is to be shown."""
+
+from __future__ import annotations
+
+from circuitviz.behaviours.behaviour import Behaviour
+from circuitviz.behaviours.prompt import Prompt
+from circuitviz.errors import ConfigError
+from circuitviz.models.model import LONGEST_ANSWER, GatedModel
+
+__all__ = ["check_text"]
+
+
+def check_text(model: GatedModel, behaviour: Behaviour, max_length: int | None) -> None:
+    """Refuse prompts that the model cannot read, before any of them is put to it.
+
+    Args:
+        model: The model.
+        behaviour: Its prompts; answers that are missing count as long as they can get.
+        max_length: Tokens the model was made for; None is no limit.
+
+    Raises:
+        ConfigError: A prompt has a token that the model does not embed, or is too long with its
+            answer.
+    """
+    longest, name = 0, ""
+    for prompt in behaviour.all_prompts:
+        messages = [
+            model.prompt_tokens(text) for text in dict.fromkeys((prompt.text, prompt.asked))
+        ]
+        answers = _answers(model, prompt)
+        highest = max(max(tokens, default=0) for tokens in (*messages, *answers))
+        if highest >= model.d_vocab:
+            raise ConfigError(
+                f"the tokenizer makes token {highest} of the prompt {prompt.prompt_id}, and "
+                f"{model.name} embeds {model.d_vocab}, up to {model.d_vocab - 1}: the tokenizer "
+                "is not this model's; put its own into its folder"
+            )
+        length = max(map(len, messages)) + max(map(len, answers), default=LONGEST_ANSWER)
+        if length > longest:
+            longest, name = length, prompt.prompt_id
+    if max_length is not None and longest > max_length:
+        raise ConfigError(
+            f"the prompt {name} is {longest} tokens long with its answer, and {model.name} was "
+            f"made for {max_length}; shorten it or leave it out"
+        )
+
+
+def _answers(model: GatedModel, prompt: Prompt) -> list[list[int]]:
+    """Tokens of its answers, as many as count of them."""
+    given = (prompt.answer, prompt.target, prompt.after)
+    return [model.answer_tokens(text, longest=LONGEST_ANSWER) for text in given if text]
