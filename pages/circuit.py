@@ -30,7 +30,7 @@ is_head = selected.kind == "head"
 
 maps, panel = split("circuit", (3, 2))
 with maps:
-    st.subheader("Attention heads", anchor=False)
+    st.header("Attention heads", anchor=False)
     chart(
         head_heatmap(
             heads,
@@ -47,7 +47,7 @@ with maps:
         alt="Layer by head heatmap of scores; heads of the circuit framed.",
         on_point=view.choose_head,
     )
-    st.subheader("Neurons", anchor=False)
+    st.header("Neurons", anchor=False)
     best, best_neuron = frame.bin_neurons(neurons, BINS)
     chart(
         neuron_heatmap(
@@ -74,7 +74,7 @@ with panel:
 # Looking inside takes a moment: it has its place here, and its turn when the rest is there.
 drill, graph = st.container(key="drill"), st.container(key="paths")
 
-st.subheader("One layer's neurons in full", anchor=False)
+st.header("One layer's neurons in full", anchor=False)
 layer = view.layer_control(run, selected)
 inside = [unit.index for unit in circuit.neurons if unit.layer == layer]
 chart(
@@ -92,7 +92,7 @@ chart(
     twin=frame.layer_frame(run, circuit, layer),
     on_point=view.choose_neuron,
 )
-st.subheader("All ranked units", anchor=False)
+st.header("All ranked units", anchor=False)
 view.unit_table(run, circuit)
 
 with drill:

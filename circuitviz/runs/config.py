@@ -15,7 +15,7 @@ from circuitviz.discovery.methods import METHODS
 from circuitviz.errors import ConfigError
 from circuitviz.units import Granularity
 
-__all__ = ["AblationKind", "Budget", "DataType", "DiscoveryConfig"]
+__all__ = ["NOT_HASHED", "AblationKind", "Budget", "DataType", "DiscoveryConfig"]
 
 AblationKind = Literal["zero", "mean", "resample"]
 Budget = Literal["joint", "separate"]

@@ -90,10 +90,11 @@ def select(unit: Unit) -> None:
     st.session_state[LAYER] = unit.layer
 
 
-def control_note(run: Run, circuit: Circuit) -> None:
-    """What the controls of the reported circuit came to, while it is what is shown."""
+def control_note(run: Run, choice: Choice) -> None:
+    """What the controls of the reported circuit came to, while it is what is knocked out."""
     line = story.control_line(run)
-    if line and circuit == run.circuit():
+    reported = choice.circuit(run) == run.circuit()
+    if line and reported and choice.ablation_of(run) == run.config.ablation:
         st.caption(line)
 
 
@@ -118,7 +119,7 @@ def unit_panel(run: Run, choice: Choice, unit: Unit) -> None:
             ]
         )
         with st.container(key="unit_effect"):
-            _own_effect(run, unit)
+            _own_effect(run, choice, unit)
         st.button(
             f"Remove {unit} from the circuit" if inside else f"Add {unit} to the circuit",
             icon=":material/remove:" if inside else ":material/add:",
@@ -130,30 +131,44 @@ def unit_panel(run: Run, choice: Choice, unit: Unit) -> None:
         )
 
 
-def _own_effect(run: Run, unit: Unit) -> None:
-    saved = frame.unit_effect(run, unit)
-    rate, source = saved, "saved with the run"
-    recovery = frame.unit_recovery(run, unit)
-    if saved is None:
-        try:
-            with st.spinner("Measuring this unit alone\u2026"):
-                found = live_model.effect(run, Circuit.of(run.space, [unit]))
-        except CircuitvizError as error:
-            st.error(f"Cannot measure this unit: {error}", icon=":material/error:")
-            return
-        rate, recovery, source = found.asr, found.recovery, "measured now"
-    intact = run.rate("asr", "intact")
+def _own_effect(run: Run, choice: Choice, unit: Unit) -> None:
+    try:
+        alone, intact, recovery, source = _alone(run, choice, unit)
+    except CircuitvizError as error:
+        st.error(f"Cannot measure this unit: {error}", icon=":material/error:")
+        return
+    # Rates on other prompts are no change from one to the other.
+    before = percent(intact.rate) if intact.n == alone.n else None
     cards(
         [
             Card(
                 f"{story.asr_label(run)} with only this unit off",
-                percent(rate.rate) if rate else "\u2013",
-                f"{evidence(rate)} · judge: {rate.judge} · {source}" if rate else "",
-                percent(intact.rate),
+                percent(alone.rate),
+                f"{evidence(alone)} \u00b7 intact {intact.k:,} of {intact.n:,} \u00b7 judge: "
+                f"{alone.judge} \u00b7 {choice.ablation_of(run)} ablation, {source}",
+                before,
             ),
             *_recovery_card(run, recovery),
         ]
     )
+
+
+def _alone(run: Run, choice: Choice, unit: Unit) -> tuple[Rate, Rate, Rate | None, str]:
+    """ASR with only a unit off and intact, recovery, and where they come from.
+
+    Raises:
+        CircuitvizError: They are not saved, and the model cannot be used.
+    """
+    same = choice.ablation_of(run) == run.config.ablation
+    saved = frame.unit_effect(run, unit) if same else None
+    if saved:
+        recovery = frame.unit_recovery(run, unit)
+        return saved, run.rate("asr", "intact"), recovery, "saved with the run"
+    with st.spinner("Measuring this unit alone\u2026"):
+        off = live_model.effect(run, Circuit.of(run.space, [unit]), ablation=choice.ablation)
+        # The same prompts, so that the two compare.
+        intact = live_model.effect(run, Circuit(run.space, frozenset()))
+    return off.asr, intact.asr, off.recovery, "measured now"
 
 
 def _recovery_card(run: Run, recovery: Rate | None) -> list[Card]:

@@ -12,16 +12,13 @@ from circuitviz.plots.frame import CONDITION_COLUMNS
 from circuitviz.plots.text import count
 from circuitviz.runs.store import Run
 from circuitviz.ui import live_model
-from circuitviz.ui.as_written import told
+from circuitviz.ui.told import told
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.components import chart
 from circuitviz.ui.how_to_read import how_to_read
 from circuitviz.units import Circuit, Unit
 
 __all__ = ["condition_rows", "effects_story", "unit_effects"]
-
-# Shares of the way between the intact model and the whole circuit off.
-MUCH, LITTLE = 0.5, 0.1
 
 
 def unit_effects(run: Run, choice: Choice, unit: Unit) -> None:
@@ -62,7 +59,8 @@ def unit_effects(run: Run, choice: Choice, unit: Unit) -> None:
         f"**Only {unit} off** is what this unit does that no other makes up for. **Put back** is "
         "the other way round: the whole circuit is off except this unit, so what returns needs "
         "no other unit of the circuit. Where several units do one job, the first is small and "
-        "the second large.",
+        "the second large. An effect is told only where the 95 % intervals of two rates do not "
+        "overlap: on so few prompts, a small one is not seen.",
         key="drill_effects",
     )
 
@@ -102,14 +100,27 @@ def effects_story(run: Run, unit: Unit, asr: list[Rate], inside: bool) -> str:
         f"the circuit off {'but for it' if inside else 'and it as well'}, {toggled.k:,} "
         f"(circuit off {off.k:,})."
     )
-    whole = intact.rate - off.rate
-    if not inside or not whole:
+    if not inside:
         return text
-    lost, back = (intact.rate - alone.rate) / whole, (toggled.rate - off.rate) / whole
-    if lost >= MUCH and back < LITTLE:
-        return f"{text} It is needed, and not enough by itself."
-    if lost >= MUCH:
-        return f"{text} It is needed, and brings part of the behaviour back by itself."
-    if lost < LITTLE and back < LITTLE:
-        return f"{text} It matters only together with others."
-    return text
+    return f"{text} {_conclusion(intact, alone, off, toggled)}"
+
+
+def _conclusion(intact: Rate, alone: Rate, off: Rate, back: Rate) -> str:
+    """What taking a unit away alone and putting it back alone say together."""
+    on = f"on these {intact.n:,} prompts"
+    whole = _moves(intact, off)
+    if not whole:
+        return f"The circuit as a whole shows no effect {on}."
+    lost, kept = _moves(intact, alone) == whole, _moves(back, off) == whole
+    if lost and kept:
+        return "It is needed, and brings part of the behaviour back by itself."
+    if lost:
+        return f"It is needed; that it does anything by itself does not show {on}."
+    if kept:
+        return f"By itself it brings part of the behaviour back; others make up for it {on}."
+    return f"Neither way shows an effect {on}: the others do without it."
+
+
+def _moves(before: Rate, after: Rate) -> int:
+    """1 up, -1 down; 0 where the 95 % intervals of the two rates overlap."""
+    return int(after.low > before.high) - int(after.high < before.low)
