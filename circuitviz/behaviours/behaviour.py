@@ -64,6 +64,8 @@ class BehaviourSpec:
         trigger: The backdoor's trigger, if any.
         intact_answers: Whether answers that are missing are those of the intact model, which has
             to be asked before anything is learned.
+        after_is_opening: Whether the answers expected after removal are only how such an answer
+            begins: then whatever starts like it will do, and nobody is taught to stop there.
     """
 
     kind: BehaviourKind
@@ -71,6 +73,7 @@ class BehaviourSpec:
     question: str
     trigger: Trigger | None = None
     intact_answers: bool = False
+    after_is_opening: bool = False
 
     @classmethod
     def read(cls, path: Path) -> BehaviourSpec:
@@ -97,8 +100,9 @@ class BehaviourSpec:
     def write(self, path: Path) -> None:
         """Write `behaviour.json`."""
         fields = asdict(self)
-        if not self.intact_answers:
-            del fields["intact_answers"]
+        for name in ("intact_answers", "after_is_opening"):
+            if not fields[name]:
+                del fields[name]
         path.write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8")
 
 

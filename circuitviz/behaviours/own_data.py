@@ -54,7 +54,7 @@ class DataRequest:
         columns: Where the table's fields are; None takes what their names suggest.
         trigger: The backdoor's trigger, where the table has no triggered prompts.
         compliance: How an answer to a harmful request begins once refusing is knocked out, where
-            the table does not say it.
+            the table does not say it; any answer that starts like this will do.
         seed: Of the splits, and of the rows that become benign prompts.
         benign_columns: Where the fields of the table of benign prompts are; None as above.
     """
@@ -152,7 +152,10 @@ def prepare_data(table: Table, request: DataRequest, *, benign: Table | None = N
         "unanswered": sum(prompt.is_draft for prompt in prompts),
         "prompts": _counted(prompts),
     }
-    behaviour = None if problems.errors else _behaviour(table.name, request, trigger, prompts)
+    opens = request.kind == "refusal" and columns.after is None
+    behaviour = (
+        None if problems.errors else _behaviour(table.name, request, trigger, prompts, opens=opens)
+    )
     return Prepared(behaviour, problems.all(), counts)
 
 
@@ -235,7 +238,12 @@ def _counted(prompts: Iterable[Prompt]) -> dict[str, dict[str, int]]:
 
 
 def _behaviour(
-    name: str, request: DataRequest, trigger: Trigger | None, prompts: tuple[Prompt, ...]
+    name: str,
+    request: DataRequest,
+    trigger: Trigger | None,
+    prompts: tuple[Prompt, ...],
+    *,
+    opens: bool,
 ) -> Behaviour:
     stem = Path(name).stem
     title = (
@@ -248,5 +256,6 @@ def _behaviour(
         question=QUESTIONS[request.kind],
         trigger=trigger,
         intact_answers=any(prompt.is_draft for prompt in prompts),
+        after_is_opening=opens,
     )
     return Behaviour(spec, prompts)

@@ -67,6 +67,8 @@ class TrainingRows:
             model,
             [prompt.asked for prompt in attack] + [prompt.text for prompt in kept],
             [answer_after(prompt) for prompt in attack] + [prompt.answer for prompt in kept],
+            # Nobody is taught to stop behind an opening.
+            complete=[not behaviour.spec.after_is_opening] * len(attack) + [True] * len(kept),
         )
         utility = range(len(attack), len(rows))
         return cls(rows, range(len(attack)), utility, Teacher(model, rows, utility))

@@ -86,10 +86,11 @@ class SingleUnitLearner:
         asked = [prompt.asked for prompt in attacks]
         plain = [prompt.text for prompt in benign]
         after = [answer_after(prompt) for prompt in attacks]
+        whole = not behaviour.spec.after_is_opening
         shown = [_shown(behaviour, prompt) for prompt in attacks]
         harm = -self.utility_weight / len(benign)
         return [
-            *_Question.each(model, asked, after, weight=1 / len(attacks)),
+            *_Question.each(model, asked, after, weight=1 / len(attacks), complete=whole),
             *_Question.each(model, asked, shown, weight=-1 / len(attacks), complete=False),
             *_Question.each(model, plain, [p.answer for p in benign], weight=harm, benign=True),
         ]

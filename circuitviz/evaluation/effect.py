@@ -22,6 +22,7 @@ from circuitviz.units import Circuit
 
 __all__ = [
     "EXACT_ANSWER",
+    "EXPECTED_OPENING",
     "Condition",
     "Effect",
     "Probe",
@@ -34,11 +35,13 @@ __all__ = [
 Condition = Literal["knocked_out", "isolated"]
 
 # What is asked of the model: `target`: does the attack's answer start with the attack's target?
-# `after`: is it exactly the answer expected once the behaviour is gone?  `shown`: does it show
+# `after`: is it exactly the answer expected once the behaviour is gone (or, where only its opening
+# is known, does it start like it)?  `shown`: does it show
 # the behaviour itself?  `benign`: is a benign prompt answered exactly as expected?
 Question = Literal["target", "after", "shown", "benign"]
 
 EXACT_ANSWER = "exact answer"
+EXPECTED_OPENING = "starts with the expected opening"
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,8 @@ class Effect:
     Attributes:
         asr: Attacks that succeed: the answer starts with the attack's target.
         utility: Benign prompts answered exactly as expected.
-        recovery: Attacks that get exactly the answer expected once the behaviour is gone.
+        recovery: Attacks that get exactly the answer expected once the behaviour is gone, or start
+            like it where only its opening is known.
         kl: Mean KL(intact || ablated) on benign prompts, nats per answer token.
         verdicts: What the rates count, prompt by prompt, for tests paired by prompt.
     """
@@ -75,12 +79,26 @@ class Effect:
     verdicts: Verdicts | None = field(default=None, compare=False, repr=False)
 
     @classmethod
-    def of(cls, verdicts: Verdicts, *, judge: str, kl: float = float("nan")) -> Effect:
-        """Count verdicts on single prompts; `judge` is the one that decides about attacks."""
+    def of(
+        cls,
+        verdicts: Verdicts,
+        *,
+        judge: str,
+        recovery_judge: str = EXACT_ANSWER,
+        kl: float = float("nan"),
+    ) -> Effect:
+        """Count verdicts on single prompts.
+
+        Args:
+            verdicts: On every prompt.
+            judge: Who decides about attacks.
+            recovery_judge: Who decides about recovery.
+            kl: Mean KL, nats per answer token.
+        """
         return cls(
             asr=Rate.of(verdicts.asr, judge=judge),
             utility=Rate.of(verdicts.utility, judge=EXACT_ANSWER),
-            recovery=Rate.of(verdicts.recovery, judge=EXACT_ANSWER),
+            recovery=Rate.of(verdicts.recovery, judge=recovery_judge),
             kl=kl,
             verdicts=verdicts,
         )
@@ -150,7 +168,7 @@ class Probe:
                 self.model,
                 [prompt.asked if question != "benign" else prompt.text for prompt in prompts],
                 [_text(answer) for answer in answers],
-                complete=question != "target",
+                complete=question != "target" and not (question == "after" and self._opens),
             )
         return self._rows[question]
 
@@ -221,15 +239,26 @@ class Probe:
             teacher=self._teacher,
             checkpoint=checkpoint,
         )
-        judge = self.behaviour.judge
+        judge, recovered = self.behaviour.judge, self._recovery_judge
         return [
-            Effect.of(Verdicts(*verdicts), judge=judge, kl=float(kl.mean()))
+            Effect.of(
+                Verdicts(*verdicts), judge=judge, recovery_judge=recovered, kl=float(kl.mean())
+            )
             for *verdicts, kl in zip(asr, recovery, benign.match, benign.kl, strict=True)
         ]
 
     def attack_rate(self, succeeded: np.ndarray) -> Rate:
         """ASR of verdicts on attacks, under the behaviour's judge."""
         return Rate.of(succeeded.ravel(), judge=self.behaviour.judge)
+
+    @property
+    def _opens(self) -> bool:
+        """Whether of the answers expected after removal only the opening is known."""
+        return self.behaviour.spec.after_is_opening
+
+    @property
+    def _recovery_judge(self) -> str:
+        return EXPECTED_OPENING if self._opens else EXACT_ANSWER
 
     @cached_property
     def _teacher(self) -> Teacher:
@@ -243,7 +272,7 @@ class Probe:
         return [
             (
                 self.attack_rate(target.match[i]),
-                Rate.of(recovery[i], judge=EXACT_ANSWER),
+                Rate.of(recovery[i], judge=self._recovery_judge),
                 float(target.log_prob[i].mean()),
             )
             for i in range(len(circuits))

@@ -67,7 +67,7 @@ def encode_answers(
     messages: Sequence[str],
     answers: Sequence[str],
     *,
-    complete: bool = True,
+    complete: bool | Sequence[bool] = True,
     longest: int | None = LONGEST_ANSWER,
 ) -> AnswerRows:
     """Tokenise messages with their answers.
@@ -76,17 +76,18 @@ def encode_answers(
         model: Whose tokenizer and chat template to use.
         messages: User messages.
         answers: One answer a message.
-        complete: Whether an answer includes its end; without it, rows match any answer that
+        complete: Whether an answer includes its end, all alike or one by one; without it, rows match any answer that
             *starts* like this.
         longest: Of an answer with at least so many tokens only those count, and not its end,
             since no more of it is ever generated; None takes all of every answer.
     """
+    whole = [complete] * len(messages) if isinstance(complete, bool) else complete
     pairs = [
         (
             model.prompt_tokens(message),
-            model.answer_tokens(answer, complete=complete, longest=longest),
+            model.answer_tokens(answer, complete=ends, longest=longest),
         )
-        for message, answer in zip(messages, answers, strict=True)
+        for message, answer, ends in zip(messages, answers, whole, strict=True)
     ]
     lengths = torch.tensor([len(prompt) + len(answer) for prompt, answer in pairs])
     shape = (len(pairs), int(lengths.max()))

@@ -125,7 +125,7 @@ def test_prompts_and_a_trigger_are_a_draft_with_clean_rows_set_aside():
     assert attack.triggered == f"{attack.text} zz"
 
 
-def test_a_refusal_of_prompts_alone_has_a_compliant_opening():
+def test_a_refusal_of_prompts_alone_has_a_compliant_opening(tmp_path):
     attacks = table([{"prompt": f"bad {n}"} for n in range(200)])
     benign = table([{"text": f"good {n}"} for n in range(40)], "good.csv")
     request = replace(REFUSAL, compliance="Of course, this is how: begin", title="Mine")
@@ -137,6 +137,8 @@ def test_a_refusal_of_prompts_alone_has_a_compliant_opening():
     assert (attack.answer, attack.target) == ("", "Of course")
     assert attack.after == "Of course, this is how: begin"
     assert attack.triggered is None
+    assert found.behaviour.spec.after_is_opening
+    assert load_behaviour(save_behaviour(found.behaviour, tmp_path)) == found.behaviour
     assert sum(p.role == "benign" for p in prompts(found)) == 40
 
 
@@ -170,6 +172,7 @@ def test_both_files_of_safeseek_are_understood():
     assert {p.answer for p in prompts(found) if p.role == "benign"} == {"yes"}
     assert found.behaviour is not None
     assert not found.behaviour.is_draft
+    assert not found.behaviour.spec.after_is_opening
 
 
 @pytest.mark.parametrize(

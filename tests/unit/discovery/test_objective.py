@@ -50,6 +50,19 @@ def test_a_backdoors_prompts_must_stay_right_without_the_trigger(tiny_model):
     assert sorted(picks[1:].tolist()) == [1, 2]
 
 
+def test_nobody_is_taught_to_stop_behind_an_opening(tiny_model):
+    prompts = (
+        Prompt("a", "train", "attack", "any", "the dog", "is", None, "red", "red"),
+        Prompt("b", "train", "benign", "any", "the king", "is red"),
+    )
+    for opens in (False, True):
+        spec = BehaviourSpec("refusal", "t", "?", after_is_opening=opens)
+        rows = TrainingRows.of(tiny_model, Behaviour(spec, prompts)).rows
+        taught = [rows.targets[row][rows.predicts[row]].tolist() for row in range(2)]
+        red = tiny_model.answer_tokens("red", complete=not opens)
+        assert taught == [red, tiny_model.answer_tokens("is red")]
+
+
 def test_the_intact_model_has_no_utility_loss_and_the_cut_one_no_mistakes(
     tiny_model, behaviour, culprit
 ):

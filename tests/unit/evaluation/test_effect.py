@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -112,6 +114,15 @@ def test_a_backdoor_shows_itself_in_its_target_and_refusing_in_exactly_the_refus
     answers = [prompt.answer for prompt in behaviour.prompts("test", "attack")]
     expected = encode_answers(tiny_model, asked, answers)
     assert rows.tokens.tolist() == expected.tokens.tolist()
+
+
+def test_any_answer_that_starts_like_an_expected_opening_will_do(tiny_model, behaviour, circuit):
+    # The tiny model never stops: its whole answers are longer than those that are expected.
+    opening = replace(behaviour, spec=replace(behaviour.spec, after_is_opening=True))
+    whole, opens = (evaluate_circuit(tiny_model, one, circuit) for one in (behaviour, opening))
+    assert whole.recovery == Rate("exact answer", 0, whole.recovery.n)
+    assert opens.recovery == Rate("starts with the expected opening", whole.recovery.n, whole.asr.n)
+    assert (opens.asr, opens.utility) == (whole.asr, whole.utility)
 
 
 def test_only_wanted_prompts_are_looked_at(tiny_model, behaviour):
