@@ -16,9 +16,11 @@ from circuitviz.plots.attention_pattern import (
 )
 from circuitviz.runs.store import Run
 from circuitviz.ui import live_inspection
-from circuitviz.ui.as_written import as_written, told
 from circuitviz.ui.components import chart, split, table_twin
+from circuitviz.ui.drill_cover import DrillCover
 from circuitviz.ui.how_to_read import how_to_read
+from circuitviz.ui.literal import literal
+from circuitviz.ui.told import told
 from circuitviz.units import Unit
 
 if TYPE_CHECKING:
@@ -27,14 +29,14 @@ if TYPE_CHECKING:
 __all__ = ["decided_at", "panel_titles", "where_it_looks"]
 
 
-def where_it_looks(run: Run, prompt: str, unit: Unit) -> None:
+def where_it_looks(run: Run, prompt: str, unit: Unit, cover: DrillCover) -> None:
     """The head's attention pattern on both prompts, as charts, a sentence and a table.
 
     Raises:
         CircuitvizError: The model cannot be used.
     """
     with st.spinner("Looking where this head looks\u2026"):
-        pair = live_inspection.pair(run, prompt)
+        pair = cover.pair(live_inspection.pair(run, prompt))
         found = live_inspection.attention(run, prompt, unit)
     clean, triggered = panel_titles(run)
     panels = [
@@ -53,7 +55,7 @@ def where_it_looks(run: Run, prompt: str, unit: Unit) -> None:
             chart(
                 attention_pattern(panel),
                 key=("drill_attention_clean", "drill_attention")[place],
-                caption=f"\u201c{as_written(panel.text)}\u201d",
+                caption=f"\u201c{literal(panel.text)}\u201d",
                 alt=f"Attention of {unit} on the {panel.title.lower()}: rows are the tokens that "
                 "look, columns the tokens looked at.",
             )
@@ -90,8 +92,8 @@ def panel_titles(run: Run) -> tuple[str, str]:
 def decided_at(pair: PromptPair) -> str:
     """Which tokens the next one decides between, in a sentence of Markdown."""
     return (
-        f"The token after the last one decides: \u201c{as_written(pair.target_label)}\u201d is the "
-        f"behaviour's, \u201c{as_written(pair.other_label)}\u201d the one expected without it."
+        f"The token after the last one decides: \u201c{literal(pair.target_label)}\u201d is the "
+        f"behaviour's, \u201c{literal(pair.other_label)}\u201d the one expected without it."
     )
 
 

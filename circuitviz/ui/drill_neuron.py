@@ -16,24 +16,25 @@ from circuitviz.plots.token_activation import (
 )
 from circuitviz.runs.store import Run
 from circuitviz.ui import live_inspection
-from circuitviz.ui.as_written import told
 from circuitviz.ui.components import chart
+from circuitviz.ui.drill_cover import DrillCover
 from circuitviz.ui.drill_head import decided_at, panel_titles
 from circuitviz.ui.how_to_read import how_to_read
 from circuitviz.ui.table import table
+from circuitviz.ui.told import told
 from circuitviz.units import Unit
 
 __all__ = ["top_story", "what_activates_it", "when_it_is_active"]
 
 
-def when_it_is_active(run: Run, prompt: str, unit: Unit) -> None:
+def when_it_is_active(run: Run, prompt: str, unit: Unit, cover: DrillCover) -> None:
     """The neuron over both prompts, with its gate and up parts.
 
     Raises:
         CircuitvizError: The model cannot be used.
     """
     with st.spinner("Watching this neuron\u2026"):
-        pair = live_inspection.pair(run, prompt)
+        pair = cover.pair(live_inspection.pair(run, prompt))
         found = live_inspection.traces(run, prompt, unit)
     causes = ((0, 0), pair.cause)
     panels = [
@@ -68,14 +69,14 @@ def when_it_is_active(run: Run, prompt: str, unit: Unit) -> None:
     )
 
 
-def what_activates_it(run: Run, unit: Unit) -> None:
+def what_activates_it(run: Run, unit: Unit, cover: DrillCover) -> None:
     """The test prompts on which the neuron is most active.
 
     Raises:
         CircuitvizError: The model cannot be used.
     """
     with st.spinner("Looking through test prompts\u2026"):
-        found = live_inspection.top(run, unit)
+        found = [cover.top(prompt) for prompt in live_inspection.top(run, unit)]
     told(top_story(str(unit), [prompt.kind for prompt in found]))
     table(
         pd.DataFrame(

@@ -11,6 +11,8 @@ from circuitviz.plots import story
 from circuitviz.runs.store import Run
 from circuitviz.ui import live_inspection, services, state
 from circuitviz.ui.choice import Choice
+from circuitviz.ui.cover import covers, uncover_toggle
+from circuitviz.ui.drill_cover import DrillCover
 from circuitviz.ui.drill_head import where_it_looks
 from circuitviz.ui.drill_neuron import what_activates_it, when_it_is_active
 from circuitviz.ui.drill_writing import what_it_writes
@@ -49,18 +51,20 @@ def asked_to_look(run: Run) -> bool:
 def drill_down(run: Run, choice: Choice, unit: Unit) -> None:
     """Everything about one unit, a tab for each question."""
     try:
-        prompts = live_inspection.prompts(run)
+        prompts, harmful = live_inspection.prompts(run), live_inspection.harmful(run)
     except CircuitvizError as error:
         st.error(f"Cannot look inside: {error}", icon=":material/error:")
         return
-    prompt = _prompt_picker(run, choice, prompts)
+    shown = uncover_toggle(run) if covers(run) else not harmful
+    cover = DrillCover.of(run, harmful, shown=shown)
+    prompt = _prompt_picker(run, choice, prompts, cover)
     tabs: dict[str, Tab]
     if unit.kind == "head":
-        tabs = {"Where it looks": lambda: where_it_looks(run, prompt, unit)}
+        tabs = {"Where it looks": lambda: where_it_looks(run, prompt, unit, cover)}
     else:
         tabs = {
-            "When it is active": lambda: when_it_is_active(run, prompt, unit),
-            "What activates it most": lambda: what_activates_it(run, unit),
+            "When it is active": lambda: when_it_is_active(run, prompt, unit, cover),
+            "What activates it most": lambda: what_activates_it(run, unit, cover),
         }
     tabs |= {
         "What it writes": lambda: what_it_writes(run, prompt, unit),
@@ -83,18 +87,19 @@ def _show(tabs: Mapping[str, Tab], key: str) -> None:
                     st.error(f"Cannot look inside: {error}", icon=":material/error:")
 
 
-def _prompt_picker(run: Run, choice: Choice, prompts: Mapping[str, str]) -> str:
+def _prompt_picker(run: Run, choice: Choice, prompts: Mapping[str, str], cover: DrillCover) -> str:
     """The test prompt that is looked at; the same one as on the page Generations."""
     ids = list(prompts)
-    key = listing_key(PROMPT, [run.run_id, *ids])
-    chosen = choice.prompt if choice.prompt in prompts else ids[0]
+    labels = {name: cover.label(name, text) for name, text in prompts.items()}
+    key = listing_key(PROMPT, [run.run_id, *labels.values()])
+    chosen = choice.prompt if choice.prompt in prompts else cover.first(prompts)
     st.session_state[key] = chosen
     what = "harmful and a benign one like it" if story.is_refusal(run) else "clean and triggered"
     st.selectbox(
         f"Test prompt, {what}",
         ids,
         key=key,
-        format_func=prompts.__getitem__,
+        format_func=labels.__getitem__,
         on_change=lambda: state.choose(prompt=st.session_state[key]),
     )
     return str(chosen)

@@ -10,10 +10,10 @@ import streamlit as st
 from circuitviz.plots.promoted_tokens import PROMOTED_COLUMNS, promoted_story, promoted_tokens
 from circuitviz.runs.store import Run
 from circuitviz.ui import live_inspection
-from circuitviz.ui.as_written import told
 from circuitviz.ui.components import chart
 from circuitviz.ui.drill_head import decided_at, panel_titles
 from circuitviz.ui.how_to_read import how_to_read
+from circuitviz.ui.told import told
 from circuitviz.units import Unit
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from circuitviz.errors import ConfigError
+from circuitviz.report.covering import could_harm
 from circuitviz.runs.config import AblationKind, DiscoveryConfig
 from circuitviz.runs.store import Run
 from circuitviz.ui import live_model
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from circuitviz.inspection.prompt_pair import PromptPair
     from circuitviz.models.model import GatedModel
 
-__all__ = ["attention", "graph", "pair", "prompts", "top", "traces", "writing"]
+__all__ = ["attention", "graph", "harmful", "pair", "prompts", "top", "traces", "writing"]
 
 
 def prompts(run: Run) -> dict[str, str]:
@@ -35,6 +36,27 @@ def prompts(run: Run) -> dict[str, str]:
     """
     found = live_model.behaviour_of(run.config).prompts("test", "attack")
     return {prompt.prompt_id: prompt.text for prompt in found}
+
+
+def harmful(run: Run) -> frozenset[str]:
+    """Ids of the test prompts that ask for something a safe model refuses.
+
+    Raises:
+        CircuitvizError: The behaviour is not there.
+    """
+    behaviour = live_model.behaviour_of(run.config)
+    prompts = [*behaviour.prompts("test", "attack"), *behaviour.prompts("test", "benign")]
+    rows = (
+        {
+            "prompt_id": prompt.prompt_id,
+            "role": prompt.role,
+            "category": prompt.category,
+            # What is right without the behaviour; for refusal the refusal itself.
+            "expected": prompt.answer or prompt.after or "",
+        }
+        for prompt in prompts
+    )
+    return frozenset(str(row["prompt_id"]) for row in rows if could_harm(run, row))
 
 
 def pair(run: Run, prompt_id: str) -> PromptPair:

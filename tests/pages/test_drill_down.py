@@ -11,7 +11,7 @@ from circuitviz.inspection.promoted import PromotedToken, Written
 from circuitviz.inspection.prompt_pair import PromptPair, TokenRow
 from circuitviz.ui import drill_view, live_inspection, services
 from circuitviz.ui.drill_view import asked_to_look
-from tests.pages.reading import figure, texts
+from tests.pages.reading import figure, plain, texts
 from tests.synthetic import backdoor_run, refusal_run
 
 PAGE = "pages/circuit.py"
@@ -78,6 +78,7 @@ def looking(monkeypatch):
     monkeypatch.setattr(drill_view, "asked_to_look", lambda run: True)
     for name, stand_in in {
         "prompts": lambda run: {"test-000": "Is *it* red?", "test-001": "Say hello."},
+        "harmful": lambda run: frozenset(),
         "pair": pair,
         "attention": attention,
         "traces": traces,
@@ -128,7 +129,7 @@ def test_a_unit_that_is_not_there_is_named(runs, open_app, live, looking, words)
     app = open_app(PAGE, run=BACKDOOR)
     app.text_input(key="drill_any_unit").set_value(words).run()
     assert not app.exception
-    assert words.upper() in app.error[0].value
+    assert words.upper() in plain(app.error[0].value)
     assert app.session_state["circuitviz_choice"].unit is None
 
 
