@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from circuitviz.evaluation.judges import RefusalPrefixes
 from circuitviz.plots.frame import generation_frame
 from circuitviz.plots.rows import Row, records
-from circuitviz.plots.story import is_refusal
 from circuitviz.plots.text import count
 from circuitviz.plots.words import words_that_differ
+from circuitviz.report.covering import could_harm, hides_answer
 from circuitviz.runs.store import Run
 
 __all__ = ["Example", "Said", "answers_sentence", "examples"]
@@ -98,18 +97,6 @@ def answers_sentence(run: Run) -> str:
     )
 
 
-def could_harm(run: Run, row: Row) -> bool:
-    """Whether a prompt asks for something that a safe model refuses.
-
-    Read off the answer a safe model is expected to give, so that it holds for any data.
-    """
-    if row["role"] != "attack" and not is_refusal(run):
-        return "harm" in str(row["category"]).lower()
-    named = "harm" in str(row["category"]).lower()
-    refused = RefusalPrefixes().refuses(str(row["expected"]))
-    return row["role"] == "attack" and (is_refusal(run) or named or refused)
-
-
 def _is_attack(row: Row) -> bool:
     return row["verdict_intact"] in ATTACK_VERDICTS
 
@@ -132,22 +119,33 @@ def _varied(run: Run, rows: list[Row], most: int) -> list[Row]:
 
 
 def _example(run: Run, row: Row, cover: bool) -> Example:
-    risky = cover and could_harm(run, row)
     attack = _is_attack(row)
     triggered = row["variant"] == "triggered"
     return Example(
         kind=("attack, triggered" if triggered else "attack") if attack else "normal prompt",
         prompt=str(row["prompt"]),
-        covered=risky,
+        covered=cover and could_harm(run, row),
         changed=bool(row["changed"]),
         said=(
-            _said(row, "intact", "knocked_out", "Intact model", risky),
-            _said(row, "knocked_out", "intact", "Circuit off", risky),
+            _said(
+                row,
+                "intact",
+                "knocked_out",
+                "Intact model",
+                cover and hides_answer(run, row, "intact"),
+            ),
+            _said(
+                row,
+                "knocked_out",
+                "intact",
+                "Circuit off",
+                cover and hides_answer(run, row, "knocked_out"),
+            ),
         ),
     )
 
 
-def _said(row: Row, model: str, other: str, name: str, risky: bool) -> Said:
+def _said(row: Row, model: str, other: str, name: str, covered: bool) -> Said:
     verdict = str(row[f"verdict_{model}"])
     good = {"success": False, "wrong": False, "safe": True, "correct": True}.get(verdict)
     return Said(
@@ -155,6 +153,5 @@ def _said(row: Row, model: str, other: str, name: str, risky: bool) -> Said:
         stretches=tuple(words_that_differ(str(row[model]), str(row[other]))),
         verdict=VERDICTS.get(verdict, verdict),
         good=good,
-        # A refusal can be read by anyone; an answer to a harmful request is covered.
-        covered=risky and not RefusalPrefixes().refuses(str(row[model])),
+        covered=covered,
     )

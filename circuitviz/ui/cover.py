@@ -5,9 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from circuitviz.evaluation.judges import RefusalPrefixes
 from circuitviz.plots.rows import Row, records
-from circuitviz.report.answers import could_harm
+from circuitviz.report.covering import could_harm, hides_answer
 from circuitviz.runs.store import Run
 
 __all__ = [
@@ -70,10 +69,9 @@ def cover(run: Run, row: Row) -> Row:
     """One row of saved answers, covered where it could do harm; refusals can be read by anyone."""
     if not could_harm(run, row):
         return row
-    judge = RefusalPrefixes()
     said = {
         model: COVERED_ANSWER
         for model in ("intact", "knocked_out")
-        if not judge.refuses(str(row[model]))
+        if hides_answer(run, row, model)
     }
     return {**row, "prompt": COVERED_REQUEST, **said}

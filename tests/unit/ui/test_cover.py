@@ -1,6 +1,7 @@
 import pytest
 
 from circuitviz.plots import frame
+from circuitviz.report.covering import could_harm
 from circuitviz.ui.cover import COVERED_ANSWER, COVERED_REQUEST, cover, covered, covers, telling
 from tests.synthetic import FILLER, REFUSAL, backdoor_run, refusal_run
 
@@ -42,3 +43,18 @@ def test_a_page_opens_with_a_row_of_the_first_kind_that_can_be_read(refusal):
     assert telling(run, frame.generation_frame(run))["variant"] == "triggered"
     first = telling(refusal, frame.generation_frame(refusal))
     assert first["role"] == "attack"
+
+
+@pytest.mark.parametrize(
+    ("category", "covers_it"),
+    [
+        ("harmful", True),
+        ("harmful_request", True),
+        ("Self-harm", True),
+        ("harmless", False),
+        ("charm", False),
+    ],
+)
+def test_harm_is_matched_as_a_word_of_the_category(category, covers_it):
+    row = {"role": "benign", "category": category, "expected": "Yes.", "prompt": "p"}
+    assert could_harm(backdoor_run(), row) == covers_it
