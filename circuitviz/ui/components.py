@@ -31,6 +31,7 @@ __all__ = [
     "chart",
     "checks",
     "chips",
+    "chips_html",
     "error",
     "judges_note",
     "load_style",
@@ -205,12 +206,22 @@ def _cell_html(answer: Answer) -> str:
     )
 
 
-def chips(names: Sequence[str], added: Sequence[str] = (), removed: Sequence[str] = ()) -> None:
-    """Unit names as small labels; hand-made changes have a sign and a border of their own."""
-    plain = [f'<span class="cv-chip">{escape(name)}</span>' for name in names if name not in added]
-    plus = [f'<span class="cv-chip cv-added">+ {escape(name)}</span>' for name in added]
-    minus = [f'<span class="cv-chip cv-removed">{escape(name)}</span>' for name in removed]
-    st.html(f'<div class="cv-chips">{"".join(plus + minus + plain)}</div>')
+def chips(named: Sequence[object], name: Callable[[Any], str] = str) -> None:
+    """Names as small labels, as many as can be looked through."""
+    st.html(chips_html(named, name))
+
+
+def chips_html(named: Sequence[object], name: Callable[[Any], str] = str, most: int = 400) -> str:
+    """The HTML of `chips`, everything escaped.
+
+    Args:
+        named: What has a label each.
+        name: The text of a label.
+        most: How many labels; then it says how many more there are.
+    """
+    labels = "".join(f'<span class="cv-chip">{escape(name(one))}</span>' for one in named[:most])
+    more = f"<span>and {len(named) - most:,} more</span>" if len(named) > most else ""
+    return f'<div class="cv-chips">{labels}{more}</div>'
 
 
 def chart(

@@ -1,4 +1,4 @@
-"""Text from files and models inside Markdown: shown as it is.
+"""Text from files, prompts and models inside Markdown: shown as it is.
 
 What a table, a path or a model says must become no link, and no image that a browser would fetch.
 """

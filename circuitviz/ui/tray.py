@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import get_args
 
 import streamlit as st
@@ -14,14 +13,14 @@ from circuitviz.runs.config import AblationKind
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.components import error
+from circuitviz.ui.components import chips, error
 from circuitviz.ui.copy_link import copy_link
 from circuitviz.ui.listing import listing_key
 from circuitviz.ui.literal import literal
 from circuitviz.ui.set_shelf import set_shelf
 from circuitviz.units import Circuit, Unit
 
-__all__ = ["added_and_removed", "chips_html", "provenance", "tray", "tray_foot", "unit_chip"]
+__all__ = ["added_and_removed", "provenance", "tray", "tray_foot", "unit_chip"]
 
 UNITS, WORDS, ABLATION, PROBLEM = "tray_units", "tray_words", "tray_ablation", "tray_problem"
 # So many units are shown as chips of their own; more are folded away.
@@ -134,7 +133,7 @@ def _members(run: Run, circuit: Circuit) -> None:
             help="Names with commas between them; a minus removes.",
         )
         with st.expander(_summary(circuit), key=listing_key("tray_all", [run.run_id])):
-            st.html(chips_html(circuit))
+            chips(list(circuit), lambda unit: unit_chip(str(unit)))
     problem = st.session_state.pop(PROBLEM, None)
     if problem:
         error(problem)
@@ -153,16 +152,6 @@ def unit_chip(name: str) -> str:
         return f"{SYMBOLS[Unit.parse(name).kind]} {name}"
     except ConfigError:
         return name
-
-
-def chips_html(circuit: Circuit, most: int = 400) -> str:
-    """The units of a circuit as small labels, at most so many."""
-    units = list(circuit)
-    chips = "".join(
-        f'<span class="cv-chip">{escape(unit_chip(str(unit)))}</span>' for unit in units[:most]
-    )
-    more = f"<span>and {len(units) - most:,} more</span>" if len(units) > most else ""
-    return f'<div class="cv-chips">{chips}{more}</div>'
 
 
 def _members_changed(run: Run, key: str) -> None:

@@ -12,10 +12,10 @@ from circuitviz.plots.frame import CONDITION_COLUMNS
 from circuitviz.plots.text import count
 from circuitviz.runs.store import Run
 from circuitviz.ui import live_model
-from circuitviz.ui.told import told
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.components import chart
 from circuitviz.ui.how_to_read import how_to_read
+from circuitviz.ui.told import told
 from circuitviz.units import Circuit, Unit
 
 __all__ = ["condition_rows", "effects_story", "unit_effects"]

@@ -13,9 +13,9 @@ from circuitviz.runs.config import NOT_HASHED, DiscoveryConfig
 from circuitviz.runs.store import Run
 from circuitviz.runs.unit_rank import UnitRank, unit_rank
 from circuitviz.ui import services
-from circuitviz.ui.told import told
 from circuitviz.ui.run_names import run_labels
 from circuitviz.ui.table import table
+from circuitviz.ui.told import told
 from circuitviz.units import Unit
 
 __all__ = ["other_seed", "rank_rows", "ranks_story", "unit_ranks"]

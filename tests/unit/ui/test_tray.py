@@ -2,8 +2,9 @@ import pytest
 
 from circuitviz.errors import ConfigError
 from circuitviz.ui.choice import Choice
+from circuitviz.ui.components import chips_html
 from circuitviz.ui.saved_rates import saved_rates
-from circuitviz.ui.tray import added_and_removed, chips_html, provenance, unit_chip
+from circuitviz.ui.tray import added_and_removed, provenance, unit_chip
 from circuitviz.ui.tray_numbers import tray_card
 from circuitviz.units import Circuit, Unit
 from tests.synthetic import backdoor_run
@@ -21,8 +22,9 @@ def test_heads_and_neurons_have_symbols_of_their_own():
 
 
 def test_many_chips_end_with_how_many_more(run):
-    html = chips_html(Circuit.everything(run.space), most=3)
+    html = chips_html(list(Circuit.everything(run.space)), most=3)
     assert html.count('class="cv-chip"') == 3
+    assert "&lt;b&gt;" in chips_html(["<b>"])
     assert "and 2,077 more" in html
 
 
