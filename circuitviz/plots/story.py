@@ -101,7 +101,8 @@ def lead(run: Run) -> str:
     if not reached(run):
         return (
             f"The {'best ' if reached(run) is False else ''}circuit found is "
-            f"{parts(found['heads'], found['neurons'])} ({sparsity(found['sparsity'])}): with it off, {_success(run, after)} "
+            f"{parts(found['heads'], found['neurons'])} ({sparsity(found['sparsity'])}): with it "
+            f"off, {_success(run, after)} "
             f"instead of {before.k:,}, and {kept}. {_unmet(run)}"
         )
     if is_refusal(run):

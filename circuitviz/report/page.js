@@ -6,9 +6,11 @@
   const LOWER = 0.82;
   // Below this many pixels words at the right edge need a margin, and long titles small letters.
   const NARROW = 560;
+  // How far below the window a chart is drawn before it is scrolled to.
+  const AHEAD = "400px";
   const paper = document.documentElement.classList.contains("paper");
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  const shown = [];
+  const found = [];
 
   // The figures bring marks of their own; text, grid and hover follow the page.
   function theme(layout, light) {
@@ -39,17 +41,37 @@
     return Plotly.react(one.element, one.figure.data, layout, config);
   }
 
-  const all = (light, width) => Promise.all(shown.map((one) => draw(one, light, width)));
-  const asShown = () => all(paper || !dark.matches, paper ? PAPER : undefined);
+  const root = document.documentElement;
+  const isShown = (one) => one.figure !== undefined;
+
+  // A figure is read and drawn when it is first needed: most of opening a page is drawing.
+  function show(one, light, width) {
+    if (!isShown(one)) one.figure = JSON.parse(one.source.textContent);
+    return draw(one, light, width).then(() => { root.dataset.drawn = String(found.filter(isShown).length); });
+  }
+
+  const onScreen = (one) => show(one, !dark.matches);
+  const onPaper = () => Promise.all(found.map((one) => show(one, true, PAPER)));
+  const again = () => Promise.all(found.filter(isShown).map(onScreen));
 
   for (const source of document.querySelectorAll("script[data-figure]")) {
     const element = document.getElementById(source.dataset.figure);
-    if (element) shown.push({ element, figure: JSON.parse(source.textContent) });
+    if (element) found.push({ element, source });
   }
-  asShown().then(() => { document.documentElement.dataset.drawn = String(shown.length); });
-  if (!paper) {
-    dark.addEventListener("change", asShown);
-    addEventListener("beforeprint", () => all(true, PAPER));
-    addEventListener("afterprint", asShown);
+  root.dataset.figures = String(found.length);
+  if (paper) {
+    onPaper();
+  } else {
+    const watch = new IntersectionObserver((seen) => {
+      for (const { target } of seen.filter((one) => one.isIntersecting)) {
+        watch.unobserve(target);
+        onScreen(found.find((one) => one.element === target));
+      }
+    }, { rootMargin: AHEAD });
+    found.slice(1).forEach((one) => watch.observe(one.element));
+    if (found.length) onScreen(found[0]);
+    dark.addEventListener("change", again);
+    addEventListener("beforeprint", onPaper);
+    addEventListener("afterprint", again);
   }
 })();
