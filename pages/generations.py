@@ -12,18 +12,18 @@ QUESTION = "What does the model say before and after?"
 
 run, choice = shell.current_run(QUESTION)
 header = st.container()
-answers, note = view.shown_answers(run, choice)
+found = view.shown_answers(run, choice)
 with header:
-    page_header(QUESTION, view.answer(run, answers))
+    page_header(QUESTION, view.answer(run, found.answers))
 shown = uncover_toggle(run)
 
 saved, free = st.tabs(["Test prompts", "Your own prompt"], key="generation_tabs", on_change="rerun")
 with saved:
     if saved.open:
-        view.saved_comparison(run, choice, answers, note, shown=shown)
+        view.saved_comparison(run, choice, found, shown=shown)
 with free:
     if free.open:
         view.free_comparison(run, choice)
 
-st.subheader("All test prompts", anchor=False)
-answer_table(run, answers, shown=shown)
+st.header("All test prompts", anchor=False)
+answer_table(run, found.answers, shown=shown)

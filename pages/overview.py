@@ -7,6 +7,7 @@ from circuitviz.plots.before_after import before_after
 from circuitviz.plots.head_heatmap import head_heatmap
 from circuitviz.plots.readings import READINGS
 from circuitviz.plots.text import count, sparsity
+from circuitviz.report.verdict_line import headline, lead
 from circuitviz.ui import overview_view as view
 from circuitviz.ui import services, shell
 from circuitviz.ui.components import (
@@ -26,48 +27,46 @@ SMALL_ROW = 34
 run, choice = shell.current_run(QUESTION)
 base = choice.base_circuit(run)
 
-page_header(QUESTION, story.headline(run), story.lead(run))
+shown = view.at_choice(run, choice)
+
+page_header(QUESTION, headline(shown, run), lead(shown, run))
 st.caption(
     f"Model: {services.model_title(run.config.model)} · behaviour: {run.metrics['behaviour']} · "
     f"found in {run.metrics['seconds']:.0f} s"
 )
 if base != run.circuit():
-    st.info(
-        f"The numbers and the map below are for the size you chose: {len(base):,} units. "
-        f"The circuit this run found has {run.size:,}.",
-        icon=":material/tune:",
-    )
+    st.info(view.size_note(run, shown, base), icon=":material/tune:")
 
 view.headline_cards(run, choice)
 st.page_link("pages/present.py", label="Present this finding", icon=":material/slideshow:")
 
-st.subheader("Should I believe it?", anchor=False)
+st.header("Should I believe it?", anchor=False)
 verdict_panel(run)
 
 claim, belief = split("claim", (3, 2))
 with claim:
-    st.subheader("Before and after", anchor=False)
-    conditions = frame.condition_frame(run)
+    st.header("Before and after", anchor=False)
+    conditions = frame.condition_frame(shown)
     chart(
         before_after(conditions),
         key="before_after",
         reading=READINGS["before_after"],
-        caption=f"{run_note(run)}, test split. {story.random_note(run)}",
+        caption=f"{run_note(shown)}, test split. {story.random_note(shown)}",
         alt="Attack success and utility of the intact model, with the circuit off, with a random "
         "circuit of the same size off, and with only the circuit on.",
         twin=conditions,
     )
 with belief:
-    st.subheader("Other checks", anchor=False)
-    checks(story.doubts(run))
+    st.header("Other checks", anchor=False)
+    checks(story.doubts(shown))
 
-st.subheader("The evidence in full", anchor=False)
+st.header("The evidence in full", anchor=False)
 evidence(run)
 st.page_link(
     "pages/compare.py", label="Do other seeds and methods agree?", icon=":material/compare:"
 )
 
-st.subheader("Where it is, and what it changes", anchor=False)
+st.header("Where it is, and what it changes", anchor=False)
 where, sample = split("where", (2, 3))
 with where:
     heads, _ = run.space.split(run.scores)

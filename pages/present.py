@@ -6,10 +6,11 @@ from circuitviz.ui import shell
 
 QUESTION = "What was found, in a minute?"
 
-run, _ = shell.current_run(QUESTION)
+run, choice = shell.current_run(QUESTION)
 view.hide_everything_else()
 story = slides(run)
 place = view.position(len(story))
 # First, though they stand below: the keys work while a picture is drawn.
 view.controls(place, len(story))
 view.slide(run, story[place], place, len(story))
+view.tray_note(run, choice)

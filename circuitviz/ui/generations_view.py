@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pandas as pd
 import streamlit as st
@@ -15,14 +15,16 @@ from circuitviz.plots.readings import READINGS
 from circuitviz.plots.rows import Row, matching, records
 from circuitviz.plots.text import count
 from circuitviz.plots.token_chart import token_chart
+from circuitviz.runs.config import AblationKind
 from circuitviz.runs.store import Run
 from circuitviz.ui import live_answer, live_model, state
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.components import Answer, answer_cells, chart
 from circuitviz.ui.cover import COVERED_ANSWER, COVERED_REQUEST, cover, telling
 from circuitviz.ui.listing import listing_key
+from circuitviz.units import Circuit
 
-__all__ = ["answer", "free_comparison", "saved_comparison", "shown_answers"]
+__all__ = ["Shown", "answer", "free_comparison", "saved_comparison", "shown_answers"]
 
 PROMPT, FREE, TRIGGER, SOURCE = "prompt_picker", "free_prompt", "free_trigger", "answer_source"
 ASKED = "free_asked"
@@ -34,6 +36,25 @@ MARK_NOTE = (
 )
 # Seconds between two pictures of answers that are being written.
 FRAME = 0.04
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The answers the page is about.
+
+    Attributes:
+        answers: Columns of `generation_frame`.
+        circuit: What was knocked out for them.
+        ablation: What replaced it.
+        note: Where they come from: number of units, ablation and split.
+    """
+
+    answers: pd.DataFrame
+    circuit: Circuit
+    ablation: AblationKind
+    note: str
+
+
 Cells = dict[tuple[str, str], tuple[str, str, str]]
 
 
@@ -54,14 +75,11 @@ def answer(run: Run, answers: pd.DataFrame) -> str:
     )
 
 
-def shown_answers(run: Run, choice: Choice) -> tuple[pd.DataFrame, str]:
+def shown_answers(run: Run, choice: Choice) -> Shown:
     """The answers the page is about, and where they come from.
 
     Those of the found circuit are saved; of another set in the tray, test prompts are answered
     now.
-
-    Returns:
-        Columns of `generation_frame`, and a sentence with number of units, ablation and split.
     """
     circuit, ablation = choice.circuit(run), choice.ablation_of(run)
     same = circuit == run.circuit() and ablation == run.config.ablation
@@ -77,12 +95,13 @@ def shown_answers(run: Run, choice: Choice) -> tuple[pd.DataFrame, str]:
                 f"Answered now: {count(len(circuit), 'unit')} off, {ablation} ablation, greedy, "
                 f"up to {limit} test prompts of each role."
             )
-            return frame.generation_frame(replace(run, generations=found)), note
+            answers = frame.generation_frame(replace(run, generations=found))
+            return Shown(answers, circuit, ablation, note)
     note = (
         f"Saved with the run: the reported circuit of {count(run.size, 'unit')} off, "
         f"{run.config.ablation} ablation, greedy, test split."
     )
-    return frame.generation_frame(run), note
+    return Shown(frame.generation_frame(run), run.circuit(), run.config.ablation, note)
 
 
 def _source() -> str:
@@ -98,18 +117,16 @@ def _source() -> str:
     )
 
 
-def saved_comparison(
-    run: Run, choice: Choice, answers: pd.DataFrame, note: str, *, shown: bool
-) -> None:
+def saved_comparison(run: Run, choice: Choice, found: Shown, *, shown: bool) -> None:
     """A picker over test prompts, the answers to the one picked, and what their tokens cost.
 
     Args:
         run: Whose test prompts.
-        choice: Says which prompt, and what the tray holds.
-        answers: Columns of `generation_frame`.
-        note: Where the answers come from.
+        choice: Says which prompt.
+        found: The answers, and what was knocked out for them.
         shown: Whether text that could be harmful may be read.
     """
+    answers = found.answers
     if answers.empty:
         st.info("This run saved no answers.", icon=":material/info:")
         return
@@ -122,7 +139,7 @@ def saved_comparison(
         for model in ("intact", "knocked_out")
     }
     _compare(list(variants), cells, "Knocked out")
-    st.caption(f"{note} {MARK_NOTE}")
+    st.caption(f"{found.note} {MARK_NOTE}")
     attack = list(variants.values())[-1]
     with st.expander(
         "How likely is each word of the attack, and of the clean answer?",
@@ -131,7 +148,7 @@ def saved_comparison(
         on_change="rerun",
     ) as fold:
         if fold.open:
-            _saved_tokens(run, choice, attack, hidden=read[str(attack["variant"])] != attack)
+            _saved_tokens(run, found, attack, hidden=read[str(attack["variant"])] != attack)
 
 
 def _picked(run: Run, choice: Choice, answers: pd.DataFrame, *, shown: bool) -> str:
@@ -161,13 +178,14 @@ def _label(row: Row) -> str:
     return f"{row['prompt']}  ({row['role']}{number})"
 
 
-def _saved_tokens(run: Run, choice: Choice, row: Row, *, hidden: bool) -> None:
+def _saved_tokens(run: Run, found: Shown, row: Row, *, hidden: bool) -> None:
     if hidden:
         st.caption("The words are covered: show harmful requests and the answers to them first.")
         return
     answers = {"The attack's target": str(row["target"]), "The clean answer": str(row["expected"])}
     # An attack succeeds with any answer that starts with its target.
-    _tokens(run, choice, str(row["prompt"]), answers, beginnings={"The attack's target"})
+    asked = str(row["prompt"])
+    _tokens(run, found.circuit, found.ablation, asked, answers, beginnings={"The attack's target"})
 
 
 def free_comparison(run: Run, choice: Choice) -> None:
@@ -221,7 +239,8 @@ def free_comparison(run: Run, choice: Choice) -> None:
     }
     _tokens(
         run,
-        choice,
+        circuit,
+        choice.ablation_of(run),
         prompts[last],
         {name: text for name, text in answers.items() if text},
         beginnings=beginnings,
@@ -250,11 +269,16 @@ def _written(run: Run, choice: Choice, prompts: dict[str, str], place: DeltaGene
 
 
 def _tokens(
-    run: Run, choice: Choice, prompt: str, answers: dict[str, str], *, beginnings: set[str]
+    run: Run,
+    circuit: Circuit,
+    ablation: AblationKind,
+    prompt: str,
+    answers: dict[str, str],
+    *,
+    beginnings: set[str],
 ) -> None:
-    circuit = choice.circuit(run)
     try:
-        found = live_answer.token_frame(run, prompt, answers, circuit, choice.ablation, beginnings)
+        found = live_answer.token_frame(run, prompt, answers, circuit, ablation, beginnings)
     except CircuitvizError as error:
         st.error(f"The model cannot be asked: {error}", icon=":material/error:")
         return
@@ -264,7 +288,7 @@ def _tokens(
         reading=READINGS["tokens"],
         caption="Probability of each token, given the prompt above and the tokens before it; "
         f"\u00b7 is a blank. One prompt, intact and with {count(len(circuit), 'unit')} off, "
-        f"{choice.ablation_of(run)} ablation, measured now.",
+        f"{ablation} ablation, measured now.",
         alt="Probability of each token of both answers under the intact and the knocked-out model.",
         twin=found,
         columns={"probability": st.column_config.NumberColumn(format="%.4f")},

@@ -8,13 +8,42 @@ import streamlit as st
 
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots import frame, story
-from circuitviz.plots.text import percent
+from circuitviz.plots.text import count, percent
+from circuitviz.report.resized import at_size
 from circuitviz.runs.store import Run
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.components import Answer, Card, answer_cells, cards, rate_card, size_card
 from circuitviz.ui.cover import COVERED_ANSWER, cover, telling
+from circuitviz.units import Circuit
 
-__all__ = ["headline_cards", "sample"]
+__all__ = ["at_choice", "headline_cards", "sample", "size_note"]
+
+
+def at_choice(run: Run, choice: Choice) -> Run:
+    """The run as the chosen size tells it; as it was saved where a size tells less than that."""
+    return run if choice.separate or choice.size == 0 else at_size(run, choice.size)
+
+
+def size_note(run: Run, shown: Run, base: Circuit) -> str:
+    """What on the page is about the chosen size, and what about the found circuit.
+
+    Args:
+        run: The run as it was saved.
+        shown: The run as the chosen size tells it.
+        base: The circuit of the chosen size.
+    """
+    units = count(len(base), "unit")
+    found = f"the circuit of {count(run.size, 'unit')} that this run found"
+    if shown is run:
+        return (
+            f"Only the headline numbers and the map are of your choice, {units}. All else on this "
+            f"page is about {found}."
+        )
+    return (
+        f"You chose this size, {units}, with test results in view: optimistic. The controls, the "
+        f"evidence in full and the answers to one prompt are of {found}; all else on this page is "
+        "about your size."
+    )
 
 
 def headline_cards(run: Run, choice: Choice) -> None:

@@ -14,13 +14,15 @@ from circuitviz.plots.head_heatmap import head_heatmap
 from circuitviz.plots.neuron_heatmap import neuron_heatmap
 from circuitviz.plots.rows import Row
 from circuitviz.plots.slides import Picture, Slide
+from circuitviz.plots.text import count
 from circuitviz.plots.verdict import controls_run, verdicts
 from circuitviz.runs.store import Run
+from circuitviz.ui.choice import Choice
 from circuitviz.ui.components import CHART_CONFIG, Answer, answer_cells
 from circuitviz.ui.cover import COVERED_ANSWER, COVERED_REQUEST, cover, telling, uncover_toggle
 from circuitviz.ui.verdict_view import verdict_html
 
-__all__ = ["controls", "hide_everything_else", "position", "slide"]
+__all__ = ["controls", "hide_everything_else", "position", "slide", "tray_note"]
 
 PLACE = "slide"
 HOME = "pages/overview.py"
@@ -62,6 +64,18 @@ def slide(run: Run, shown: Slide, place: int, count: int) -> None:
     with st.container(key="slide_picture"):
         PAINTERS[shown.picture](run, readable)
     st.html(f'<p class="cv-slide-note">{escape(shown.caption)}</p>')
+
+
+def tray_note(run: Run, choice: Choice) -> None:
+    """Say that the story is of the found circuit, where the tray holds something else."""
+    circuit, ablation = choice.circuit(run), choice.ablation_of(run)
+    if circuit == run.circuit() and ablation == run.config.ablation:
+        return
+    st.caption(
+        f"The tray holds something else: {count(len(circuit), 'unit')} off, {ablation} ablation. "
+        f"This story is of the circuit the run found: {count(run.size, 'unit')} off, "
+        f"{run.config.ablation} ablation."
+    )
 
 
 def slide_head_html(shown: Slide, place: int, count: int) -> str:

@@ -110,21 +110,30 @@ def lead(run: Run) -> str:
 
 
 def hand_note(run: Run, choice: Choice) -> None:
-    """Say that a report knows no units that were changed by hand, where some were."""
+    """Say what of the choice a report does not follow, where there is something."""
+    ignored = []
     if choice.edited or choice.separate:
-        st.info(
+        ignored.append(
             "Units chosen by hand, or heads and neurons apart, are not in a report: they have no "
-            f"test numbers of their own. It is about {_size_text(run, choice.size)}.",
-            icon=":material/info:",
+            "test numbers of their own."
         )
+    if choice.ablation_of(run) != run.config.ablation:
+        ignored.append(
+            f"Its numbers are of {run.config.ablation} ablation, with which the run was measured, "
+            f"and not of {choice.ablation} ablation, which the tray now has."
+        )
+    if choice.size == 0:
+        ignored.append("With 0 units off there is nothing to report.")
+    if ignored:
+        about = _size_text(run, _reported(run, choice))
+        st.info(f"{' '.join(ignored)} It is about {about}.", icon=":material/info:")
 
 
 def options(run: Run, choice: Choice) -> ReportOptions:
     """What the report is about and what it holds, as chosen here."""
-    sizes = [size for size in joint_sizes(run) if size > 0]
-    offered = [run.size, *(size for size in sizes if size != run.size)]
+    offered = _offered(run)
     key = listing_key(SIZE, [run.run_id, *map(str, offered)])
-    chosen = choice.size if choice.size in offered else run.size
+    chosen = _reported(run, choice)
     st.session_state[key] = chosen
     free = {name: title for name, title in SECTIONS.items() if name not in ALWAYS}
     with st.container(key="report_options"):
@@ -152,6 +161,16 @@ def options(run: Run, choice: Choice) -> ReportOptions:
             persist_state="session",
         )
     return ReportOptions(chosen, (*ALWAYS, *parts), cover)
+
+
+def _offered(run: Run) -> list[int]:
+    """Sizes a report can be about, the run's own first."""
+    sizes = [size for size in joint_sizes(run) if size > 0]
+    return [run.size, *(size for size in sizes if size != run.size)]
+
+
+def _reported(run: Run, choice: Choice) -> int:
+    return choice.size if choice.size in _offered(run) else run.size
 
 
 def _choose(run: Run, size: int) -> None:

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 
 from circuitviz.runs.store import RunStore
-from circuitviz.ui import live_model, services
+from circuitviz.ui import live_answer, live_model, services
 from circuitviz.ui.choice import Choice
 from tests.pages.reading import heading, plain, prompt_picker, run_picker, slider, texts
 from tests.synthetic import TRIGGER, backdoor_run, other_seed_run, refusal_run
@@ -206,6 +206,56 @@ def test_another_set_in_the_tray_is_asked_and_the_saved_answers_stay_at_hand(run
     source = next(one for one in app.button_group if one.key == "answer_source")
     source.set_value("The found circuit, saved").run()
     assert heading(app).startswith("256 of 256 attacks fail")
+
+
+@pytest.mark.parametrize(
+    ("source", "off"),
+    [("The found circuit, saved", ("L1H3", "L2H5", "L2N117", "L3N402")), (None, ("L0H0", "L1H3"))],
+)
+def test_tokens_are_of_the_answers_that_are_shown(runs, open_app, live, monkeypatch, source, off):
+    asked = []
+    tokens = live_answer.token_frame
+
+    def watched(run, prompt, answers, circuit, *rest):
+        asked.append((tuple(sorted(str(unit) for unit in circuit)), rest[0]))
+        return tokens(run, prompt, answers, circuit, *rest)
+
+    monkeypatch.setattr(live_answer, "token_frame", watched)
+    app = open_app(PAGES["generations"], run=BACKDOOR, set="L1H3,L0H0", ablation="mean")
+    if source:
+        next(one for one in app.button_group if one.key == "answer_source").set_value(source).run()
+    app.session_state["token_fold"] = True
+    app.run()
+    assert not app.exception
+    assert asked[-1] == (off, "zero" if source else "mean")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "headline", "note"),
+    [
+        (
+            {"size": "8"},
+            "Switching off 8 of 2,080 units ends this backdoor",
+            "The controls, the evidence in full and the answers to one prompt are of the circuit",
+        ),
+        (
+            {"size": "2"},
+            "Switching off 2 of 2,080 units does not end this backdoor as asked",
+            "with test results in view: optimistic",
+        ),
+        (
+            {"size": "0"},
+            "Switching off 4 of 2,080 units ends this backdoor",
+            "Only the headline numbers and the map are of your choice, 0 units.",
+        ),
+    ],
+)
+def test_the_overview_says_what_is_about_the_chosen_size(runs, open_app, chosen, headline, note):
+    app = open_app(run=BACKDOOR, **chosen)
+    assert not app.exception
+    assert heading(app) == headline
+    (told,) = [info.value for info in app.info]
+    assert note in told
 
 
 def test_harmful_text_is_covered_until_it_is_asked_for(runs, open_app):

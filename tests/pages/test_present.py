@@ -62,5 +62,15 @@ def test_what_could_be_harmful_is_covered_until_it_is_asked_for(family, open_app
     assert "check the result." in words(app)
 
 
+def test_another_set_in_the_tray_is_said_to_have_no_part_in_the_story(family, open_app):
+    run = failing_run()
+    app = open_app(PAGE, run=run.run_id, set="L1H3", ablation="zero")
+    (note,) = [one.value for one in app.caption if "tray" in one.value]
+    assert "1 unit off, zero ablation" in note
+    assert "the circuit the run found: 4 units off, mean ablation" in note
+    plain = open_app(PAGE, run=run.run_id)
+    assert not any("tray" in one.value for one in plain.caption)
+
+
 def test_without_runs_there_is_nothing_to_present(no_runs, open_app):
     assert heading(open_app(PAGE)) == "Nothing has been discovered yet"

@@ -1,3 +1,5 @@
+import pytest
+
 from circuitviz.report.options import SECTIONS
 from circuitviz.ui import report_view
 from tests.pages.reading import heading
@@ -42,6 +44,19 @@ def test_the_size_in_the_link_is_the_one_reported(runs, open_app):
 def test_units_chosen_by_hand_are_said_not_to_be_in_it(runs, open_app):
     app = open_app(PAGE, run=BACKDOOR.run_id, edit="-L1H3")
     assert any("are not in a report" in info.value for info in app.info)
+
+
+@pytest.mark.parametrize(
+    ("link", "said"),
+    [
+        ({"ablation": "mean"}, "Its numbers are of zero ablation"),
+        ({"size": "0"}, "With 0 units off there is nothing to report. It is about the circuit"),
+    ],
+)
+def test_what_a_report_does_not_follow_is_said(runs, open_app, link, said):
+    app = open_app(PAGE, run=BACKDOOR.run_id, **link)
+    assert [said in info.value for info in app.info] == [True]
+    assert sizes(app).value == 4
 
 
 def test_without_a_browser_pdf_and_figures_say_why_they_cannot_be_had(runs, open_app, monkeypatch):
