@@ -13,10 +13,10 @@ from circuitviz.plots.circuit_graph import circuit_graph
 from circuitviz.plots.graph_frame import edge_frame, graph_story, node_frame
 from circuitviz.runs.store import Run
 from circuitviz.ui import live_inspection, state
-from circuitviz.ui.as_written import told
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.components import chart
 from circuitviz.ui.how_to_read import how_to_read
+from circuitviz.ui.told import told
 from circuitviz.units import Unit
 
 __all__ = ["graph_heading", "graph_section"]
