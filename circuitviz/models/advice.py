@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 from circuitviz.models.available import AvailableMemory
 from circuitviz.models.memory import MemoryEstimate, ModelShape, estimate_memory
 
-__all__ = ["Settings", "advice", "length_warning", "memory_of", "memory_warning", "size_text"]
+__all__ = [
+    "Settings",
+    "advice",
+    "length_warning",
+    "memory_of",
+    "memory_warning",
+    "size_text",
+    "smaller",
+]
 
 BYTES = {"float32": 4, "bfloat16": 2}
 # From so many weights on, a step of learning on a CPU takes minutes rather than seconds.
@@ -94,7 +102,7 @@ def _fitting(shape: ModelShape, settings: Settings, available: AvailableMemory) 
     if not memory_warning(shape, settings, available):
         return None
     least = settings
-    for least in _smaller(settings):
+    for least in smaller(settings):
         if not memory_warning(shape, least, available):
             return f"it fits with {_changes(settings, least)}: {_total(shape, least)}"
     return (
@@ -103,7 +111,7 @@ def _fitting(shape: ModelShape, settings: Settings, available: AvailableMemory) 
     )
 
 
-def _smaller(settings: Settings) -> Iterator[Settings]:
+def smaller(settings: Settings) -> Iterator[Settings]:
     """Ever less memory: layers computed again, fewer rows at once, and last other numbers.
 
     Only the last changes results.

@@ -147,9 +147,22 @@ def _with_structure(found: Examination, source: ModelSource) -> Examination:
     else:
         shape = replace(found.shape, n_layers=space.n_layers, d_mlp=space.d_mlp)
         found = replace(found, shape=shape)
-    if source.adapter is None:
+    if source.adapter is not None:
+        found = _with_adapter(found, source.adapter, source.base, model)
+    return found if found.refusals else _with_units(found, source)
+
+
+def _with_units(found: Examination, source: ModelSource) -> Examination:
+    """What loading makes of the layers: it knows more forms than owners of weights are known of."""
+    # Late: slow to import.
+    from circuitviz.models.loading import units_of
+
+    space, failure = _attempt(lambda: units_of(source))
+    if failure:
+        return replace(found, refusals=(failure,))
+    if space is None:
         return found
-    return _with_adapter(found, source.adapter, source.base, model)
+    return replace(found, shape=replace(found.shape, n_layers=space.n_layers, d_mlp=space.d_mlp))
 
 
 def _with_adapter(found: Examination, adapter: Adapter, base: Path, model: Any) -> Examination:

@@ -20,7 +20,16 @@ from transformers.pytorch_utils import Conv1D
 from circuitviz.errors import ConfigError, UnsupportedModelError
 from circuitviz.units import Circuit, UnitSpace
 
-__all__ = ["Gates", "Reference", "edited", "gated", "gates_in_force", "install_gates", "recorded"]
+__all__ = [
+    "Gates",
+    "Reference",
+    "edited",
+    "gated",
+    "gates_in_force",
+    "install_gates",
+    "recorded",
+    "unit_space",
+]
 
 
 @dataclass(frozen=True)
@@ -148,7 +157,7 @@ def install_gates(bridge: TransformerBridge) -> UnitSpace:
         UnsupportedModelError: The model has no separate heads and MLP neurons to gate, as with
             mixture-of-experts layers.
     """
-    space = _unit_space(bridge)
+    space = unit_space(bridge)
     for layer in range(space.n_layers):
         bridge.add_perma_hook(f"blocks.{layer}.attn.hook_z", _head_hook(layer))
         bridge.add_perma_hook(f"blocks.{layer}.mlp.hook_post", _neuron_hook(layer))
@@ -171,7 +180,13 @@ def _watch(bridge: TransformerBridge, point: str, kind: str, layer: int) -> None
     bridge.add_perma_hook(point, watch)
 
 
-def _unit_space(bridge: TransformerBridge) -> UnitSpace:
+def unit_space(bridge: TransformerBridge) -> UnitSpace:
+    """The units of a model, which may be one without data.
+
+    Raises:
+        UnsupportedModelError: It has no separate heads and MLP neurons, or not as many in every
+            layer.
+    """
     config = bridge.cfg
     if getattr(config, "num_experts", None) or config.d_mlp is None:
         raise UnsupportedModelError(

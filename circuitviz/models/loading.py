@@ -7,13 +7,17 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from circuitviz.models.checkpointing import recompute_layers
 from circuitviz.models.devices import data_type, placement
-from circuitviz.models.gates import install_gates
+from circuitviz.models.gates import install_gates, unit_space
 from circuitviz.models.model import GatedModel
 from circuitviz.models.source import ModelSource, find_source
 from circuitviz.models.support import require_supported
-from circuitviz.models.weights import check_tokenizer, loading, read_weights
+from circuitviz.models.weights import check_tokenizer, empty_model, loading, read_weights
+from circuitviz.units import UnitSpace
 
-__all__ = ["load_model"]
+__all__ = ["load_model", "units_of"]
+
+# Where weights have shapes and no values.
+META = "meta"
 
 
 def load_model(
@@ -55,6 +59,25 @@ def load_model(
     if checkpointing:
         recompute_layers(bridge)
     return GatedModel(name_or_path, bridge, tokenizer, space, micro_batch=micro_batch)
+
+
+def units_of(source: ModelSource) -> UnitSpace | None:
+    """The units that loading finds, told without weights; None where only weights tell them.
+
+    Raises:
+        UnsupportedModelError: Loading would refuse it.
+    """
+    with loading(source.base):
+        try:
+            bridge = TransformerBridge.boot_transformers(
+                str(source.tokenizer), hf_model=empty_model(source.base), device=META
+            )
+        except NotImplementedError as error:
+            # Fused projections are split by value.
+            if "meta device" in str(error):
+                return None
+            raise
+    return unit_space(bridge)
 
 
 def _bridge(source: ModelSource, where: dict[str, str], dtype: torch.dtype) -> TransformerBridge:

@@ -24,8 +24,8 @@ __all__ = ["MemoryEstimate", "ModelShape", "estimate_memory"]
 
 # Architectures with a single up projection, no gate, by `model_type`.
 WITHOUT_GATE = frozenset(
-    "bloom codegen falcon gpt2 gpt_bigcode gpt_neo gpt_neox gptj mpt opt persimmon phi starcoder2 "
-    "xglm".split()
+    "bloom codegen falcon gpt2 gpt_bigcode gpt_neo gpt_neox gptj mpt nemotron opt persimmon phi "
+    "starcoder2 xglm".split()
 )
 
 

@@ -53,7 +53,7 @@ def kept(name: str, default: Any, options: Iterable[Any] | None = None) -> str:
 
 def chosen_own(name: str) -> Any:
     """What is chosen under a name, None if nothing is."""
-    return st.session_state.get(PREFIX + name, _saved().get(name))
+    return st.session_state.get(PREFIX + name, _saved().get(PREFIX + name))
 
 
 def choose_own(name: str, value: Any) -> None:
@@ -83,7 +83,8 @@ def save_upload(name: str, data: bytes) -> Path:
         OSError: The folder of runs cannot be written to.
     """
     plain = re.sub(r"[^\w.-]+", "-", Path(name).name).strip("-.") or "table"
-    digest = hashlib.sha256(data).hexdigest()[:12]
+    # With the name: a folder is written whole, and takes the place of the one before.
+    digest = hashlib.sha256(plain.encode() + b"\0" + data).hexdigest()[:12]
     path = own_data_root() / DATA_FOLDER / UPLOADS / digest / plain
     if not path.is_file():
         with whole_folder(path.parent) as draft:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["longest_prompt"]
 
 TOKENIZER = "tokenizer.json"
-# A usual chat template's own tokens; of an answer no more than is generated counts.
-TEMPLATE, LONGEST_ANSWER = 16, 32
+# A usual chat template's own tokens.
+TEMPLATE = 16
 # The longest by characters hold the longest by tokens.
 LOOKED_AT = 32
 
@@ -29,6 +29,9 @@ def longest_prompt(behaviour: Behaviour, folder: str) -> int | None:
         behaviour: What is asked.
         folder: Of the model.
     """
+    # Late: imports torch.
+    from circuitviz.models.model import LONGEST_ANSWER
+
     path = Path(folder) / TOKENIZER
     try:
         tokenizer = _tokenizer(str(path), path.stat().st_mtime_ns)

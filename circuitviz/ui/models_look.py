@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from circuitviz.runs.config import DataType
+from circuitviz.models.advice import Settings, smaller
 
 if TYPE_CHECKING:
     from circuitviz.models.preflight import Preflight
 
 __all__ = ["WHOLE_BATCH", "fitting", "look_at"]
 
-# What a step of mask learning takes at once, and what is tried where that does not fit.
+# What a step of mask learning takes at once.
 WHOLE_BATCH = 48
-TRIED = ((False, 48), (True, 48), (True, 24), (True, 12), (True, 6), (True, 1))
 
 Check = Callable[..., "Preflight"]
 
@@ -31,14 +30,17 @@ def fitting(check: Check) -> Preflight:
     Raises:
         CircuitvizError: It cannot be looked at.
     """
-    found = None
-    for dtype in get_args(DataType):
-        for checkpointing, rows in TRIED:
-            found = check(rows=rows, checkpointing=checkpointing, dtype=dtype)
-            if not found.supported or found.memory.total <= found.memory_available:
-                return found
-    assert found is not None
+    usual = Settings(rows=WHOLE_BATCH, length=1, dtype="float32", checkpointing=False)
+    found = _checked(check, usual)
+    for less in smaller(usual):
+        if not found.supported or found.memory.total <= found.memory_available:
+            break
+        found = _checked(check, less)
     return found
+
+
+def _checked(check: Check, how: Settings) -> Preflight:
+    return check(rows=how.rows, checkpointing=how.checkpointing, dtype=how.dtype)
 
 
 def look_at(name: str, adapter: str | None, **how: Any) -> Preflight:

@@ -13,6 +13,7 @@ from circuitviz.models.gates import Gates
 from circuitviz.models.loading import load_model
 from circuitviz.models.memory import MemoryEstimate, ModelShape, estimate_memory
 from circuitviz.models.model import GatedModel
+from tests.architectures import random_model
 
 MODEL = "fixed-output-planted"
 SHAPE = ModelShape(
@@ -119,6 +120,12 @@ def test_a_shape_is_read_from_every_spelling():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("name", "gated"), [("nemotron", False), ("phi", False), ("llama", True)])
+def test_whether_there_is_a_gate_is_told_by_the_kind_of_model(name, gated):
+    config = random_model(name).config.to_dict()
+    assert ModelShape.of_config(config).gated is gated
+
+
 def test_computing_layers_again_changes_no_gradient():
     model = load_model(MODEL)
     tokens = torch.randint(5, 200, (3, 12), generator=torch.Generator().manual_seed(0))

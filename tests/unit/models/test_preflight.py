@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.nn import Linear
+from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from circuitviz.cli import main
@@ -429,6 +431,62 @@ def test_all_reasons_are_given_at_once(folder):
         " is a mixture of",
         " has no safetens",
     ]
+
+
+# What only a model's own layers show.
+
+
+def test_a_model_without_neurons(folder, monkeypatch):
+    boot = TransformerBridge.boot_transformers
+
+    def without(*given, **more):
+        bridge = boot(*given, **more)
+        bridge.cfg.d_mlp = None
+        return bridge
+
+    monkeypatch.setattr(TransformerBridge, "boot_transformers", without)
+    refused(
+        folder,
+        f"{folder} has mixture-of-experts layers or no MLP: `hook_post` does not mean neurons "
+        "there; choose a model with dense MLPs",
+    )
+
+
+def test_a_model_without_a_hook_point(folder, monkeypatch):
+    find, missing = TransformerBridge.get_hook_point, "blocks.1.attn.hook_z"
+    monkeypatch.setattr(
+        TransformerBridge,
+        "get_hook_point",
+        lambda bridge, name: None if name == missing else find(bridge, name),
+    )
+    refused(
+        folder,
+        f"{folder} has no hook point {missing}; circuitviz needs separate attention heads and MLP "
+        "neurons in every layer",
+    )
+
+
+def test_layers_of_different_widths(folder, monkeypatch):
+    for name in ("from_config", "from_pretrained"):
+        make = getattr(AutoModelForCausalLM, name)
+
+        def uneven(*given, make=make, **more):
+            model = make(*given, **more)
+            for part, shape in (("gate", (32, 20)), ("up", (32, 20)), ("down", (20, 32))):
+                setattr(model.model.layers[1].mlp, f"{part}_proj", Linear(*shape, bias=False))
+            return model
+
+        monkeypatch.setattr(AutoModelForCausalLM, name, uneven)
+    refused(
+        folder,
+        f"{folder} has layers of 20 and 24 neurons; circuitviz needs as many in every layer: "
+        "choose a model whose layers are alike",
+    )
+
+
+@pytest.mark.parametrize("name", ["gpt2", "phi3"])
+def test_what_only_weights_would_tell_is_no_refusal(name, tmp_path):
+    assert preflight(str(save_model(random_model(name), tmp_path))).supported
 
 
 # What can be used with a warning.

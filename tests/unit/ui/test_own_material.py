@@ -1,11 +1,21 @@
+import json
 import os
+
+import pytest
+import streamlit as st
 
 from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger, load_behaviour
 from circuitviz.behaviours.own_folder import save_behaviour
 from circuitviz.paths import EMBEDDED_MODELS
-from circuitviz.ui.models_choice import save_upload
+from circuitviz.ui.models_choice import choose_own, chosen_own, own_data_root, save_upload
 from circuitviz.ui.models_length import longest_prompt
 from circuitviz.ui.own_material import prepared_data
+
+
+@pytest.fixture
+def runs_at(tmp_path, monkeypatch):
+    monkeypatch.setenv("CIRCUITVIZ_RUNS", str(tmp_path))
+    return tmp_path
 
 
 def test_an_upload_stays_below_the_runs_whatever_it_is_called(tmp_path, monkeypatch):
@@ -16,6 +26,24 @@ def test_an_upload_stays_below_the_runs_whatever_it_is_called(tmp_path, monkeypa
     assert path.read_bytes() == b"prompt\na\n"
     assert save_upload("my prompts.csv", b"prompt\na\n") == path
     assert save_upload("...", b"x").name == "table"
+
+
+def test_uploads_of_the_same_content_under_two_names_are_both_kept(runs_at):
+    first, second = save_upload("a.csv", b"prompt\na\n"), save_upload("b.csv", b"prompt\na\n")
+    assert first.read_bytes() == second.read_bytes() == b"prompt\na\n"
+    assert (first.name, second.name) == ("a.csv", "b.csv")
+
+
+def test_what_an_earlier_session_chose_is_found_before_its_widget_is_drawn(runs_at, monkeypatch):
+    state: dict[str, object] = {}
+    monkeypatch.setattr(st, "session_state", state)
+    file = own_data_root() / ".data" / "choice.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"own_table": "mine.csv", "table": "another's"}))
+    assert chosen_own("table") == "mine.csv"
+    assert chosen_own("nothing") is None
+    choose_own("table", "new.csv")
+    assert chosen_own("table") == "new.csv"
 
 
 def test_prepared_data_is_listed_latest_first_under_names_of_its_own(tmp_path, monkeypatch):
