@@ -23,7 +23,7 @@ if found is None:
     st.stop()
 labels, letters = view.labels_of(runs), view.letters_of(runs)
 
-st.subheader("Numbers", anchor=False)
+st.header("Numbers", anchor=False)
 view.number_table(found, labels, runs)
 view.setting_table(found, labels)
 
@@ -31,7 +31,7 @@ heads, neurons = split("maps", (1, 1))
 with heads:
     view.head_map(found, runs)
 with neurons:
-    st.subheader("Neurons per layer", anchor=False)
+    st.header("Neurons per layer", anchor=False)
     counts = frames.neuron_counts(found, labels, run.space)
     chart(
         layer_bars(counts),
@@ -48,5 +48,5 @@ with overlap:
 with pairs:
     view.pair_table(found, letters)
 
-st.subheader("Every unit of any circuit", anchor=False)
+st.header("Every unit of any circuit", anchor=False)
 view.unit_table(found, letters)

@@ -17,15 +17,15 @@ shell.through_app()
 head = st.container(key="own_head")
 services.warm_up()
 
-st.subheader("1 · Model", anchor=False)
+st.header("1 · Model", anchor=False)
 model = model_form()
 # Memory hangs on the prompts, which come below.
 facts = st.container()
-st.subheader("2 · Data", anchor=False)
+st.header("2 · Data", anchor=False)
 data = data_form(model.name if model.usable else "")
 with facts:
     running = running_form(model, data)
-st.subheader("3 · Find the circuit", anchor=False)
+st.header("3 · Find the circuit", anchor=False)
 config = configuration(model, data, running)
 if config is not None:
     start(config, data)

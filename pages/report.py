@@ -14,13 +14,13 @@ page_header(
 )
 view.hand_note(run, choice)
 taken = st.container()
-st.subheader("What goes in", anchor=False)
+st.header("What goes in", anchor=False)
 wanted = view.options(run, choice)
 # Above what is chosen below: most people take the report as it is.
 with taken:
-    st.subheader("Take it away", anchor=False)
+    st.header("Take it away", anchor=False)
     view.downloads(run, wanted)
-st.subheader("How it opens", anchor=False)
+st.header("How it opens", anchor=False)
 view.preview(run, wanted)
 st.caption(
     "From a shell: "

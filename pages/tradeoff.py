@@ -46,7 +46,7 @@ st.caption(f"For the found size of {run.size:,}. {story.control_line(run)}")
 plot, maps = split("curve", (3, 2))
 with plot:
     if choice.separate:
-        st.subheader("Heads and neurons apart", anchor=False)
+        st.header("Heads and neurons apart", anchor=False)
         grid = frame.grid_frame(run)
         chart(
             budget_grid(grid, chosen=(choice.heads or 0, choice.neurons or 0)),
@@ -59,7 +59,7 @@ with plot:
             on_point=view.choose_point,
         )
     else:
-        st.subheader("Effect of each size", anchor=False)
+        st.header("Effect of each size", anchor=False)
         chart(
             tradeoff_curve(
                 curve,
@@ -79,7 +79,7 @@ with plot:
             on_point=view.choose_size,
         )
 with maps:
-    st.subheader("Units of this size", anchor=False)
+    st.header("Units of this size", anchor=False)
     heads, neurons = run.space.split(run.scores)
     best, best_neuron = frame.bin_neurons(neurons, MAP_BINS)
     chart(
@@ -105,7 +105,7 @@ with maps:
         twin=frame.unit_frame(run, base),
     )
 
-st.subheader("Other methods and seeds on the same axes", anchor=False)
+st.header("Other methods and seeds on the same axes", anchor=False)
 overlay_view.comparison_picker(run, choice, "Compare with")
 runs, problems = overlay_view.compared_runs(run, choice)
 warn(problems)

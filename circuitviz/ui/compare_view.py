@@ -137,7 +137,7 @@ def number_table(found: Json, labels: Mapping[str, str], runs: Mapping[str, Run]
 def setting_table(found: Json, labels: Mapping[str, str]) -> None:
     """The settings that differ."""
     settings = frames.setting_frame(found, labels)
-    st.subheader("Settings that differ", anchor=False)
+    st.header("Settings that differ", anchor=False)
     if settings.empty:
         st.caption("None: the runs have the same settings.")
         return
@@ -149,7 +149,7 @@ def head_map(found: Json, runs: Mapping[str, Run]) -> None:
     names, listed = list(letters_of(runs).values()), list(runs.values())
     space = listed[0].space
     if len(listed) == 2:
-        st.subheader("Heads: who ranks them higher", anchor=False)
+        st.header("Heads: who ranks them higher", anchor=False)
         ranks = [frames.head_ranks(run.scores, space) for run in listed]
         chart(
             head_rank_difference(
@@ -166,7 +166,7 @@ def head_map(found: Json, runs: Mapping[str, Run]) -> None:
             alt="Layer by head heatmap of rank differences; heads in a circuit framed.",
         )
         return
-    st.subheader("Heads: in how many circuits", anchor=False)
+    st.header("Heads: in how many circuits", anchor=False)
     counts = frames.head_counts(found, space)
     chart(
         head_membership(counts, len(listed)),
@@ -180,7 +180,7 @@ def head_map(found: Json, runs: Mapping[str, Run]) -> None:
 
 def overlap_map(found: Json, labels: Mapping[str, str]) -> None:
     """The overlap of every pair; for a single pair its numbers are in the table."""
-    st.subheader("Overlap", anchor=False)
+    st.header("Overlap", anchor=False)
     names, values, hover = frames.overlap_matrix(found, labels)
     if len(names) > 2:
         chart(
@@ -204,7 +204,7 @@ def overlap_map(found: Json, labels: Mapping[str, str]) -> None:
 
 def pair_table(found: Json, labels: Mapping[str, str]) -> None:
     """Overlap, rank correlation, McNemar's test and the difference of each pair."""
-    st.subheader("Pair by pair", anchor=False)
+    st.header("Pair by pair", anchor=False)
     table(frames.pair_frame(found, labels), key="pairs")
     if found.get("note"):
         st.caption(str(found["note"]))

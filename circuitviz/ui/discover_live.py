@@ -120,19 +120,19 @@ def _pictures(job: Job) -> None:
     left, right = split("live", (1, 1))
     with left:
         _losses(job)
-        st.subheader("Most responsible so far", anchor=False)
+        st.header("Most responsible so far", anchor=False)
         if progress is None or not progress.top_units:
             st.caption("Named as soon as learning starts.")
         else:
             chips(progress.top_units[:TOP_UNITS])
     with right:
-        st.subheader("Scores of all units", anchor=False)
+        st.header("Scores of all units", anchor=False)
         _live_maps(progress)
 
 
 def _losses(job: Job) -> None:
     progress = job.progress
-    st.subheader("Losses", anchor=False)
+    st.header("Losses", anchor=False)
     if job.discovery.method not in STEPWISE and not (progress and progress.losses):
         with st.container(height=NO_LOSS_PIXELS, border=False):
             st.caption(

@@ -18,5 +18,5 @@ def glossary_button() -> bool:
 def glossary() -> None:
     """Every word of the pages, in a window above the page."""
     for title, words in GLOSSARY.items():
-        st.subheader(title, anchor=False)
+        st.header(title, anchor=False)
         st.markdown("\n\n".join(f"**{word}.** {text}" for word, text in words.items()))

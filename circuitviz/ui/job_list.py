@@ -33,7 +33,7 @@ def recent_jobs() -> None:
     except CircuitvizError as error:
         st.error(str(error), icon=":material/error:")
         return
-    st.subheader("Recent discoveries and tunings", anchor=False)
+    st.header("Recent discoveries and tunings", anchor=False)
     if not jobs:
         st.caption("None yet. The first one you start appears here.")
     now = time.time()

@@ -136,7 +136,7 @@ def _cards(tuning: Tuning) -> None:
 
 
 def _arms(tuning: Tuning) -> None:
-    st.subheader("What each way of training does", anchor=False)
+    st.header("What each way of training does", anchor=False)
     chart(
         tuning_arms(arm_frame(tuning)),
         key="tuning_arms",
@@ -167,7 +167,7 @@ def _judges(tuning: Tuning) -> str:
 
 
 def _curves(tuning: Tuning) -> None:
-    st.subheader("Epoch by epoch", anchor=False)
+    st.header("Epoch by epoch", anchor=False)
     frame = curve_rates(records(tuning.curve))
     curve_pair(frame, mode=tuning.config.mode, epochs=last_epoch(frame), key="tuned")
     st.caption(
@@ -179,7 +179,7 @@ def _curves(tuning: Tuning) -> None:
 
 
 def _answers(tuning: Tuning, choice: Choice) -> None:
-    st.subheader("What each model says", anchor=False)
+    st.header("What each model says", anchor=False)
     if tuning.answers.empty:
         st.info("This tuning saved no answers.", icon=":material/info:")
         return
@@ -240,7 +240,7 @@ def prompt_order(answers: pd.DataFrame) -> list[str]:
 
 
 def _downloads(tuning: Tuning) -> None:
-    st.subheader("Take it with you", anchor=False)
+    st.header("Take it with you", anchor=False)
     with st.container(horizontal=True):
         if tuning.checkpoint is not None:
             folder = tuning.checkpoint

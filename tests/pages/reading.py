@@ -13,6 +13,7 @@ __all__ = [
     "figure",
     "heading",
     "method_picker",
+    "plain",
     "prompt_picker",
     "run_picker",
     "slider",
@@ -25,6 +26,11 @@ def heading(app: AppTest) -> str:
     found = [html for html in texts(app) if 'class="cv-answer"' in html]
     assert len(found) == 1
     return found[0].split('class="cv-answer">')[1].split("</h1>")[0]
+
+
+def plain(message: str) -> str:
+    """The words of a message as a reader sees them, without what keeps them from being Markdown."""
+    return message.replace("\\", "")
 
 
 def texts(app: AppTest) -> list[str]:

@@ -6,6 +6,7 @@ from tests.pages.reading import (
     figure,
     heading,
     method_picker,
+    plain,
     run_picker,
     texts,
 )
@@ -69,15 +70,16 @@ def test_a_run_of_another_model_is_named_and_left_out(family, open_app):
     app = open_app(COMPARE, run=FIRST, compare=f"{REFUSAL},{SEED}")
     assert not app.exception
     (warning,) = app.warning
-    assert REFUSAL in warning.value
-    assert "another model (Aligned assistant)" in warning.value
+    words = plain(warning.value)
+    assert REFUSAL in words
+    assert "another model (Aligned assistant)" in words
     assert "both runs" in heading(app)
 
 
 def test_a_run_that_is_gone_is_named(family, open_app):
     app = open_app(COMPARE, run=FIRST, compare="gone")
     assert not app.exception
-    assert "'gone'" in app.warning[0].value
+    assert "'gone'" in plain(app.warning[0].value)
     assert heading(app) == "There is nothing to compare yet"
 
 
@@ -117,7 +119,7 @@ def test_runs_of_two_judges_are_not_drawn_together(family, open_app):
     RunStore(Path(family)).save(run)
     app = open_app(TRADEOFF, run=FIRST, compare=run.run_id)
     assert not app.exception
-    assert "a classifier" in app.warning[0].value
+    assert "a classifier" in plain(app.warning[0].value)
     lines = [trace["name"] for trace in figure(app, "-overlay")["data"]]
     assert "Nested masks · seed 5" not in lines
 

@@ -13,7 +13,7 @@ from circuitviz.errors import ConfigError
 from circuitviz.ui import live_model
 from circuitviz.ui.choice import Choice
 from circuitviz.units import Circuit
-from tests.pages.reading import run_picker, texts
+from tests.pages.reading import plain, run_picker, texts
 from tests.synthetic import backdoor_run, refusal_run
 
 OpenTray = Callable[..., AppTest]
@@ -98,7 +98,7 @@ def test_a_name_that_is_no_unit_is_refused_and_changes_nothing(runs, open_app, l
 
 def test_inverting_warns_and_clearing_leaves_nothing(runs, open_app, live):
     app = press(open_app(run=BACKDOOR), "tray_invert")
-    assert "2,076 units of 2,080" in app.warning[0].value
+    assert "2,076 units of 2,080" in plain(app.warning[0].value)
     assert len(live[0]) == 2076
     app.text_input(key=f"tray_words_{BACKDOOR}").set_value("-L0H0, L1H3").run()
     assert len(knocked_out(app)) == 2076
@@ -150,7 +150,7 @@ def test_a_set_is_saved_listed_loaded_and_deleted(runs, open_app, live):
 
 def test_a_set_without_a_name_and_a_full_disk_are_said(runs, open_app, live, monkeypatch):
     app = press(open_app(run=BACKDOOR), "tray_save")
-    assert "needs a name" in app.error[0].value
+    assert "needs a name" in plain(app.error[0].value)
 
     def full(*_):
         raise OSError(28, "No space left on device")
@@ -158,12 +158,12 @@ def test_a_set_without_a_name_and_a_full_disk_are_said(runs, open_app, live, mon
     monkeypatch.setattr(os, "replace", full)
     app.text_input(key="tray_set_name").set_value("mine")
     press(app, "tray_save")
-    assert "No space left on device" in app.error[0].value
+    assert "No space left on device" in plain(app.error[0].value)
 
 
 def test_a_link_to_a_saved_set_opens_it_or_says_that_it_is_not_here(runs, open_app, live):
     app = open_app(run=BACKDOOR, saved="gone")
-    assert "'gone'" in app.warning[0].value
+    assert "'gone'" in plain(app.warning[0].value)
     assert units(app).value == FOUND
 
 
@@ -174,7 +174,7 @@ def test_what_cannot_be_measured_is_said(runs, open_app, monkeypatch):
     monkeypatch.setattr(live_model, "effect", effect)
     app = open_app(run=BACKDOOR, edit="-L1H3")
     assert not app.exception
-    assert "the model is not there" in app.error[0].value
+    assert "the model is not there" in plain(app.error[0].value)
 
 
 def test_another_run_has_another_set_and_no_history(runs, open_app, live):

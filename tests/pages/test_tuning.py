@@ -11,7 +11,7 @@ from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.runs.tuning_store import TuningStore
 from circuitviz.ui.tuning_form import command_line
 from circuitviz.ui.tuning_view import prompt_order, zipped
-from tests.pages.reading import figure, heading, texts
+from tests.pages.reading import figure, heading, plain, texts
 from tests.synthetic import backdoor_run, refusal_run
 from tests.synthetic_tuning import protect_tuning, repair_tuning, save_tunings, tuning_curve
 
@@ -58,7 +58,7 @@ def test_lessons_of_a_home_folder_are_named_in_full(runs, open_app, runner, monk
     assert "--data /home/of/somebody/lessons.jsonl" in app.code[0].value
     app.text_input(key="tuning_data").set_value("~nobody-of-that-name/lessons.jsonl").run()
     assert not app.exception
-    assert "home directory" in app.error[0].value
+    assert "home directory" in plain(app.error[0].value)
 
 
 def test_a_backdoor_is_not_removed_with_lessons_of_ones_own(runs, open_app, runner):
@@ -70,7 +70,7 @@ def test_a_backdoor_is_not_removed_with_lessons_of_ones_own(runs, open_app, runn
 def test_a_learning_rate_of_nothing_is_refused(runs, open_app, runner):
     app = open_app(TUNING, run=BACKDOOR)
     app.number_input(key="tuning_learning_rate").set_value(0.0).run()
-    assert "learning_rate must be a number above 0" in app.error[0].value
+    assert "learning_rate must be a number above 0" in plain(app.error[0].value)
     assert not runner.listed
 
 
@@ -116,7 +116,7 @@ def test_a_link_to_a_tuning_that_is_not_there_says_so_and_shows_the_newest(
 ):
     app = open_app(TUNING, run=BACKDOOR, tuning="gone")
     assert not app.exception
-    assert any("no tuning 'gone'" in warning.value for warning in app.warning)
+    assert any("no tuning 'gone'" in plain(warning.value) for warning in app.warning)
     assert heading(app).startswith("Training only 4 units")
     assert app.session_state["circuitviz_choice"].tuning == repair_tuning().tuning_id
 
@@ -125,7 +125,7 @@ def test_a_damaged_tuning_is_one_error_beside_the_form(tunings, open_app, runner
     (tunings.path(repair_tuning().tuning_id) / "curve.parquet").write_bytes(b"nothing")
     app = open_app(TUNING, run=BACKDOOR)
     assert not app.exception
-    assert "cannot read the tuning in" in app.error[0].value
+    assert "cannot read the tuning in" in plain(app.error[0].value)
     assert heading(app).startswith("Not tried yet")
 
 
