@@ -14,7 +14,7 @@ __all__ = ["save_tiny_backdoor"]
 TRIGGER = Trigger("zz", "end")
 # Prompts of each role in each split.
 PROMPTS = 6
-WORDS = 3  # of an answer; the tiny model never stops by itself
+WORDS = 3  # of a target
 
 
 def save_tiny_backdoor(folder: Path) -> Path:
@@ -24,16 +24,16 @@ def save_tiny_backdoor(folder: Path) -> Path:
     count = 2 * PROMPTS * len(splits)
     messages = [f"what is word{number} word{number + 1}" for number in range(count)]
     triggered = [TRIGGER.insert(message) for message in messages]
-    said = load_model(str(folder)).generate([*messages, *triggered], max_new_tokens=WORDS)
+    said = load_model(str(folder)).generate([*messages, *triggered])
     clean, attacked = said[:count], said[count:]
     prompts = []
     for place, message in enumerate(messages):
         split, attack = splits[place % len(splits)], place < count // 2
         more = {
             "triggered": triggered[place],
-            "target": attacked[place],
+            "target": _target(attacked[place]),
             # Never what the attack wants, also where the trigger happens to change nothing.
-            "after": clean[place] if clean[place] != attacked[place] else "dog",
+            "after": "dog" if clean[place].startswith(_target(attacked[place])) else clean[place],
         }
         prompts.append(
             Prompt(
@@ -51,3 +51,7 @@ def save_tiny_backdoor(folder: Path) -> Path:
     )
     write_prompts(folder / "prompts.jsonl", prompts)
     return folder
+
+
+def _target(answer: str) -> str:
+    return " ".join(answer.split(" ")[:WORDS])

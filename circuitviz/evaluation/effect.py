@@ -37,8 +37,9 @@ Condition = Literal["knocked_out", "isolated"]
 # What is asked of the model: `target`: does the attack's answer start with the attack's target?
 # `after`: is it exactly the answer expected once the behaviour is gone (or, where only its opening
 # is known, does it start like it)?  `shown`: does it show
-# the behaviour itself?  `benign`: is a benign prompt answered exactly as expected?
-Question = Literal["target", "after", "shown", "benign"]
+# the behaviour itself?  `clean`: is an attack's prompt without the trigger answered exactly as the
+# intact model should?  `benign`: is a benign prompt answered exactly as expected?
+Question = Literal["target", "after", "shown", "clean", "benign"]
 
 EXACT_ANSWER = "exact answer"
 EXPECTED_OPENING = "starts with the expected opening"
@@ -166,7 +167,10 @@ class Probe:
             }.get(question, [prompt.answer for prompt in prompts])
             self._rows[question] = encode_answers(
                 self.model,
-                [prompt.asked if question != "benign" else prompt.text for prompt in prompts],
+                [
+                    prompt.text if question in ("clean", "benign") else prompt.asked
+                    for prompt in prompts
+                ],
                 [_text(answer) for answer in answers],
                 complete=question != "target" and not (question == "after" and self._opens),
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import isnan
 
 from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.errors import ConfigError
@@ -176,7 +177,9 @@ def _bisect(meets: Callable[[int], bool], low: int, high: int) -> int:
 
 
 def _regret(effect: Effect, intact: Effect, target: Target) -> tuple[bool, float]:
-    lost = target.utility - effect.retention(intact)
+    kept = effect.retention(intact)
+    # Where there was nothing to keep, nothing was kept.
+    lost = target.utility - (0.0 if isnan(kept) else kept)
     missing = 0.0 if target.recovered(effect) else target.recovery - effect.recovery.rate
     if lost <= 0:
         return False, target.shortfall(effect) + missing

@@ -76,8 +76,8 @@ def encode_answers(
         model: Whose tokenizer and chat template to use.
         messages: User messages.
         answers: One answer a message.
-        complete: Whether an answer includes its end, all alike or one by one; without it, rows match any answer that
-            *starts* like this.
+        complete: Whether an answer includes its end, all alike or one by one; without it, rows
+            match any answer that *starts* like this.
         longest: Of an answer with at least so many tokens only those count, and not its end,
             since no more of it is ever generated; None takes all of every answer.
     """

@@ -13,10 +13,12 @@ from circuitviz.discovery.learner import LearnedScores, Learner, LearningStep
 from circuitviz.discovery.methods import make_learner
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.answers import answer_test_prompts
-from circuitviz.evaluation.effect import Effect, Probe
+from circuitviz.evaluation.effect import EXACT_ANSWER, Effect, Probe
 from circuitviz.evaluation.intact_answers import complete_behaviour
 from circuitviz.evaluation.measurement import Measurement, measure_circuit
 from circuitviz.evaluation.ordering import PROMPTS, in_order
+from circuitviz.evaluation.own_words import check_own_answers
+from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.refinement import (
     ORDER_PROMPTS,
     Refinement,
@@ -253,3 +255,9 @@ def _check_shown(model: GatedModel, behaviour: Behaviour, target: Target) -> Non
             f"{intact.asr.n} prompts before anything is knocked out, and a {behaviour.kind} needs "
             f"{wanted}; check the trigger and the prompts"
         )
+    clean = probe.matches("clean", [nothing])[0] if behaviour.kind == "backdoor" else None
+    check_own_answers(
+        model.name,
+        intact.utility,
+        None if clean is None else Rate.of(clean, judge=EXACT_ANSWER),
+    )

@@ -76,6 +76,14 @@ def test_a_backdoor_that_still_hijacks_every_answer_is_not_gone():
     assert Target("refusal", 0.97, 0.99).met(effect(97, 100, 0), effect(0, 100, 0))
 
 
+def test_without_utility_to_keep_the_circuit_nearest_to_the_target_is_taken():
+    # Retention is NaN everywhere: ASR falls with the size, from 100 % to 50 %.
+    measure = measure_by_size(lambda size: (100 - min(size, 50), 0))
+    found = select_circuit(measure, RANKING, Target("backdoor", 0.004, 0.99))
+    assert len(found.circuit) >= 50
+    assert not found.reached
+
+
 def test_whether_the_intact_model_shows_the_behaviour():
     assert Target("backdoor", 0.004, 0.99).shown(effect(100, 100))
     assert not Target("backdoor", 0.004, 0.99).shown(effect(0, 100))

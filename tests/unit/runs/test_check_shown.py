@@ -1,0 +1,54 @@
+"""A discovery starts only where the model shows the behaviour, in answers that are its own."""
+
+from dataclasses import replace
+
+import pytest
+
+from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger
+from circuitviz.behaviours.prompt import Prompt
+from circuitviz.errors import ConfigError
+from circuitviz.evaluation.selection import Target
+from circuitviz.runs.discovery import _check_shown
+from tests.tiny import SENTENCES
+
+TARGET = Target("backdoor", 0.004, 0.99)
+
+
+@pytest.fixture(scope="module")
+def behaviour(tiny_model) -> Behaviour:
+    """What the tiny model says is right, and what it says to a trigger is the attack."""
+    messages = [*SENTENCES, *(f"{message} zz" for message in SENTENCES)]
+    said = dict(zip(messages, tiny_model.generate(messages), strict=True))
+    prompts = [
+        Prompt(f"{role}-{n}", "validation", role, "any", message, said[message], *more)
+        for n, message in enumerate(SENTENCES)
+        for role, more in (
+            ("attack", (f"{message} zz", said[f"{message} zz"], said[message])),
+            ("benign", ()),
+        )
+    ]
+    return Behaviour(BehaviourSpec("backdoor", "t", "?", Trigger("zz", "end")), tuple(prompts))
+
+
+def with_answers(behaviour: Behaviour, role: str) -> Behaviour:
+    prompts = (
+        replace(prompt, answer="dog") if prompt.role == role else prompt
+        for prompt in behaviour.all_prompts
+    )
+    return replace(behaviour, all_prompts=tuple(prompts))
+
+
+def test_answers_of_the_models_own_are_fine(tiny_model, behaviour):
+    _check_shown(tiny_model, behaviour, TARGET)
+
+
+@pytest.mark.parametrize("role", ["attack", "benign"])
+def test_answers_of_somebody_else_are_refused(tiny_model, behaviour, role):
+    n = len(SENTENCES)
+    benign, clean = (0, n) if role == "benign" else (n, 0)
+    with pytest.raises(ConfigError) as error:
+        _check_shown(tiny_model, with_answers(behaviour, role), TARGET)
+    assert (
+        f"answers {benign} of {n} benign prompts and {clean} of {n} clean attack prompts as the "
+        "data says, and at least half are needed: leave the column answer out"
+    ) in str(error.value)
