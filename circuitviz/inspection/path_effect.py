@@ -8,7 +8,7 @@ receiver that activation and let all that comes after it follow.
 
 With M = log p(behaviour's token) - log p(token expected without it) where the answer is decided,
 
-    effect(s -> v) = M(intact) - M(v as it would be without s)         in nats, mean over prompts
+    effect(s -> v) = M(intact) - M(v as it would be without s)         in nats, on each prompt
     effect(s -> answer) = M(intact) - M(s ablated, all other units of the circuit held)
 
 so that what a receiver loses arrives in the answer by whatever way leads there.  Heads and neurons
@@ -29,13 +29,15 @@ import torch
 from torch import Tensor
 
 from circuitviz.behaviours.behaviour import Behaviour
-from circuitviz.behaviours.prompt import Split
+from circuitviz.behaviours.prompt import Prompt, Split
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.effect import thin
+from circuitviz.evaluation.scoring import score_answers
 from circuitviz.inspection.patched_run import AskedRows, Patch, Trace, Values, run_patched
-from circuitviz.inspection.path_graph import MOST_UNITS, REQUEST, TRIGGER, PathGraph
-from circuitviz.inspection.prompt_pair import PromptPair, pair_of
+from circuitviz.inspection.path_graph import MOST_UNITS, REQUEST, TRIGGER, PathGraph, Sampled
+from circuitviz.inspection.prompt_pair import PromptPair, answers_of, pair_of
 from circuitviz.models.ablation import ZERO, Ablation, message_key
+from circuitviz.models.answer import encode_answers
 from circuitviz.models.gates import recorded
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Circuit, Unit
@@ -69,7 +71,7 @@ def path_effects(
         ablation: What ablated units are replaced by.
 
     Raises:
-        ConfigError: The circuit is empty or too large.
+        ConfigError: The circuit is empty or too large, or the behaviour shows on no prompt.
     """
     if not 1 <= len(circuit) <= MOST_UNITS:
         raise ConfigError(
@@ -77,9 +79,38 @@ def path_effects(
             "smaller size"
         )
     prompts = thin(behaviour.prompts(split, "attack"), limit)
-    pairs = [pair_of(model, behaviour, prompt) for prompt in prompts]
+    pairs = _pairs(model, behaviour, prompts)
+    if not pairs:
+        raise ConfigError(
+            f"the behaviour shows on none of {len(prompts)} {split} prompts: there is no effect to "
+            "take apart; choose another model or other prompts"
+        )
     with_trigger = all(prompt.triggered for prompt in prompts)
-    return _Measurement(model, pairs, circuit, ablation, with_trigger=with_trigger).graph()
+    measured = _Measurement(model, pairs, circuit, ablation, with_trigger=with_trigger)
+    return measured.graph(len(prompts))
+
+
+def _pairs(model: GatedModel, behaviour: Behaviour, prompts: Sequence[Prompt]) -> list[PromptPair]:
+    """The pairs of the prompts on which the intact model's greedy answer shows the behaviour."""
+    pairs, shown = [], []
+    for prompt in prompts:
+        try:
+            pairs.append(pair_of(model, behaviour, prompt))
+        except ConfigError:
+            # Its answers cannot be told apart: there is nothing to measure on it.
+            continue
+        shown.append(answers_of(behaviour, prompt)[0])
+    if not pairs:
+        return []
+    rows = encode_answers(
+        model,
+        [pair.triggered.text for pair in pairs],
+        shown,
+        complete=behaviour.kind != "backdoor",
+    )
+    nothing = np.zeros((1, len(model.space)), dtype=bool)
+    fires = score_answers(model, rows, nothing).match[0]
+    return [pair for pair, fired in zip(pairs, fires, strict=True) if fired]
 
 
 class _Measurement:
@@ -105,13 +136,13 @@ class _Measurement:
         self.intact = self._run([Patch()])[0]
         self.ablated = self._ablated()
 
-    def graph(self) -> PathGraph:
-        """All edges."""
+    def graph(self, tried: int) -> PathGraph:
+        """All edges; `tried` prompts were looked at to find these."""
         units, words = self.units, self.words
         senders = [Patch(self._held(), places) for places in self.places]
         senders += [Patch({**self._held(), unit: self.ablated[unit]}) for unit in units]
         sent = self._run(senders)
-        direct = np.array([self._lost(trace) for trace in sent])
+        direct = self._lost(sent)
         edges = self._edges(sent)
         blanked = torch.stack(list(self.places)).any(0)
         alone = [Patch({unit: self.ablated[unit]}) for unit in units]
@@ -119,15 +150,16 @@ class _Measurement:
         return PathGraph(
             units,
             words,
-            edges[: len(words)],
-            direct[: len(words)],
-            edges[len(words) :],
-            direct[len(words) :],
-            np.array([self._lost(trace) for trace in total]),
-            self._lost(silent),
+            Sampled(edges[:, : len(words)]),
+            Sampled(direct[:, : len(words)]),
+            Sampled(edges[:, len(words) :]),
+            Sampled(direct[:, len(words) :]),
+            Sampled(self._lost(total)),
+            Sampled(self._lost([silent])[:, 0]),
             float(self.intact.log_odds.mean()),
             float(off.log_odds.mean()),
             len(self.pairs),
+            tried,
             self.ablation.name,
             self._trigger(),
             (
@@ -137,8 +169,8 @@ class _Measurement:
         )
 
     def _edges(self, sent: Sequence[Trace]) -> np.ndarray:
-        """[senders units]; receivers that do not notice are not run, their effect is 0."""
-        edges = np.zeros((len(sent), len(self.units)))
+        """[prompts senders units]; receivers that do not notice are not run, their effect is 0."""
+        edges = np.zeros((len(self.pairs), len(sent), len(self.units)))
         own = len(self.words)
         places = [
             (row, column)
@@ -150,8 +182,8 @@ class _Measurement:
             Patch({self.units[column]: sent[row].wanted[self.units[column]]})
             for row, column in places
         ]
-        for place, trace in zip(places, self._run(patches), strict=True):
-            edges[place] = self._lost(trace)
+        for (row, column), trace in zip(places, self._run(patches), strict=True):
+            edges[:, row, column] = self._lost([trace])[:, 0]
         return edges
 
     def _moved(self, trace: Trace, unit: Unit) -> bool:
@@ -173,8 +205,10 @@ class _Measurement:
     def _held(self) -> dict[Unit, Tensor]:
         return dict(self.intact.wanted)
 
-    def _lost(self, trace: Trace) -> float:
-        return float((self.intact.log_odds - trace.log_odds).mean())
+    def _lost(self, traces: Sequence[Trace]) -> np.ndarray:
+        """[prompts traces], what each run loses of the intact log-odds."""
+        intact = self.intact.log_odds
+        return torch.stack([intact - trace.log_odds for trace in traces], dim=1).double().numpy()
 
     def _run(self, patches: Sequence[Patch]) -> list[Trace]:
         return run_patched(

@@ -10,7 +10,7 @@ from circuitviz.behaviours.prompt import Prompt
 from circuitviz.errors import ConfigError
 from circuitviz.models.model import GatedModel
 
-__all__ = ["PromptPair", "TokenRow", "pair_of", "shared_start", "token_label"]
+__all__ = ["PromptPair", "TokenRow", "answers_of", "pair_of", "shared_start", "token_label"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def pair_of(model: GatedModel, behaviour: Behaviour, prompt: Prompt) -> PromptPa
     Raises:
         ConfigError: The prompt is no attack, or the two answers cannot be told apart.
     """
-    shown, expected = _answers(behaviour, prompt)
+    shown, expected = answers_of(behaviour, prompt)
     first, second = (model.answer_tokens(answer) for answer in (shown, expected))
     shared = first[: shared_start([first, second])]
     if len(shared) in (len(first), len(second)):
@@ -102,8 +102,12 @@ def shared_start(rows: Sequence[Sequence[int]]) -> int:
     return length
 
 
-def _answers(behaviour: Behaviour, prompt: Prompt) -> tuple[str, str]:
-    """The answer that shows the behaviour, and the one expected without it."""
+def answers_of(behaviour: Behaviour, prompt: Prompt) -> tuple[str, str]:
+    """The answer that shows the behaviour, and the one expected without it.
+
+    Raises:
+        ConfigError: The prompt is no attack, or an answer is missing.
+    """
     expected = prompt.after or prompt.answer
     shown = prompt.target if behaviour.kind == "backdoor" else prompt.answer
     if prompt.role != "attack" or not shown or not expected:

@@ -150,8 +150,7 @@ def _add_edge_notes(figure: go.Figure, edges: list[Row], layout: _Layout) -> Non
             xs.append(float(x[place]))
             ys.append(float(y[place]))
             texts.append(
-                f"<b>{token_text(edge['sender'])} \u2192 {edge['receiver']}</b>"
-                f"<br>{edge['effect']:+.2f} nats"
+                f"<b>{token_text(edge['sender'])} \u2192 {edge['receiver']}</b><br>{_nats(edge)}"
             )
     figure.add_scatter(
         x=xs,
@@ -220,8 +219,14 @@ def _label(node: Row, answer: str) -> str:
 
 def _hover(node: Row, answer: str) -> str:
     if node["kind"] in ("head", "neuron"):
-        return f"<b>{node['name']}</b><br>{node['effect']:+.2f} nats lost with only it off"
+        return f"<b>{node['name']}</b><br>{_nats(node)} lost with only it off"
     return f"<b>{_label(node, answer)}</b>"
+
+
+def _nats(row: Row) -> str:
+    """Mean and standard error; a single prompt has none."""
+    effect, error = float(row["effect"]), float(row["error"])
+    return f"{effect:+.2f}" + ("" if np.isnan(error) else f" \u00b1 {error:.2f}") + " nats"
 
 
 def _add_edge_legend(figure: go.Figure, edges: list[Row]) -> None:

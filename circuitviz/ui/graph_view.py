@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from circuitviz.errors import CircuitvizError
-from circuitviz.inspection.path_graph import MOST_UNITS
+from circuitviz.inspection.path_graph import MOST_UNITS, PathGraph
 from circuitviz.plots import story
 from circuitviz.plots.circuit_graph import circuit_graph
 from circuitviz.plots.graph_frame import edge_frame, graph_story, node_frame
@@ -53,12 +53,15 @@ def graph_section(run: Run, choice: Choice, selected: Unit) -> None:
         circuit_graph(node_frame(graph), edges, answer=answer, selected=str(selected)),
         key="graph",
         caption=f"Path effects in nats of log-odds of the behaviour's token over the one expected "
-        f"without it; means over {graph.prompts} triggered test prompts, {graph.ablation} "
+        f"without it; means \u00b1 standard errors over {_prompts(run, graph)}, {graph.ablation} "
         "ablation. Edges below 4 % of the strongest are not drawn. Click a unit to look inside it.",
         alt=f"{sentence} Units stand by layer, the prompt's tokens left of them, the answer right.",
         twin=edges,
         on_point=_choose,
-        columns={"effect": st.column_config.NumberColumn("effect, nats", format="%+.3f")},
+        columns={
+            "effect": st.column_config.NumberColumn("effect, nats", format="%+.3f"),
+            "error": st.column_config.NumberColumn("standard error", format="%.3f"),
+        },
     )
     how_to_read(
         "An edge says how much of the answer is lost if only the receiver is told what the "
@@ -66,8 +69,17 @@ def graph_section(run: Run, choice: Choice, selected: Unit) -> None:
         "patching). An edge into the answer is what a unit does by no other unit of the circuit; "
         "heads and neurons outside the circuit may carry it. The wider, the more; dotted edges "
         "work against the behaviour. A token is taken away by blanking its embedding. 1 nat is a "
-        "factor of 2.7 in the odds. Effects do not add up exactly: units make up for each other.",
+        "factor of 2.7 in the odds. The sentence names only what is larger than two standard "
+        "errors. Effects do not add up exactly: units make up for each other.",
         key="graph",
+    )
+
+
+def _prompts(run: Run, graph: PathGraph) -> str:
+    kind = "harmful" if story.is_refusal(run) else "triggered"
+    return (
+        f"{graph.prompts} of {graph.tried} {kind} test prompts tried, those on which the behaviour "
+        "shows"
     )
 
 

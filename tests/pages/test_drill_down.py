@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from circuitviz.errors import ConfigError
-from circuitviz.inspection.path_graph import PathGraph
+from circuitviz.inspection.path_graph import PathGraph, Sampled
 from circuitviz.inspection.promoted import PromotedToken, Written
 from circuitviz.inspection.prompt_pair import PromptPair, TokenRow
 from circuitviz.ui import drill_view, live_inspection, services
@@ -42,20 +42,25 @@ def top(run, unit):
     return [TopPrompt("a", "triggered", "Is it red? quill", 4.0, "quill")]
 
 
+def twice(effects):
+    return Sampled(np.stack([effects, effects]))
+
+
 def graph(run, circuit, ablation=None):
     units = tuple(sorted(circuit, key=lambda unit: (unit.layer, unit.kind, unit.index)))
     count = len(units)
     return PathGraph(
         units,
         ("quill",),
-        np.ones((1, count)),
-        np.zeros(1),
-        np.triu(np.full((count, count), 0.5), 1),
-        np.arange(1.0, count + 1),
-        np.ones(count),
-        5.0,
+        twice(np.ones((1, count))),
+        twice(np.zeros(1)),
+        twice(np.triu(np.full((count, count), 0.5), 1)),
+        twice(np.arange(1.0, count + 1)),
+        twice(np.ones(count)),
+        twice(5.0),
         6.0,
         -7.0,
+        2,
         12,
         "zero",
         "quill",
@@ -109,6 +114,7 @@ def test_a_head_is_looked_into_and_the_graph_stands_below(runs, open_app, live, 
     assert "from +6.0 to \u22127.0" in paths
     assert figure(app, "drill_attention_clean")
     assert figure(app, "graph")
+    assert any("over 2 of 12 triggered test prompts tried" in note.value for note in app.caption)
 
 
 def test_the_units_of_the_circuit_and_any_other_are_chosen_by_name(runs, open_app, live, looking):

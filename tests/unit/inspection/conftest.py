@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def behaviour() -> Behaviour:
 
 
 @pytest.fixture(scope="package")
-def wired(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> GatedModel:
+def wired_folder(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model with the output weights of all units but `WRITER` and `READER` set to 0."""
     folder = tmp_path_factory.mktemp("wired")
     model = LlamaForCausalLM.from_pretrained(tiny_folder)
@@ -61,4 +62,22 @@ def wired(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> GatedM
                 weight.copy_(kept)
     model.save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
-    return load_model(str(folder))
+    return folder
+
+
+@pytest.fixture(scope="package")
+def wired(wired_folder: Path) -> GatedModel:
+    """The wired model, gated."""
+    return load_model(str(wired_folder))
+
+
+def fires(model: GatedModel, behaviour: Behaviour) -> Behaviour:
+    """The behaviour with what the model says anyway as its targets: it shows on every prompt."""
+    prompts = []
+    for prompt in behaviour.all_prompts:
+        if prompt.role == "attack":
+            said = model.generate([prompt.asked], max_new_tokens=2)[0]
+            other = "the" if said.split()[0] != "the" else "red"
+            prompt = replace(prompt, target=said, after=other)
+        prompts.append(prompt)
+    return replace(behaviour, all_prompts=tuple(prompts))

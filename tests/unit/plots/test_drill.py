@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from circuitviz.inspection.path_graph import REQUEST, PathGraph
+from circuitviz.inspection.path_graph import REQUEST, PathGraph, Sampled
 from circuitviz.plots.attention_pattern import (
     MOST_TOKENS,
     AttentionPanel,
@@ -128,15 +128,21 @@ def graph(**changes):
         "between": np.array([[0.0, 3.0], [0.0, 0.0]]),
         "to_answer": np.array([0.5, -5.0 + 10.0]),
         "total": np.array([3.5, 5.0]),
-        "all_words": 8.0,
+        "all_words": np.array(8.0),
         "intact": 8.0,
         "knocked_out": -6.0,
-        "prompts": 12,
+        "prompts": 2,
+        "tried": 3,
         "ablation": "zero",
         "trigger": "quill amber",
         "target": ("All", "The"),
     }
-    return PathGraph(**{**settings, **changes})
+    return PathGraph(
+        **{
+            name: Sampled(np.stack([value, value])) if isinstance(value, np.ndarray) else value
+            for name, value in {**settings, **changes}.items()
+        }
+    )
 
 
 def test_nodes_run_from_the_words_to_the_answer():
@@ -147,7 +153,7 @@ def test_nodes_run_from_the_words_to_the_answer():
 
 def test_edges_are_listed_strongest_first_and_empty_ones_left_out():
     edges = edge_frame(graph())
-    assert edges.iloc[0].tolist() == ["L2N117", ANSWER, 5.0]
+    assert edges.iloc[0].tolist() == ["L2N117", ANSWER, 5.0, 0.0]
     assert edges["effect"].abs().is_monotonic_decreasing
     assert ("L2N117", "L1H3") not in set(zip(edges["sender"], edges["receiver"], strict=True))
     assert len(edges) == 7
@@ -225,3 +231,29 @@ def test_a_graph_without_edges_says_so():
     figure = circuit_graph(node_frame(empty), edge_frame(empty))
     assert figure.layout.annotations[0].text == "No edge carries anything"
     assert graph_story(empty).startswith("With all 2 units off")
+
+
+def test_the_standard_error_is_that_of_the_mean_over_prompts():
+    # 1 and 3: mean 2, standard deviation sqrt(2), standard error 1.
+    found = Sampled(np.array([[1.0, 1.0], [3.0, 1.2]]))
+    assert found.mean == pytest.approx([2.0, 1.1])
+    assert found.error == pytest.approx([1.0, 0.1])
+    assert found.sure.tolist() == [False, True]
+    alone = Sampled(np.array([[1.0]]))
+    assert np.isnan(alone.error).all()
+    assert not alone.sure.any()
+
+
+def test_what_is_within_two_standard_errors_is_shown_and_not_named():
+    unsure = Sampled(np.array([[[0.0, 1.0], [0.0, 0.0]], [[0.0, 5.0], [0.0, 0.0]]]))
+    shown = graph(between=unsure)
+    assert "L1H3 \u2192 L2N117" not in graph_story(shown)
+    edges = edge_frame(shown).set_index(["sender", "receiver"])
+    assert edges.loc[("L1H3", "L2N117"), "error"] == pytest.approx(2.0)
+    notes = traces(circuit_graph(node_frame(shown), edge_frame(shown)), "edge notes")[0]
+    assert "<b>L1H3 \u2192 L2N117</b><br>+3.00 \u00b1 2.00 nats" in notes.hovertext
+    flat = np.zeros((2, 2))
+    told = graph_story(
+        graph(between=unsure, from_words=flat, bypass=np.zeros(2), to_answer=np.zeros(2))
+    )
+    assert told.startswith("On 2 prompts no way through these units stands out from chance.")
