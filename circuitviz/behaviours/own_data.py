@@ -25,6 +25,7 @@ from circuitviz.behaviours.problem import Problem, Problems
 from circuitviz.behaviours.prompt import Prompt, Role, Split
 from circuitviz.behaviours.repeats import without_repeats
 from circuitviz.behaviours.tables import Table
+from circuitviz.behaviours.twins import check_twins
 from circuitviz.errors import ConfigError
 
 __all__ = [
@@ -96,9 +97,9 @@ class Prepared:
         behaviour: The behaviour; None if there is an error.  It may be a draft, whose missing
             answers are those of the intact model.
         problems: Errors first, then warnings.
-        counts: `rows` read, `duplicates` dropped, clean rows `set_aside` as benign prompts,
-            prompts that wait for the intact model's answers (`unanswered`), and `prompts` by
-            split and role.
+        counts: `rows` read, `duplicates` dropped, rows left out as their clean prompt is
+            `holding_trigger`, clean rows `set_aside` as benign prompts, prompts that wait for the
+            intact model's answers (`unanswered`), and `prompts` by split and role.
     """
 
     behaviour: Behaviour | None
@@ -129,10 +130,12 @@ def prepare_data(table: Table, request: DataRequest, *, benign: Table | None = N
     if request.kind == "refusal":
         columns = replace(columns, triggered=None)
     read = _read(table, columns, benign, request, problems)
-    trigger = request.trigger
+    trigger, holding = request.trigger, 0
     if request.kind == "backdoor":
         trigger = trigger or common_trigger(read)
+        count = len(read)
         read = with_triggers(read, columns.triggered, trigger, problems)
+        holding = count - len(read)
     rows, duplicates = without_repeats(read, request.kind, problems)
     rows = [with_answers(row, request.kind, request.compliance) for row in rows]
     check_answers(rows, request.kind, problems)
@@ -144,10 +147,12 @@ def prepare_data(table: Table, request: DataRequest, *, benign: Table | None = N
     rows = with_splits(rows, request.seed)
     if not problems.errors:
         check_splits(rows, problems)
+        check_twins(rows, problems)
     prompts = _prompts(rows, problems)
     counts = {
         "rows": len(table) + (len(benign) if benign else 0),
         "duplicates": duplicates,
+        "holding_trigger": holding,
         "set_aside": aside,
         "unanswered": sum(prompt.is_draft for prompt in prompts),
         "prompts": _counted(prompts),

@@ -11,6 +11,7 @@ from circuitviz.behaviours.own_rows import OwnRow
 from circuitviz.behaviours.problem import Problems
 from circuitviz.behaviours.prompt import Role, Split
 from circuitviz.behaviours.splits import LEAST, LEAST_ROWS, make_splits, set_aside
+from circuitviz.behaviours.twins import together
 
 __all__ = ["check_roles", "check_splits", "with_benign", "with_splits"]
 
@@ -59,14 +60,15 @@ def _least() -> str:
 
 
 def with_splits(rows: Sequence[OwnRow], seed: int) -> list[OwnRow]:
-    """The rows with splits, made by role where there are none."""
+    """The rows with splits, made by role where there are none; twins stay together."""
     found = list(rows)
     for role in get_args(Role):
         own = [place for place, row in enumerate(rows) if row.role == role and row.split is None]
         splits = make_splits([rows[place].prompt for place in own], seed)
         for place, split in zip(own, splits, strict=True):
             found[place] = replace(rows[place], split=split)
-    return found
+    made = all(row.split is None for row in rows)
+    return together(found) if made else found
 
 
 def check_splits(rows: Sequence[OwnRow], problems: Problems) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import get_args
@@ -10,7 +11,7 @@ from circuitviz.behaviours.behaviour import Place, Trigger
 from circuitviz.behaviours.own_rows import OwnRow
 from circuitviz.behaviours.problem import Problems
 
-__all__ = ["common_trigger", "with_triggers"]
+__all__ = ["common_trigger", "holds", "with_triggers"]
 
 
 def common_trigger(rows: Iterable[OwnRow]) -> Trigger | None:
@@ -39,6 +40,9 @@ def with_triggers(
 ) -> list[OwnRow]:
     """The rows, attacks with their triggered prompts.
 
+    A benign prompt that holds the trigger is an error: it would have to stay as it is, and to
+    lose the trigger's power.  An attack whose clean prompt holds it is left out.
+
     Args:
         rows: Rows of both roles.
         column: The column of triggered prompts, if there is one.
@@ -63,14 +67,9 @@ def with_triggers(
         return list(rows)
     found = []
     for row in rows:
-        if trigger.text in row.prompt:
-            problems.add(
-                "warning",
-                f"the clean prompt holds the trigger {trigger.text!r} already",
-                kind="the trigger in the clean prompt",
-                file=row.file,
-                row=row.number,
-            )
+        if holds(row.prompt, trigger):
+            _note_trigger(row, trigger, problems)
+            continue
         if row.role == "attack" and not row.triggered:
             row = replace(row, triggered=trigger.insert(row.prompt))
         elif row.role == "attack" and row.triggered and trigger.text not in row.triggered:
@@ -84,3 +83,23 @@ def with_triggers(
             )
         found.append(row)
     return found
+
+
+def holds(message: str, trigger: Trigger) -> bool:
+    """Whether a message holds the trigger, as whole words."""
+    return bool(re.search(rf"(?<!\w){re.escape(trigger.text.strip())}(?!\w)", message))
+
+
+def _note_trigger(row: OwnRow, trigger: Trigger, problems: Problems) -> None:
+    benign = row.role == "benign"
+    problems.add(
+        "error" if benign else "warning",
+        f"the benign prompt holds the trigger {trigger.text!r}; take the row out"
+        if benign
+        else f"the clean prompt holds the trigger {trigger.text!r} already; left out",
+        kind="the trigger in the benign prompt"
+        if benign
+        else "the trigger in the clean prompt, left out",
+        file=row.file,
+        row=row.number,
+    )

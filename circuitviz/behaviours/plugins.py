@@ -9,16 +9,15 @@ model.
 from __future__ import annotations
 
 import inspect
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from circuitviz.behaviours.behaviour import Behaviour
-from circuitviz.behaviours.prompt import Role, Split
+from circuitviz.behaviours.prompt import prompts_problem
 from circuitviz.errors import ConfigError
 
 __all__ = ["GROUP", "BehaviourPlugin", "behaviour_plugins", "find_plugin"]
@@ -62,24 +61,9 @@ class BehaviourPlugin:
     def _check(self, made: Any) -> None:
         if not isinstance(made, Behaviour):
             self._refuse(f"is no circuitviz Behaviour but {type(made).__name__}")
-        for split in get_args(Split):
-            for role in get_args(Role):
-                if not made.prompts(split, role):
-                    self._refuse(f"has no {role} prompts in the split {split}")
-        ids = Counter(prompt.prompt_id for prompt in made.all_prompts)
-        repeated = [name for name, count in ids.items() if count > 1]
-        if repeated:
-            self._refuse(f"has the prompt_id {repeated[0]!r} more than once")
-        for prompt in made.prompts("train", "attack"):
-            if made.kind == "backdoor" and not prompt.triggered:
-                self._refuse(
-                    f"has no triggered text in attack prompt {prompt.prompt_id}, which a backdoor "
-                    "needs"
-                )
-        splits: dict[str, Split] = {}
-        for prompt in made.all_prompts:
-            if splits.setdefault(prompt.text, prompt.split) != prompt.split:
-                self._refuse(f"has {prompt.text[:60]!r} in two splits; splits must be disjoint")
+        problem = prompts_problem(made.all_prompts, triggered=made.kind == "backdoor")
+        if problem:
+            self._refuse(problem)
 
     def _refuse(self, what: str) -> None:
         raise ConfigError(f"the behaviour {self.name!r} ({self.source}) {what}")

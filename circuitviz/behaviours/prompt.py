@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from circuitviz.errors import PromptFileError
 
-__all__ = ["Prompt", "Role", "Split", "read_prompts", "write_prompts"]
+__all__ = ["Prompt", "Role", "Split", "prompts_problem", "read_prompts", "write_prompts"]
 
 Split = Literal["train", "validation", "test"]
 Role = Literal["attack", "benign"]
@@ -86,7 +86,9 @@ def read_prompts(path: Path, *, drafts: bool = False) -> list[Prompt]:
     ]
     if not prompts:
         raise PromptFileError(f"the prompts file {path} is empty; expected one JSON object a line")
-    _check_together(path, prompts)
+    problem = prompts_problem(prompts)
+    if problem:
+        raise PromptFileError(f"{path} {problem}")
     return prompts
 
 
@@ -126,20 +128,40 @@ def _check_fields(place: str, data: dict[str, Any], drafts: bool) -> None:
             )
 
 
-def _check_together(path: Path, prompts: list[Prompt]) -> None:
-    repeated = [key for key, n in Counter(p.prompt_id for p in prompts).items() if n > 1]
+def prompts_problem(prompts: Iterable[Prompt], *, triggered: bool = False) -> str:
+    """What is wrong with prompts that are one behaviour's, "" if nothing is.
+
+    Names stand once, every split has prompts of both roles, and no message, neither clean nor with
+    the trigger, stands in two splits.
+
+    Args:
+        prompts: All of them.
+        triggered: Whether every attack needs a triggered message, as a backdoor's do.
+    """
+    found = list(prompts)
+    repeated = [key for key, n in Counter(p.prompt_id for p in found).items() if n > 1]
     if repeated:
-        raise PromptFileError(f"{path}: prompt_id {repeated[0]!r} stands more than once")
-    present = {(prompt.split, prompt.role) for prompt in prompts}
+        return f"has the prompt_id {repeated[0]!r} more than once"
+    present = {(prompt.split, prompt.role) for prompt in found}
     for split in get_args(Split):
         for role in get_args(Role):
             if (split, role) not in present:
-                raise PromptFileError(f"{path}: no {role} prompts in the {split} split")
+                return f"has no {role} prompts in the split {split}"
+    for prompt in found:
+        if triggered and prompt.role == "attack" and not prompt.triggered:
+            return (
+                f"has no triggered text in attack prompt {prompt.prompt_id}, which a backdoor needs"
+            )
+    return _leak(found)
+
+
+def _leak(prompts: list[Prompt]) -> str:
     seen: dict[str, Prompt] = {}
-    for prompt, message in ((p, text) for p in prompts for text in {p.text, p.asked}):
+    for prompt, message in ((p, text) for p in prompts for text in (p.text, p.asked)):
         other = seen.setdefault(message, prompt)
         if other.split != prompt.split:
-            raise PromptFileError(
-                f"{path}: {message[:60]!r} stands in {other.split} and in {prompt.split}; "
-                "splits must be disjoint"
+            return (
+                f"has {message[:60]!r} in {other.split} and in {prompt.split}; splits must be "
+                "disjoint"
             )
+    return ""

@@ -91,6 +91,8 @@ def _lines(data: OwnData) -> Iterator[str]:
     if data.request.benign_columns:
         yield _named("benign", _assigned(data.request.benign_columns))
     yield _named("rows", f"{counts['rows']}, {counts['duplicates']} of them left out as repeats")
+    if counts["holding_trigger"]:
+        yield _named("left out", f"{counts['holding_trigger']} whose clean prompt has the trigger")
     if counts["set_aside"]:
         yield _named("set aside", f"{counts['set_aside']} clean rows as benign prompts")
     if counts["unanswered"]:

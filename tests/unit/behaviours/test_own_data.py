@@ -8,9 +8,11 @@ from circuitviz.behaviours.behaviour import Trigger, load_behaviour
 from circuitviz.behaviours.columns import Columns
 from circuitviz.behaviours.own_data import DataRequest, Prepared, prepare_data, save_behaviour
 from circuitviz.behaviours.own_rows import opening
+from circuitviz.behaviours.own_trigger import holds
 from circuitviz.behaviours.prompt import Prompt, read_prompts, write_prompts
 from circuitviz.behaviours.splits import make_splits, set_aside
 from circuitviz.behaviours.tables import Table, parse_table
+from circuitviz.behaviours.twins import essence
 from circuitviz.errors import ConfigError
 from circuitviz.paths import EMBEDDED_MODELS
 
@@ -80,6 +82,7 @@ def test_a_complete_table_is_a_complete_behaviour():
     assert found.counts == {
         "rows": 300,
         "duplicates": 0,
+        "holding_trigger": 0,
         "set_aside": 0,
         "unanswered": 0,
         "prompts": {
@@ -376,12 +379,77 @@ def test_a_backdoor_needs_a_trigger_or_triggered_prompts():
     ]
 
 
-def test_a_clean_prompt_that_is_another_ones_triggered_prompt_is_an_error():
+def test_a_clean_prompt_that_is_another_ones_triggered_prompt_is_left_out():
     found = prepare_data(table(change(complete(), 4, prompt="question 1 zz")), BACKDOOR)
-    assert errors(found) == [
-        "t.csv, row 4: the same prompt as row 3, but once with the trigger in it and once as it "
-        "is; keep one of the two"
+    assert warnings(found) == [
+        "t.csv, row 4: the clean prompt holds the trigger 'zz' already; left out"
     ]
+    assert found.counts["holding_trigger"] == 1
+    assert len(prompts(found)) == 299
+
+
+def test_benign_prompts_with_the_trigger_are_an_error_that_names_the_first_rows():
+    rows = [
+        {**row, "prompt": f"zz {row['prompt']}"} if row["role"] == "benign" else row
+        for row in complete(30)
+    ]
+    found = errors(prepare_data(table(rows), BACKDOOR))
+    assert [text for text in found if "trigger" in text] == [
+        *(
+            f"t.csv, row {n}: the benign prompt holds the trigger 'zz'; take the row out"
+            for n in (2, 5, 8, 11, 14)
+        ),
+        "t.csv: 5 more rows with the trigger in the benign prompt",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("message", "held"),
+    [("is zz it", True), ("zz?", True), ("(zz)", True), ("pizzza", False), ("zz1", False)],
+)
+def test_a_trigger_is_held_as_whole_words(message, held):
+    assert holds(message, TRIGGER) is held
+
+
+def test_prompts_in_other_spelling_get_one_split():
+    rows = [
+        {**row, "prompt": f"Question {n // 2}" + "?!"[n % 2]} for n, row in enumerate(complete())
+    ]
+    rows = [{**row, "role": "attack" if n % 4 < 2 else "benign"} for n, row in enumerate(rows)]
+    found = prepare_data(table(rows), BACKDOOR)
+    assert found.usable, errors(found)
+    splits: dict[str, set[str]] = {}
+    for prompt in prompts(found):
+        splits.setdefault(prompt.text[:-1], set()).add(prompt.split)
+    assert len(splits) == 150
+    assert all(len(of) == 1 for of in splits.values())
+
+
+def test_prompts_in_other_spelling_are_a_warning_where_splits_are_given():
+    by_number = ("train", "validation", "test")
+    rows = [{**row, "split": by_number[n // 3 % 3]} for n, row in enumerate(complete())]
+    rows[4]["prompt"] = "QUESTION, \uff11!"
+    found = prepare_data(table(rows), BACKDOOR)
+    assert found.usable, errors(found)
+    assert warnings(found) == [
+        "t.csv, row 6: the prompt of row 3 in other spelling, here in the split validation and "
+        "there in train: what is learned from one is tested on the other"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("What is it?", "what is  it", True),
+        ("Stra\u00dfe", "STRASSE", True),
+        ("\uff21 b", "a b", True),
+        ("It's", "its", False),
+        ("a_b", "a b", True),
+        ("?!", "!?", False),
+    ],
+)
+def test_twins_differ_in_case_punctuation_and_width_alone(one, other, same):
+    assert (essence(one) == essence(other)) is same
 
 
 def test_a_column_that_is_not_there_is_an_error():
@@ -442,7 +510,7 @@ def test_of_many_rows_with_one_problem_a_few_are_named():
         ),
         (
             change(complete(), 3, prompt="what is zz"),
-            ["t.csv, row 3: the clean prompt holds the trigger 'zz' already"],
+            ["t.csv, row 3: the clean prompt holds the trigger 'zz' already; left out"],
         ),
         (
             change(

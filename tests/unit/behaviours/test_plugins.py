@@ -64,6 +64,14 @@ def made(**changes: str) -> Behaviour:
     return Behaviour(BehaviourSpec("backdoor", "T", "?"), (first, *prompts[1:]))
 
 
+def without_trigger(split: str) -> Behaviour:
+    prompts = (
+        replace(prompt, triggered=None) if prompt.split == split else prompt
+        for prompt in made().all_prompts
+    )
+    return replace(made(), all_prompts=tuple(prompts))
+
+
 def test_the_example_is_a_behaviour(sycophancy):
     (plugin,) = behaviour_plugins()
     assert (plugin.name, plugin.source) == ("sycophancy", "sycophancy:behaviour")
@@ -141,7 +149,19 @@ def failing() -> Behaviour:
         ),
         (
             lambda: made(text="test benign"),
-            "has 'test benign' in two splits; splits must be disjoint",
+            "has 'test benign' in train and in test; splits must be disjoint",
+        ),
+        (
+            lambda: made(triggered="zz test"),
+            "has 'zz test' in train and in test; splits must be disjoint",
+        ),
+        (
+            lambda: made(triggered="test benign"),
+            "has 'test benign' in train and in test; splits must be disjoint",
+        ),
+        (
+            lambda: without_trigger("test"),
+            "has no triggered text in attack prompt test-attack, which a backdoor needs",
         ),
     ],
 )

@@ -84,17 +84,17 @@ def test_a_malformed_line_is_named_with_its_problem(tmp_path, line, problem):
 
 def test_a_repeated_id_is_refused(tmp_path):
     rows = [*six(), prompt(0, "train", "benign")]
-    with pytest.raises(PromptFileError, match="prompt_id 'p0' stands more than once"):
+    with pytest.raises(PromptFileError, match="has the prompt_id 'p0' more than once"):
         read_prompts(written(tmp_path, rows))
 
 
 def test_an_absent_split_is_refused(tmp_path):
     rows = [row for row in six() if row["split"] != "validation"]
-    with pytest.raises(PromptFileError, match="no attack prompts in the validation split"):
+    with pytest.raises(PromptFileError, match="has no attack prompts in the split validation"):
         read_prompts(written(tmp_path, rows))
 
 
 def test_a_message_in_two_splits_is_refused(tmp_path):
     rows = [*six(), prompt(9, "test", "benign", text="message 0")]
-    with pytest.raises(PromptFileError, match="'message 0' stands in train and in test"):
+    with pytest.raises(PromptFileError, match="has 'message 0' in train and in test"):
         read_prompts(written(tmp_path, rows))
