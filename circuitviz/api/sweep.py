@@ -38,8 +38,10 @@ def sweep(
 
     Args:
         source: A YAML file, or what it would hold.
-        workers: Processes on this machine; None is one a core.
-        ray: Address of a Ray cluster to use instead.
+        workers: Processes on this machine; None is one a GPU, else one a core that there is
+            memory for.
+        ray: Address of a Ray cluster to use instead; models and data given as paths must lie there
+            on every node.
         runs: Folder of runs; None is `$CIRCUITVIZ_RUNS`, else `runs/`.
         progress: Whether a table is drawn on standard error.
 

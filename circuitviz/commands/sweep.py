@@ -46,12 +46,17 @@ def add(commands: AddParser) -> None:
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
-        "--workers", type=int, metavar="N", help="processes on this machine (default: its cores)"
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes on this machine (default: one a GPU, else one a core that there is memory "
+        "for)",
     )
     where.add_argument(
         "--ray",
         metavar="ADDRESS",
-        help="a Ray cluster that runs: auto, host:port or ray://host:port",
+        help="a Ray cluster that runs: auto, host:port or ray://host:port; models and data given "
+        "as paths must lie there on every node",
     )
     add_store_option(parser)
     add_json_option(parser)
@@ -90,11 +95,11 @@ def chosen_pool(sweep: Sweep, workers: int | None, address: str | None) -> Pool:
         require_ray()
         return RayPool(address, sweep.ray)
     from circuitviz.runs.local_pool import LocalPool
-    from circuitviz.runs.worker import available_cores
+    from circuitviz.runs.worker_count import gpu_count, usual_workers
 
     if workers is not None and not 1 <= workers <= 1024:
         raise ConfigError(f"--workers must be between 1 and 1024; got {workers}")
-    return LocalPool(workers or available_cores())
+    return LocalPool(workers or usual_workers(sweep.configs), gpus=gpu_count(sweep.configs))
 
 
 def _words(counts: Counter[str]) -> list[tuple[str, str]]:
@@ -103,7 +108,7 @@ def _words(counts: Counter[str]) -> list[tuple[str, str]]:
 
 
 class SweepTable:
-    """A line for every run that has ended, and below them how many are at work.
+    """A line for every run that has ended, and below them how many are at work or submitted.
 
     On standard error.
 
@@ -113,6 +118,7 @@ class SweepTable:
 
     def __init__(self, run_ids: Sequence[str]) -> None:
         self._width = max(map(len, run_ids), default=0)
+        # None: handed over, and nobody can tell whether it has begun.
         self._running: dict[str, float | None] = {}
         self._bar: tqdm[NoReturn] = tqdm(
             total=len(run_ids),
@@ -140,10 +146,16 @@ class SweepTable:
             asr = "-" if run.asr is None else f"{run.asr:.1%}"
             self._write(run_id, run.state, seconds, size, asr, run.error)
             self._bar.update()
-        shares = [share for share in self._running.values() if share is not None]
-        at = " ".join(f"{share:.0%}" for share in shares[:8])
-        self._bar.set_postfix_str(f"{len(self._running)} at work {at}".rstrip(), refresh=False)
+        self._bar.set_postfix_str(self._now(), refresh=False)
         self._bar.refresh()
+
+    def _now(self) -> str:
+        shares = [share for share in self._running.values() if share is not None]
+        submitted = len(self._running) - len(shares)
+        if submitted:
+            return f"{submitted} submitted"
+        at = " ".join(f"{share:.0%}" for share in shares[:8])
+        return f"{len(shares)} at work {at}".rstrip()
 
     def _write(self, run: str, *values: str) -> None:
         state, seconds, size, asr, *error = values

@@ -15,10 +15,13 @@ from typing import Any
 
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.sweep_task import DISCOVER, Answer, PoolEvent, carry_out
+from circuitviz.runs.worker import available_cores
 
 __all__ = ["LocalPool"]
 
 SPAWN = multiprocessing.get_context("spawn")
+# Which GPUs a process sees.
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 # The least share of a run that is worth telling.
 TELLING = 0.01
 EXIT_TIMEOUT = 10.0  # seconds a process that closed its pipe may take to end
@@ -26,16 +29,27 @@ STOP_TIMEOUT = 3.0  # seconds one that was asked to end may take before it is ki
 
 
 class LocalPool:
-    """Worker processes that take one run at a time, each on one thread.
+    """Worker processes that take one run at a time, and share out cores and GPUs.
 
     Args:
         workers: How many processes.
+        gpus: GPUs that they share out, each seeing one; below 2 nothing is shared out.
         discover: What each run is, as `module:function`.
     """
 
-    def __init__(self, workers: int, discover: str = DISCOVER) -> None:
+    def __init__(self, workers: int, discover: str = DISCOVER, *, gpus: int = 0) -> None:
         self.workers = workers
+        self.gpus = gpus
         self._discover = discover
+
+    def environments(self) -> list[dict[str, str]]:
+        """What each process is told before it imports torch: its threads, and its GPU."""
+        threads = {"OMP_NUM_THREADS": str(max(1, available_cores() // self.workers))}
+        if self.gpus < 2:
+            return [threads] * self.workers
+        named = os.environ.get(VISIBLE, "").split(",")
+        names = named if named != [""] else [str(gpu) for gpu in range(self.gpus)]
+        return [{**threads, VISIBLE: names[worker % self.gpus]} for worker in range(self.workers)]
 
     def events(self, configs: Sequence[DiscoveryConfig]) -> Iterator[PoolEvent]:
         """Carry out all of them; a run whose process dies has failed, and the others go on.
@@ -43,7 +57,8 @@ class LocalPool:
         The processes end with the iterator, however it ends.
         """
         waiting = deque(enumerate(configs))
-        idle = [_Worker(self._discover) for _ in range(min(self.workers, len(configs)))]
+        shares = self.environments()[: len(configs)]
+        idle = [_Worker(self._discover, share) for share in shares]
         busy: dict[Connection, tuple[_Worker, int]] = {}
         try:
             while waiting or busy:
@@ -58,7 +73,7 @@ class LocalPool:
                     said = worker.receive()
                     if isinstance(said, Answer):
                         del busy[worker.pipe]
-                        idle.append(worker if worker.alive else _Worker(self._discover))
+                        idle.append(worker if worker.alive else worker.successor())
                         yield PoolEvent(place, answer=said)
                     else:
                         yield PoolEvent(place, fraction=said)
@@ -73,9 +88,10 @@ class LocalPool:
 class _Worker:
     """This end of one worker process."""
 
-    def __init__(self, discover: str) -> None:
+    def __init__(self, discover: str, environment: dict[str, str]) -> None:
+        self._given = (discover, environment)
         self.pipe, theirs = SPAWN.Pipe()
-        self._process = SPAWN.Process(target=_serve, args=(theirs, discover), daemon=True)
+        self._process = SPAWN.Process(target=_serve, args=(theirs, *self._given), daemon=True)
         with _deaf_to_interrupts():
             self._process.start()
         theirs.close()
@@ -83,6 +99,10 @@ class _Worker:
     @property
     def alive(self) -> bool:
         return not self.pipe.closed
+
+    def successor(self) -> _Worker:
+        """A new process in the place of this one."""
+        return _Worker(*self._given)
 
     def start(self, config: DiscoveryConfig) -> None:
         # One that has died already is found out when its answer is read.
@@ -131,10 +151,10 @@ def _deaf_to_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _serve(pipe: Connection, discover: str) -> None:
+def _serve(pipe: Connection, discover: str, environment: dict[str, str]) -> None:
     """The worker process: carry out what comes until the other end is gone."""
     # Before torch is imported.  More threads than cores slow all of them down.
-    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ.update(environment)
     # An ordinary exit, which gives back what libraries hold of the system.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     _discard_output()

@@ -48,6 +48,8 @@ class RayPool:
         address: The cluster's, as `ray.init` takes it: `auto`, `host:port` or `ray://host:port`.
         options: What Ray is told about each run.
         discover: What each run is, as `module:function`; importable on every node.
+
+    Models and data that are given as paths must lie there on every node.
     """
 
     def __init__(
@@ -95,8 +97,13 @@ def _answer(ray: Any, done: Any) -> Answer:
 
 @contextlib.contextmanager
 def _connected(ray: Any, address: str) -> Iterator[None]:
-    """A connection to the cluster; one that exists already is used, and stays."""
+    """A connection to the cluster; one that exists already is used, and stays.
+
+    Raises:
+        ConfigError: Nobody answers there, or the connection that exists is to another cluster.
+    """
     if ray.is_initialized():
+        _require_same(ray, address)
         yield
         return
     try:
@@ -111,6 +118,15 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _require_same(ray: Any, address: str) -> None:
+    there = ray.get_runtime_context().gcs_address
+    if address not in ("auto", there):
+        raise ConfigError(
+            f"Ray is connected to the cluster at {there!r} already, and the sweep is to go to "
+            f"{address!r}; call ray.shutdown() first, or give auto to use that connection"
+        )
 
 
 def _knock(address: str) -> None:

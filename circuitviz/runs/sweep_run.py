@@ -19,7 +19,7 @@ from circuitviz.runs.sweep_task import Answer, PoolEvent
 
 __all__ = ["Pool", "SweptRun", "check_sweep", "perform_sweep"]
 
-SweptState = Literal["waiting", "running", "done", "saved", "failed"]
+SweptState = Literal["waiting", "submitted", "running", "done", "saved", "failed"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class SweptRun:
 
     Attributes:
         config: What it is.
-        state: `saved`: it was there before.  `done`: this sweep has saved it.
+        state: `saved`: it was there before.  `submitted`: a cluster has it, which does not tell
+            whether it has begun.  `done`: this sweep has saved it.
         fraction: Share of it that is done, in [0, 1]; None where nobody can tell.
         seconds: How long it took; None before it has ended.
         size: Units of its circuit; None before it has ended.
@@ -140,7 +141,8 @@ def _looked_up(config: DiscoveryConfig, store: RunStore) -> SweptRun:
 
 def _moved(run: SweptRun, event: PoolEvent, store: RunStore) -> SweptRun:
     if event.answer is None:
-        return replace(run, state="running", fraction=event.fraction)
+        state = "submitted" if event.fraction is None else "running"
+        return replace(run, state=state, fraction=event.fraction)
     answer: Answer = event.answer
     if answer.error:
         return replace(run, state="failed", seconds=answer.seconds, error=answer.error)

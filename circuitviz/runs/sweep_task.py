@@ -1,6 +1,7 @@
 """One run of a sweep, where it is carried out: in a worker process or on a node of a cluster.
 
-What goes there and comes back is plain data, so that the two need not share a disk.
+The settings that go there and the finished run that comes back are plain data.  Models and data
+that the settings name by path are not sent along: they must lie at that path there as well.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class PoolEvent:
 
     Attributes:
         place: Which one of those given.
-        fraction: Share of it that is done, in [0, 1]; None where nobody can tell.
+        fraction: Share of it that is done, in [0, 1]; None where it was handed over and nobody can
+            tell whether it has begun.
         answer: What became of it, once it has ended.
     """
 

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 COUNTED = "tests.integration.counted_discovery:discover"
 LOOPBACK = "127.0.0.1"
-KILL_AFTER = 4
+KILL_AFTER = 6  # of 12
 PATIENCE = 60.0  # seconds; a hang fails the test instead of the whole run
 SWEEP = {
     "models": ["tiny"],

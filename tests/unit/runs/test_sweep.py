@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +15,7 @@ from circuitviz.models.source import find_source
 from circuitviz.paths import EMBEDDED_MODELS
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.local_pool import LocalPool
-from circuitviz.runs.ray_pool import RayPool
+from circuitviz.runs.ray_pool import RayPool, _connected
 from circuitviz.runs.run_files import pack_run, unpack_run
 from circuitviz.runs.store import RunStore
 from circuitviz.runs.sweep import RayOptions, Sweep, read_sweep
@@ -311,6 +312,53 @@ def test_worker_processes_tell_how_far_they_are_and_end_when_nobody_asks_any_mor
     assert next(events).fraction == 0.25
     events.close()
     gate.wait_until_left()
+
+
+def test_cores_and_gpus_are_shared_out_among_worker_processes(monkeypatch):
+    monkeypatch.setattr("circuitviz.runs.local_pool.available_cores", lambda: 8)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert LocalPool(3).environments() == [{"OMP_NUM_THREADS": "2"}] * 3
+    assert LocalPool(16, gpus=1).environments() == [{"OMP_NUM_THREADS": "1"}] * 16
+    seen = [one["CUDA_VISIBLE_DEVICES"] for one in LocalPool(3, gpus=2).environments()]
+    assert seen == ["0", "1", "0"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    seen = [one["CUDA_VISIBLE_DEVICES"] for one in LocalPool(2, gpus=2).environments()]
+    assert seen == ["4", "7"]
+
+
+class OneCluster:
+    """Ray, connected to a cluster already."""
+
+    @staticmethod
+    def is_initialized():
+        return True
+
+    @staticmethod
+    def get_runtime_context():
+        return SimpleNamespace(gcs_address="10.0.0.1:6379")
+
+
+def test_a_connection_to_another_cluster_is_not_taken_for_the_one_asked_for(monkeypatch):
+    for address in ("auto", "10.0.0.1:6379"):
+        with _connected(OneCluster, address):
+            pass
+    with pytest.raises(ConfigError) as error, _connected(OneCluster, "10.0.0.2:6379"):
+        pass
+    assert str(error.value) == (
+        "Ray is connected to the cluster at '10.0.0.1:6379' already, and the sweep is to go to "
+        "'10.0.0.2:6379'; call ray.shutdown() first, or give auto to use that connection"
+    )
+
+
+def test_what_is_handed_over_is_submitted_and_not_running(tmp_path):
+    class Quiet(FakePool):
+        def events(self, configs):
+            yield PoolEvent(0)
+            yield PoolEvent(0, answer=self.answer(configs[0]))
+
+    told = []
+    perform_sweep(sweep(), RunStore(tmp_path), Quiet(), lambda run: told.append(run.state))
+    assert told == ["submitted", "done"]
 
 
 def test_without_ray_a_cluster_is_refused_with_what_to_install(monkeypatch):
