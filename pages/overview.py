@@ -41,6 +41,8 @@ view.headline_cards(run, choice)
 st.page_link("pages/present.py", label="Present this finding", icon=":material/slideshow:")
 
 st.header("Should I believe it?", anchor=False)
+if shown is not run:
+    st.caption(f"The controls tried the circuit of {count(run.size, 'unit')} that this run found.")
 verdict_panel(run)
 
 claim, belief = split("claim", (3, 2))

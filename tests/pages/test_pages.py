@@ -221,7 +221,7 @@ def test_tokens_are_of_the_answers_that_are_shown(runs, open_app, live, monkeypa
         return tokens(run, prompt, answers, circuit, *rest)
 
     monkeypatch.setattr(live_answer, "token_frame", watched)
-    app = open_app(PAGES["generations"], run=BACKDOOR, set="L1H3,L0H0", ablation="mean")
+    app = open_app(PAGES["generations"], run=BACKDOOR, set="L0H0_L1H3", ablation="mean")
     if source:
         next(one for one in app.button_group if one.key == "answer_source").set_value(source).run()
     app.session_state["token_fold"] = True
