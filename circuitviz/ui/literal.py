@@ -10,11 +10,16 @@ import re
 __all__ = ["literal", "literal_code"]
 
 PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+# Addresses become links after the escapes are gone: of `https://x`, `www.x` and `a@x` the part
+# before is kept from the rest by a mark that has no width and breaks no line.
+ADDRESS = re.compile(r"(https?:(?=//)|www(?=\.)|@(?=\w))", re.IGNORECASE)
+JOINER = "\u2060"
 
 
 def literal(text: str) -> str:
     """The text for Markdown, with nothing in it that means anything there."""
-    return PUNCTUATION.sub(r"\\\1", " ".join(text.split()))
+    apart = ADDRESS.sub(rf"\1{JOINER}", " ".join(text.split()))
+    return PUNCTUATION.sub(r"\\\1", apart)
 
 
 def literal_code(text: str) -> str:

@@ -82,3 +82,18 @@ def test_without_a_clipboard_the_link_is_shown_to_be_copied_by_hand(
     field = page.get_by_role("textbox", name="Link to this page")
     expect(field).to_have_value(page.url)
     expect(field).to_be_focused()
+
+
+def test_a_link_puts_no_image_and_no_other_link_on_the_page(open_page: OpenPage, runs_folder):
+    save_runs(runs_folder)
+    image = "![x](https://example.org/x.png)"
+    asked = []
+    page = open_page("/")
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{page.url.split('?')[0]}?run={BACKDOOR}&set=L1H3&saved={image}&ablation={image}")
+    alert = page.get_by_test_id("stAlert")
+    expect(alert).to_contain_text("ablation must be one of zero, mean, resample")
+    expect(alert.locator("a, img")).to_have_count(0)
+    # The name is of no saved set, and is not believed.
+    expect(page.locator(".st-key-tray_head")).to_contain_text("A set of your own.")
+    assert not [url for url in asked if "example.org" in url.split("?")[0]]

@@ -30,7 +30,7 @@ def heading(app: AppTest) -> str:
 
 def plain(message: str) -> str:
     """The words of a message as a reader sees them, without what keeps them from being Markdown."""
-    return message.replace("\\", "")
+    return message.replace("\\", "").replace("\u2060", "")
 
 
 def texts(app: AppTest) -> list[str]:

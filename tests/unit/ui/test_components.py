@@ -3,8 +3,10 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from circuitviz.ui.literal import literal
+
 IMAGE = "![x](https://example.org/x.png)"
-SHOWN = r"\!\[x\]\(https\:\/\/example\.org\/x\.png\)"
+SHOWN = literal(IMAGE)
 
 
 @pytest.mark.parametrize("name", ["warn", "error"])
@@ -16,7 +18,7 @@ def test_an_image_in_a_message_stays_text(name):
 
     app = AppTest.from_function(page, args=(name, IMAGE)).run()
     [message] = app.warning if name == "warn" else app.error
-    assert message.value == SHOWN
+    assert message.value == SHOWN != IMAGE
 
 
 def test_an_image_as_the_name_of_a_set_stays_text_in_the_tray():
