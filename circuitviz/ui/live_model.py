@@ -15,10 +15,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from circuitviz.behaviours.behaviour import Behaviour
-from circuitviz.errors import CircuitvizError
 from circuitviz.evaluation.rate import Rate
-from circuitviz.models.fingerprint import Stamp, file_stamp
-from circuitviz.models.source import find_source
 from circuitviz.runs import behaviour_of as behaviours
 from circuitviz.runs.config import AblationKind, DiscoveryConfig
 from circuitviz.runs.store import Run
@@ -26,6 +23,7 @@ from circuitviz.ui.config_key import CONFIG_HASH
 from circuitviz.units import Circuit
 
 if TYPE_CHECKING:
+    from circuitviz.evaluation.effect import Probe
     from circuitviz.models.ablation import Ablation
     from circuitviz.models.model import GatedModel
 
@@ -68,25 +66,15 @@ def behaviour_of(config: DiscoveryConfig) -> Behaviour:
             behaviour=config.behaviour,
             adapter=config.adapter,
             dtype=config.dtype,
-        ),
-        _files(config),
+        )
     )
     # The model's answers may have come since.
     return behaviours.behaviour_of(config) if found.is_draft else found
 
 
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=CONFIG_HASH)
-def _behaviour(config: DiscoveryConfig, files: Stamp) -> Behaviour:
+def _behaviour(config: DiscoveryConfig) -> Behaviour:
     return behaviours.behaviour_of(config)
-
-
-def _files(config: DiscoveryConfig) -> Stamp:
-    """The state of a model's files, for what is kept: other weights give other answers."""
-    try:
-        return file_stamp(find_source(config.model, config.adapter))
-    except CircuitvizError:
-        # Whoever needs the model says what is wrong with it.
-        return ()
 
 
 def effect(
@@ -107,8 +95,7 @@ def effect(
     Raises:
         CircuitvizError: The model or its prompts cannot be used.
     """
-    config = ablated_by(run, ablation)
-    return _effect(config, _files(config), _names(circuit), limit)
+    return _effect(ablated_by(run, ablation), _names(circuit), limit)
 
 
 def ablated_by(run: Run, ablation: AblationKind | None) -> DiscoveryConfig:
@@ -124,36 +111,33 @@ def model_at_work(config: DiscoveryConfig) -> Iterator[tuple[GatedModel, Ablatio
         CircuitvizError: The model or its prompts cannot be used.
     """
     with _lock():
-        yield _model_of(config), _ablation_of(config)
+        yield _model_of(config), _ablation(config)
 
 
 @st.cache_data(max_entries=256, show_spinner=False, hash_funcs=CONFIG_HASH)
-def _effect(
-    config: DiscoveryConfig, files: Stamp, units: tuple[str, ...], limit: int | None
-) -> LiveEffect:
-    from circuitviz.evaluation.effect import evaluate_circuit
-    from circuitviz.evaluation.intact_answers import complete_behaviour
-
+def _effect(config: DiscoveryConfig, units: tuple[str, ...], limit: int | None) -> LiveEffect:
     with _lock():
-        model = _model_of(config)
-        found = evaluate_circuit(
-            model,
-            # The run may come from elsewhere, without the answers.
-            complete_behaviour(model, behaviour_of(config), known_as=behaviours.answerer(config)),
-            Circuit.of(model.space, units),
-            split="test",
-            limit=limit,
-            ablation=_ablation_of(config),
-        )
+        probe = _probe(config, limit)
+        (found,) = probe.effects([Circuit.of(probe.model.space, units)])
     return LiveEffect(found.asr, found.utility, found.recovery, float(found.kl))
 
 
-def _ablation_of(config: DiscoveryConfig) -> Ablation:
-    return _ablation(config, _files(config))
+# Sets of one run follow each other: prompts are tokenised, and the intact model is asked, once.
+@st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=CONFIG_HASH)
+def _probe(config: DiscoveryConfig, limit: int | None) -> Probe:
+    from circuitviz.evaluation.effect import Probe
+    from circuitviz.evaluation.intact_answers import complete_behaviour
+
+    model = _model_of(config)
+    # The run may come from elsewhere, without the answers.
+    behaviour = complete_behaviour(
+        model, behaviour_of(config), known_as=behaviours.answerer(config)
+    )
+    return Probe(model, behaviour, "test", limit=limit, ablation=_ablation(config))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=CONFIG_HASH)
-def _ablation(config: DiscoveryConfig, files: Stamp) -> Ablation:
+def _ablation(config: DiscoveryConfig) -> Ablation:
     from circuitviz.models.neutral import measure_ablation
 
     model, behaviour = _model_of(config), behaviour_of(config)
@@ -165,13 +149,12 @@ def _model_of(config: DiscoveryConfig) -> GatedModel:
     return _model(
         DiscoveryConfig(
             config.model, adapter=config.adapter, dtype=config.dtype, device=config.device
-        ),
-        _files(config),
+        )
     )
 
 
 @st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=CONFIG_HASH)
-def _model(config: DiscoveryConfig, files: Stamp) -> GatedModel:
+def _model(config: DiscoveryConfig) -> GatedModel:
     import torch
 
     from circuitviz.runs.model_of import model_of

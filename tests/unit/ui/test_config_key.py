@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -12,14 +13,12 @@ from circuitviz.ui.config_key import config_key
 
 
 @pytest.fixture
-def config(tmp_path):
-    model = tmp_path / "model"
-    model.mkdir()
-    for name in ("config.json", "tokenizer.json", "behaviour.json", "model.safetensors"):
-        (model / name).write_text("{}", encoding="utf-8")
+def config(tiny_folder, tmp_path):
+    shutil.copytree(tiny_folder, tmp_path / "model")
+    (tmp_path / "model" / "behaviour.json").write_text("{}", encoding="utf-8")
     prompts = tmp_path / "prompts.jsonl"
     prompts.write_text("{}\n", encoding="utf-8")
-    return DiscoveryConfig(str(model), prompts=str(prompts))
+    return DiscoveryConfig(str(tmp_path / "model"), prompts=str(prompts))
 
 
 def touch(path):
