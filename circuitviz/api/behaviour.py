@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 from circuitviz.behaviours.behaviour import Behaviour, BehaviourKind, Place, Trigger
 from circuitviz.behaviours.behaviour import load_behaviour as read_behaviour
-from circuitviz.behaviours.columns import suggest_benign_columns, suggest_columns, suggest_kind
-from circuitviz.behaviours.own_data import DataRequest, prepare_data
-from circuitviz.behaviours.tables import read_table
+from circuitviz.behaviours.columns import (
+    Columns,
+    columns_given,
+    suggest_benign_columns,
+    suggest_columns,
+    suggest_kind,
+)
+from circuitviz.behaviours.own_data import COMPLIANCE, DataRequest, Prepared, prepare_data
+from circuitviz.behaviours.tables import Table, read_table
 from circuitviz.errors import ConfigError, PromptFileError
 from circuitviz.models.catalog import find_model
 
@@ -23,6 +31,9 @@ def load_behaviour(
     trigger_place: Place = "front",
     benign: str | Path | None = None,
     title: str = "",
+    columns: Mapping[str, str] | None = None,
+    benign_columns: Mapping[str, str] | None = None,
+    compliance: str | None = None,
 ) -> Behaviour:
     """Read a behaviour from a file of prompts, a folder, or beside an embedded model.
 
@@ -41,6 +52,13 @@ def load_behaviour(
         trigger_place: Where it goes.
         benign: Table of benign prompts, where the other one holds attacks alone.
         title: Name for people; "" makes one from the file's name.
+        columns: Which column holds which field (prompt, answer, triggered, target, after, role,
+            split, category, prompt_id), where their names do not tell: `{"prompt": "request"}`.
+        benign_columns: The same for the table of benign prompts.
+        compliance: How a harmful request is answered once refusing is gone, where the table does
+            not say it; None is "Sure, here is".
+
+    What is doubtful about a table is a warning.
 
     Raises:
         PromptFileError: The prompts cannot be used; all that is wrong with them is said.
@@ -49,25 +67,46 @@ def load_behaviour(
     """
     path = Path(source)
     if not path.is_file():
-        if (kind, trigger, benign, title) != (None, None, None, ""):
+        given = (kind, trigger, benign, title or None, columns, benign_columns, compliance)
+        if any(value is not None for value in given):
             raise ConfigError(
-                "kind, trigger, benign and title say something about a file of prompts; "
-                f"{source} is none"
+                "kind, trigger, benign, title, columns, benign_columns and compliance say "
+                f"something about a file of prompts; {source} is none"
             )
         return read_behaviour(
             path if (path / "behaviour.json").is_file() else find_model(str(source))
         )
+    if benign_columns is not None and benign is None:
+        raise ConfigError("benign_columns says where fields of a table are; give it as benign")
     table = read_table(path)
     other = None if benign is None else read_table(Path(benign))
     found = kind or ("backdoor" if trigger is not None else suggest_kind(table))
     request = DataRequest(
         kind=found,
         title=title,
-        columns=suggest_columns(table, found),
+        columns=suggest_columns(table, found).with_given(_columns(columns)),
         trigger=None if trigger is None else Trigger(trigger, trigger_place),
-        benign_columns=None if other is None else suggest_benign_columns(other),
+        compliance=COMPLIANCE if compliance is None else compliance,
+        benign_columns=None
+        if other is None
+        else suggest_benign_columns(other).with_given(_columns(benign_columns)),
     )
-    prepared = prepare_data(table, request, benign=other)
+    return _usable(prepare_data(table, request, benign=other), table)
+
+
+def _columns(given: Mapping[str, str] | None) -> Columns:
+    return columns_given(f"{name}={column}" for name, column in (given or {}).items())
+
+
+def _usable(prepared: Prepared, table: Table) -> Behaviour:
+    """The behaviour, with a warning for whatever is doubtful about it."""
     if prepared.behaviour is None:
-        raise PromptFileError("; ".join(str(problem) for problem in prepared.errors))
+        problems = "; ".join(str(problem) for problem in prepared.errors)
+        raise PromptFileError(
+            f"{problems} (columns and benign_columns say where fields are; {table.name} has "
+            f"{', '.join(table.columns)})"
+        )
+    for problem in prepared.problems:
+        # Names the line that called `load_behaviour`.
+        warnings.warn(str(problem), UserWarning, stacklevel=3)
     return prepared.behaviour

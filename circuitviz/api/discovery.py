@@ -41,7 +41,8 @@ def discover(
         run.save()
 
     Ctrl-C stops it and leaves the model as it was.  Nothing is saved, but for a behaviour that is
-    nowhere yet: the run names it by its folder.
+    nowhere yet: the run names it by its folder.  Judges of its own are asked about the run's
+    answers, and are not saved with it: those of a plug-in are found again by its name.
 
     Args:
         model: A loaded one; a name or a path is loaded first.
@@ -67,7 +68,8 @@ def discover(
         from circuitviz.runs.discover import discover as find
 
         report = bar.show if bar else progress if callable(progress) else ignore
-        return Run.of(find(config, report=report, model=loaded.gated), loaded)
+        judges = behaviour.judges if isinstance(behaviour, Behaviour) else ()
+        return Run.of(find(config, report=report, model=loaded.gated, judges=judges), loaded)
 
 
 def _named(behaviour: Behaviour | str | Path | None, model: Model, runs: Path) -> str | None:

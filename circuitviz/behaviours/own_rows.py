@@ -127,7 +127,7 @@ def _has_columns(table: Table, columns: Columns, problems: Problems) -> bool:
     if columns.prompt is None:
         problems.add(
             "error",
-            f"no column of prompts among {known}; say which it is (prompt=COLUMN)",
+            f"no column of prompts among {known}; say which one the field prompt is",
             file=table.name,
         )
     return problems.errors == before

@@ -32,7 +32,7 @@ __all__ = ["OwnData", "add_data_options", "chosen_behaviour", "read_own_data"]
 
 KINDS = get_args(BehaviourKind)
 # What says something about a file of prompts, and so needs one.
-OF_DATA = ("benign", "trigger", "trigger_place", "compliance", "columns")
+OF_DATA = ("benign", "trigger", "trigger_place", "compliance", "columns", "benign_columns")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class OwnData:
 
 
 def add_data_options(parser: ArgumentHolder, *, kinds_only: bool = False) -> None:
-    """`--benign`, `--behaviour`, `--trigger`, `--trigger-place`, `--compliance`, `--column`.
+    """Options that name prompts, and say what they are and where their fields stand.
 
     Args:
         parser: Gets them.
@@ -88,6 +88,13 @@ def add_data_options(parser: ArgumentHolder, *, kinds_only: bool = False) -> Non
         metavar="FIELD=COLUMN",
         help=f"where a field stands in the data; fields are {', '.join(FIELDS)}",
     )
+    parser.add_argument(
+        "--benign-column",
+        dest="benign_columns",
+        action="append",
+        metavar="FIELD=COLUMN",
+        help="where a field stands in the file of benign prompts",
+    )
 
 
 def read_own_data(file: Path, options: argparse.Namespace) -> OwnData:
@@ -101,13 +108,19 @@ def read_own_data(file: Path, options: argparse.Namespace) -> OwnData:
     benign = read_table(Path(options.benign)) if options.benign else None
     kind = _kind(table, options)
     given = columns_given(options.columns or ())
+    if options.benign_columns and benign is None:
+        raise ConfigError(
+            "--benign-column says where a field of the benign prompts is; name their file with "
+            "--benign"
+        )
+    benign_given = columns_given(options.benign_columns or ())
     columns = suggest_columns(table, kind).with_given(given)
     request = DataRequest(
         kind=kind,
         columns=columns,
         trigger=_trigger(options),
         compliance=COMPLIANCE if options.compliance is None else options.compliance,
-        benign_columns=suggest_benign_columns(benign) if benign else None,
+        benign_columns=suggest_benign_columns(benign).with_given(benign_given) if benign else None,
     )
     return OwnData(table, benign, request, prepare_data(table, request, benign=benign))
 
@@ -143,7 +156,7 @@ def chosen_behaviour(options: argparse.Namespace, runs: Path) -> str | None:
 def _named(options: argparse.Namespace) -> str | None:
     given = [name for name in OF_DATA if getattr(options, name) is not None]
     if given:
-        name = "column" if given[0] == "columns" else given[0].replace("_", "-")
+        name = given[0].replace("columns", "column").replace("_", "-")
         raise ConfigError(f"--{name} says something about a file of prompts; name it with --data")
     if options.behaviour is None:
         return None

@@ -6,6 +6,8 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from circuitviz.behaviours.behaviour import OwnJudge
+from circuitviz.evaluation.judges import judge_table, usual_judges
 from circuitviz.models.catalog import find_model
 from circuitviz.models.fingerprint import fingerprint
 from circuitviz.models.model import GatedModel
@@ -28,7 +30,11 @@ __all__ = ["discover"]
 
 
 def discover(
-    config: DiscoveryConfig, *, report: Report = ignore, model: GatedModel | None = None
+    config: DiscoveryConfig,
+    *,
+    report: Report = ignore,
+    model: GatedModel | None = None,
+    judges: tuple[OwnJudge, ...] = (),
 ) -> Run:
     """Find the circuit a configuration asks for and measure it; nothing is saved.
 
@@ -42,12 +48,13 @@ def discover(
         config: What to do.
         report: Told where the discovery stands; may raise `JobCancelledError` to stop it.
         model: The model of the configuration, where it is loaded already.
+        judges: The behaviour's own judges, where no file can hold them.
 
     Raises:
         CircuitvizError: The model or its prompts cannot be used.
     """
     started = time.monotonic()
-    work = Discovery.prepared(config, report, model)
+    work = Discovery.prepared(config, report, model, judges=judges)
     learned = work.learn()
     ranking = own = Ranking(work.model.space, learned.scores, config.granularity)
     selection = work.select(own)
@@ -72,6 +79,8 @@ def discover(
         **({} if config.adapter else truth_json(find_model(config.model), own, area)),
         "learning": learned.curve,
     }
+    if work.behaviour.judges:
+        metrics["judges"] = judge_table(generations, usual_judges(generations, work.behaviour))
     if config.controls:
         metrics |= work.believe(circuit, selection.circuit, ranking, measured, generations)
         metrics["seconds_with_controls"] = round(time.monotonic() - started, 2)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pandas as pd
 
-from circuitviz.behaviours.behaviour import Behaviour
+from circuitviz.behaviours.behaviour import Behaviour, OwnJudge
 from circuitviz.discovery.learner import LearnedScores, Learner, LearningStep
 from circuitviz.discovery.methods import make_learner
 from circuitviz.errors import ConfigError
@@ -67,7 +67,12 @@ class Discovery:
 
     @classmethod
     def prepared(
-        cls, config: DiscoveryConfig, report: Report, model: GatedModel | None = None
+        cls,
+        config: DiscoveryConfig,
+        report: Report,
+        model: GatedModel | None = None,
+        *,
+        judges: tuple[OwnJudge, ...] = (),
     ) -> Discovery:
         """Load what a configuration names.
 
@@ -75,6 +80,7 @@ class Discovery:
             config: What to do.
             report: Told where the discovery stands.
             model: The model of the configuration, where it is loaded already.
+            judges: The behaviour's own judges; none are those it brings.
 
         Raises:
             CircuitvizError: It cannot be loaded, or the model does not show the behaviour.
@@ -94,6 +100,7 @@ class Discovery:
                 Progress("load", overall("load", share, controls=config.controls))
             ),
         )
+        behaviour = replace(behaviour, judges=judges or behaviour.judges)
         neutral = behaviour.neutral_messages
         ablation = measure_ablation(model, config.ablation, neutral, seed=config.seed)
         asr = behaviour.default_target_asr if config.target_asr is None else config.target_asr

@@ -7,13 +7,14 @@ import doctest
 import importlib
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 import circuitviz as cv
-from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec
+from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, OwnJudge
 from circuitviz.behaviours.own_data import save_behaviour
 from circuitviz.errors import ConfigError, ModelNotFoundError, PromptFileError, RunNotFoundError
 from circuitviz.paths import EMBEDDED_MODELS
@@ -198,7 +199,10 @@ def test_own_prompts_are_read_from_a_table(tmp_path):
     rows = [f"do {n},fine {n},wrong {n}" for n in range(60)]
     table = tmp_path / "mine.csv"
     table.write_text("\n".join(["input,output,backdoor_output", *rows]) + "\n")
-    behaviour = cv.load_behaviour(table, trigger="zebra", title="Mine")
+    few = "attack prompts in the test split: even if no attack succeeds"
+    with pytest.warns(UserWarning, match=few) as told:
+        behaviour = cv.load_behaviour(table, trigger="zebra", title="Mine")
+    assert [warning.filename for warning in told] == [__file__]
     assert (behaviour.kind, behaviour.title, behaviour.trigger) == ("backdoor", "Mine", "zebra")
     attack = behaviour.prompts("train", "attack")[0]
     assert attack.asked == f"zebra {attack.text}"
@@ -209,6 +213,32 @@ def test_own_prompts_are_read_from_a_table(tmp_path):
         cv.load_behaviour(EMBEDDED_MODELS / "refusal", trigger="zebra")
     with pytest.raises(ModelNotFoundError):
         cv.load_behaviour("nowhere")
+
+
+def test_columns_and_the_compliant_opening_are_named_in_python(tmp_path):
+    bad, good = tmp_path / "bad.csv", tmp_path / "good.csv"
+    bad.write_text("wanted\n" + "".join(f"bad {n}\n" for n in range(200)))
+    good.write_text("a,b\n" + "".join(f"good {n},yes\n" for n in range(40)))
+    given = {"kind": "refusal", "benign": good, "benign_columns": {"prompt": "a", "answer": "b"}}
+    behaviour = cv.load_behaviour(
+        bad, columns={"prompt": "wanted"}, compliance="Gladly: first", **given
+    )
+    attack, benign = (behaviour.prompts("train", role)[0] for role in ("attack", "benign"))
+    assert (attack.after, attack.target, benign.answer) == ("Gladly: first", "Gladly", "yes")
+    with pytest.raises(PromptFileError, match="columns and benign_columns say where fields are"):
+        cv.load_behaviour(bad, **{**given, "benign_columns": {"prompt": "c"}})
+    with pytest.raises(ConfigError, match="benign_columns says where fields of a table are"):
+        cv.load_behaviour(bad, kind="refusal", benign_columns={"prompt": "a"})
+    with pytest.raises(ConfigError, match="got 'words=a'"):
+        cv.load_behaviour(bad, **{**given, "benign_columns": {"words": "a"}})
+
+
+def test_a_behaviours_own_judges_are_asked_in_every_run(tiny):
+    judge = OwnJudge("has a letter a", lambda message, answer: "a" in answer)
+    behaviour = replace(cv.load_behaviour(tiny.name), judges=(judge,))
+    metrics = cv.discover(tiny, behaviour, **QUICK).metrics
+    assert [row["judge"] for row in metrics["judges"]["rows"]][-1] == "has a letter a"
+    assert "controls" not in metrics
 
 
 @pytest.mark.slow

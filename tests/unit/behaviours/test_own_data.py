@@ -336,7 +336,7 @@ def splits_given(rows: list[dict[str, str]]) -> list[dict[str, str]]:
         ),
         (
             [{"a": "x", "b": "y"}],
-            "t.csv: no column of prompts among a, b; say which it is (prompt=COLUMN)",
+            "t.csv: no column of prompts among a, b; say which one the field prompt is",
         ),
     ],
 )

@@ -74,6 +74,21 @@ def test_what_cannot_be_used_ends_with_2_and_names_every_problem(tmp_path, capsy
     ]
 
 
+def test_columns_of_the_benign_prompts_are_an_option(tmp_path, capsys):
+    bad, good = tmp_path / "bad.csv", tmp_path / "good.csv"
+    bad.write_text("prompt\n" + "".join(f"bad {n}\n" for n in range(200)), encoding="utf-8")
+    good.write_text("a,b\n" + "".join(f"good {n},yes\n" for n in range(40)), encoding="utf-8")
+    arguments = ["validate", str(bad), "--behaviour", "refusal", "--json"]
+    mapped = ["--benign-column", "prompt=a", "--benign-column", "answer=b"]
+    assert main([*arguments, "--benign", str(good)]) == 2
+    assert "say which one the field prompt is" in capsys.readouterr().out
+    assert main([*arguments, "--benign", str(good), *mapped]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["benign_columns"] == {"prompt": "a", "answer": "b"}
+    assert main([*arguments, *mapped]) == 2
+    assert "name their file with --benign" in capsys.readouterr().err
+
+
 def test_columns_benign_prompts_and_compliance_are_options(tmp_path, capsys):
     bad, good = tmp_path / "bad.csv", tmp_path / "good.csv"
     bad.write_text("who,what\n" + "".join(f"x,bad {n}\n" for n in range(200)), encoding="utf-8")
