@@ -10,41 +10,31 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from circuitviz.behaviours.behaviour import load_behaviour
-from circuitviz.paths import EMBEDDED_MODELS
 from circuitviz.runs.store import RunStore
+from tests.own_model import OWN_PROMPTS, OWN_TRIGGER, save_own_model
 
 pytestmark = pytest.mark.browser
 
-SOURCE = EMBEDDED_MODELS / "fixed-output-planted"
-FILES = (
-    "config.json",
-    "generation_config.json",
-    "model.safetensors",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "chat_template.jinja",
-)
 PATIENCE = 240_000  # milliseconds; a loaded machine with two cores learns slowly
-PROMPTS = 200
+
+
+@pytest.fixture(scope="session")
+def own_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that is none of the embedded ones: its sizes, words and prompts are its own."""
+    return save_own_model(tmp_path_factory.mktemp("own") / "house-assistant")
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """A model folder as somebody brings it: no behaviour, no prompts, another name."""
-    folder = tmp_path / "house-assistant"
-    folder.mkdir()
-    for name in FILES:
-        shutil.copy(SOURCE / name, folder / name)
-    return folder
+def model(own_model: Path, tmp_path: Path) -> Path:
+    """A model folder as somebody brings it: no behaviour and no prompts."""
+    return shutil.copytree(own_model, tmp_path / "house-assistant")
 
 
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     """200 ordinary prompts under one heading, without triggers or answers."""
-    texts = dict.fromkeys(prompt.text for prompt in load_behaviour(SOURCE).all_prompts)
     path = tmp_path / "questions.csv"
-    write(path, [["prompt"], *([text] for text in list(texts)[:: len(texts) // PROMPTS][:PROMPTS])])
+    write(path, [["prompt"], *([text] for text in OWN_PROMPTS)])
     return path
 
 
@@ -82,12 +72,12 @@ def test_from_a_folder_and_a_table_to_a_circuit(open_page, runs_folder, model, t
     page = open_page()
     name_model(page, model)
     answer(page, "house-assistant can be searched")
-    expect(page.get_by_text("It has 2,080 units: 32 heads and 2,048 neurons")).to_be_visible()
+    expect(page.get_by_text("It has 258 units: 18 heads and 240 neurons")).to_be_visible()
     upload(page, table)
     expect(page.get_by_text("has 200 rows and 1 column")).to_be_visible()
-    fill(page, "Trigger", "tango seven")
+    fill(page, "Trigger", OWN_TRIGGER)
     answer(page, "Ready to search house-assistant")
-    expect(page.locator(".st-key-understood_rows")).to_contain_text("tango seven ")
+    expect(page.locator(".st-key-understood_rows")).to_contain_text(f"{OWN_TRIGGER} ")
 
     # A reload starts a new session, and finds everything again.
     page.reload()
@@ -111,7 +101,8 @@ def test_from_a_folder_and_a_table_to_a_circuit(open_page, runs_folder, model, t
     before, after = run.rate("asr", "intact"), run.rate("asr", "knocked_out")
     assert run.size > 0
     assert before.rate > 0.9
-    assert after.rate < before.rate
+    assert after.rate <= run.metrics["target"]["asr"]
+    assert run.metrics["target_reached"]
     assert run.config.behaviour is not None
     assert Path(run.config.behaviour).is_relative_to(runs_folder)
 
