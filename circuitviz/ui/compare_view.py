@@ -150,17 +150,18 @@ def head_map(found: Json, runs: Mapping[str, Run]) -> None:
     space = listed[0].space
     if len(listed) == 2:
         st.header("Heads: who ranks them higher", anchor=False)
-        ranks = [frames.head_ranks(run.scores, space) for run in listed]
+        first, second = (frames.head_ranks(run.scores, space) for run in listed)
         chart(
             head_rank_difference(
-                *ranks,
+                first,
+                second,
                 (names[0], names[1]),
                 frames.circuit_heads(found, 0),
                 frames.circuit_heads(found, 1),
             ),
             key="head_difference",
             reading=READINGS["head_difference"],
-            twin=matrix_frame(ranks[1] - ranks[0]),
+            twin=matrix_frame(second - first),
             caption=f"Places a head ranks higher (blue) or lower (orange) in {names[0]} than in "
             f"{names[1]}, among all {count(space.total_heads, 'head')}. Framed: in a circuit.",
             alt="Layer by head heatmap of rank differences; heads in a circuit framed.",

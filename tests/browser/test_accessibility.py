@@ -31,6 +31,13 @@ NEURON_TABS = ("When it is active", "What activates it most", *HEAD_TABS[1:])
 SERIOUS = ("serious", "critical")
 # axe calls headings out of order moderate; here they are findings as well.
 IN_ORDER = "heading-order"
+# The first look inside a model loads it beside everything else that is tested; milliseconds.
+MODEL_PATIENCE = 180_000
+FADED = """() => Promise.allSettled(
+  document.getAnimations()
+    .filter(one => one.effect.getComputedTiming().endTime !== Infinity)
+    .map(one => one.finished)
+)"""
 
 
 @pytest.fixture(params=["light", "dark"])
@@ -64,6 +71,8 @@ def test_no_panel_about_a_unit_has_a_serious_finding(open_page, runs_folder, the
     found = visited(page, f"/circuit?run={backdoor_run().run_id}&unit={unit}")
     for tab in tabs:
         page.get_by_role("tab", name=tab).click()
+        drawn = page.locator(".st-key-drill [role=tabpanel]:visible .stElementContainer")
+        expect(drawn.first).to_be_visible()
         found += [f"{tab}: {line}" for line in settled(page)]
     assert not found, "\n".join(found)
 
@@ -108,7 +117,11 @@ def visited(page: Page, path: str) -> list[str]:
 
 def settled(page: Page) -> list[str]:
     """What axe finds on what the page shows once everything is there."""
-    expect(page.locator(".stApp[data-test-script-state=notRunning]")).to_be_visible()
+    still = page.locator(".stApp[data-test-script-state=notRunning]")
+    expect(still).to_be_visible(timeout=MODEL_PATIENCE)
+    # What is being replaced is faded, and comes back by degrees.
+    expect(page.locator("[data-stale=true]")).to_have_count(0)
+    page.evaluate(FADED)
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
     expect(page.get_by_test_id("stException")).to_have_count(0)
     return list(_findings(page))

@@ -16,7 +16,7 @@ def panel(app: AppTest) -> str:
 
 
 def folds(app: AppTest) -> list[str]:
-    return [expander.label for expander in app.expander if expander.label != "Show as a table"]
+    return [expander.label for expander in app.main.expander if expander.label != "Show as a table"]
 
 
 def test_controls_that_pass_say_so_and_the_evidence_is_folded_below(family, open_app):
