@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 
 from circuitviz.runs.store import RunStore
-from circuitviz.ui import live_answer, live_model, services
+from circuitviz.ui import discover_material, live_answer, live_model, services
 from circuitviz.ui.choice import Choice
 from tests.pages.reading import heading, plain, prompt_picker, run_picker, slider, texts
 from tests.synthetic import TRIGGER, backdoor_run, other_seed_run, refusal_run
@@ -192,6 +192,7 @@ def test_discover_offers_the_run_that_is_there_already(runs, open_app, monkeypat
 
 def test_discover_names_a_folder_that_is_not_there(runs, open_app, monkeypatch):
     monkeypatch.setattr(services, "embedded_models", list)
+    monkeypatch.setattr(discover_material, "own_models", dict)
     app = open_app(PAGES["discover"])
     assert not app.exception
     app.text_input[0].set_value("/no/such/folder").run()
