@@ -42,6 +42,8 @@ def download_model(hub_id: str) -> Path:
     """
     from huggingface_hub import constants, errors
 
+    # Of whichever HTTP library the hub's client uses.
+    offline = errors.HTTPError  # pyright: ignore[reportPrivateImportUsage]
     failed = f"cannot fetch {hub_id} from the Hugging Face hub"
     if constants.is_offline_mode():
         raise ModelNotFoundError(
@@ -53,7 +55,7 @@ def download_model(hub_id: str) -> Path:
         return _fetched(hub_id, [*WEIGHTS, *safe])
     except UnsupportedModelError as error:
         raise ModelNotFoundError(f"{failed}: {error}") from error
-    except (errors.HTTPError, OSError, RuntimeError, ValueError) as error:
+    except (offline, OSError, RuntimeError, ValueError) as error:
         if isinstance(error, errors.GatedRepoError):
             reason = (
                 f"its licence has to be accepted first at https://huggingface.co/{hub_id}; then "
