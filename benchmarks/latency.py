@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
 import sys
 import tempfile
@@ -34,12 +35,14 @@ START = """() => {
         addEventListener(event, start, { capture: true, once: true });
 }"""
 # Milliseconds since then, once an element's text holds what it should.
-SHOWN = """([selector, wanted, unwanted]) => {
+SHOWN = """([selector, wanted, before]) => {
     const text = document.querySelector(selector)?.textContent ?? '';
-    if (window.cvStart === null || !text.includes(wanted) || text === unwanted) return false;
+    if (window.cvStart === null || !text.includes(wanted) || text === before) return false;
+    // An answer that is still to come.
+    if (text.includes('\u2026')) return false;
     return performance.now() - window.cvStart;
 }"""
-ANSWER = "h1.cv-answer"
+ANSWER, TRAY = "h1.cv-answer", ".st-key-tray_set"
 
 
 @dataclass(frozen=True)
@@ -170,12 +173,34 @@ def prompts(page: Page, repeats: int) -> Latency:
     for country in islice(cycle(countries), repeats):
         field.fill(f"What is the capital of {country}?")
         times.append(
-            timed(page, lambda: field.press("Control+Enter"), ".st-key-cells", country)
+            timed(page, lambda: field.press("Control+Enter"), ".cv-cells", country)
         )
     return Latency("2 x 2 of answers to a new prompt", True, times)
 
 
-MEASURES = (pages, sizes, heads, prompts)
+def tray(page: Page, repeats: int) -> Latency:
+    """A unit taken out of the tray, and put back by Undo."""
+    go(page, "Overview")
+    times = []
+    for _ in range(repeats // 2):
+        remove = page.get_by_role("button", name=re.compile("^Remove")).first
+        times.append(timed(page, remove.click, TRAY))
+        undo = page.get_by_role("button", name="Undo", exact=True)
+        times.append(timed(page, undo.click, TRAY))
+    return Latency("remove a unit from the tray, undo", False, times)
+
+
+def slides(page: Page, repeats: int) -> Latency:
+    """The next slide, by an arrow key."""
+    go(page, "Present")
+    keys = islice(cycle(["ArrowRight"] * 4 + ["ArrowLeft"] * 4), repeats)
+    times = [timed(page, lambda key=key: page.keyboard.press(key), ANSWER) for key in keys]
+    page.keyboard.press("Escape")
+    settle(page)
+    return Latency("next slide", False, times)
+
+
+MEASURES = (pages, sizes, heads, tray, slides, prompts)
 
 
 if __name__ == "__main__":
