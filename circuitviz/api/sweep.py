@@ -33,8 +33,7 @@ def sweep(
 
         cv.sweep({"models": ["refusal"], "seeds": [0, 1, 2], "settings": [{"steps": 200}]})
 
-    Each run is saved as it ends, and a failed one stops no other.  A script that calls this with
-    worker processes needs the usual `if __name__ == "__main__":`.
+    Each run is saved as it ends, and a failed one stops no other.
 
     Args:
         source: A YAML file, or what it would hold.

@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
+from types import ModuleType
 from typing import Any
 
 from circuitviz.runs.config import DiscoveryConfig
@@ -92,7 +93,7 @@ class _Worker:
         self._given = (discover, environment)
         self.pipe, theirs = SPAWN.Pipe()
         self._process = SPAWN.Process(target=_serve, args=(theirs, *self._given), daemon=True)
-        with _deaf_to_interrupts():
+        with _deaf_to_interrupts(), _no_main():
             self._process.start()
         theirs.close()
 
@@ -136,6 +137,21 @@ class _Worker:
         how = f"was ended by {signal.Signals(-code).name}" if known else f"ended with code {code}"
         hint = " (often a lack of memory; try fewer --workers)" if how.endswith("SIGKILL") else ""
         return f"the worker process {how}{hint}"
+
+
+@contextlib.contextmanager
+def _no_main() -> Iterator[None]:
+    """Start a process that does not run the script which started this one again.
+
+    A spawned process imports the main module first; nothing of ours needs it, and a script without
+    the usual guard, or an app, would start over.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 @contextlib.contextmanager

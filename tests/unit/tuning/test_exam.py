@@ -52,6 +52,7 @@ class Speaker:
     """Stands in for a gated model: guesses never are its answers, which it is told."""
 
     device = "cpu"
+    d_vocab = 100
 
     def __init__(self, answers: dict[str, str]) -> None:
         self._answers = answers
