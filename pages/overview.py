@@ -38,7 +38,7 @@ if base != run.circuit():
     st.info(view.size_note(run, shown, base), icon=":material/tune:")
 
 view.headline_cards(run, choice)
-st.page_link("pages/present.py", label="Present this finding", icon=":material/slideshow:")
+view.ways_on()
 
 st.header("Should I believe it?", anchor=False)
 if shown is not run:

@@ -16,7 +16,13 @@ from circuitviz.ui.components import Answer, Card, answer_cells, cards, rate_car
 from circuitviz.ui.cover import COVERED_ANSWER, cover, telling
 from circuitviz.units import Circuit
 
-__all__ = ["at_choice", "headline_cards", "sample", "size_note"]
+__all__ = ["at_choice", "headline_cards", "sample", "size_note", "ways_on"]
+
+WAYS_ON = (
+    ("pages/present.py", "Present this finding", ":material/slideshow:"),
+    ("pages/report.py", "Send it as a report", ":material/article:"),
+    ("pages/models.py", "Search a model of your own", ":material/upload_file:"),
+)
 
 
 def at_choice(run: Run, choice: Choice) -> Run:
@@ -58,6 +64,13 @@ def headline_cards(run: Run, choice: Choice) -> None:
         found.append(rate_card(story.recovery_label(run), rates["recovery"]))
     found.append(size_card(len(base.heads), len(base.neurons), run, "Circuit, share of the model"))
     cards(found)
+
+
+def ways_on() -> None:
+    """What people do next with a finding: show it, send it, or look for one of their own."""
+    with st.container(horizontal=True, gap="small", key="ways_on"):
+        for page, label, icon in WAYS_ON:
+            st.page_link(page, label=label, icon=icon, width="content")
 
 
 def _utility_card(after: Rate, intact: Rate) -> Card:
