@@ -14,7 +14,7 @@ from circuitviz.report.make import ReportKind, report_bytes
 from circuitviz.report.options import ALWAYS, SECTIONS, ReportOptions
 from circuitviz.report.page import first_screen
 from circuitviz.runs.store import Run
-from circuitviz.ui import state
+from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.listing import listing_key
 
@@ -104,8 +104,8 @@ FORMS = (
 def lead(run: Run) -> str:
     """What a report of this run says whatever is chosen."""
     return (
-        f"Every report of {run.run_id} opens with the verdict, the headline numbers and whether "
-        "target and controls hold, and says what would make it wrong."
+        f"Every report of {services.model_title(run.config.model)} opens with the verdict, the "
+        "headline numbers and whether target and controls hold, and says what would make it wrong."
     )
 
 
