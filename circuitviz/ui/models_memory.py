@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["memory_form"]
 
+FACTS = "What it is made of, and what learning takes"
 USUAL_LENGTH, LONGEST = 64, 1_000_000
 # What a device is told for all GPUs together.
 BALANCED = "balanced"
@@ -46,20 +47,24 @@ def memory_form(model: ChosenModel, length: int | None) -> dict[str, Any]:
     """
     length = USUAL_LENGTH if length is None else length
     usual = fitting(partial(look_at, model.name, model.adapter, length=length))
-    warnings = st.container()
-    left, right = split("model_facts", (2, 3))
-    with left:
-        table(_fact_frame(usual), key="model_table")
-    # Above its settings, drawn from them.
-    with right:
-        picture = st.container(key="memory")
-        running, length = _settings(usual)
+    # Above the settings, drawn from them.
+    said = st.container()
+    fits = usual.memory.total <= usual.memory_available
+    # Folded where it fits, so that the data are in view next.
+    with st.expander(FACTS, icon=":material/memory:", key="model_facts_fold", expanded=not fits):
+        left, right = split("model_facts", (2, 3))
+        with left:
+            table(_fact_frame(usual), key="model_table")
+        with right:
+            picture = st.container(key="memory")
+            running, length = _settings(usual)
     rows = running["micro_batch"] or WHOLE_BATCH
     how = {"checkpointing": running["checkpointing"], "dtype": running["dtype"]}
     found = look_at(model.name, model.adapter, rows=rows, length=length, **how)
-    with warnings:
+    with said:
         for warning in found.warnings:
             st.warning(literal(warning), icon=":material/warning:")
+        _memory_line(found)
     with picture:
         _memory(found, rows, length)
     return {**running, **({"device": BALANCED} if found.device == BALANCED else {})}
@@ -79,15 +84,21 @@ def _fact_frame(found: Preflight) -> pd.DataFrame:
     return pd.DataFrame({"What": facts.keys(), "Found": facts.values()})
 
 
-def _memory(found: Preflight, rows: int, length: int) -> None:
-    parts, needed, there = found.memory.to_json(), found.memory.total, found.memory_available
-    fits = needed <= there
-    words = "fits into" if fits else "does not fit into"
-    batch = f"{count(rows, 'prompt')} of {length:,} tokens at once"
+def _memory_line(found: Preflight) -> None:
+    needed, there = found.memory.total, found.memory_available
+    words = "fits into" if needed <= there else "does not fit into"
     st.markdown(
         f"**Learning {words} memory**: {memory_size(needed)} of {memory_size(there)} on "
         f"{DEVICES.get(found.device, found.device)}"
     )
+    for advice in found.advice:
+        said = IN_WORDS.sub("", advice)
+        st.markdown(f":material/lightbulb: {literal(said[:1].upper() + said[1:])}")
+
+
+def _memory(found: Preflight, rows: int, length: int) -> None:
+    parts, needed, there = found.memory.to_json(), found.memory.total, found.memory_available
+    batch = f"{count(rows, 'prompt')} of {length:,} tokens at once"
     chart(
         memory_bars(parts, there),
         key="memory_bars",
@@ -102,9 +113,6 @@ def _memory(found: Preflight, rows: int, length: int) -> None:
             }
         ),
     )
-    for advice in found.advice:
-        said = IN_WORDS.sub("", advice)
-        st.markdown(f":material/lightbulb: {literal(said[:1].upper() + said[1:])}")
 
 
 def _settings(preset: Preflight) -> tuple[dict[str, Any], int]:
