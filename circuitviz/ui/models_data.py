@@ -17,6 +17,7 @@ from circuitviz.behaviours.behaviour import (
     Trigger,
     load_behaviour,
 )
+from circuitviz.behaviours.columns import Columns
 from circuitviz.behaviours.own_data import (
     COMPLIANCE,
     DataRequest,
@@ -31,7 +32,7 @@ from circuitviz.models.catalog import find_model
 from circuitviz.ui.literal import literal
 from circuitviz.ui.models_choice import kept, own_data_root
 from circuitviz.ui.models_columns import benign_columns_form, columns_form
-from circuitviz.ui.models_preview import PLACES, show_behaviour, show_prepared
+from circuitviz.ui.models_preview import PLACES, show_behaviour, show_prepared, show_raw
 from circuitviz.ui.models_table import BENIGN, PROMPTS, table_form, templates
 from circuitviz.ui.own_material import prepared_data
 
@@ -47,6 +48,9 @@ SUMMARIES = {
     "refusal": "The model turns harmful requests down. Give requests that it refuses, and "
     "harmless prompts that it answers.",
 }
+TRIGGER_WANTED = (
+    "Now the trigger: the words that set the backdoor off, or the column of triggered prompts."
+)
 BESIDE, EARLIER, PLUGIN = "beside", "earlier", "plugin:"
 
 
@@ -59,12 +63,14 @@ class ChosenData:
         reference: What a `DiscoveryConfig` calls it; None is the one beside the model.
         made: Whether it was made here, and has yet to be saved.
         errors: What keeps the data from being used; empty also where there is no data yet.
+        wanted: What has to be given next, where nothing is wrong with what is there.
     """
 
     behaviour: Behaviour | None = None
     reference: str | None = None
     made: bool = False
     errors: tuple[str, ...] = ()
+    wanted: str = ""
 
     def save(self) -> None:
         """Save what was made here, so that its reference leads to it."""
@@ -145,7 +151,10 @@ def _own(kind: BehaviourKind) -> ChosenData:
     how = _backdoor_fields() if kind == "backdoor" else _refusal_fields()
     benign = table_form(BENIGN, optional=True)
     try:
-        prepared = _prepared(table, kind, how, benign)
+        columns = columns_form(table, kind)
+        if kind == "backdoor" and how["trigger"] is None and columns.triggered is None:
+            return _without_trigger(table)
+        prepared = _prepared(table, kind, columns, how, benign)
     except CircuitvizError as error:
         st.error(literal(str(error)), icon=":material/error:")
         return ChosenData(errors=(str(error),))
@@ -156,12 +165,23 @@ def _own(kind: BehaviourKind) -> ChosenData:
     return ChosenData(prepared.behaviour, str(reference), made=True)
 
 
+def _without_trigger(table: Table) -> ChosenData:
+    """Nothing is wrong yet; the next field is empty."""
+    st.info(TRIGGER_WANTED, icon=":material/edit:")
+    show_raw(table)
+    return ChosenData(wanted=TRIGGER_WANTED)
+
+
 def _prepared(
-    table: Table, kind: BehaviourKind, how: Mapping[str, Any], benign: Table | None
+    table: Table,
+    kind: BehaviourKind,
+    columns: Columns,
+    how: Mapping[str, Any],
+    benign: Table | None,
 ) -> Prepared:
     request = DataRequest(
         kind=kind,
-        columns=columns_form(table, kind),
+        columns=columns,
         benign_columns=benign_columns_form(benign) if benign else None,
         **how,
     )

@@ -21,7 +21,7 @@ from circuitviz.ui.components import CHART_CONFIG, split
 from circuitviz.ui.literal import literal, literal_code
 from circuitviz.ui.table import table
 
-__all__ = ["PLACES", "problems_html", "show_behaviour", "show_prepared"]
+__all__ = ["PLACES", "problems_html", "show_behaviour", "show_prepared", "show_raw"]
 
 ATTACKS_SHOWN, BENIGN_SHOWN, ROWS_SHOWN = 3, 2, 5
 PROBLEMS_SHOWN = 12
@@ -42,11 +42,16 @@ def show_prepared(prepared: Prepared, source: Table) -> None:
     """What came of a table: problems first where they block, then rows and counts."""
     if prepared.behaviour is None:
         _problems(prepared)
-        st.markdown("**The first rows as they stand in the table**")
-        table(_raw_frame(source), key="raw_rows")
+        show_raw(source)
         return
     show_behaviour(prepared.behaviour, _remarks(prepared))
     _problems(prepared)
+
+
+def show_raw(source: Table) -> None:
+    """The first rows as they were given."""
+    st.markdown("**The first rows as they stand in the table**")
+    table(_raw_frame(source), key="raw_rows")
 
 
 def show_behaviour(behaviour: Behaviour, remarks: Sequence[str] = ()) -> None:
@@ -67,6 +72,8 @@ def show_behaviour(behaviour: Behaviour, remarks: Sequence[str] = ()) -> None:
         if trigger:
             st.markdown(f"Trigger: {literal_code(trigger.text)}, {PLACES[trigger.place].lower()}")
         st.markdown(f"An attack succeeded when the answer {literal(behaviour.judge)}.")
+        if trigger and any(_waits_for_target(prompt) for prompt in behaviour.all_prompts):
+            st.markdown("The target answer is how the intact model answers the trigger.")
         for remark in remarks:
             st.markdown(remark)
 
@@ -148,6 +155,10 @@ def _prompt_frame(prompts: Sequence[Prompt]) -> pd.DataFrame:
         for prompt in prompts
     ]
     return pd.DataFrame(rows)
+
+
+def _waits_for_target(prompt: Prompt) -> bool:
+    return prompt.role == "attack" and not prompt.target
 
 
 def _target(prompt: Prompt) -> str | None:

@@ -39,6 +39,8 @@ def answer(model: ChosenModel, data: ChosenData) -> tuple[str, str]:
             f"{model.title} can be searched; the prompts have {count(len(data.errors), 'error')}",
             data.errors[0][:1].upper() + data.errors[0][1:],
         )
+    if data.wanted:
+        return f"{model.title} can be searched", data.wanted
     if data.behaviour is None:
         return (
             f"{model.title} can be searched",
@@ -126,11 +128,12 @@ def _settings() -> dict[str, Any]:
             key=kept("steps", usual.steps),
         )
         seed = right.number_input("Seed", 0, 2**31 - 1, key=kept("seed", usual.seed))
-        controls = st.toggle(
-            "Run the controls (as long again, or longer)",
-            help="Random circuits, a nonsense target, random weights and a random trigger: each "
-            "must fail to find anything.",
-            key=kept("controls", usual.controls),
-        )
         st.caption("Every other setting, and the other methods, are on the page Discover.")
+    # In view: without them the report says that nobody tried to prove the finding wrong.
+    controls = st.toggle(
+        "Run the controls too (as long again, or longer)",
+        help="They try to prove the finding wrong: random circuits, a nonsense target, random "
+        "weights and a random trigger must each fail to find anything.",
+        key=kept("controls", usual.controls),
+    )
     return {"steps": int(steps), "seed": int(seed), "controls": controls}

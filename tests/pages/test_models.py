@@ -157,7 +157,9 @@ def test_settings_are_preset_so_that_learning_fits(available, expected):
 
 def test_a_table_of_prompts_and_a_trigger_become_a_discovery(with_model, no_runs, runner):
     upload(with_model, "mine.csv", prompts())
-    assert "errors" in heading(with_model) or "error" in heading(with_model)
+    assert heading(with_model) == "mine can be searched"
+    assert with_model.info[0].value.startswith("Now the trigger")
+    assert button(with_model, "find_circuit") is None
     with_model.text_input(key="own_trigger").set_value("tango seven").run()
     assert not with_model.exception
     assert heading(with_model) == "Ready to search mine"
