@@ -172,9 +172,7 @@ def prompts(page: Page, repeats: int) -> Latency:
     countries = ("France", "Spain", "Italy", "Japan", "Egypt", "Peru", "Kenya", "Norway")
     for country in islice(cycle(countries), repeats):
         field.fill(f"What is the capital of {country}?")
-        times.append(
-            timed(page, lambda: field.press("Control+Enter"), ".cv-cells", country)
-        )
+        times.append(timed(page, lambda: field.press("Control+Enter"), ".cv-cells", country))
     return Latency("2 x 2 of answers to a new prompt", True, times)
 
 

@@ -153,8 +153,9 @@ def _opening(run: Run, reported: Run) -> dict[str, Any]:
         "lead": lead(run, reported),
         "standings": standings(run, reported),
         "headlines": headlines(run),
-        "origin": f"Model: {run.metrics['model']} · behaviour: {run.metrics['behaviour']} · "
-        f"{run.config.ablation} ablation · seed {run.config.seed} · test split · intervals are "
+        # A report is sent to others: the folder's name says which model, its path nothing.
+        "origin": f"Model: {Path(run.config.model).name} · behaviour: {run.metrics['behaviour']} "
+        f"· {run.config.ablation} ablation · seed {run.config.seed} · test split · intervals are "
         "95 % Wilson.",
     }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from circuitviz.discovery.methods import METHODS
 from circuitviz.plots.story import ENOUGH_PROMPTS, chosen_by_hand, doubts, is_refusal
 from circuitviz.plots.target import criteria, reached
@@ -52,8 +54,8 @@ def method(run: Run) -> list[str]:
     named = f" (trigger: \u201c{trigger}\u201d)" if trigger else ""
     found = [
         f"What was looked for: the attention heads and MLP neurons behind {behaviour}{named} in "
-        f"{run.metrics['model']}. A head is one query head before the output projection; a neuron "
-        "is one input of the down projection.",
+        f"{Path(run.config.model).name}. A head is one query head before the output projection; a "
+        "neuron is one input of the down projection.",
         f"How: {card.title}. {card.summary} Learned on training prompts with seed {config.seed}"
         + (f" and {count(config.steps, 'step')}" if _has_steps(run) else "")
         + f". Source: {card.paper}.",

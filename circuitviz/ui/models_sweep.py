@@ -58,8 +58,8 @@ def sweep_section(config: DiscoveryConfig, data: ChosenData) -> None:
     ):
         st.markdown(
             f"A sweep carries out every combination of its lists, {runs} discoveries here, in as "
-            "many processes as this machine has room for, or on a Ray cluster. It can be stopped and goes "
-            "on where it was; finished runs appear in the app as they land."
+            "many processes as this machine has room for, or on a Ray cluster. It can be stopped "
+            "and goes on where it was; finished runs appear in the app as they land."
         )
         st.code(text, language="yaml", wrap_lines=True)
         st.download_button(
