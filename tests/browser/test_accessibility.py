@@ -33,19 +33,18 @@ SERIOUS = ("serious", "critical")
 IN_ORDER = "heading-order"
 # The first look inside a model loads it beside everything else that is tested; milliseconds.
 MODEL_PATIENCE = 180_000
-FADED = """() => Promise.allSettled(
-  document.getAnimations()
-    .filter(one => one.effect.getComputedTiming().endTime !== Infinity)
-    .map(one => one.finished)
-)"""
+# Until nothing fades any more; of what is out of sight no animation may ever end.
+FADED = """() => Promise.race([
+  Promise.allSettled(
+    document.getAnimations()
+      .filter(one => one.effect.getComputedTiming().endTime !== Infinity)
+      .map(one => one.finished)
+  ),
+  new Promise(done => setTimeout(done, 2000)),
+])"""
 
 
-@pytest.fixture(params=["light", "dark"])
-def theme(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
-@pytest.mark.parametrize("width", [1440, 900])
+@pytest.mark.parametrize(("theme", "width"), [("light", 1440), ("dark", 1440), ("light", 900)])
 def test_no_page_has_a_serious_finding(open_page, runs_folder, theme, width):
     save_runs(runs_folder)
     page = open_page("/", theme=theme, width=width)
@@ -55,17 +54,19 @@ def test_no_page_has_a_serious_finding(open_page, runs_folder, theme, width):
     assert not found, "\n".join(found)
 
 
-def test_no_page_of_a_refusal_has_a_serious_finding(open_page, runs_folder, theme):
+def test_no_page_of_a_refusal_has_a_serious_finding(open_page, runs_folder):
     save_runs(runs_folder)
-    page = open_page("/", theme=theme)
+    page = open_page("/", theme="dark")
     found = []
     for path in REFUSAL_PATHS:
         found += visited(page, f"{path}?run={refusal_run().run_id}")
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize(("unit", "tabs"), [("L1H3", HEAD_TABS), ("L2N117", NEURON_TABS)])
-def test_no_panel_about_a_unit_has_a_serious_finding(open_page, runs_folder, theme, unit, tabs):
+@pytest.mark.parametrize(
+    ("unit", "tabs", "theme"), [("L1H3", HEAD_TABS, "light"), ("L2N117", NEURON_TABS, "dark")]
+)
+def test_no_panel_about_a_unit_has_a_serious_finding(open_page, runs_folder, unit, tabs, theme):
     save_runs(runs_folder)
     page = open_page("/", theme=theme)
     found = visited(page, f"/circuit?run={backdoor_run().run_id}&unit={unit}")
@@ -77,15 +78,16 @@ def test_no_panel_about_a_unit_has_a_serious_finding(open_page, runs_folder, the
     assert not found, "\n".join(found)
 
 
-def test_no_slide_has_a_serious_finding(open_page, runs_folder, theme):
+def test_no_slide_has_a_serious_finding(open_page, runs_folder):
     save_runs(runs_folder)
-    page = open_page("/", theme=theme)
+    page = open_page("/", theme="dark")
     found = []
     for slide in range(2, 6):
         found += visited(page, f"/present?run={backdoor_run().run_id}&slide={slide}")
     assert not found, "\n".join(found)
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_nothing_that_opens_has_a_serious_finding(open_page, runs_folder, theme):
     save_runs(runs_folder)
     page = open_page("/", theme=theme)
