@@ -67,13 +67,17 @@ def test_every_cell_ran_and_the_circuit_is_gone_when_it_is_knocked_out(executed)
     assert saved.name.startswith("fixed-output-planted-nested-s0-")
 
 
-def test_nothing_but_progress_is_said_on_standard_error(executed):
+def test_nothing_but_progress_and_warnings_of_ours_is_said_on_standard_error(executed):
     notebook, _ = executed
+    # So few prompts of one's own are enough to go through it, and to be warned.
+    few = "attack prompts in the test split"
     talk = [
         output.text
         for cell in notebook.cells
         for output in cell.get("outputs", [])
-        if output.get("name") == "stderr" and "cv.discover" not in cell.source
+        if output.get("name") == "stderr"
+        and "cv.discover" not in cell.source
+        and few not in output.text
     ]
     assert talk == []
 
