@@ -129,17 +129,6 @@ def pages(page: Page, repeats: int) -> Latency:
     return Latency("open another page", False, times)
 
 
-def sizes(page: Page, repeats: int) -> Latency:
-    """One step of the size slider of Trade-off, by the arrow keys."""
-    go(page, "Trade-off")
-    thumb = page.locator(".st-key-size_slider [role=slider], .st-key-size_slider input").first
-    thumb.focus()
-    keys = islice(cycle(["ArrowRight", "ArrowRight", "ArrowLeft", "ArrowLeft"]), repeats)
-    times = [timed(page, lambda key=key: page.keyboard.press(key), ANSWER) for key in keys]
-    go(page, "Overview")
-    return Latency("one step of the size slider", False, times)
-
-
 def heads(page: Page, repeats: int) -> Latency:
     """A click on a head of the heatmap, until its name is shown."""
     go(page, "Circuit")
@@ -188,17 +177,7 @@ def tray(page: Page, repeats: int) -> Latency:
     return Latency("remove a unit from the tray, undo", False, times)
 
 
-def slides(page: Page, repeats: int) -> Latency:
-    """The next slide, by an arrow key."""
-    go(page, "Present")
-    keys = islice(cycle(["ArrowRight"] * 4 + ["ArrowLeft"] * 4), repeats)
-    times = [timed(page, lambda key=key: page.keyboard.press(key), ANSWER) for key in keys]
-    page.keyboard.press("Escape")
-    settle(page)
-    return Latency("next slide", False, times)
-
-
-MEASURES = (pages, sizes, heads, tray, slides, prompts)
+MEASURES = (pages, heads, tray, prompts)
 
 
 if __name__ == "__main__":
