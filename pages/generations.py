@@ -2,13 +2,30 @@
 
 import streamlit as st
 
+from circuitviz.runs.store import Run
 from circuitviz.ui import generations_view as view
-from circuitviz.ui import shell
+from circuitviz.ui import shell, state
 from circuitviz.ui.answer_table import answer_table
 from circuitviz.ui.components import page_header
 from circuitviz.ui.cover import uncover_toggle
 
 QUESTION = "What does the model say before and after?"
+
+
+@st.fragment
+def comparisons(run: Run, found: view.Shown, *, shown: bool) -> None:
+    """One prompt's answers: another prompt draws nothing else again."""
+    choice = state.fitted(run)
+    saved, free = st.tabs(
+        ["Test prompts", "Your own prompt"], key="generation_tabs", on_change="rerun"
+    )
+    with saved:
+        if saved.open:
+            view.saved_comparison(run, choice, found, shown=shown)
+    with free:
+        if free.open:
+            view.free_comparison(run, choice)
+
 
 run, choice = shell.current_run(QUESTION)
 header = st.container()
@@ -17,13 +34,6 @@ with header:
     page_header(QUESTION, view.answer(run, found.answers))
 shown = uncover_toggle(run)
 
-saved, free = st.tabs(["Test prompts", "Your own prompt"], key="generation_tabs", on_change="rerun")
-with saved:
-    if saved.open:
-        view.saved_comparison(run, choice, found, shown=shown)
-with free:
-    if free.open:
-        view.free_comparison(run, choice)
-
+comparisons(run, found, shown=shown)
 st.header("All test prompts", anchor=False)
-answer_table(run, found.answers, shown=shown)
+answer_table(run, choice, found.answers, shown=shown)

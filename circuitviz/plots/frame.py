@@ -23,12 +23,10 @@ __all__ = [
     "TRADEOFF_COLUMNS",
     "UNIT_COLUMNS",
     "bin_neurons",
-    "budget_points",
     "condition_frame",
     "frontier_rows",
     "generation_frame",
     "grid_frame",
-    "joint_sizes",
     "judge_of",
     "layer_frame",
     "point_rates",
@@ -65,17 +63,6 @@ def frontier_rows(
     """The evaluated circuits of one budget and condition on test prompts, smallest first."""
     rows = matching(run.frontier, split="test", budget=budget, condition=condition)
     return rows.sort_values(["size", "heads"]).reset_index(drop=True)
-
-
-def joint_sizes(run: Run) -> list[int]:
-    """Sizes of the joint budget that were evaluated on test prompts, ascending."""
-    return sorted({int(size) for size in frontier_rows(run)["size"]})
-
-
-def budget_points(run: Run) -> list[tuple[int, int]]:
-    """Pairs (heads, neurons) that were evaluated with separate budgets, ascending."""
-    rows = frontier_rows(run, budget="separate")
-    return sorted({(int(h), int(n)) for h, n in zip(rows["heads"], rows["neurons"], strict=True)})
 
 
 def point_rates(run: Run, row: Row) -> dict[str, Rate]:

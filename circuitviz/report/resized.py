@@ -8,7 +8,7 @@ from typing import Any
 
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.rate import Rate
-from circuitviz.plots.frame import frontier_rows, joint_sizes, point_rates
+from circuitviz.plots.frame import frontier_rows, point_rates
 from circuitviz.plots.rows import matching, records
 from circuitviz.plots.story import LEAST_RECOVERY, is_refusal
 from circuitviz.runs.store import Run
@@ -44,7 +44,7 @@ def at_size(run: Run, size: int | None) -> Run:
         return run
     rows = records(matching(frontier_rows(run), size=size))
     if size < 1 or not rows:
-        measured = [str(one) for one in joint_sizes(run) if one > 0]
+        measured = [str(one) for one in run.joint_sizes if one > 0]
         raise ConfigError(
             f"size must be one that {run.run_id} measured on test prompts "
             f"({', '.join(measured) or 'none'}) or its own, {run.size}; got {size}"

@@ -103,6 +103,24 @@ class Run:
         """Flat unit indices [units], the most responsible first."""
         return self.ranked.order
 
+    @cached_property
+    def joint_sizes(self) -> list[int]:
+        """Sizes of the joint budget that were evaluated on test prompts, ascending."""
+        return sorted({int(size) for size in self._evaluated("joint")["size"]})
+
+    @cached_property
+    def budget_points(self) -> list[tuple[int, int]]:
+        """Pairs (heads, neurons) that were evaluated with separate budgets, ascending."""
+        rows = self._evaluated("separate")
+        return sorted(
+            {(int(h), int(n)) for h, n in zip(rows["heads"], rows["neurons"], strict=True)}
+        )
+
+    def _evaluated(self, budget: str) -> pd.DataFrame:
+        rows = self.frontier
+        knocked_out = (rows["split"] == "test") & (rows["condition"] == "knocked_out")
+        return rows[knocked_out & (rows["budget"] == budget)]
+
     @property
     def size(self) -> int:
         """|C| of the circuit this run reports."""

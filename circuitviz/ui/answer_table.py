@@ -10,6 +10,7 @@ import streamlit as st
 from circuitviz.plots.rows import records
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
+from circuitviz.ui.choice import Choice
 from circuitviz.ui.cover import covered
 from circuitviz.ui.listing import listing_key
 
@@ -21,19 +22,24 @@ ROLES = {"All": None, "Attack": "attack", "Benign": "benign"}
 SHOWN = ["kind", "verdicts", "prompt", "intact", "knocked_out"]
 
 
-def answer_table(run: Run, answers: pd.DataFrame, *, shown: bool) -> None:
-    """Every answer with its verdict, changed verdicts first.
+@st.fragment
+def answer_table(run: Run, drawn: Choice, answers: pd.DataFrame, *, shown: bool) -> None:
+    """Every answer with its verdict, changed verdicts first; a filter draws nothing else again.
 
     Args:
         run: Whose answers they are.
+        drawn: The choice with which the whole page was drawn; another prompt draws it again.
         answers: Columns of `generation_frame`.
         shown: Whether text that could be harmful may be read.
     """
+    if state.choice().prompt != drawn.prompt:
+        st.rerun(scope="app")
     kept = covered(run, _filtered(run, answers), shown=shown)
-    st.caption(
-        f"{len(kept):,} of {len(answers):,} answers \u00b7 changed verdicts first \u00b7 select a "
-        "row to compare it above"
-    )
+    with st.container(key="answer_count"):
+        st.caption(
+            f"{len(kept):,} of {len(answers):,} answers \u00b7 changed verdicts first \u00b7 "
+            "select a row to compare it above"
+        )
 
     # A row that was selected in one list of answers must select nothing in another.
     key = listing_key(TABLE, [run.run_id, *map(str, kept["prompt_id"])])

@@ -11,7 +11,6 @@ import numpy as np
 
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.frontier import random_matched
-from circuitviz.plots.frame import budget_points, joint_sizes
 from circuitviz.runs.config import AblationKind
 from circuitviz.runs.store import Run
 from circuitviz.ui.unit_text import read_units, written_units
@@ -209,7 +208,7 @@ class Choice:
         """This choice with what the run does not have left out and named in `problems`."""
         problems = list(self.problems)
         choice = self
-        sizes, points = joint_sizes(run), budget_points(run)
+        sizes, points = run.joint_sizes, run.budget_points
         if self.size is not None and self.size not in {*sizes, run.size}:
             nearest = min(sizes or [run.size], key=lambda size: abs(size - (self.size or 0)))
             problems.append(f"Size {self.size:,} was not evaluated; showing {nearest:,} instead.")

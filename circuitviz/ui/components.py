@@ -25,7 +25,9 @@ from circuitviz.ui.literal import literal
 __all__ = [
     "Answer",
     "Card",
+    "Draw",
     "answer_cells",
+    "built_chart",
     "card_html",
     "cards",
     "chart",
@@ -45,6 +47,8 @@ __all__ = [
     "warn",
 ]
 
+# Puts something that is ready on the page.
+Draw = Callable[[], None]
 STYLE = PROJECT / "assets" / "ui.css"
 CHART_CONFIG = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
 VERDICT_SIGNS = {
@@ -263,6 +267,26 @@ def chart(
         how_to_read(reading, key=key)
     if twin is not None:
         table_twin(twin, key=f"{key}_table", columns=columns)
+
+
+def built_chart(heading: str, figure: go.Figure, **parts: Any) -> Draw:
+    """What puts a heading and its chart on the page.
+
+    Several charts are better all built before the first is drawn: the browser then shows what was
+    sent before them, instead of being busy with the first of them.
+
+    Args:
+        heading: The section's; empty for none.
+        figure: What to draw.
+        parts: Of `chart`.
+    """
+
+    def draw() -> None:
+        if heading:
+            st.header(heading, anchor=False)
+        chart(figure, **parts)
+
+    return draw
 
 
 def _pass_point(key: str, on_point: Callable[[list[Any]], None]) -> None:

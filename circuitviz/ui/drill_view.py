@@ -48,8 +48,13 @@ def asked_to_look(run: Run) -> bool:
     return False
 
 
-def drill_down(run: Run, choice: Choice, unit: Unit) -> None:
-    """Everything about one unit, a tab for each question."""
+@st.fragment
+def drill_down(run: Run, unit: Unit) -> None:
+    """Everything about one unit, a tab for each question.
+
+    Another tab or prompt draws nothing else again.
+    """
+    choice = state.fitted(run)
     try:
         prompts, harmful = live_inspection.prompts(run), live_inspection.harmful(run)
     except CircuitvizError as error:

@@ -20,6 +20,7 @@ from circuitviz.runs import behaviour_of as behaviours
 from circuitviz.runs.config import AblationKind, DiscoveryConfig
 from circuitviz.runs.store import Run
 from circuitviz.ui.config_key import CONFIG_HASH
+from circuitviz.ui.set_aside import set_imports_aside
 from circuitviz.units import Circuit
 
 if TYPE_CHECKING:
@@ -159,9 +160,16 @@ def _model(config: DiscoveryConfig) -> GatedModel:
 
     from circuitviz.runs.model_of import model_of
 
+    _libraries_set_aside()
     # The cores belong to the worker that learns masks.
     torch.set_num_threads(1)
     return model_of(config)
+
+
+@st.cache_resource(show_spinner=False)
+def _libraries_set_aside() -> None:
+
+    set_imports_aside()
 
 
 @st.cache_resource(show_spinner=False)

@@ -7,7 +7,6 @@ from functools import partial
 
 import streamlit as st
 
-from circuitviz.plots.frame import joint_sizes
 from circuitviz.plots.text import count
 from circuitviz.report.browser import NO_BROWSER, find_browser
 from circuitviz.report.make import ReportKind, report_bytes
@@ -165,7 +164,7 @@ def options(run: Run, choice: Choice) -> ReportOptions:
 
 def _offered(run: Run) -> list[int]:
     """Sizes a report can be about, the run's own first."""
-    sizes = [size for size in joint_sizes(run) if size > 0]
+    sizes = [size for size in run.joint_sizes if size > 0]
     return [run.size, *(size for size in sizes if size != run.size)]
 
 

@@ -25,8 +25,8 @@ def saved_rates(run: Run, circuit: Circuit, ablation: AblationKind) -> dict[str,
     size, pair = len(circuit), (len(circuit.heads), len(circuit.neurons))
     if circuit == run.circuit():
         rates = frame.rates_at(run)
-    elif size != run.size and size in frame.joint_sizes(run) and circuit == run.ranked.best(size):
+    elif size != run.size and size in run.joint_sizes and circuit == run.ranked.best(size):
         rates = frame.rates_at(run, size=size)
-    elif pair in frame.budget_points(run) and circuit == run.circuit_of(*pair):
+    elif pair in run.budget_points and circuit == run.circuit_of(*pair):
         rates = frame.rates_at(run, heads=pair[0], neurons=pair[1])
     return rates if {"asr", "utility"} <= set(rates) else {}

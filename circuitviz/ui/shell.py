@@ -22,7 +22,14 @@ from circuitviz.ui.run_names import method_note
 from circuitviz.ui.tray import tray, tray_foot
 from circuitviz.ui.tray_numbers import tray_numbers
 
-__all__ = ["around", "configure_page", "current_run", "navigation", "through_app"]
+__all__ = [
+    "around",
+    "configure_page",
+    "current_run",
+    "navigation",
+    "same_set",
+    "through_app",
+]
 
 PICKER, ENTERED = "run_picker", "circuitviz_entered"
 SIDEBAR_PIXELS = 280
@@ -151,6 +158,20 @@ def current_run(question: str) -> tuple[Run, Choice]:
     fitted = state.fit(run)
     warn(fitted.problems)
     return run, fitted
+
+
+def same_set(run: Run, drawn: Choice) -> Choice:
+    """The choice now, for a fragment of a page.
+
+    Args:
+        run: The run the page shows.
+        drawn: The choice with which the whole page was drawn.  If another set of units is knocked
+            out since, everything is drawn again: all of the app shows the set.
+    """
+    now = state.fit(run)
+    if now.run != drawn.run or now.set_part != drawn.set_part:
+        st.rerun(scope="app")
+    return now
 
 
 def _picker() -> None:

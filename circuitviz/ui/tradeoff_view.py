@@ -1,4 +1,4 @@
-"""The controls of the trade-off page: one size, or heads and neurons apart."""
+"""The trade-off page: one size or heads and neurons apart, and the charts of the one chosen."""
 
 from __future__ import annotations
 
@@ -9,16 +9,35 @@ import pandas as pd
 import streamlit as st
 
 from circuitviz.plots import frame, story
+from circuitviz.plots.budget_grid import budget_grid
+from circuitviz.plots.head_heatmap import head_heatmap
+from circuitviz.plots.neuron_heatmap import neuron_heatmap
+from circuitviz.plots.readings import READINGS
 from circuitviz.plots.rows import matching, records
 from circuitviz.plots.text import count, percent, sparsity
+from circuitviz.plots.tradeoff_curve import tradeoff_curve
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
+from circuitviz.ui.components import Draw, built_chart, run_note, score_note
 from circuitviz.ui.listing import listing_key
+from circuitviz.units import Circuit
 
-__all__ = ["answer", "choose_point", "choose_size", "controls", "grid_n", "nearest_point"]
+__all__ = [
+    "answer",
+    "choose_point",
+    "choose_size",
+    "controls",
+    "curve_chart",
+    "grid_chart",
+    "grid_n",
+    "head_map",
+    "nearest_point",
+    "neuron_map",
+]
 
 MODE, SIZE, HEADS, NEURONS = "budget_mode", "size_slider", "heads_slider", "neurons_slider"
+MAP_ROW, MAP_BINS = 34, 64
 JOINT, SEPARATE = "One size", "Heads and neurons apart"
 
 
@@ -78,9 +97,78 @@ def grid_n(grid: pd.DataFrame) -> int:
     return max((int(row["n"]) for row in records(grid)), default=0)
 
 
+def curve_chart(run: Run, curve: pd.DataFrame, base: Circuit) -> Draw:
+    """Every size and what it does; a click on a point chooses its size."""
+    return built_chart(
+        "Effect of each size",
+        tradeoff_curve(
+            curve,
+            n_units=len(run.space),
+            chosen=len(base),
+            target_asr=(run.metrics.get("target") or {}).get("asr"),
+            control=frame.random_control(run),
+        ),
+        key="curve",
+        reading=READINGS["tradeoff"],
+        caption=f"The best units off, from one run that ranks them all. {run_note(run)}, test "
+        f"split. {story.random_note(run)} Click a point to choose its size on every page. The "
+        "found size was chosen on validation prompts with a margin, so a smaller one may do on "
+        "these test prompts too.",
+        alt="Attack success, utility and recovery against circuit size on a log axis.",
+        twin=curve,
+        on_point=choose_size,
+    )
+
+
+def grid_chart(run: Run, choice: Choice) -> Draw:
+    """Attack success for so many heads and so many neurons; a click on a cell chooses it."""
+    grid = frame.grid_frame(run)
+    return built_chart(
+        "Heads and neurons apart",
+        budget_grid(grid, chosen=(choice.heads or 0, choice.neurons or 0)),
+        key="grid",
+        reading=READINGS["grid"],
+        caption="Attack success with the best heads and the best neurons off. "
+        f"{run_note(run, grid_n(grid))}, test split. Click a cell to choose it.",
+        alt="Attack success for each number of heads and of neurons knocked out.",
+        twin=grid,
+        on_point=choose_point,
+    )
+
+
+def head_map(run: Run, base: Circuit) -> Draw:
+    """The heads of the chosen size."""
+    heads, _ = run.space.split(run.scores)
+    return built_chart(
+        "Units of this size",
+        head_heatmap(heads, frame.units_of(base, "head"), row_pixels=MAP_ROW),
+        key="heads",
+        reading=READINGS["head_map"],
+        twin=frame.unit_frame(run, base, "head"),
+        caption=f"{count(len(base.heads), 'head')} framed. {score_note(run)}",
+        alt="Layer by head heatmap of scores, heads of the chosen circuit framed.",
+    )
+
+
+def neuron_map(run: Run, base: Circuit) -> Draw:
+    """The neurons of the chosen size, below the heads."""
+    _, neurons = run.space.split(run.scores)
+    best, best_neuron = frame.bin_neurons(neurons, MAP_BINS)
+    inside = frame.units_of(base, "neuron")
+    return built_chart(
+        "",
+        neuron_heatmap(best, best_neuron, run.space.d_mlp, inside, row_pixels=MAP_ROW),
+        key="neurons",
+        reading=READINGS["neuron_map"],
+        caption=f"{count(len(base.neurons), 'neuron')}; a diamond marks each bin that holds one.",
+        alt="Layer by neuron bin heatmap of scores, bins with neurons of the circuit marked.",
+        twin=frame.unit_frame(run, base),
+    )
+
+
 def controls(run: Run, choice: Choice) -> None:
     """The sliders; moving one changes the choice on every page and calls no model."""
-    points = frame.budget_points(run)
+    points = run.budget_points
     with st.container(border=True, key="size_controls"):
         if points:
             st.session_state[MODE] = SEPARATE if choice.separate else JOINT
@@ -100,7 +188,7 @@ def controls(run: Run, choice: Choice) -> None:
 
 
 def _size_slider(run: Run, choice: Choice) -> None:
-    sizes = sorted({*frame.joint_sizes(run), run.size})
+    sizes = sorted({*run.joint_sizes, run.size})
     key = _slider_key(SIZE, run, sizes)
     st.session_state[key] = run.size if choice.size is None else choice.size
     with st.container(key=SIZE):

@@ -9,7 +9,6 @@ from typing import Any
 import streamlit as st
 
 from circuitviz.errors import CircuitvizError
-from circuitviz.plots.frame import joint_sizes
 from circuitviz.plots.story import is_refusal
 from circuitviz.plots.text import count
 from circuitviz.runs.store import Run
@@ -93,7 +92,7 @@ def _mode(run: Run) -> TuningMode:
 
 def _size(run: Run) -> int | None:
     """The chosen size; None for the run's own, so that both ways of saying it are one tuning."""
-    sizes = sorted({size for size in joint_sizes(run) if size} | {run.size})
+    sizes = sorted({size for size in run.joint_sizes if size} | {run.size})
     chosen = st.selectbox(
         "Circuit",
         sizes,

@@ -6,7 +6,6 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from circuitviz.plots.frame import joint_sizes
 from circuitviz.report.make import write_report
 from circuitviz.report.options import ReportOptions
 from circuitviz.runs.config import DiscoveryConfig
@@ -30,7 +29,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.mark.parametrize("another", [False, True], ids=["reported", "another size"])
 def test_the_notebook_repeats_the_run(tmp_path, monkeypatch, run, another):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    size = next(one for one in joint_sizes(run) if one not in (0, run.size))
+    size = next(one for one in run.joint_sizes if one not in (0, run.size))
     out = tmp_path / "again.ipynb"
     write_report(run, out, ReportOptions(size=size if another else None))
     found = nbformat.read(out, as_version=4)

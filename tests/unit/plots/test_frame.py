@@ -19,11 +19,11 @@ def test_only_test_rows_of_one_budget_are_shown(run):
     assert set(rows["split"]) == {"test"}
     assert set(rows["budget"]) == {"joint"}
     assert set(rows["condition"]) == {"knocked_out"}
-    assert frame.joint_sizes(run) == list(SIZES)
+    assert run.joint_sizes == list(SIZES)
 
 
 def test_budget_points_are_the_whole_grid(run):
-    assert len(frame.budget_points(run)) == len(GRID_HEADS) * len(GRID_NEURONS)
+    assert len(run.budget_points) == len(GRID_HEADS) * len(GRID_NEURONS)
 
 
 def test_tradeoff_has_a_row_per_size_and_series_with_its_interval(run):
@@ -121,8 +121,8 @@ def test_an_unknown_unit_has_no_saved_effect(run):
 def test_empty_frontier_gives_empty_frames(run):
     empty = replace(run, frontier=run.frontier.iloc[:0])
     assert isinstance(frame.tradeoff_frame(empty), pd.DataFrame)
-    assert frame.joint_sizes(empty) == []
-    assert frame.budget_points(empty) == []
+    assert empty.joint_sizes == []
+    assert empty.budget_points == []
 
 
 def test_a_layer_lists_all_its_neurons(run):

@@ -1,0 +1,21 @@
+"""Keep what the libraries allocate at import out of garbage collection.
+
+Streamlit collects all garbage after each script run.  With torch and transformers imported that
+takes about 150 ms, nearly all of it to look at objects that live as long as the server.
+"""
+
+from __future__ import annotations
+
+import gc
+
+__all__ = ["set_imports_aside"]
+
+
+def set_imports_aside() -> None:
+    """Never again look at the objects that are alive now; for after large imports.
+
+    Models and results must come later: what is set aside is freed only when its last reference
+    goes, never as part of a cycle.
+    """
+    gc.collect()
+    gc.freeze()
