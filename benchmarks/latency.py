@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, Position, expect, sync_playwright
 
 sys.path.append(str(Path(__file__).parent))
 from screenshots import FLAGS, PATIENCE, find_browser, served
@@ -136,6 +136,14 @@ def go(page: Page, name: str) -> None:
     settle(page)
 
 
+def opened_at(page: Page, path: str) -> None:
+    """Open a page by its address, with the run that is measured."""
+    origin = "/".join(page.url.split("/")[:3])
+    page.goto(f"{origin}{path}?run={RUN}")
+    expect(page.locator(ANSWER).first).to_be_visible()
+    settle(page)
+
+
 def pick(page: Page, container: str, place: int) -> Callable[[], None]:
     """Open the list of a select box; what clicks number `place` of those not chosen."""
     page.locator(f"{container} [data-testid=stSelectbox] input").first.click()
@@ -164,9 +172,10 @@ def run_picker(page: Page, repeats: int) -> Latency:
     """Another run from the list at the side, and back."""
     go(page, "Overview")
     # The first two of the list in turn: their answers differ.
-    times = [timed(page, pick(page, ".st-key-run_picker", 0), ANSWER) for _ in range(repeats)]
-    page.goto(page.url.split("?")[0] + f"?run={RUN}")
+    pick(page, ".st-key-run_picker", 1)()
     settle(page)
+    times = [timed(page, pick(page, ".st-key-run_picker", 0), ANSWER) for _ in range(repeats)]
+    opened_at(page, "/")
     return Latency("choose another run", False, times)
 
 
@@ -221,20 +230,19 @@ def _cell(page: Page, chart: str, across: float, down: float) -> Callable[[], No
     box = plot.bounding_box()
     if box is None:
         raise SystemExit(f"{chart} is not on the page")
-    spot = {"x": box["width"] * across, "y": box["height"] * down}
+    spot: Position = {"x": box["width"] * across, "y": box["height"] * down}
     return lambda: plot.click(position=spot)
 
 
 def drill(page: Page, repeats: int) -> Latency:
-    """A unit chosen, until what is inside it is shown."""
+    """A head chosen, until the sentence says what it looks at; its pattern follows."""
     go(page, "Circuit")
     times = []
     for place in range(repeats):
         layer, head = place % 4, (3 * place + 1) % 8
         act = _cell(page, ".st-key-heads", (head + 0.5) / 8, (layer + 0.5) / 4)
-        inside = ".st-key-drill .st-key-drill_attention .js-plotly-plot"
-        times.append(timed(page, act, inside))
-    return Latency("look inside a head", True, times)
+        times.append(timed(page, act, ".st-key-drill .cv-told", f"L{layer}H{head}"))
+    return Latency("where a chosen head looks, in words", True, times)
 
 
 def saved_prompts(page: Page, repeats: int) -> Latency:
@@ -262,15 +270,13 @@ def filters(page: Page, repeats: int) -> Latency:
 
 def slides(page: Page, repeats: int) -> Latency:
     """From slide to slide by an arrow key."""
-    page.goto(page.url.split("?")[0].rstrip("/") + f"/present?run={RUN}")
-    settle(page)
+    opened_at(page, "/present")
     keys = ("ArrowRight",) * 4 + ("ArrowLeft",) * 4
     times = [
         timed(page, lambda key=key: page.keyboard.press(key), ".cv-slide-place")
         for key in islice(cycle(keys), repeats)
     ]
-    page.goto(page.url.split("/present")[0] + f"/?run={RUN}")
-    settle(page)
+    opened_at(page, "/")
     return Latency("next slide", False, times)
 
 
@@ -293,6 +299,8 @@ def prompts(page: Page, repeats: int) -> Latency:
     settle(page)
     field = page.locator(".st-key-free_prompt textarea").first
     times = []
+    field.fill("What is the capital of Chile?")
+    timed(page, lambda: field.press("Control+Enter"), ".cv-cells", "Chile")
     countries = ("France", "Spain", "Italy", "Japan", "Egypt", "Peru", "Kenya", "Norway")
     for country in islice(cycle(countries), repeats):
         field.fill(f"What is the capital of {country}?")

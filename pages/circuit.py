@@ -18,7 +18,7 @@ QUESTION = "Which heads and neurons are they, and what does each one do?"
 def units(run: Run, drawn: Choice) -> None:
     """Maps, panel and drill-down: choosing a unit draws only these again.
 
-    What takes longest comes last, in its place above the strip and the table.
+    They are drawn in the order in which they are waited for, each in its place.
     """
     choice = shell.same_set(run, drawn)
     selected = view.selected_unit(run, choice)
@@ -30,15 +30,16 @@ def units(run: Run, drawn: Choice) -> None:
     with left:
         draw_heads()
         draw_neurons()
-    drill, graph = st.container(key="drill"), st.container(key="paths")
-    maps.layer_strip(run, choice, selected)
-    st.header("All ranked units", anchor=False)
-    view.unit_table(run, choice.circuit(run))
+    drill, graph, rest = (st.container(key=key) for key in ("drill", "paths", "all_units"))
     with drill:
         st.subheader(f"Inside {selected}", anchor=False)
         looking = asked_to_look(run)
         if looking:
             drill_down(run, selected)
+    with rest:
+        maps.layer_strip(run, choice, selected)
+        st.header("All ranked units", anchor=False)
+        view.unit_table(run, choice.circuit(run))
     with graph:
         st.subheader(graph_heading(run), anchor=False)
         if looking:

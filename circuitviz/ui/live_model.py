@@ -157,19 +157,15 @@ def _model_of(config: DiscoveryConfig) -> GatedModel:
 @st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=CONFIG_HASH)
 def _model(config: DiscoveryConfig) -> GatedModel:
     import torch
+    import transformer_lens  # noqa: F401
+    import transformers  # noqa: F401
 
     from circuitviz.runs.model_of import model_of
 
-    _libraries_set_aside()
+    set_imports_aside("models")
     # The cores belong to the worker that learns masks.
     torch.set_num_threads(1)
     return model_of(config)
-
-
-@st.cache_resource(show_spinner=False)
-def _libraries_set_aside() -> None:
-
-    set_imports_aside()
 
 
 @st.cache_resource(show_spinner=False)

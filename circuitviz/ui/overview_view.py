@@ -8,15 +8,39 @@ import streamlit as st
 
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots import frame, story
-from circuitviz.plots.text import count, percent
+from circuitviz.plots.before_after import before_after
+from circuitviz.plots.head_heatmap import head_heatmap
+from circuitviz.plots.readings import READINGS
+from circuitviz.plots.text import count, percent, sparsity
 from circuitviz.report.resized import at_size
 from circuitviz.runs.store import Run
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.components import Answer, Card, answer_cells, cards, rate_card, size_card
+from circuitviz.ui.components import (
+    Answer,
+    Card,
+    Draw,
+    answer_cells,
+    built_chart,
+    cards,
+    rate_card,
+    run_note,
+    score_note,
+    size_card,
+)
 from circuitviz.ui.cover import COVERED_ANSWER, cover, telling
 from circuitviz.units import Circuit
 
-__all__ = ["at_choice", "headline_cards", "sample", "size_note", "ways_on"]
+__all__ = [
+    "at_choice",
+    "effect_chart",
+    "head_map",
+    "headline_cards",
+    "sample",
+    "size_note",
+    "ways_on",
+]
+
+SMALL_ROW = 34
 
 WAYS_ON = (
     ("pages/present.py", "Present this finding", ":material/slideshow:"),
@@ -49,6 +73,37 @@ def size_note(run: Run, shown: Run, base: Circuit) -> str:
         f"You chose this size, {units}, with test results in view: optimistic. The controls, the "
         f"evidence in full and the answers to one prompt are of {found}; all else on this page is "
         "about your size."
+    )
+
+
+def effect_chart(shown: Run) -> Draw:
+    """Attack success and utility under every condition."""
+    conditions = frame.condition_frame(shown)
+    return built_chart(
+        "Before and after",
+        before_after(conditions),
+        key="before_after",
+        reading=READINGS["before_after"],
+        caption=f"{run_note(shown)}, test split. {story.random_note(shown)}",
+        alt="Attack success and utility of the intact model, with the circuit off, with a random "
+        "circuit of the same size off, and with only the circuit on.",
+        twin=conditions,
+    )
+
+
+def head_map(run: Run, base: Circuit) -> Draw:
+    """Where the heads of the circuit are; its neurons in the caption."""
+    heads, _ = run.space.split(run.scores)
+    return built_chart(
+        "",
+        head_heatmap(heads, frame.units_of(base, "head"), row_pixels=SMALL_ROW),
+        key="head_map",
+        reading=READINGS["head_map"],
+        caption=f"Framed: {count(len(base.heads), 'head')} of the circuit; "
+        f"{count(len(base.neurons), 'neuron')} ({sparsity(base.sparsity_neurons)}) more. "
+        f"{score_note(run)}",
+        alt="Layer by head heatmap of scores, heads of the circuit framed.",
+        twin=frame.unit_frame(run, base, "head"),
     )
 
 

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import gc
 
+import streamlit as st
+
 __all__ = ["set_imports_aside"]
 
 
-def set_imports_aside() -> None:
+@st.cache_resource(show_spinner=False)
+def set_imports_aside(what: str) -> None:
     """Never again look at the objects that are alive now; for after large imports.
 
     Models and results must come later: what is set aside is freed only when its last reference
     goes, never as part of a cycle.
+
+    Args:
+        what: Was imported; done once in the life of the server for each.
     """
+    del what  # the key of the cache
     gc.collect()
     gc.freeze()

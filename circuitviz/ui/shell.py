@@ -19,6 +19,7 @@ from circuitviz.ui.glossary_view import glossary, glossary_button
 from circuitviz.ui.listing import listing_key
 from circuitviz.ui.literal import literal
 from circuitviz.ui.run_names import method_note
+from circuitviz.ui.set_aside import set_imports_aside
 from circuitviz.ui.tray import tray, tray_foot
 from circuitviz.ui.tray_numbers import tray_numbers
 
@@ -106,6 +107,7 @@ def around(page: Page) -> Callable[[], None]:
         if run is not None and numbers is not None:
             with numbers:
                 tray_numbers(run, state.fitted(run))
+        set_imports_aside("pages")
 
     return finish
 
