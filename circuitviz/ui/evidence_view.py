@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from circuitviz.plots import evidence_frame as frames
 from circuitviz.plots.readings import READINGS
@@ -63,22 +64,36 @@ The units that really carry this backdoor are known, because it was planted in t
 """
 
 
+@st.fragment
 def evidence(run: Run) -> None:
-    """Everything that was measured about the circuit, a fold for each question."""
-    shown = [
-        _criteria(run),
-        _stochastic(run),
-        _ablations(run),
-        _judges(run),
-        _paired(run),
-        _truth(run),
-    ]
-    if not any(shown):
+    """Everything that was measured about the circuit, a fold for each question.
+
+    A fold is filled when it is opened, and opening one draws nothing else again.
+    """
+    parts = (_criteria, _stochastic, _ablations, _judges, _paired, _truth)
+    folds = [fold for part in parts if (fold := part(run))]
+    if not folds:
         st.caption("Faithfulness, other ablations, judges and tests were not measured in this run.")
+    for fold in folds:
+        place = st.expander(
+            fold.title,
+            icon=f":material/{fold.icon}:",
+            key=f"fold_{fold.key}",
+            on_change="rerun",
+        )
+        if place.open:
+            with place:
+                fold.fill()
 
 
-def _fold(title: str, key: str, icon: str) -> DeltaGenerator:
-    return st.expander(title, icon=f":material/{icon}:", key=f"fold_{key}")
+@dataclass(frozen=True)
+class _Fold:
+    """One question about the circuit; `fill` draws the answer."""
+
+    title: str
+    key: str
+    icon: str
+    fill: Callable[[], None]
 
 
 def _help(text: str, key: str) -> None:
@@ -88,12 +103,13 @@ def _help(text: str, key: str) -> None:
         st.markdown(text)
 
 
-def _criteria(run: Run) -> bool:
+def _criteria(run: Run) -> _Fold | None:
     found = frames.criteria(run)
     if not found:
-        return False
+        return None
     numbers = " · ".join(f"{name.lower()} {value}" for name, (value, _) in found.items())
-    with _fold(f"Faithful, complete, minimal: {numbers}", "criteria", "rule"):
+
+    def fill() -> None:
         _help(CRITERIA_HELP, "criteria")
         cards([Card(name, value, note) for name, (value, note) in found.items()])
         units = frames.minimality_frame(run)
@@ -103,14 +119,16 @@ def _criteria(run: Run) -> bool:
         sentence = frames.refinement_sentence(run)
         if sentence:
             st.caption(sentence)
-    return True
+
+    return _Fold(f"Faithful, complete, minimal: {numbers}", "criteria", "rule", fill)
 
 
-def _stochastic(run: Run) -> bool:
+def _stochastic(run: Run) -> _Fold | None:
     found = frames.stochastic_frame(run)
     if found.empty:
-        return False
-    with _fold("The circuit kept while the rest is ablated bit by bit", "stochastic", "grain"):
+        return None
+
+    def fill() -> None:
         _help(STOCHASTIC_HELP, "stochastic")
         judges = ", ".join(dict.fromkeys(found["judge"]))
         chart(
@@ -124,55 +142,68 @@ def _stochastic(run: Run) -> bool:
             twin=found,
             columns=_percent("share", "rate"),
         )
-    return True
+
+    return _Fold(
+        "The circuit kept while the rest is ablated bit by bit", "stochastic", "grain", fill
+    )
 
 
-def _ablations(run: Run) -> bool:
+def _ablations(run: Run) -> _Fold | None:
     found = frames.ablation_frame(run)
     if found.empty:
-        return False
-    with _fold("The same circuit under each kind of ablation", "ablations", "swap_horiz"):
+        return None
+
+    def fill() -> None:
         _help(ABLATION_HELP, "ablations")
         table(found, key="ablations")
         st.caption(f"The reported circuit off, test prompts. {judges_note(run)}")
-    return True
+
+    return _Fold("The same circuit under each kind of ablation", "ablations", "swap_horiz", fill)
 
 
-def _judges(run: Run) -> bool:
+def _judges(run: Run) -> _Fold | None:
     found = frames.judge_frame(run)
     if found.empty:
-        return False
-    with _fold("What other judges say", "judges", "gavel"):
+        return None
+
+    def fill() -> None:
         _help(JUDGE_HELP, "judges")
         table(found, key="judges")
         agreement = frames.agreement_frame(run)
         if not agreement.empty:
             st.caption("How far two judges agree on the same answers:")
             table(agreement, key="agreement")
-    return True
+
+    return _Fold("What other judges say", "judges", "gavel", fill)
 
 
-def _paired(run: Run) -> bool:
+def _paired(run: Run) -> _Fold | None:
     sentences = frames.paired_sentences(run)
     if not sentences:
-        return False
-    with _fold("Before and after, prompt by prompt", "paired", "compare_arrows"):
+        return None
+
+    def fill() -> None:
         _help(PAIRED_HELP, "paired")
         for sentence in sentences:
             st.write(sentence)
-    return True
+
+    return _Fold("Before and after, prompt by prompt", "paired", "compare_arrows", fill)
 
 
-def _truth(run: Run) -> bool:
+def _truth(run: Run) -> _Fold | None:
     found = frames.truth_frame(run)
     if found.empty:
-        return False
+        return None
     score = run.metrics["truth"]["auroc"]
-    with _fold(f"Against the units it was planted in: AUROC {score:.3f}", "truth", "verified"):
+
+    def fill() -> None:
         _help(TRUTH_HELP, "truth")
         table(found, key="truth")
         st.caption("Planted units: " + ", ".join(run.metrics["truth"]["units"]))
-    return True
+
+    return _Fold(
+        f"Against the units it was planted in: AUROC {score:.3f}", "truth", "verified", fill
+    )
 
 
 def _percent(*names: str) -> dict[str, Any]:
