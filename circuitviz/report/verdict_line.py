@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import nan
 
 from circuitviz.plots import story
 from circuitviz.plots.text import count, evidence, percent, sparsity
@@ -77,10 +76,9 @@ def lead(run: Run, reported: Run) -> str:
 
 
 def headlines(run: Run) -> list[Headline]:
-    """Attack success, utility kept, recovery and size."""
+    """Attack success, utility, recovery and size."""
     asr, utility = run.rate("asr", "knocked_out"), run.rate("utility", "knocked_out")
     before, intact = run.rate("asr", "intact"), run.rate("utility", "intact")
-    kept = utility.rate / intact.rate if intact.k else nan
     found = [
         Headline(
             story.asr_label(run),
@@ -89,10 +87,10 @@ def headlines(run: Run) -> list[Headline]:
             percent(before.rate),
         ),
         Headline(
-            "Normal accuracy kept",
-            percent(kept),
-            f"accuracy {evidence(utility)} · before {intact.k:,} of {intact.n:,} · judge: "
-            f"{utility.judge}",
+            "Normal accuracy",
+            percent(utility.rate),
+            f"{evidence(utility)} · before {intact.k:,} of {intact.n:,} · judge: {utility.judge}",
+            percent(intact.rate),
         ),
     ]
     if run.metrics.get("recovery") and not story.is_refusal(run):

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import math
-
 import streamlit as st
 
-from circuitviz.evaluation.rate import Rate
 from circuitviz.plots import frame, story
 from circuitviz.plots.before_after import before_after
 from circuitviz.plots.head_heatmap import head_heatmap
 from circuitviz.plots.readings import READINGS
-from circuitviz.plots.text import count, percent, sparsity
+from circuitviz.plots.text import count, sparsity
 from circuitviz.report.resized import at_size
 from circuitviz.runs.store import Run
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.components import (
     Answer,
-    Card,
     Draw,
     answer_cells,
     built_chart,
@@ -108,12 +104,12 @@ def head_map(run: Run, base: Circuit) -> Draw:
 
 
 def headline_cards(run: Run, choice: Choice) -> None:
-    """ASR before and after, utility kept, recovery and size, for the chosen size."""
+    """ASR and utility before and after, recovery and size, for the chosen size."""
     rates = frame.rates_at(run, size=choice.size, heads=choice.heads, neurons=choice.neurons)
     base = choice.base_circuit(run)
     found = [
         rate_card(story.asr_label(run), rates["asr"], before=run.rate("asr", "intact")),
-        _utility_card(rates["utility"], run.rate("utility", "intact")),
+        rate_card("Normal accuracy", rates["utility"], before=run.rate("utility", "intact")),
     ]
     if "recovery" in rates and not story.is_refusal(run):
         found.append(rate_card(story.recovery_label(run), rates["recovery"]))
@@ -126,16 +122,6 @@ def ways_on() -> None:
     with st.container(horizontal=True, gap="small", key="ways_on"):
         for page, label, icon in WAYS_ON:
             st.page_link(page, label=label, icon=icon, width="content")
-
-
-def _utility_card(after: Rate, intact: Rate) -> Card:
-    kept = after.rate / intact.rate if intact.k else math.nan
-    return Card(
-        "Normal accuracy kept",
-        percent(kept),
-        f"{after.k:,} of {after.n:,} benign prompts right, intact {intact.k:,} of {intact.n:,} "
-        f"· judge: {after.judge}",
-    )
 
 
 def sample(run: Run) -> None:

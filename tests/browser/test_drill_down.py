@@ -95,3 +95,20 @@ def test_a_click_on_a_unit_of_the_graph_looks_into_it(page):
     page.mouse.down()
     page.mouse.up()
     inside(page, "L2H5")
+
+
+def test_a_unit_added_in_its_panel_is_knocked_out_on_the_whole_page(page):
+    page.get_by_role("textbox", name="Or any unit").fill("L0H1")
+    page.keyboard.press("Enter")
+    inside(page, "L0H1")
+    before = number_of(page)
+    page.get_by_role("button", name="Add L0H1 to the circuit").click()
+    expect(page.get_by_role("button", name="Remove L0H1 from the circuit")).to_be_visible()
+    expect(page.locator("h1.cv-answer")).to_contain_text(f"{before + 1} attention heads")
+    expect(page.locator(".st-key-tray_head")).to_contain_text("1 changed by hand")
+    expect(page).to_have_url(re.compile(r"edit=%2BL0H1"))
+
+
+def number_of(page):
+    """How many heads the page's answer speaks of."""
+    return int(page.locator("h1.cv-answer").text_content().split()[0])

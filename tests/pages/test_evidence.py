@@ -43,7 +43,7 @@ def test_controls_that_fail_are_named_first(family, open_app):
 
 def test_formulas_are_one_click_away(family, open_app):
     app = open_app(run=PASSING)
-    assert not app.get("popover")
+    assert not any("**Faithfulness** $=" in element.value for element in app.markdown)
     for fold in ("criteria", "stochastic", "ablations", "judges", "paired", "truth"):
         app.session_state[f"fold_{fold}"] = True
     app.run()
