@@ -48,7 +48,12 @@ def head_heatmap(
         xgap=2,
         ygap=2,
         hoverinfo="skip",
-        colorbar={"title": {"text": "Score", "side": "right"}, "thickness": 10, "outlinewidth": 0},
+        colorbar={
+            "title": {"text": "Score", "side": "right"},
+            "thickness": 10,
+            "outlinewidth": 0,
+            "nticks": 5,
+        },
     )
     cells = [(layer, head) for layer in range(layers) for head in range(heads)]
     by_learning = [cell for cell in in_circuit if cell not in added]

@@ -58,7 +58,12 @@ def neuron_heatmap(
         colorscale=SEQUENTIAL,
         ygap=2,
         hoverinfo="skip",
-        colorbar={"title": {"text": "Score", "side": "right"}, "thickness": 10, "outlinewidth": 0},
+        colorbar={
+            "title": {"text": "Score", "side": "right"},
+            "thickness": 10,
+            "outlinewidth": 0,
+            "nticks": 5,
+        },
     )
     cells = [(layer, column) for layer in range(layers) for column in range(bins)]
     edits = {
