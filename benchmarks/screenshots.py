@@ -14,10 +14,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from circuitviz.paths import APP, PROJECT
 
@@ -35,7 +36,7 @@ PAGES = {
 }
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run"]
-HEIGHT, TALLEST = 1000, 4000
+HEIGHT, TALLEST = 1000, 7000
 PATIENCE = 120_000  # milliseconds
 
 
@@ -132,7 +133,9 @@ def settle(page: Page) -> None:
     expect(page.locator(".stApp[data-test-script-state=notRunning]")).to_be_visible(
         timeout=PATIENCE
     )
-    page.wait_for_load_state("networkidle")
+    # A page that keeps asking for something is drawn nevertheless.
+    with suppress(PlaywrightTimeout):
+        page.wait_for_load_state("networkidle", timeout=10_000)
     page.evaluate("document.fonts.ready")
     # Charts and tables are drawn after the script has ended, and say nothing when they have.
     page.wait_for_timeout(1500)

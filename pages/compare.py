@@ -2,12 +2,9 @@
 
 import streamlit as st
 
-from circuitviz.plots import comparison_frame as frames
-from circuitviz.plots.layer_bars import layer_bars
-from circuitviz.plots.readings import READINGS
 from circuitviz.ui import compare_view as view
 from circuitviz.ui import overlay_view, shell
-from circuitviz.ui.components import chart, page_header, split, warn
+from circuitviz.ui.components import page_header, split, warn
 
 QUESTION = "Do runs, seeds and methods agree?"
 
@@ -31,16 +28,7 @@ heads, neurons = split("maps", (1, 1))
 with heads:
     view.head_map(found, runs)
 with neurons:
-    st.header("Neurons per layer", anchor=False)
-    counts = frames.neuron_counts(found, labels, run.space)
-    chart(
-        layer_bars(counts),
-        key="neuron_counts",
-        reading=READINGS["neuron_counts"],
-        caption="Neurons of each circuit, by layer.",
-        alt="Bars: neurons of each run's circuit in each layer.",
-        twin=counts,
-    )
+    view.neuron_bars(found, labels, run)
 
 overlap, pairs = split("overlap", (2, 3))
 with overlap:

@@ -59,10 +59,10 @@ def answer_table(run: Run, drawn: Choice, answers: pd.DataFrame, *, shown: bool)
         # Narrow enough that every column is seen on a narrow page; wide ones grow.
         column_config={
             "kind": st.column_config.TextColumn("prompt is", width=75),
-            "verdicts": st.column_config.TextColumn("verdict", width=110),
-            "prompt": st.column_config.TextColumn(width=110),
-            "intact": st.column_config.TextColumn("intact answer", width=110),
-            "knocked_out": st.column_config.TextColumn("knocked-out answer", width=110),
+            "verdicts": st.column_config.TextColumn("verdict", width=105),
+            "prompt": st.column_config.TextColumn(width=100),
+            "intact": st.column_config.TextColumn("intact answer", width=100),
+            "knocked_out": st.column_config.TextColumn("knocked-out answer", width=100),
         },
     )
     st.download_button(

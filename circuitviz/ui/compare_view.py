@@ -11,9 +11,10 @@ import streamlit as st
 from circuitviz.errors import CircuitvizError
 from circuitviz.plots import comparison_frame as frames
 from circuitviz.plots.head_agreement import head_membership, head_rank_difference
+from circuitviz.plots.layer_bars import layer_bars
 from circuitviz.plots.overlap_heatmap import overlap_heatmap
 from circuitviz.plots.readings import READINGS
-from circuitviz.plots.rows import matrix_frame
+from circuitviz.plots.rows import matrix_frame, records
 from circuitviz.plots.text import count
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
@@ -29,6 +30,7 @@ __all__ = [
     "head_map",
     "labels_of",
     "letters_of",
+    "neuron_bars",
     "next_step",
     "number_table",
     "overlap_map",
@@ -176,6 +178,23 @@ def head_map(found: Json, runs: Mapping[str, Run]) -> None:
         twin=matrix_frame(counts),
         caption=f"How many of the {len(listed)} circuits hold each head; framed: all of them.",
         alt="Layer by head heatmap: number of circuits that hold each head.",
+    )
+
+
+def neuron_bars(found: Json, labels: Mapping[str, str], run: Run) -> None:
+    """How many neurons each circuit has in each layer, if any has one."""
+    st.header("Neurons per layer", anchor=False)
+    counts = frames.neuron_counts(found, labels, run.space)
+    if not any(row["neurons"] for row in records(counts)):
+        st.info("None of these circuits holds a neuron: all are heads.", icon=":material/info:")
+        return
+    chart(
+        layer_bars(counts),
+        key="neuron_counts",
+        reading=READINGS["neuron_counts"],
+        caption="Neurons of each circuit, by layer.",
+        alt="Bars: neurons of each run's circuit in each layer.",
+        twin=counts,
     )
 
 

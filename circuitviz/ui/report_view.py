@@ -19,8 +19,8 @@ from circuitviz.ui.listing import listing_key
 
 __all__ = ["downloads", "hand_note", "lead", "options", "preview"]
 
-SIZE, PARTS, COVER = "report_size", "report_sections", "report_cover"
 PREVIEW_PIXELS = 560
+SIZE, PARTS, COVER = "report_size", "report_sections", "report_cover"
 
 
 @dataclass(frozen=True)
@@ -213,8 +213,8 @@ def _upper(text: str) -> str:
 
 
 def preview(run: Run, wanted: ReportOptions) -> None:
-    """The first screen of the report, as it will look."""
-    with st.container(border=True):
+    """The first screen of the report, as it will look; it fades out where the report goes on."""
+    with st.container(border=True, key="report_preview"):
         st.iframe(
             first_screen(run, wanted),
             height=PREVIEW_PIXELS,

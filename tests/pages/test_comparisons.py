@@ -151,3 +151,17 @@ def test_changing_the_run_drops_what_was_compared(family, open_app):
     run_picker(app).set_value(REFUSAL).run()
     assert not app.exception
     assert app.session_state["circuitviz_choice"].compare == ()
+
+
+def test_circuits_of_heads_alone_have_no_chart_of_neurons(open_app):
+    # Runs that ship: a backdoor planted in four heads.
+    first, second = (
+        "fixed-output-planted-nested-s0-fc596065",
+        "fixed-output-planted-nested-s1-6923c7a6",
+    )
+    app = open_app(COMPARE, run=first, compare=second)
+    assert not app.exception
+    assert charts(app) == {"head_difference"}
+    assert "None of these circuits holds a neuron: all are heads." in [
+        note.value for note in app.info
+    ]
