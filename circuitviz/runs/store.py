@@ -119,7 +119,7 @@ class Run:
     def _evaluated(self, budget: str) -> pd.DataFrame:
         rows = self.frontier
         knocked_out = (rows["split"] == "test") & (rows["condition"] == "knocked_out")
-        return rows[knocked_out & (rows["budget"] == budget)]
+        return rows.loc[knocked_out & (rows["budget"] == budget)]
 
     @property
     def size(self) -> int:
