@@ -36,4 +36,4 @@ shown = uncover_toggle(run)
 
 comparisons(run, found, shown=shown)
 st.header("All test prompts", anchor=False)
-answer_table(run, choice, found.answers, shown=shown)
+answer_table(run, found.answers, shown=shown)

@@ -10,29 +10,28 @@ import streamlit as st
 from circuitviz.plots.rows import records
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
-from circuitviz.ui.choice import Choice
 from circuitviz.ui.cover import covered
 from circuitviz.ui.listing import listing_key
 
 __all__ = ["answer_table", "filter_answers", "table_rows", "verdict_counts"]
 
-TABLE = "answers_table"
+TABLE, PICKED = "answers_table", "answer_picked"
 CHANGES = {"All": None, "Changed": True, "Unchanged": False}
 ROLES = {"All": None, "Attack": "attack", "Benign": "benign"}
 SHOWN = ["kind", "verdicts", "prompt", "intact", "knocked_out"]
 
 
 @st.fragment
-def answer_table(run: Run, drawn: Choice, answers: pd.DataFrame, *, shown: bool) -> None:
+def answer_table(run: Run, answers: pd.DataFrame, *, shown: bool) -> None:
     """Every answer with its verdict, changed verdicts first; a filter draws nothing else again.
 
     Args:
         run: Whose answers they are.
-        drawn: The choice with which the whole page was drawn; another prompt draws it again.
         answers: Columns of `generation_frame`.
         shown: Whether text that could be harmful may be read.
     """
-    if state.choice().prompt != drawn.prompt:
+    # The comparison above is about the row that was picked just now.
+    if st.session_state.pop(PICKED, False):
         st.rerun(scope="app")
     kept = covered(run, _filtered(run, answers), shown=shown)
     with st.container(key="answer_count"):
@@ -48,6 +47,7 @@ def answer_table(run: Run, drawn: Choice, answers: pd.DataFrame, *, shown: bool)
         rows = st.session_state[key]["selection"]["rows"]
         if rows:
             state.choose(prompt=str(kept.iloc[rows[0]]["prompt_id"]))
+            st.session_state[PICKED] = True
 
     st.dataframe(
         table_rows(kept),

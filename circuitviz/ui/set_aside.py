@@ -17,8 +17,8 @@ __all__ = ["set_imports_aside"]
 def set_imports_aside(what: str) -> None:
     """Never again look at the objects that are alive now; for after large imports.
 
-    Models and results must come later: what is set aside is freed only when its last reference
-    goes, never as part of a cycle.
+    What is set aside is freed only when its last reference goes, never as part of a cycle: models,
+    which hold cycles, are loaded after it.
 
     Args:
         what: Was imported; done once in the life of the server for each.
