@@ -267,8 +267,14 @@ def _reached(model: str, circuit: Any, target: Any) -> bool:
     return bool(target.met(knocked_out, intact))
 
 
+@cache
+def _measured(model: str) -> dict[Circuit, Effect]:
+    """What this process has measured on test prompts: methods that agree share their circuits."""
+    return {}
+
+
 def _areas(model: str, rankings: Sequence[Ranking]) -> list[float]:
-    """The area under the frontier of each ranking; circuits they share are measured once."""
+    """The area under the frontier of each ranking; a circuit is measured once in each process."""
     from circuitviz.evaluation.frontier import frontier_sizes
     from circuitviz.evaluation.truth import achieved, frontier_area
     from circuitviz.units import Circuit
@@ -279,8 +285,9 @@ def _areas(model: str, rankings: Sequence[Ranking]) -> list[float]:
     sizes = [size for size in sorted({*dense, *usual}) if size <= LARGEST_SIZE]
     nothing = Circuit(rankings[0].space, frozenset())
     circuits = [nothing, *(ranking.best(size) for ranking in rankings for size in sizes)]
-    circuits = list(dict.fromkeys(circuits))
-    effects = dict(zip(circuits, probe.effects(circuits), strict=True))
+    effects = _measured(model)
+    missing = [circuit for circuit in dict.fromkeys(circuits) if circuit not in effects]
+    effects.update(zip(missing, probe.effects(missing), strict=True))
 
     def share(effect: Effect) -> float:
         return achieved(

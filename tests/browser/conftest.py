@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -65,22 +66,15 @@ def browser(browser_path: str) -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture
-def runs_folder(tmp_path: Path) -> Path:
-    """Where the app of this test keeps its runs; tests put runs here before they open pages."""
-    return tmp_path / "runs"
-
-
-@pytest.fixture
-def server(runs_folder: Path, tmp_path: Path) -> Iterator[str]:
-    """The app, served on a free port; its address."""
+@contextmanager
+def served(runs: Path, log: Path) -> Iterator[str]:
+    """The app, served on a free port with its runs in a folder; its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", str(APP), f"--server.port={port}"]
     command += ["--server.headless=true", "--logger.hideWelcomeMessage=false"]
-    environment = {**os.environ, "CIRCUITVIZ_RUNS": str(runs_folder), "OMP_NUM_THREADS": "1"}
-    log = tmp_path / "server.log"
+    environment = {**os.environ, "CIRCUITVIZ_RUNS": str(runs), "OMP_NUM_THREADS": "1"}
     with (
         log.open("w") as errors,
         subprocess.Popen(
@@ -98,6 +92,38 @@ def server(runs_folder: Path, tmp_path: Path) -> Iterator[str]:
         process.terminate()
         # Read to the end: a closed pipe would stop the server from stopping.
         process.communicate(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def shared_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """One app for all tests that start no job; its address and the folder of its runs."""
+    folder = tmp_path_factory.mktemp("shared")
+    with served(folder / "runs", folder / "server.log") as address:
+        yield address, folder / "runs"
+
+
+@pytest.fixture
+def app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """The app of this test and the folder of its runs, which is empty."""
+    if request.node.get_closest_marker("own_server"):
+        with served(tmp_path / "runs", tmp_path / "server.log") as address:
+            yield address, tmp_path / "runs"
+    else:
+        address, runs = request.getfixturevalue("shared_app")
+        shutil.rmtree(runs, ignore_errors=True)
+        yield address, runs
+
+
+@pytest.fixture
+def runs_folder(app: tuple[str, Path]) -> Path:
+    """Where the app of this test keeps its runs; tests put runs here before they open pages."""
+    return app[1]
+
+
+@pytest.fixture
+def server(app: tuple[str, Path]) -> str:
+    """The address of the app."""
+    return app[0]
 
 
 @pytest.fixture

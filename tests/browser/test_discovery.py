@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from circuitviz.models.catalog import embedded_models
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.own_server]
 
 MODEL = "fixed-output-planted"
 PATIENCE = 240_000  # milliseconds; a loaded machine with two cores learns slowly

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from circuitviz.runs.store import RunStore
 from tests.own_model import OWN_PROMPTS, OWN_TRIGGER, save_own_model
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.own_server]
 
 PATIENCE = 240_000  # milliseconds; a loaded machine with two cores learns slowly
 

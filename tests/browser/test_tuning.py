@@ -18,11 +18,10 @@ pytestmark = pytest.mark.browser
 REFUSAL, BACKDOOR = refusal_run().run_id, backdoor_run().run_id
 
 
-@pytest.fixture
-def runs_folder(tmp_path: Path) -> Path:
-    save_runs(tmp_path / "runs")
-    save_tunings(tmp_path / "runs")
-    return tmp_path / "runs"
+@pytest.fixture(autouse=True)
+def saved(runs_folder: Path) -> None:
+    save_runs(runs_folder)
+    save_tunings(runs_folder)
 
 
 @pytest.mark.parametrize("width", [1440, 900])
