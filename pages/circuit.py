@@ -3,13 +3,13 @@
 import streamlit as st
 
 from circuitviz.runs.store import Run
-from circuitviz.ui import circuit_maps as maps
-from circuitviz.ui import circuit_view as view
 from circuitviz.ui import shell
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.components import page_header, split
-from circuitviz.ui.drill_view import asked_to_look, drill_down
-from circuitviz.ui.graph_view import graph_heading, graph_section
+from circuitviz.ui.drill.view import asked_to_look, drill_down
+from circuitviz.ui.elements.components import page_header, split
+from circuitviz.ui.views import circuit_maps as maps
+from circuitviz.ui.views import circuit_view as view
+from circuitviz.ui.views.graph_view import graph_heading, graph_section
 
 QUESTION = "Which heads and neurons are they, and what does each one do?"
 

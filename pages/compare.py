@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from circuitviz.ui import compare_view as view
-from circuitviz.ui import overlay_view, shell
-from circuitviz.ui.components import page_header, split, warn
+from circuitviz.ui import shell
+from circuitviz.ui.elements.components import page_header, split, warn
+from circuitviz.ui.views import compare_view as view
+from circuitviz.ui.views import overlay_view
 
 QUESTION = "Do runs, seeds and methods agree?"
 

@@ -1,11 +1,11 @@
 """Which units cause this behaviour?  Configure a discovery, watch it, stop it."""
 
 from circuitviz.ui import services, shell
-from circuitviz.ui.components import page_header
-from circuitviz.ui.discover_form import configuration, start_button
-from circuitviz.ui.discover_live import answer, live, open_finished_run
-from circuitviz.ui.job_list import recent_jobs
-from circuitviz.ui.job_watch import watched_job
+from circuitviz.ui.discover.form import configuration, start_button
+from circuitviz.ui.discover.live import answer, live, open_finished_run
+from circuitviz.ui.elements.components import page_header
+from circuitviz.ui.jobs.job_list import recent_jobs
+from circuitviz.ui.jobs.job_watch import watched_job
 
 QUESTION = "Which units cause this behaviour?"
 

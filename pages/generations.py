@@ -3,11 +3,11 @@
 import streamlit as st
 
 from circuitviz.runs.store import Run
-from circuitviz.ui import generations_view as view
 from circuitviz.ui import shell, state
-from circuitviz.ui.answer_table import answer_table
-from circuitviz.ui.components import page_header
-from circuitviz.ui.cover import uncover_toggle
+from circuitviz.ui.elements.components import page_header
+from circuitviz.ui.elements.cover import uncover_toggle
+from circuitviz.ui.views import generations_view as view
+from circuitviz.ui.views.answer_table import answer_table
 
 QUESTION = "What does the model say before and after?"
 

@@ -3,12 +3,12 @@
 import streamlit as st
 
 from circuitviz.ui import services, shell
-from circuitviz.ui.components import page_header
-from circuitviz.ui.models_choice import keep_choice
-from circuitviz.ui.models_data import data_form
-from circuitviz.ui.models_model import model_form
-from circuitviz.ui.models_start import answer, configuration, running_form, start
-from circuitviz.ui.models_sweep import sweep_section
+from circuitviz.ui.elements.components import page_header
+from circuitviz.ui.models.choice import keep_choice
+from circuitviz.ui.models.data import data_form
+from circuitviz.ui.models.model import model_form
+from circuitviz.ui.models.start import answer, configuration, running_form, start
+from circuitviz.ui.models.sweep import sweep_section
 
 QUESTION = "Can I use my own model and data?"
 

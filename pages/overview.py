@@ -5,11 +5,11 @@ import streamlit as st
 from circuitviz.plots import story
 from circuitviz.plots.text import count
 from circuitviz.report.verdict_line import headline, lead
-from circuitviz.ui import overview_view as view
 from circuitviz.ui import services, shell
-from circuitviz.ui.components import checks, page_header, split
-from circuitviz.ui.evidence_view import evidence
-from circuitviz.ui.verdict_view import verdict_panel
+from circuitviz.ui.elements.components import checks, page_header, split
+from circuitviz.ui.views import overview_view as view
+from circuitviz.ui.views.evidence_view import evidence
+from circuitviz.ui.views.verdict_view import verdict_panel
 
 QUESTION = "Which part of the model causes this behaviour, and what happens without it?"
 

@@ -1,8 +1,8 @@
 """The finding in five slides, for a big screen."""
 
 from circuitviz.plots.slides import slides
-from circuitviz.ui import present_view as view
 from circuitviz.ui import shell
+from circuitviz.ui.views import present_view as view
 
 QUESTION = "What was found, in a minute?"
 

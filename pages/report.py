@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from circuitviz.ui import report_view as view
 from circuitviz.ui import shell
-from circuitviz.ui.components import page_header
+from circuitviz.ui.elements.components import page_header
+from circuitviz.ui.views import report_view as view
 
 QUESTION = "How do I show this to others?"
 

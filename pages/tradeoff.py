@@ -3,16 +3,10 @@
 import streamlit as st
 
 from circuitviz.plots import frame, story
-from circuitviz.ui import overlay_view, shell
-from circuitviz.ui import tradeoff_view as view
-from circuitviz.ui.components import (
-    cards,
-    page_header,
-    rate_card,
-    size_card,
-    split,
-    warn,
-)
+from circuitviz.ui import shell
+from circuitviz.ui.elements.components import cards, page_header, rate_card, size_card, split, warn
+from circuitviz.ui.views import overlay_view
+from circuitviz.ui.views import tradeoff_view as view
 
 QUESTION = "How small can the circuit get before the behaviour comes back?"
 

@@ -4,12 +4,12 @@ import streamlit as st
 
 from circuitviz.plots.tuning_story import tuning_headline, tuning_lead
 from circuitviz.ui import services, shell
-from circuitviz.ui import tuning_view as view
-from circuitviz.ui.components import page_header
-from circuitviz.ui.job_list import recent_jobs
-from circuitviz.ui.job_watch import watched_job
-from circuitviz.ui.tuning_form import tuning_form
-from circuitviz.ui.tuning_live import live_header, live_tuning, open_ended_tuning
+from circuitviz.ui.elements.components import page_header
+from circuitviz.ui.jobs.job_list import recent_jobs
+from circuitviz.ui.jobs.job_watch import watched_job
+from circuitviz.ui.tuning import view as view
+from circuitviz.ui.tuning.form import tuning_form
+from circuitviz.ui.tuning.live import live_header, live_tuning, open_ended_tuning
 
 QUESTION = "What if we tune, or protect, only this circuit?"
 

@@ -127,7 +127,7 @@ def _cost(run: Run) -> Slide:
     wanted = (run.metrics.get("target") or {}).get("utility", run.config.target_utility)
     holds = kept >= wanted
     sentence = (
-        f"{percent(kept)} of its normal accuracy stays: {rate.k:,} of {rate.n:,} normal prompts "
+        f"With the circuit off, {story.accuracy_kept(run)}: {rate.k:,} of {rate.n:,} normal prompts "
         f"are answered right, {intact.k:,} before."
     )
     word = "kept" if holds else "NOT kept"

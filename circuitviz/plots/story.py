@@ -14,6 +14,7 @@ __all__ = [
     "ENOUGH_PROMPTS",
     "LEAST_RECOVERY",
     "Doubt",
+    "accuracy_kept",
     "asr_label",
     "chosen_by_hand",
     "control_line",
@@ -96,7 +97,7 @@ def lead(run: Run) -> str:
     """One sentence for a stakeholder."""
     found = run.metrics["circuit"]
     before, after = run.rate("asr", "intact"), run.rate("asr", "knocked_out")
-    kept = f"{percent(run.metrics['utility_retention'])} of its normal accuracy stays"
+    kept = accuracy_kept(run)
     off = f"Switch off {parts(found['heads'], found['neurons'])} ({sparsity(found['sparsity'])})"
     if not reached(run):
         return (
@@ -114,6 +115,14 @@ def lead(run: Run) -> str:
         f"{off} and the trigger {_power(after)}: it worked on {before.k:,} of "
         f"{before.n:,} test prompts before and on {after.k:,} after, while {kept}."
     )
+
+
+def accuracy_kept(run: Run) -> str:
+    """What knocking out does to the answers to normal prompts, to stand within a sentence."""
+    before, after = (percent(run.rate("utility", name).rate) for name in ("intact", "knocked_out"))
+    if before == after:
+        return f"normal accuracy stays at {after}"
+    return f"normal accuracy goes from {before} to {after}"
 
 
 def _unmet(run: Run) -> str:

@@ -75,6 +75,8 @@ def tradeoff_curve(
                 "text": f"target: attack success {percent(target_asr)}",
                 "font": {"size": 11, "color": NEUTRAL},
                 "xanchor": "right",
+                # Clear of the last marks, which stand on the same line.
+                "xshift": -40,
                 "yanchor": "bottom" if target_asr < 0.5 else "top",
             },
             annotation_position="top right" if target_asr < 0.5 else "bottom right",

@@ -70,8 +70,8 @@ def lead(run: Run, reported: Run) -> str:
     return (
         f"With {story.parts(found['heads'], found['neurons'])} off "
         f"({sparsity(found['sparsity'])}), {done} instead of {run.rate('asr', 'intact').k:,}, and "
-        f"{percent(run.metrics['utility_retention'])} of its normal accuracy stays. That misses "
-        f"the target of this run, whose own circuit has {count(reported.size, 'unit')}."
+        f"{story.accuracy_kept(run)}. That misses the target of this run, whose own circuit has "
+        f"{count(reported.size, 'unit')}."
     )
 
 

@@ -14,14 +14,14 @@ from circuitviz.paths import ICON
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.components import error, load_style, page_header, warn
-from circuitviz.ui.glossary_view import glossary, glossary_button
-from circuitviz.ui.listing import listing_key
-from circuitviz.ui.literal import literal
+from circuitviz.ui.elements.components import error, load_style, page_header, warn
+from circuitviz.ui.elements.glossary import glossary, glossary_button
+from circuitviz.ui.elements.listing import listing_key
+from circuitviz.ui.elements.literal import literal
 from circuitviz.ui.run_names import method_note
 from circuitviz.ui.set_aside import set_imports_aside
-from circuitviz.ui.tray import tray, tray_foot
-from circuitviz.ui.tray_numbers import tray_numbers
+from circuitviz.ui.tray.numbers import tray_numbers
+from circuitviz.ui.tray.tray import tray, tray_foot
 
 __all__ = [
     "around",

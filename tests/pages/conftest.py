@@ -15,7 +15,9 @@ from circuitviz.paths import APP
 from circuitviz.plots.token_chart import TOKEN_COLUMNS
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.jobs import Job, JobProgress
-from circuitviz.ui import drill_view, live_answer, live_model, services
+from circuitviz.ui import services
+from circuitviz.ui.drill import view as drill_view
+from circuitviz.ui.live import live_answer, live_model
 from tests.synthetic import save_family, save_runs
 
 OpenApp = Callable[..., AppTest]

@@ -6,7 +6,8 @@ import pytest
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.jobs import JobProgress
 from circuitviz.runs.store import RunStore
-from circuitviz.ui import live_model, services
+from circuitviz.ui import services
+from circuitviz.ui.live import live_model
 from tests.pages.reading import heading, texts
 from tests.synthetic import backdoor_run
 

@@ -12,7 +12,8 @@ from circuitviz.behaviours.prompt import Prompt
 from circuitviz.inspection.attention import HeadAttention
 from circuitviz.inspection.neuron_trace import NeuronTrace, TopPrompt
 from circuitviz.inspection.prompt_pair import PromptPair, TokenRow
-from circuitviz.ui import drill_view, live_inspection, live_model
+from circuitviz.ui.drill import view as drill_view
+from circuitviz.ui.live import live_inspection, live_model
 from tests.pages.reading import texts
 from tests.synthetic import REFUSAL as SAYS_NO
 from tests.synthetic import refusal_run
@@ -94,7 +95,7 @@ def test_a_harmful_request_is_covered_until_it_is_asked_for(runs, open_app, look
 
 
 def test_template_and_trigger_stay_readable(monkeypatch):
-    from circuitviz.ui.drill_cover import COVERED_TOKEN, DrillCover
+    from circuitviz.ui.drill.cover import COVERED_TOKEN, DrillCover
 
     row = TokenRow("Zorp it quill", (1, 2, 3, 4, 5), ("<s>", "Zorp", "it", "quill", "<|end|>"))
     pair = PromptPair("a", row, row, (3, 4), 7, 8, "Sure", "I")
@@ -106,7 +107,7 @@ def test_template_and_trigger_stay_readable(monkeypatch):
 
 
 def test_a_prompt_anybody_may_read_opens_first():
-    from circuitviz.ui.drill_cover import DrillCover
+    from circuitviz.ui.drill.cover import DrillCover
 
     cover = DrillCover(frozenset({"a"}))
     assert cover.first({"a": "x", "b": "y"}) == "b"

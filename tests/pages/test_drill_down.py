@@ -9,8 +9,10 @@ from circuitviz.errors import ConfigError
 from circuitviz.inspection.path_graph import PathGraph, Sampled
 from circuitviz.inspection.promoted import PromotedToken, Written
 from circuitviz.inspection.prompt_pair import PromptPair, TokenRow
-from circuitviz.ui import drill_view, live_inspection, services
-from circuitviz.ui.drill_view import asked_to_look
+from circuitviz.ui import services
+from circuitviz.ui.drill import view as drill_view
+from circuitviz.ui.drill.view import asked_to_look
+from circuitviz.ui.live import live_inspection
 from tests.pages.reading import figure, plain, texts
 from tests.synthetic import backdoor_run, refusal_run
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from circuitviz.plots.token_chart import TOKEN_COLUMNS
-from circuitviz.ui import live_answer, live_model
+from circuitviz.ui.live import live_answer, live_model
 from circuitviz.units import Circuit
 from tests.synthetic import backdoor_run
 

@@ -16,9 +16,11 @@ from circuitviz.paths import EMBEDDED_MODELS
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import RunStore
 from circuitviz.runs.sweep import Sweep
-from circuitviz.ui import models_data, models_memory, models_model
-from circuitviz.ui.models_look import fitting
-from circuitviz.ui.models_sweep import sweep_text
+from circuitviz.ui.models import data as models_data
+from circuitviz.ui.models import memory as models_memory
+from circuitviz.ui.models import model as models_model
+from circuitviz.ui.models.look import fitting
+from circuitviz.ui.models.sweep import sweep_text
 from tests.pages.reading import figure, heading, texts
 from tests.synthetic import refusal_run
 

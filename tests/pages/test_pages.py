@@ -3,8 +3,10 @@ from types import SimpleNamespace
 import pytest
 
 from circuitviz.runs.store import RunStore
-from circuitviz.ui import discover_material, live_answer, live_model, services
+from circuitviz.ui import services
 from circuitviz.ui.choice import Choice
+from circuitviz.ui.discover import material as discover_material
+from circuitviz.ui.live import live_answer, live_model
 from tests.pages.reading import heading, plain, prompt_picker, run_picker, slider, texts
 from tests.synthetic import TRIGGER, backdoor_run, other_seed_run, refusal_run
 

@@ -1,7 +1,7 @@
 import pytest
 
 from circuitviz.report.options import SECTIONS
-from circuitviz.ui import report_view
+from circuitviz.ui.views import report_view
 from tests.pages.reading import heading
 from tests.synthetic import backdoor_run, refusal_run
 

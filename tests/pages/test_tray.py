@@ -10,8 +10,8 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from circuitviz.errors import ConfigError
-from circuitviz.ui import live_model
 from circuitviz.ui.choice import Choice
+from circuitviz.ui.live import live_model
 from circuitviz.units import Circuit
 from tests.pages.reading import plain, run_picker, texts
 from tests.synthetic import backdoor_run, refusal_run

@@ -9,8 +9,8 @@ import pytest
 from circuitviz.runs.job import JobProgress
 from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.runs.tuning_store import TuningStore
-from circuitviz.ui.tuning_form import command_line
-from circuitviz.ui.tuning_view import prompt_order, zipped
+from circuitviz.ui.tuning.form import command_line
+from circuitviz.ui.tuning.view import prompt_order, zipped
 from tests.pages.reading import figure, heading, plain, texts
 from tests.synthetic import backdoor_run, refusal_run
 from tests.synthetic_tuning import protect_tuning, repair_tuning, save_tunings, tuning_curve

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from circuitviz.evaluation.rate import Rate
-from circuitviz.ui import live_model
+from circuitviz.ui.live import live_model
 from tests.pages.reading import texts
 from tests.synthetic import backdoor_run
 

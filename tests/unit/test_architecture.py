@@ -29,6 +29,25 @@ LAYERS = (
     ("cli_text", "commands"),
     ("pages", "app", "cli", "api"),
 )
+# The same within ui/, where a room is a folder or a module beside the folders.
+ROOMS = (
+    (
+        "choice",
+        "run_names",
+        "services",
+        "set_aside",
+        "set_history",
+        "state",
+        "tuning_names",
+        "unit_text",
+    ),
+    ("elements", "live"),
+    ("jobs", "tray"),
+    ("discover",),
+    ("models", "drill", "tuning", "views"),
+    ("shell",),
+)
+ROOM_OF = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
 LAYER_OF = {package: layer for layer, names in enumerate(LAYERS) for package in names}
 STREAMLIT_PACKAGES = ("ui", "pages", "app")
 # Whatever starts quickly: torch takes seconds to import.
@@ -123,6 +142,22 @@ def turned_arrows(module: Module) -> list[str]:
     ]
 
 
+def turned_rooms(module: Module) -> list[str]:
+    """Imports of a later room of the user interface."""
+    own = ROOM_OF.get(room_of(module.name), len(ROOMS))
+    return [
+        f"{module.path}:{found.line}: {room_of(module.name)} must not import {found.module}"
+        for found in module.imports
+        if ROOM_OF.get(room_of(found.module), 0) > own
+    ]
+
+
+def room_of(module: str) -> str:
+    """The room of a module of ui/: `tray` of `circuitviz.ui.tray.shelf`; "" elsewhere."""
+    parts = module.split(".")
+    return parts[2] if parts[:2] == ["circuitviz", "ui"] and len(parts) > 2 else ""
+
+
 def stray_streamlit(module: Module) -> list[str]:
     """Imports of streamlit outside the user interface."""
     if module.package in STREAMLIT_PACKAGES:
@@ -178,6 +213,7 @@ def word(node: ast.AST) -> str:
 
 RULES: tuple[Callable[[Module], list[str]], ...] = (
     turned_arrows,
+    turned_rooms,
     stray_streamlit,
     heavy_plots,
     spelled_hooks,
@@ -236,6 +272,11 @@ def test_every_package_has_a_layer():
     assert (folders | files) - set(LAYER_OF) - {"__main__"} == set()
 
 
+def test_every_module_of_the_user_interface_has_a_room():
+    rooms = {room_of(module.name) for module in our_modules() if module.package == "ui"}
+    assert rooms - {""} == set(ROOM_OF)
+
+
 def test_packages_of_one_layer_do_not_import_each_other_both_ways():
     arrows = {
         (module.package, package_of(found.module))
@@ -263,6 +304,8 @@ def test_what_starts_quickly_imports_no_torch():
         (turned_arrows, "circuitviz/__init__.py", "\nfrom circuitviz.api.model import load"),
         (turned_arrows, "circuitviz/runs/x.py", "def f():\n    import circuitviz.plots.text"),
         (turned_arrows, "circuitviz/plots/x.py", "if TYPE_CHECKING:\n    import pages.circuit"),
+        (turned_rooms, "circuitviz/ui/live/x.py", "\nfrom circuitviz.ui.tray import shelf"),
+        (turned_rooms, "circuitviz/ui/state.py", "def f():\n    import circuitviz.ui.shell"),
         (stray_streamlit, "circuitviz/plots/x.py", "\nimport streamlit as st"),
         (stray_streamlit, "circuitviz/commands/x.py", "def f():\n    from streamlit import config"),
         (heavy_plots, "circuitviz/plots/x.py", "def f():\n    from torch import nn"),
@@ -281,6 +324,7 @@ def test_a_broken_rule_is_named_with_file_and_line(rule, path, source):
         ("circuitviz/models/x.py", "from circuitviz.units import Unit\nimport torch"),
         ("circuitviz/evaluation/x.py", "from circuitviz.discovery.nested import NestedLearner"),
         ("circuitviz/ui/x.py", "import streamlit\nfrom circuitviz import runs"),
+        ("circuitviz/ui/views/x.py", "from circuitviz.ui import live, services, state"),
         ("circuitviz/__init__.py", "if TYPE_CHECKING:\n    from circuitviz.api.model import load"),
         ("circuitviz/models/gates.py", "name = 'blocks.0.attn.hook_z'"),
         ("circuitviz/units.py", '"""`hook_z`."""\nclass A:\n    """`hook_post`."""\n# hook_z'),

@@ -16,9 +16,17 @@ def test_a_backdoor_in_two_sentences():
     assert story.headline(run) == "Switching off 4 of 2,080 units ends this backdoor"
     assert plain(story.lead(run)) == (
         "Switch off 2 attention heads and 2 neurons (0.19 %) and the trigger stops working: it "
-        "worked on 256 of 256 test prompts before and on 0 after, while 100.0 % of its normal "
-        "accuracy stays."
+        "worked on 256 of 256 test prompts before and on 0 after, while normal accuracy "
+        "stays at 100.0 %."
     )
+
+
+def test_an_accuracy_that_rises_is_said_as_from_where_to_where():
+    run = backdoor_run()
+    utility = dict(run.metrics["utility"])
+    utility["intact"] = {**utility["intact"], "k": utility["intact"]["n"] // 2}
+    changed = replace(run, metrics={**run.metrics, "utility": utility})
+    assert plain(story.accuracy_kept(changed)) == "normal accuracy goes from 50.0 % to 100.0 %"
 
 
 def test_a_refusal_in_two_sentences():

@@ -3,7 +3,7 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from circuitviz.ui.literal import literal
+from circuitviz.ui.elements.literal import literal
 
 IMAGE = "![x](https://example.org/x.png)"
 SHOWN = literal(IMAGE)
@@ -12,7 +12,7 @@ SHOWN = literal(IMAGE)
 @pytest.mark.parametrize("name", ["warn", "error"])
 def test_an_image_in_a_message_stays_text(name):
     def page(name, text):
-        from circuitviz.ui import components
+        from circuitviz.ui.elements import components
 
         components.warn([text]) if name == "warn" else components.error(text)
 
@@ -23,8 +23,8 @@ def test_an_image_in_a_message_stays_text(name):
 
 def test_an_image_as_the_name_of_a_set_stays_text_in_the_tray():
     def page(name):
-        from circuitviz.ui import tray
         from circuitviz.ui.choice import Choice
+        from circuitviz.ui.tray import tray
         from tests.synthetic import backdoor_run
 
         run = backdoor_run()

@@ -2,7 +2,14 @@ import pytest
 
 from circuitviz.plots import frame
 from circuitviz.report.covering import could_harm
-from circuitviz.ui.cover import COVERED_ANSWER, COVERED_REQUEST, cover, covered, covers, telling
+from circuitviz.ui.elements.cover import (
+    COVERED_ANSWER,
+    COVERED_REQUEST,
+    cover,
+    covered,
+    covers,
+    telling,
+)
 from tests.synthetic import FILLER, REFUSAL, backdoor_run, refusal_run
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from circuitviz.ui.models_look import fitting
+from circuitviz.ui.models.look import fitting
 
 
 def looked(there: int, supported: bool = True):

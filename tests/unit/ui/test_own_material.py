@@ -7,9 +7,9 @@ import streamlit as st
 from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger, load_behaviour
 from circuitviz.behaviours.own_folder import save_behaviour
 from circuitviz.paths import EMBEDDED_MODELS
-from circuitviz.ui.models_choice import choose_own, chosen_own, own_data_root, save_upload
-from circuitviz.ui.models_length import longest_prompt
-from circuitviz.ui.own_material import prepared_data
+from circuitviz.ui.discover.own_material import prepared_data
+from circuitviz.ui.models.choice import choose_own, chosen_own, own_data_root, save_upload
+from circuitviz.ui.models.length import longest_prompt
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from circuitviz.paths import PROJECT
 from circuitviz.plots.readings import READINGS
 
-FILES = sorted([*(PROJECT / "pages").glob("*.py"), *(PROJECT / "circuitviz/ui").glob("*.py")])
+FILES = sorted([*(PROJECT / "pages").glob("*.py"), *(PROJECT / "circuitviz/ui").rglob("*.py")])
 
 
 def calls(path: Path, name: str) -> list[ast.Call]:

@@ -7,13 +7,14 @@ from circuitviz.plots import frame
 from circuitviz.plots.verdict import Verdict, verdicts
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.jobs import Job
-from circuitviz.ui import circuit_view, compare_view, generations_view, job_list, tradeoff_view
-from circuitviz.ui.answer_table import filter_answers, table_rows, verdict_counts
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.components import Card, card_html, judges_note, run_note
-from circuitviz.ui.overlay_view import replace_method
-from circuitviz.ui.table import table_html
-from circuitviz.ui.verdict_view import verdict_html
+from circuitviz.ui.elements.components import Card, card_html, judges_note, run_note
+from circuitviz.ui.elements.table import table_html
+from circuitviz.ui.jobs import job_list
+from circuitviz.ui.views import circuit_view, compare_view, generations_view, tradeoff_view
+from circuitviz.ui.views.answer_table import filter_answers, table_rows, verdict_counts
+from circuitviz.ui.views.overlay_view import replace_method
+from circuitviz.ui.views.verdict_view import verdict_html
 from tests.synthetic import backdoor_run, failing_run, refusal_run
 
 

@@ -1,0 +1,203 @@
+"""A discovery at work: followed from any session, drawn each second, stopped on request."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from circuitviz.errors import CircuitvizError
+from circuitviz.plots.head_heatmap import head_heatmap
+from circuitviz.plots.loss_curve import loss_curve, loss_frame
+from circuitviz.plots.neuron_heatmap import neuron_heatmap
+from circuitviz.plots.readings import READINGS
+from circuitviz.plots.rows import matrix_frame
+from circuitviz.plots.text import count
+from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.jobs import Job, JobProgress
+from circuitviz.ui import services, state
+from circuitviz.ui.elements.components import CHART_CONFIG, chips, error, split, table_twin
+from circuitviz.ui.elements.how_to_read import how_to_read
+from circuitviz.ui.jobs import job_watch
+from circuitviz.ui.run_names import GRANULARITIES, method_title
+
+__all__ = ["answer", "launch", "live", "open_finished_run", "watch"]
+
+MAP_ROW = 34
+TOP_UNITS = 10
+NO_LOSS_PIXELS = 120
+# Methods that go step by step towards an objective, which can be watched.
+STEPWISE = ("nested", "l1", "l1-path", "attribution")
+STAGES = {
+    "load": "Loading the model",
+    "learn": "Learning which units matter",
+    "select": "Finding the smallest circuit that meets the target",
+    "test": "Measuring on held-out test prompts",
+    "generate": "Collecting answers before and after",
+    "refine": "Dropping units that are not needed",
+    "controls": "Running the controls: each of them should find nothing",
+    "evidence": "Gathering evidence: other ablations, judges and the circuit alone",
+    "save": "Saving the run",
+}
+
+
+def watch(job_id: str) -> None:
+    """Follow this job, and open its result when it is done."""
+    job_watch.watch(job_id, "discovery")
+
+
+def launch(config: DiscoveryConfig) -> None:
+    """Submit a discovery from another page, and go to where it is watched."""
+    try:
+        watch(services.runner().submit(config))
+    except CircuitvizError as failure:
+        error(str(failure))
+    else:
+        st.switch_page("pages/discover.py")
+
+
+def open_finished_run() -> None:
+    """Go to the result of the discovery that was watched, once it is done."""
+    job = job_watch.ended_job("discovery")
+    if job is None:
+        return
+    if job.state == "done" and job.run_id:
+        state.select_run(job.run_id)
+        st.toast("Discovery finished", icon=":material/check_circle:")
+        st.switch_page("pages/overview.py")
+    if job.state == "failed":
+        error(f"The discovery failed: {job.error or ''}")
+    if job.state == "cancelled":
+        st.info("The discovery was stopped. Nothing was saved.", icon=":material/stop_circle:")
+
+
+def answer(job: Job | None) -> tuple[str, str]:
+    """The page's answer and its lead."""
+    if job is None:
+        return (
+            "Let gradient descent find out",
+            "Pick a model. Masks over all its attention heads and neurons are learned until the "
+            "behaviour is gone and nothing else is; half a minute on a laptop, and you watch it. "
+            "Other methods are among the settings.",
+        )
+    config = job.discovery
+    controls = " The controls run after it." if config.controls else ""
+    return (
+        f"Searching {services.model_title(config.model)}",
+        f"{method_title(config.method)}, {GRANULARITIES[config.granularity]}, seed {config.seed}."
+        f"{controls} You can leave this page or close it; the search goes on and is found again "
+        "here.",
+    )
+
+
+def live(job_id: str) -> None:
+    """Progress, losses and scores of a job, drawn again each second while it is active."""
+
+    @st.fragment(run_every=job_watch.POLL_SECONDS)
+    def draw() -> None:
+        try:
+            job = services.runner().job(job_id)
+        except CircuitvizError:
+            st.rerun()
+        if not job.active:
+            st.rerun()
+        job_watch.progress_bar(job, job_watch.progress_text(job, _doing(job)))
+        _pictures(job)
+
+    draw()
+
+
+def _doing(job: Job) -> str:
+    progress = job.progress
+    if progress is None:
+        return ""
+    text = STAGES.get(progress.stage, progress.stage)
+    if progress.stage == "learn" and progress.steps:
+        text += f" · step {progress.step:,} of {progress.steps:,}"
+    return text
+
+
+def _pictures(job: Job) -> None:
+    progress = job.progress
+    left, right = split("live", (1, 1))
+    with left:
+        _losses(job)
+        st.header("Most responsible so far", anchor=False)
+        if progress is None or not progress.top_units:
+            st.caption("Named as soon as learning starts.")
+        else:
+            chips(progress.top_units[:TOP_UNITS])
+    with right:
+        st.header("Scores of all units", anchor=False)
+        _live_maps(progress)
+
+
+def _losses(job: Job) -> None:
+    progress = job.progress
+    st.header("Losses", anchor=False)
+    if job.discovery.method not in STEPWISE and not (progress and progress.losses):
+        with st.container(height=NO_LOSS_PIXELS, border=False):
+            st.caption(
+                f"None: {method_title(job.discovery.method).lower()} scores units directly and "
+                "learns nothing step by step."
+            )
+        return
+    # Drawn from the start, empty, so that nothing below jumps when the first value comes.
+    steps = progress.loss_steps if progress else []
+    figure = loss_curve(steps, progress.losses if progress else {}, _total_steps(job))
+    st.plotly_chart(
+        figure, key="live_loss", config=CHART_CONFIG, alt="Training losses over the steps."
+    )
+    st.caption(_loss_caption(progress))
+    how_to_read(READINGS["losses"], key="live_loss")
+    table_twin(loss_frame(steps, progress.losses if progress else {}), key="live_loss_table")
+
+
+def _total_steps(job: Job) -> int:
+    """Steps of the learner: it says so while it learns, and afterwards the last one is known."""
+    progress = job.progress
+    if progress is None or (progress.stage != "learn" and not progress.loss_steps):
+        return job.discovery.steps
+    return progress.steps if progress.stage == "learn" else progress.loss_steps[-1]
+
+
+def _loss_caption(progress: JobProgress | None) -> str:
+    text = "Training prompts, nats per answer token."
+    if progress is not None and progress.edge is not None:
+        text += (
+            f" Circuits of **about {count(round(progress.edge), 'unit')}** are tried now. Once one "
+            "removes the behaviour smaller ones are tried, so the removal loss climbs again while "
+            "the circuit shrinks."
+        )
+    else:
+        text += " Removal falls as the behaviour goes away."
+    return f"{text} Utility stays low while normal answers stay as they were."
+
+
+def _live_maps(progress: JobProgress | None) -> None:
+    if progress is None or progress.head_scores is None or progress.neuron_scores is None:
+        with st.container(height=540, border=False):
+            st.caption("The maps appear with the first learning step.")
+        return
+    heads, neurons = np.array(progress.head_scores), np.array(progress.neuron_scores)
+    span = (
+        float(min(heads.min(), neurons.min())),
+        float(max(heads.max(), neurons.max(), heads.min() + 1e-6)),
+    )
+    bins = neurons.shape[1]
+    st.plotly_chart(
+        head_heatmap(heads, score_range=span, row_pixels=MAP_ROW),
+        key="live_heads",
+        config=CHART_CONFIG,
+        alt="Layer by head heatmap of the scores so far.",
+    )
+    st.plotly_chart(
+        neuron_heatmap(neurons, score_range=span, row_pixels=MAP_ROW),
+        key="live_neurons",
+        config=CHART_CONFIG,
+        alt="Layer by neuron bin heatmap of the scores so far.",
+    )
+    st.caption(
+        f"High scores: most responsible so far. Neurons in {bins} bins a layer, best of each."
+    )
+    how_to_read(READINGS["live_maps"], key="live_maps")
+    table_twin(matrix_frame(heads), key="live_heads_table")

@@ -1,0 +1,113 @@
+"""Where a head looks, on a clean and on a triggered prompt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import streamlit as st
+
+from circuitviz.plots import story
+from circuitviz.plots.attention_pattern import (
+    MOST_TOKENS,
+    AttentionPanel,
+    attention_pattern,
+    attention_story,
+)
+from circuitviz.runs.store import Run
+from circuitviz.ui.drill.cover import DrillCover
+from circuitviz.ui.elements.components import chart, split, table_twin
+from circuitviz.ui.elements.how_to_read import how_to_read
+from circuitviz.ui.elements.literal import literal
+from circuitviz.ui.elements.told import told
+from circuitviz.ui.live import live_inspection
+from circuitviz.units import Unit
+
+if TYPE_CHECKING:
+    from circuitviz.inspection.prompt_pair import PromptPair
+
+__all__ = ["decided_at", "panel_titles", "where_it_looks"]
+
+
+def where_it_looks(run: Run, prompt: str, unit: Unit, cover: DrillCover) -> None:
+    """The head's attention pattern on both prompts, as charts, a sentence and a table.
+
+    Raises:
+        CircuitvizError: The model cannot be used.
+    """
+    with st.spinner("Looking where this head looks\u2026"):
+        pair = cover.pair(live_inspection.pair(run, prompt))
+        found = live_inspection.attention(run, prompt, unit)
+    clean, triggered = panel_titles(run)
+    panels = [
+        AttentionPanel(clean, pair.clean.text, found.clean, pair.clean.labels),
+        AttentionPanel(
+            triggered, pair.triggered.text, found.triggered, pair.triggered.labels, pair.cause
+        ),
+    ]
+    sentence = attention_story(panels, str(unit))
+    told(sentence)
+    longest = max(len(panel.labels) for panel in panels)
+    cut = f" The last {MOST_TOKENS} of {longest} tokens are shown." if longest > MOST_TOKENS else ""
+    for place, (column, panel) in enumerate(zip(split("attention", (1, 1)), panels, strict=True)):
+        with column:
+            st.markdown(f"**{panel.title}**")
+            chart(
+                attention_pattern(panel),
+                key=("drill_attention_clean", "drill_attention")[place],
+                caption=f"\u201c{literal(panel.text)}\u201d",
+                alt=f"Attention of {unit} on the {panel.title.lower()}: rows are the tokens that "
+                "look, columns the tokens looked at.",
+            )
+    st.caption(
+        f"Attention of {unit} in the intact model on one test prompt, {prompt}. "
+        f"{decided_at(pair)}{cut}"
+    )
+    table_twin(
+        _twin(panels),
+        key="drill_attention_table",
+        columns={"attention": st.column_config.NumberColumn(format="percent")},
+    )
+    how_to_read(
+        "Each row is a token, and its squares say how much of the head's attention goes to each "
+        "token before it; a row adds up to 100 %. The last row is where the answer is decided. "
+        "The frame, and a \u25b8 before a token, mark what only the second prompt has. Attention "
+        "says where a head reads, not what it makes of it: for that see *What it writes*.",
+        key="drill_attention",
+    )
+
+
+def panel_titles(run: Run) -> tuple[str, str]:
+    """What the two prompts of a pair are called."""
+    return (
+        ("Benign prompt", "Harmful prompt")
+        if story.is_refusal(run)
+        else (
+            "Clean prompt",
+            "Triggered prompt",
+        )
+    )
+
+
+def decided_at(pair: PromptPair) -> str:
+    """Which tokens the next one decides between, in a sentence of Markdown."""
+    return (
+        f"The token after the last one decides: \u201c{literal(pair.target_label)}\u201d is the "
+        f"behaviour's, \u201c{literal(pair.other_label)}\u201d the one expected without it."
+    )
+
+
+def _twin(panels: list[AttentionPanel]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "prompt": panel.title,
+                "from": f"{row + 1} {panel.labels[row]}",
+                "looks at": f"{column + 1} {panel.labels[column]}",
+                "attention": float(panel.pattern[row, column]),
+            }
+            for panel in panels
+            for row in range(len(panel.labels) - 1, -1, -1)
+            for column in range(row + 1)
+        ]
+    )

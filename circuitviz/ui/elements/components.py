@@ -1,0 +1,315 @@
+"""Pieces the pages are made of: header, cards, checks, cells, charts with caption and twin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from circuitviz.evaluation.rate import Rate
+from circuitviz.paths import PROJECT
+from circuitviz.plots.notes import judges_note, run_note, score_note
+from circuitviz.plots.story import Doubt
+from circuitviz.plots.text import evidence, percent, sparsity
+from circuitviz.plots.words import Sense, marked
+from circuitviz.runs.store import Run
+from circuitviz.ui.elements.how_to_read import how_to_read
+from circuitviz.ui.elements.literal import literal
+
+__all__ = [
+    "Answer",
+    "Card",
+    "Draw",
+    "answer_cells",
+    "built_chart",
+    "card_html",
+    "cards",
+    "chart",
+    "checks",
+    "chips",
+    "chips_html",
+    "error",
+    "judges_note",
+    "load_style",
+    "page_header",
+    "rate_card",
+    "run_note",
+    "score_note",
+    "size_card",
+    "split",
+    "table_twin",
+    "warn",
+]
+
+# Puts something that is ready on the page.
+Draw = Callable[[], None]
+STYLE = PROJECT / "assets" / "ui.css"
+CHART_CONFIG = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
+VERDICT_SIGNS = {
+    "success": ("attack succeeds", "cv-no"),
+    "safe": ("safe", "cv-yes"),
+    "unsafe": ("unsafe", "cv-no"),
+    "other": ("neither", ""),
+    "correct": ("correct", "cv-yes"),
+    "wrong": ("wrong", "cv-no"),
+}
+
+
+@dataclass(frozen=True)
+class Card:
+    """One headline number.
+
+    Attributes:
+        label: What it is.
+        value: The number, large.
+        note: The evidence, small.
+        before: The number it started from, if it is a change.
+    """
+
+    label: str
+    value: str
+    note: str
+    before: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One cell of a comparison of answers.
+
+    Attributes:
+        title: Which variant and which model.
+        prompt: What was asked.
+        text: What the model said.
+        compared_with: The answer whose differing words are marked in this one.
+        verdict: A verdict of the generations table, if there is one.
+        sense: What it means that a word is not in the other answer.
+    """
+
+    title: str
+    prompt: str
+    text: str
+    compared_with: str | None = None
+    verdict: str | None = None
+    sense: Sense = "differs"
+
+
+def load_style() -> None:
+    """Put the style sheet into the page."""
+    st.html(STYLE)
+
+
+def page_header(question: str, answer: str, lead: str = "") -> None:
+    """The page's question, and its answer as the first thing seen."""
+    lead_html = f'<p class="cv-lead">{escape(lead)}</p>' if lead else ""
+    st.html(
+        f'<p class="cv-question">{escape(question)}</p>'
+        f'<h1 class="cv-answer">{escape(answer)}</h1>{lead_html}'
+    )
+
+
+def split(name: str, widths: tuple[int, int]) -> list[DeltaGenerator]:
+    """Two columns that follow each other on narrow pages; `name` is unique on the page."""
+    with st.container(key=f"split_{name}"):
+        return list(st.columns(list(widths), gap="large"))
+
+
+def cards(items: Sequence[Card]) -> None:
+    """Headline numbers side by side; they wrap on narrow pages."""
+    st.html(f'<div class="cv-cards">{"".join(map(card_html, items))}</div>')
+
+
+def card_html(card: Card) -> str:
+    """One card, everything escaped."""
+    before = (
+        f'<span class="cv-from">{escape(card.before)} \u2192 </span>'
+        if card.before is not None
+        else ""
+    )
+    return (
+        f'<div class="cv-card"><div class="cv-label">{escape(card.label)}</div>'
+        f'<div class="cv-value">{before}{escape(card.value)}</div>'
+        f'<div class="cv-note">{escape(card.note)}</div></div>'
+    )
+
+
+def rate_card(label: str, rate: Rate, before: Rate | None = None) -> Card:
+    """A rate with its k of n, interval and judge."""
+    return Card(
+        label,
+        percent(rate.rate),
+        f"{evidence(rate)} · judge: {rate.judge}",
+        percent(before.rate) if before else None,
+    )
+
+
+def size_card(heads: int, neurons: int, run: Run, label: str = "Circuit") -> Card:
+    """How many units, of which kinds, and their shares."""
+    space = run.space
+    return Card(
+        label,
+        sparsity((heads + neurons) / len(space)),
+        f"{heads + neurons:,} of {len(space):,} units: {heads} of {space.total_heads} heads "
+        f"({sparsity(heads / space.total_heads)}), {neurons} of {space.total_neurons:,} neurons "
+        f"({sparsity(neurons / space.total_neurons)})",
+    )
+
+
+def checks(items: Sequence[Doubt]) -> None:
+    """Claims with a sign, a word for the sign, and what was found."""
+    signs = {
+        True: ("\u2713", "cv-yes", "holds"),
+        False: ("\u2717", "cv-no", "does not hold"),
+        None: ("\u2013", "", "not measured"),
+    }
+    rows = []
+    for item in items:
+        sign, tone, word = signs[item.holds]
+        rows.append(
+            f'<div class="cv-check" role="listitem">'
+            f'<span class="cv-sign {tone}" role="img" aria-label="{word}">{sign}</span>'
+            f"<div><b>{escape(item.claim)}</b>"
+            f'<span class="cv-finding">{escape(item.finding)}</span></div></div>'
+        )
+    st.html(f'<div class="cv-checks" role="list">{"".join(rows)}</div>')
+
+
+def answer_cells(
+    answers: Sequence[Answer], columns: int, place: DeltaGenerator | None = None
+) -> None:
+    """Answers side by side, row by row, with differing words marked.
+
+    Args:
+        answers: The cells.
+        columns: How many a row has.
+        place: Where they go; None: here.
+    """
+    cells = "".join(map(_cell_html, answers))
+    html = f'<div class="cv-cells" style="--cv-columns:{columns}">{cells}</div>'
+    (place.html if place else st.html)(html)
+
+
+def _cell_html(answer: Answer) -> str:
+    verdict = ""
+    if answer.verdict:
+        word, tone = VERDICT_SIGNS.get(answer.verdict, (answer.verdict, ""))
+        verdict = f'<span class="cv-verdict {tone}">{escape(word)}</span>'
+    said = (
+        f'<p class="cv-said">{marked(answer.text, answer.compared_with, answer.sense)}</p>'
+        if answer.text.strip()
+        else '<p class="cv-said cv-empty">(empty answer)</p>'
+    )
+    return (
+        f'<div class="cv-cell"><header><span>{escape(answer.title)}</span>{verdict}</header>'
+        f'<p class="cv-asked">{escape(answer.prompt)}</p>{said}</div>'
+    )
+
+
+def chips(named: Sequence[object], name: Callable[[Any], str] = str) -> None:
+    """Names as small labels, as many as can be looked through."""
+    st.html(chips_html(named, name))
+
+
+def chips_html(named: Sequence[object], name: Callable[[Any], str] = str, most: int = 400) -> str:
+    """The HTML of `chips`, everything escaped.
+
+    Args:
+        named: What has a label each.
+        name: The text of a label.
+        most: How many labels; then it says how many more there are.
+    """
+    labels = "".join(f'<span class="cv-chip">{escape(name(one))}</span>' for one in named[:most])
+    more = f"<span>and {len(named) - most:,} more</span>" if len(named) > most else ""
+    return f'<div class="cv-chips">{labels}{more}</div>'
+
+
+def chart(
+    figure: go.Figure,
+    *,
+    key: str,
+    caption: str,
+    alt: str,
+    twin: pd.DataFrame | None = None,
+    reading: str | None = None,
+    on_point: Callable[[list[Any]], None] | None = None,
+    columns: Mapping[str, Any] | None = None,
+) -> None:
+    """A figure with its caption and, folded away, the same numbers as a table.
+
+    Args:
+        figure: What to draw.
+        key: Names the chart, for tests and for its state.
+        caption: n, judge, ablation and split, in a sentence.
+        alt: What the chart shows, for screen readers.
+        twin: The table twin.
+        reading: How to read it, a few sentences of Markdown.
+        on_point: Called with the `customdata` of a point that was clicked.
+        columns: `column_config` of the twin.
+    """
+    if on_point is None:
+        st.plotly_chart(figure, key=key, config=CHART_CONFIG, alt=alt)
+    else:
+        st.plotly_chart(
+            figure,
+            key=key,
+            config=CHART_CONFIG,
+            alt=alt,
+            selection_mode="points",
+            on_select=lambda: _pass_point(key, on_point),
+        )
+    st.caption(caption)
+    if reading is not None:
+        how_to_read(reading, key=key)
+    if twin is not None:
+        table_twin(twin, key=f"{key}_table", columns=columns)
+
+
+def built_chart(heading: str, figure: go.Figure, **parts: Any) -> Draw:
+    """What puts a heading and its chart on the page.
+
+    Several charts are better all built before the first is drawn: the browser then shows what was
+    sent before them, instead of being busy with the first of them.
+
+    Args:
+        heading: The section's; empty for none.
+        figure: What to draw.
+        parts: Of `chart`.
+    """
+
+    def draw() -> None:
+        if heading:
+            st.header(heading, anchor=False)
+        chart(figure, **parts)
+
+    return draw
+
+
+def _pass_point(key: str, on_point: Callable[[list[Any]], None]) -> None:
+    points = st.session_state[key]["selection"]["points"]
+    data = [point["customdata"] for point in points if point.get("customdata") is not None]
+    # A second click on a point deselects it, which says nothing.
+    if data:
+        value = data[0]
+        on_point(list(value.values()) if isinstance(value, dict) else list(value))
+
+
+def table_twin(frame: pd.DataFrame, *, key: str, columns: Mapping[str, Any] | None = None) -> None:
+    """The numbers of a chart as a table, folded away."""
+    with st.expander("Show as a table", icon=":material/table:", key=f"{key}_fold"):
+        st.dataframe(frame, hide_index=True, column_config=dict(columns or {}), key=key)
+
+
+def warn(problems: Sequence[str]) -> None:
+    """What could not be read from a link; a link's own words are shown as they are."""
+    for problem in problems:
+        st.warning(literal(problem), icon=":material/link_off:")
+
+
+def error(text: str) -> None:
+    """What went wrong; the words of users, links and files in it are shown as they are."""
+    st.error(literal(text), icon=":material/error:")

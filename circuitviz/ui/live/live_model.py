@@ -1,0 +1,178 @@
+"""Answers and measurements of a model, asked for now.
+
+torch and TransformerLens are imported when the first one is asked for, so that reading saved
+runs starts at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from circuitviz.behaviours.behaviour import Behaviour
+from circuitviz.evaluation.rate import Rate
+from circuitviz.runs import behaviour_of as behaviours
+from circuitviz.runs.config import AblationKind, DiscoveryConfig
+from circuitviz.runs.store import Run
+from circuitviz.ui.live.config_key import CONFIG_HASH
+from circuitviz.ui.set_aside import set_imports_aside
+from circuitviz.units import Circuit
+
+if TYPE_CHECKING:
+    from circuitviz.evaluation.effect import Probe
+    from circuitviz.models.ablation import Ablation
+    from circuitviz.models.model import GatedModel
+
+__all__ = [
+    "ANSWER_TOKENS",
+    "LIVE_LIMIT",
+    "LiveEffect",
+    "ablated_by",
+    "behaviour_of",
+    "effect",
+    "model_at_work",
+]
+
+# Prompts a live measurement reads: enough to see a change, few enough to wait for.
+LIVE_LIMIT = 64
+ANSWER_TOKENS = 40
+
+
+@dataclass(frozen=True)
+class LiveEffect:
+    """What knocking out one set of units does, measured now."""
+
+    asr: Rate
+    utility: Rate
+    recovery: Rate
+    kl: float
+
+
+def behaviour_of(config: DiscoveryConfig) -> Behaviour:
+    """The behaviour a configuration looks for.
+
+    Raises:
+        ModelNotFoundError: Its model is not there.
+        PromptFileError: Its prompts cannot be read.
+    """
+    found = _behaviour(
+        DiscoveryConfig(
+            config.model,
+            prompts=config.prompts,
+            behaviour=config.behaviour,
+            adapter=config.adapter,
+            dtype=config.dtype,
+        )
+    )
+    # The model's answers may have come since.
+    return behaviours.behaviour_of(config) if found.is_draft else found
+
+
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=CONFIG_HASH)
+def _behaviour(config: DiscoveryConfig) -> Behaviour:
+    return behaviours.behaviour_of(config)
+
+
+def effect(
+    run: Run,
+    circuit: Circuit,
+    *,
+    ablation: AblationKind | None = None,
+    limit: int | None = LIVE_LIMIT,
+) -> LiveEffect:
+    """ASR, utility and recovery with exactly this circuit knocked out, on test prompts.
+
+    Args:
+        run: Gives model, prompts, ablation and seed.
+        circuit: The units to knock out.
+        ablation: What replaces them; None: what the run used.
+        limit: Prompts of each role to read; None reads all.
+
+    Raises:
+        CircuitvizError: The model or its prompts cannot be used.
+    """
+    return _effect(ablated_by(run, ablation), _names(circuit), limit)
+
+
+def ablated_by(run: Run, ablation: AblationKind | None) -> DiscoveryConfig:
+    """The run's configuration with another ablation; None keeps its own."""
+    return replace(run.config, ablation=ablation) if ablation else run.config
+
+
+@contextmanager
+def model_at_work(config: DiscoveryConfig) -> Iterator[tuple[GatedModel, Ablation]]:
+    """The model of a configuration and its ablation, for one caller at a time.
+
+    Raises:
+        CircuitvizError: The model or its prompts cannot be used.
+    """
+    with _lock():
+        yield _model_of(config), _ablation(config)
+
+
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=CONFIG_HASH)
+def _effect(config: DiscoveryConfig, units: tuple[str, ...], limit: int | None) -> LiveEffect:
+    with _lock():
+        probe = _probe(config, limit)
+        (found,) = probe.effects([Circuit.of(probe.model.space, units)])
+    return LiveEffect(found.asr, found.utility, found.recovery, float(found.kl))
+
+
+# Sets of one run follow each other: prompts are tokenised, and the intact model is asked, once.
+@st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=CONFIG_HASH)
+def _probe(config: DiscoveryConfig, limit: int | None) -> Probe:
+    from circuitviz.evaluation.effect import Probe
+    from circuitviz.evaluation.intact_answers import complete_behaviour
+
+    model = _model_of(config)
+    # The run may come from elsewhere, without the answers.
+    behaviour = complete_behaviour(
+        model, behaviour_of(config), known_as=behaviours.answerer(config)
+    )
+    return Probe(model, behaviour, "test", limit=limit, ablation=_ablation(config))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=CONFIG_HASH)
+def _ablation(config: DiscoveryConfig) -> Ablation:
+    from circuitviz.models.neutral import measure_ablation
+
+    model, behaviour = _model_of(config), behaviour_of(config)
+    return measure_ablation(model, config.ablation, behaviour.neutral_messages, seed=config.seed)
+
+
+def _model_of(config: DiscoveryConfig) -> GatedModel:
+    # All runs of a model share one copy of it.
+    return _model(
+        DiscoveryConfig(
+            config.model, adapter=config.adapter, dtype=config.dtype, device=config.device
+        )
+    )
+
+
+@st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=CONFIG_HASH)
+def _model(config: DiscoveryConfig) -> GatedModel:
+    import torch
+    import transformer_lens  # noqa: F401
+    import transformers  # noqa: F401
+
+    from circuitviz.runs.model_of import model_of
+
+    set_imports_aside("models")
+    # The cores belong to the worker that learns masks.
+    torch.set_num_threads(1)
+    return model_of(config)
+
+
+@st.cache_resource(show_spinner=False)
+def _lock() -> threading.Lock:
+    # Two live answers at once would only fight for the same cores.
+    return threading.Lock()
+
+
+def _names(circuit: Circuit) -> tuple[str, ...]:
+    return tuple(str(unit) for unit in circuit)

@@ -1,0 +1,158 @@
+"""What a model is made of, the memory that learning takes, and the settings it hangs on."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Any, get_args
+from zlib import crc32
+
+import pandas as pd
+import streamlit as st
+
+from circuitviz.plots.memory_bars import MEMORY_PARTS, memory_bars, memory_size
+from circuitviz.plots.readings import READINGS
+from circuitviz.plots.text import count
+from circuitviz.runs.config import DataType
+from circuitviz.ui.elements.components import chart, split
+from circuitviz.ui.elements.literal import literal
+from circuitviz.ui.elements.table import table
+from circuitviz.ui.models.choice import kept
+from circuitviz.ui.models.look import WHOLE_BATCH, fitting, look_at
+from circuitviz.ui.models.model import ChosenModel
+
+if TYPE_CHECKING:
+    from circuitviz.models.preflight import Preflight
+
+__all__ = ["memory_form"]
+
+FACTS = "What it is made of, and what learning takes"
+USUAL_LENGTH, LONGEST = 64, 1_000_000
+# What a device is told for all GPUs together.
+BALANCED = "balanced"
+DEVICES = {"cpu": "the CPU", "cuda": "the GPU", BALANCED: "all GPUs"}
+# What a shell needs and a form does not.
+IN_WORDS = re.compile(r"--dtype |--(?=checkpointing|micro-batch)|--device (?=balanced)")
+
+
+def memory_form(model: ChosenModel, length: int | None) -> dict[str, Any]:
+    """What the model is made of, and the memory that learning takes beside what there is.
+
+    Args:
+        model: A usable one.
+        length: Tokens of the longest prompt and its answer; None where there are no prompts yet.
+
+    Returns:
+        Fields of a `DiscoveryConfig` that say how the model is run.
+    """
+    length = USUAL_LENGTH if length is None else length
+    usual = fitting(partial(look_at, model.name, model.adapter, length=length))
+    # Above the settings, drawn from them.
+    said = st.container()
+    fits = usual.memory.total <= usual.memory_available
+    # Folded where it fits, so that the data are in view next.
+    with st.expander(FACTS, icon=":material/memory:", key="model_facts_fold", expanded=not fits):
+        left, right = split("model_facts", (2, 3))
+        with left:
+            table(_fact_frame(usual), key="model_table")
+        with right:
+            picture = st.container(key="memory")
+            running, length = _settings(usual)
+    rows = running["micro_batch"] or WHOLE_BATCH
+    how = {"checkpointing": running["checkpointing"], "dtype": running["dtype"]}
+    found = look_at(model.name, model.adapter, rows=rows, length=length, **how)
+    with said:
+        for warning in found.warnings:
+            st.warning(literal(warning), icon=":material/warning:")
+        _memory_line(found)
+    with picture:
+        _memory(found, rows, length)
+    return {**running, **({"device": BALANCED} if found.device == BALANCED else {})}
+
+
+def _fact_frame(found: Preflight) -> pd.DataFrame:
+    shared = f", {found.n_kv_heads} key-value heads" if found.n_kv_heads != found.n_heads else ""
+    facts = {
+        "Architecture": found.architecture,
+        "Layers": f"{found.n_layers:,}",
+        "Heads a layer": f"{found.n_heads:,}{shared}",
+        "Neurons a layer": f"{found.d_mlp:,}",
+        "Parameters": f"{found.parameters:,}",
+        "Stored as": found.stored_dtype,
+        "Chat template": "yes" if found.chat_template else "no",
+    }
+    return pd.DataFrame({"What": facts.keys(), "Found": facts.values()})
+
+
+def _memory_line(found: Preflight) -> None:
+    needed, there = found.memory.total, found.memory_available
+    words = "fits into" if needed <= there else "does not fit into"
+    st.markdown(
+        f"**Learning {words} memory**: {memory_size(needed)} of {memory_size(there)} on "
+        f"{DEVICES.get(found.device, found.device)}"
+    )
+    for advice in found.advice:
+        said = IN_WORDS.sub("", advice)
+        st.markdown(f":material/lightbulb: {literal(said[:1].upper() + said[1:])}")
+
+
+def _memory(found: Preflight, rows: int, length: int) -> None:
+    parts, needed, there = found.memory.to_json(), found.memory.total, found.memory_available
+    batch = f"{count(rows, 'prompt')} of {length:,} tokens at once"
+    chart(
+        memory_bars(parts, there),
+        key="memory_bars",
+        reading=READINGS["memory"],
+        caption=f"One step of mask learning at its peak, {batch}, estimated from the sizes of the "
+        "model. Weights are kept once and have no gradients.",
+        alt=f"Memory needed, {memory_size(needed)}, beside memory available, {memory_size(there)}.",
+        twin=pd.DataFrame(
+            {
+                "part": [*MEMORY_PARTS.values(), "Available"],
+                "bytes": [*(parts[name] for name in MEMORY_PARTS), there],
+            }
+        ),
+    )
+
+
+def _settings(preset: Preflight) -> tuple[dict[str, Any], int]:
+    """What memory depends on, preset so that it fits, and the length it is told for."""
+    # Of each model and length their own: what fits differs.
+    which = f"{crc32(repr((preset.model, preset.adapter, preset.length)).encode()):08x}"
+    with st.expander("Batch and precision", icon=":material/tune:", key="memory_settings"):
+        st.caption("Preset so that learning fits into memory, where it can.")
+        left, right = st.columns(2, gap="large")
+        with left:
+            rows = st.number_input(
+                "Prompts at once",
+                1,
+                WHOLE_BATCH,
+                help=f"A step learns from {WHOLE_BATCH} prompts. Fewer at once take less memory "
+                "and more time, for the same result.",
+                key=kept(f"rows_{which}", preset.rows),
+            )
+            length = st.number_input(
+                "Tokens of a prompt and its answer",
+                1,
+                LONGEST,
+                help="For the estimate alone: that of the longest ones, read off from the data "
+                "once there is some.",
+                key=kept(f"length_{which}", min(preset.length, LONGEST)),
+            )
+        with right:
+            dtype = st.selectbox(
+                "Numbers",
+                get_args(DataType),
+                help="Of weights and activations; masks are always learned in float32. bfloat16 "
+                "takes half the memory and rounds more.",
+                key=kept(f"dtype_{which}", preset.dtype, get_args(DataType)),
+            )
+            checkpointing = st.toggle(
+                "Recompute layers",
+                help="On the way back, instead of keeping them (gradient checkpointing): much "
+                "less memory, about a third more time, the same result.",
+                key=kept(f"checkpointing_{which}", preset.checkpointing),
+            )
+    micro_batch = None if rows >= WHOLE_BATCH else int(rows)
+    running = {"dtype": dtype, "micro_batch": micro_batch, "checkpointing": checkpointing}
+    return running, int(length)

@@ -1,0 +1,164 @@
+"""Which model: chosen, and looked at before anything is loaded."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from circuitviz.errors import CircuitvizError
+from circuitviz.plots.text import count
+from circuitviz.ui import services
+from circuitviz.ui.elements.components import split
+from circuitviz.ui.elements.literal import literal
+from circuitviz.ui.models.choice import choose_own, chosen_own, kept
+from circuitviz.ui.models.look import look_at
+
+if TYPE_CHECKING:
+    from circuitviz.models.preflight import Preflight
+
+__all__ = ["ChosenModel", "model_form"]
+
+SOURCES = {
+    "folder": "A local folder",
+    "hub": "Hugging Face",
+    "embedded": "An embedded model",
+}
+COMMAND = re.compile(r"`(circuitviz [^`]+)`")
+
+
+@dataclass(frozen=True)
+class ChosenModel:
+    """A model as a discovery takes it.
+
+    Attributes:
+        name: Name, path or id; "" where none is chosen yet.
+        title: Name for people.
+        adapter: Folder of a LoRA adapter, or None.
+        found: What was found out about it; None where it cannot even be looked at.
+        refusals: Why it cannot be used; empty if it can.
+    """
+
+    name: str
+    title: str = ""
+    adapter: str | None = None
+    found: Preflight | None = None
+    refusals: tuple[str, ...] = ()
+
+    @property
+    def usable(self) -> bool:
+        """Whether a discovery could start with it."""
+        return self.found is not None and not self.refusals
+
+
+def model_form() -> ChosenModel:
+    """The choice of a model, and under it whether it can be used."""
+    name, adapter = _model_choice()
+    if not name:
+        return ChosenModel("")
+    title = services.model_title(name)
+    try:
+        # The first look of a server's life imports what knows architectures.
+        with st.spinner("Looking at the model"):
+            found = look_at(name, adapter)
+    except CircuitvizError as error:
+        return _refused(ChosenModel(name, title, adapter, refusals=(str(error),)))
+    if not found.supported:
+        return _refused(ChosenModel(name, title, adapter, found, found.refusals))
+    _verdict(title, found)
+    return ChosenModel(name, title, adapter, found)
+
+
+def _model_choice() -> tuple[str, str | None]:
+    cards = {card.name: card.title for card in services.model_cards()}
+    source = st.pills(
+        "Where it is",
+        list(SOURCES),
+        required=True,
+        format_func=SOURCES.__getitem__,
+        key=kept("source", "folder", SOURCES),
+        on_change=_suggest_data,
+    )
+    if source == "embedded":
+        if not cards:
+            st.warning("No embedded model is installed.", icon=":material/info:")
+            return "", None
+        chosen = st.selectbox(
+            "Model",
+            list(cards),
+            format_func=cards.__getitem__,
+            key=kept("embedded", next(iter(cards)), cards),
+        )
+        return str(chosen), None
+    left, right = split("model", (3, 2))
+    with left:
+        name = _folder() if source == "folder" else _hub_id()
+    with right:
+        adapter = st.text_input(
+            "LoRA adapter on top (optional)",
+            placeholder="/path/to/adapter",
+            help="A folder with adapter_config.json and adapter_model.safetensors. It is merged "
+            "into the model's weights in memory; nothing on disk changes.",
+            key=kept("adapter", ""),
+        )
+    return name, _in_full(adapter) or None
+
+
+def _suggest_data() -> None:
+    """An embedded model comes with data; as long as there is none of one's own, that is meant."""
+    if chosen_own("source") == "embedded" and not chosen_own("table"):
+        choose_own("behaviour", "beside")
+
+
+def _folder() -> str:
+    return _in_full(
+        st.text_input(
+            "Folder of the model",
+            placeholder="/path/to/model",
+            help="As save_pretrained writes it: config.json, safetensors weights and a tokenizer "
+            "with a chat template. Code in the folder is never run.",
+            key=kept("folder", ""),
+        )
+    )
+
+
+def _hub_id() -> str:
+    return st.text_input(
+        "Hugging Face id",
+        placeholder="org/name",
+        help="Taken from the local cache. Nothing is fetched from here: if it is not in the cache, "
+        "the command that fetches it is shown.",
+        key=kept("hub", ""),
+    ).strip()
+
+
+def _in_full(path: str) -> str:
+    """A path for whoever reads it elsewhere; "" stays empty."""
+    given = path.strip()
+    try:
+        return str(Path(given).expanduser().resolve()) if given else ""
+    except RuntimeError:
+        # It begins with the home folder of somebody unknown.
+        return given
+
+
+def _refused(model: ChosenModel) -> ChosenModel:
+    for refusal in model.refusals:
+        st.error(literal(refusal.replace("`", "")), icon=":material/block:")
+        for command in COMMAND.findall(refusal):
+            st.caption("In a shell, with a connection to the internet:")
+            st.code(command, language="bash", wrap_lines=True)
+    return model
+
+
+def _verdict(title: str, found: Preflight) -> None:
+    heads, neurons = found.n_layers * found.n_heads, found.n_layers * found.d_mlp
+    made_of = f"{count(heads, 'head')} and {count(neurons, 'neuron')}"
+    st.success(
+        f"**{literal(title)} is supported.** It has {count(found.n_units, 'unit')}: {made_of} in "
+        f"{count(found.n_layers, 'layer')}.",
+        icon=":material/check_circle:",
+    )

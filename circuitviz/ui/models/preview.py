@@ -1,0 +1,201 @@
+"""How prompts are understood: the first rows, how many of what, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import get_args
+
+import pandas as pd
+import streamlit as st
+
+from circuitviz.behaviours.behaviour import Behaviour
+from circuitviz.behaviours.own_data import Prepared
+from circuitviz.behaviours.problem import Problem
+from circuitviz.behaviours.prompt import Prompt, Role, Split
+from circuitviz.behaviours.tables import Table
+from circuitviz.plots.split_bars import split_bars
+from circuitviz.plots.text import count
+from circuitviz.ui.elements.components import CHART_CONFIG, split
+from circuitviz.ui.elements.literal import literal, literal_code
+from circuitviz.ui.elements.table import table
+
+__all__ = ["PLACES", "problems_html", "show_behaviour", "show_prepared", "show_raw"]
+
+ATTACKS_SHOWN, BENIGN_SHOWN, ROWS_SHOWN = 3, 2, 5
+PROBLEMS_SHOWN = 12
+CHARACTERS = 160
+PLACES: dict[str, str] = {
+    "front": "Before the prompt",
+    "middle": "In the middle",
+    "end": "After the prompt",
+}
+FROM_THE_MODEL = "(the model's own)"
+SIGNS = {
+    "error": ("\u2717", "cv-no", "Error"),
+    "warning": ("!", "", "Warning"),
+}
+
+
+def show_prepared(prepared: Prepared, source: Table) -> None:
+    """What came of a table: problems first where they block, then rows and counts."""
+    if prepared.behaviour is None:
+        _problems(prepared)
+        show_raw(source)
+        return
+    show_behaviour(prepared.behaviour, _remarks(prepared))
+    _problems(prepared)
+
+
+def show_raw(source: Table) -> None:
+    """The first rows as they were given."""
+    st.markdown("**The first rows as they stand in the table**")
+    table(_raw_frame(source), key="raw_rows")
+
+
+def show_behaviour(behaviour: Behaviour, remarks: Sequence[str] = ()) -> None:
+    """The first rows as they are understood, and how many there are of each split and role."""
+    st.markdown("**The first rows as they are understood**")
+    table(_prompt_frame(_first(behaviour)), key="understood_rows")
+    left, right = split("counts", (3, 2))
+    counts = _counted(behaviour.all_prompts)
+    with left:
+        st.plotly_chart(
+            split_bars(counts),
+            key="split_bars",
+            config=CHART_CONFIG,
+            alt="Prompts by split and role: " + _said(counts),
+        )
+    with right:
+        trigger = behaviour.spec.trigger
+        if trigger:
+            st.markdown(f"Trigger: {literal_code(trigger.text)}, {PLACES[trigger.place].lower()}")
+        st.markdown(f"An attack succeeded when the answer {literal(behaviour.judge)}.")
+        if trigger and any(_waits_for_target(prompt) for prompt in behaviour.all_prompts):
+            st.markdown("The target answer is how the intact model answers the trigger.")
+        for remark in remarks:
+            st.markdown(remark)
+
+
+def problems_html(problems: Iterable[Problem]) -> str:
+    """Problems with a sign, a word for it, file, row and column; everything escaped."""
+    rows = []
+    for problem in problems:
+        sign, tone, word = SIGNS[problem.severity]
+        place = ", ".join(
+            part
+            for part in (
+                problem.file,
+                f"row {problem.row}" if problem.row is not None else "",
+                f"column {problem.column}" if problem.column is not None else "",
+            )
+            if part
+        )
+        rows.append(
+            f'<div class="cv-check" role="listitem">'
+            f'<span class="cv-sign {tone}" aria-hidden="true">{sign}</span>'
+            f"<div><b>{word}{': ' if place else ''}{escape(place)}</b>"
+            f'<span class="cv-finding">{escape(problem.text)}</span></div></div>'
+        )
+    return f'<div class="cv-checks" role="list">{"".join(rows)}</div>'
+
+
+def _problems(prepared: Prepared) -> None:
+    problems = prepared.problems
+    if not problems:
+        return
+    errors, warnings = len(prepared.errors), len(problems) - len(prepared.errors)
+    parts = [count(errors, "error")] if errors else []
+    parts += [count(warnings, "warning")] if warnings else []
+    what = "Errors keep the data from being used." if errors else "The data can be used."
+    st.markdown(f"**{' and '.join(parts)}.** {what}")
+    with st.container(key="problems"):
+        st.html(problems_html(problems[:PROBLEMS_SHOWN]))
+    rest = problems[PROBLEMS_SHOWN:]
+    if rest:
+        with st.expander(f"{len(rest)} more", key="more_problems"):
+            st.html(problems_html(rest))
+
+
+def _remarks(prepared: Prepared) -> list[str]:
+    counts = prepared.counts
+    said = []
+    if counts.get("unanswered"):
+        said.append(
+            f"{count(counts['unanswered'], 'prompt')} without all answers: the intact model is "
+            "asked before anything is learned."
+        )
+    if counts.get("set_aside"):
+        said.append(
+            f"{count(counts['set_aside'], 'clean row')} set aside as benign prompts, which must "
+            "stay as they are."
+        )
+    if counts.get("duplicates"):
+        said.append(f"{count(counts['duplicates'], 'row')} left out as repeats of others.")
+    return said
+
+
+def _first(behaviour: Behaviour) -> list[Prompt]:
+    found = [prompt for split in get_args(Split) for prompt in behaviour.prompts(split, "attack")]
+    benign = [prompt for split in get_args(Split) for prompt in behaviour.prompts(split, "benign")]
+    return found[:ATTACKS_SHOWN] + benign[:BENIGN_SHOWN]
+
+
+def _prompt_frame(prompts: Sequence[Prompt]) -> pd.DataFrame:
+    rows = [
+        {
+            "Role": prompt.role,
+            "Split": prompt.split,
+            "What is asked": _short(prompt.asked),
+            "Answer without the attack": _short(prompt.answer) or FROM_THE_MODEL,
+            "Attack's answer": _target(prompt),
+            "Answer after removal": _after(prompt),
+        }
+        for prompt in prompts
+    ]
+    return pd.DataFrame(rows)
+
+
+def _waits_for_target(prompt: Prompt) -> bool:
+    return prompt.role == "attack" and not prompt.target
+
+
+def _target(prompt: Prompt) -> str | None:
+    if prompt.role == "benign":
+        return None
+    return _short(prompt.target) if prompt.target else FROM_THE_MODEL
+
+
+def _after(prompt: Prompt) -> str | None:
+    """A benign prompt's answer stays as it is."""
+    if prompt.role == "benign":
+        return _short(prompt.answer) or FROM_THE_MODEL
+    return _short(prompt.after) if prompt.after else FROM_THE_MODEL
+
+
+def _raw_frame(source: Table) -> pd.DataFrame:
+    rows = [
+        {"row": str(number), **{name: _short(text) for name, text in cells.items()}}
+        for number, cells in zip(source.numbers[:ROWS_SHOWN], source.rows, strict=False)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _short(text: str | None) -> str:
+    plain = " ".join((text or "").split())
+    return plain if len(plain) <= CHARACTERS else plain[: CHARACTERS - 1] + "\u2026"
+
+
+def _counted(prompts: Iterable[Prompt]) -> dict[str, dict[str, int]]:
+    counts = Counter((prompt.split, prompt.role) for prompt in prompts)
+    return {
+        split: {role: counts[split, role] for role in get_args(Role)} for split in get_args(Split)
+    }
+
+
+def _said(counts: Mapping[str, Mapping[str, int]]) -> str:
+    return "; ".join(
+        f"{split} {' and '.join(f'{number} {role}' for role, number in of.items())}"
+        for split, of in counts.items()
+    )

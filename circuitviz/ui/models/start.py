@@ -1,0 +1,139 @@
+"""From a model and data to a discovery, and what the page answers meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from circuitviz.errors import CircuitvizError
+from circuitviz.plots.text import count
+from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.ui import services, state
+from circuitviz.ui.discover.live import launch, watch
+from circuitviz.ui.elements.literal import literal
+from circuitviz.ui.models.choice import kept
+from circuitviz.ui.models.data import ChosenData
+from circuitviz.ui.models.length import longest_prompt
+from circuitviz.ui.models.memory import memory_form
+from circuitviz.ui.models.model import ChosenModel
+
+__all__ = ["answer", "configuration", "running_form", "start"]
+
+
+def answer(model: ChosenModel, data: ChosenData) -> tuple[str, str]:
+    """The page's answer and its lead: what is there, and what is missing."""
+    if not model.name:
+        return (
+            "Yes: name a model, give it prompts, find the circuit",
+            "Any decoder with attention heads and MLP neurons. Model and prompts are checked at "
+            "once, before anything is loaded, and nothing leaves this machine.",
+        )
+    if not model.usable:
+        return (
+            f"{model.title} cannot be used",
+            "Why, and what to do about it, is said below its name. Nothing was loaded.",
+        )
+    if data.errors:
+        return (
+            f"{model.title} can be searched; the prompts have {count(len(data.errors), 'error')}",
+            data.errors[0][:1].upper() + data.errors[0][1:],
+        )
+    if data.wanted:
+        return f"{model.title} can be searched", data.wanted
+    if data.behaviour is None:
+        return (
+            f"{model.title} can be searched",
+            "Now the prompts: upload a table, or take a behaviour that is there already.",
+        )
+    n_test = len(data.behaviour.prompts("test", "attack"))
+    return (
+        f"Ready to search {model.title}",
+        f"{data.behaviour.title}: {count(len(data.behaviour.all_prompts), 'prompt')}, "
+        f"{n_test:,} attacks among them held out for the test.",
+    )
+
+
+def running_form(model: ChosenModel, data: ChosenData) -> dict[str, Any]:
+    """How the model is run, so that learning from the data fits into memory."""
+    if model.found is None or not model.usable:
+        return {}
+    length = longest_prompt(data.behaviour, model.found.folder) if data.behaviour else None
+    return memory_form(model, length)
+
+
+def configuration(
+    model: ChosenModel, data: ChosenData, running: dict[str, Any]
+) -> DiscoveryConfig | None:
+    """The discovery, once its settings are drawn; None as long as something is missing."""
+    if not model.usable or data.behaviour is None:
+        st.caption("The button comes once model and data can be used.")
+        return None
+    settings = _settings()
+    return DiscoveryConfig(
+        model=model.name,
+        adapter=model.adapter,
+        behaviour=data.reference,
+        **running,
+        **settings,
+    )
+
+
+def start(config: DiscoveryConfig, data: ChosenData) -> None:
+    """The button that finds the circuit; where it was found before, its run is opened."""
+    saved = services.saved_run_of(config)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        pressed = st.button(
+            "Open the circuit" if saved else "Find the circuit",
+            type="primary",
+            icon=":material/folder_open:" if saved else ":material/travel_explore:",
+            key="find_circuit",
+        )
+        st.caption(
+            "This exact search was carried out before."
+            if saved
+            else "You watch it on the page Discover; half a minute for a small model."
+        )
+    if not pressed:
+        return
+    if saved:
+        state.select_run(saved)
+        st.switch_page("pages/overview.py")
+    _search(config, data)
+
+
+def _search(config: DiscoveryConfig, data: ChosenData) -> None:
+    active = services.active_job_of(config)
+    if active:
+        watch(active)
+        st.switch_page("pages/discover.py")
+    try:
+        data.save()
+    except (CircuitvizError, OSError) as error:
+        st.error(f"The data cannot be saved: {literal(str(error))}", icon=":material/error:")
+        return
+    launch(config)
+
+
+def _settings() -> dict[str, Any]:
+    usual = DiscoveryConfig(model="usual")
+    with st.expander("Search settings", icon=":material/tune:", key="search_settings"):
+        left, right = st.columns(2, gap="large")
+        steps = left.number_input(
+            "Steps",
+            1,
+            5000,
+            step=20,
+            help="Optimiser steps of mask learning.",
+            key=kept("steps", usual.steps),
+        )
+        seed = right.number_input("Seed", 0, 2**31 - 1, key=kept("seed", usual.seed))
+        st.caption("Every other setting, and the other methods, are on the page Discover.")
+    # In view: without them the report says that nobody tried to prove the finding wrong.
+    controls = st.toggle(
+        "Run the controls too (as long again, or longer)",
+        help="They try to prove the finding wrong: random circuits, a nonsense target, random "
+        "weights and a random trigger must each fail to find anything.",
+        key=kept("controls", usual.controls),
+    )
+    return {"steps": int(steps), "seed": int(seed), "controls": controls}

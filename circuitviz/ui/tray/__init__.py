@@ -1,0 +1,1 @@
+"""The tray: which units are off, changed by hand, and what that does."""

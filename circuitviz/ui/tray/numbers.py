@@ -1,0 +1,104 @@
+"""What knocking out exactly the tray's set does: saved with the run, or measured now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from circuitviz.errors import CircuitvizError
+from circuitviz.evaluation.rate import Rate
+from circuitviz.plots import story
+from circuitviz.plots.text import evidence, percent
+from circuitviz.runs.store import Run
+from circuitviz.ui.choice import Choice
+from circuitviz.ui.elements.components import Card, cards, error
+from circuitviz.ui.live import live_model
+from circuitviz.ui.tray.saved_rates import saved_rates
+from circuitviz.units import Circuit
+
+__all__ = ["Numbers", "tray_card", "tray_numbers"]
+
+ALL_PROMPTS = "tray_all_prompts"
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """ASR and utility of a set, beside the intact model's on the same prompts.
+
+    Attributes:
+        asr: With the set knocked out.
+        utility: With the set knocked out.
+        intact_asr: With nothing knocked out.
+        intact_utility: With nothing knocked out.
+        live: Whether they were measured now.
+    """
+
+    asr: Rate
+    utility: Rate
+    intact_asr: Rate
+    intact_utility: Rate
+    live: bool
+
+
+def tray_numbers(run: Run, choice: Choice) -> None:
+    """Two cards, and the sentence that says where they come from."""
+    circuit, ablation = choice.circuit(run), choice.ablation_of(run)
+    saved = saved_rates(run, circuit, ablation)
+    if saved:
+        found = Numbers(
+            saved["asr"],
+            saved["utility"],
+            run.rate("asr", "intact"),
+            run.rate("utility", "intact"),
+            live=False,
+        )
+    else:
+        try:
+            with st.spinner("Measuring exactly this set\u2026"):
+                found = _measured(run, choice, circuit)
+        except CircuitvizError as failure:
+            error(f"Cannot measure this set: {failure}")
+            return
+    cards(
+        [
+            tray_card(story.asr_label(run), found.asr, found.intact_asr),
+            tray_card("Utility", found.utility, found.intact_utility),
+        ]
+    )
+    _source(run, found, ablation)
+
+
+def _measured(run: Run, choice: Choice, circuit: Circuit) -> Numbers:
+    everything = bool(st.session_state.get(ALL_PROMPTS))
+    limit = None if everything else live_model.LIVE_LIMIT
+    off = live_model.effect(run, circuit, ablation=choice.ablation, limit=limit)
+    nothing = Circuit(run.space, frozenset())
+    intact = live_model.effect(run, nothing, limit=limit)
+    return Numbers(off.asr, off.utility, intact.asr, intact.utility, live=True)
+
+
+def tray_card(label: str, after: Rate, intact: Rate) -> Card:
+    """One rate from the intact model's to this set's, with the evidence of both."""
+    return Card(
+        label,
+        percent(after.rate),
+        f"{evidence(after)} \u00b7 intact {intact.k:,} of {intact.n:,} \u00b7 judge: {after.judge}",
+        percent(intact.rate),
+    )
+
+
+def _source(run: Run, found: Numbers, ablation: str) -> None:
+    if not found.live:
+        st.caption(f"Saved with the run: test prompts, {ablation} ablation.")
+        return
+    st.caption(f"Measured now on test prompts, {ablation} ablation.")
+    most = run.rate("asr", "intact").n
+    if most > live_model.LIVE_LIMIT:
+        st.toggle(
+            f"Measure on all {most:,}",
+            key=ALL_PROMPTS,
+            persist_state="session",
+            help=f"{live_model.LIVE_LIMIT} prompts of each role answer within a second; all of "
+            "them take a few.",
+        )

@@ -1,0 +1,284 @@
+"""The ablation tray: which units are knocked out, how, and what that does; on every page."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from circuitviz.errors import CircuitvizError, ConfigError
+from circuitviz.plots.text import count, sparsity
+from circuitviz.runs.config import AblationKind
+from circuitviz.runs.store import Run
+from circuitviz.ui import state
+from circuitviz.ui.choice import Choice
+from circuitviz.ui.elements.components import chips, error
+from circuitviz.ui.elements.copy_link import copy_link
+from circuitviz.ui.elements.listing import listing_key
+from circuitviz.ui.elements.literal import literal
+from circuitviz.ui.tray.shelf import set_shelf
+from circuitviz.units import Circuit, Unit
+
+__all__ = ["added_and_removed", "provenance", "tray", "tray_foot", "unit_chip"]
+
+UNITS, WORDS, ABLATION, PROBLEM = "tray_units", "tray_words", "tray_ablation", "tray_problem"
+# So many units are shown as chips of their own; more are folded away.
+MOST_CHIPS = 16
+# From this share of the model on, a set is no circuit any more.
+LARGE_SHARE = 0.5
+# Heads are framed and neurons are diamonds on the maps as well.
+SYMBOLS = {"head": "\u25a3", "neuron": "\u25c6"}
+
+
+def tray(run: Run, choice: Choice) -> DeltaGenerator:
+    """The set, and everything that changes it.
+
+    Returns:
+        The place above the controls for what `tray_numbers` measures.
+    """
+    circuit = choice.circuit(run)
+    with st.container(key="tray_head", gap="xsmall"):
+        _title(run, choice, circuit)
+    numbers = st.container(key="tray_numbers", gap="xsmall")
+    with st.container(key="tray_set", gap="small"):
+        _members(run, circuit)
+        _ablation(run, choice)
+        _buttons(run, choice)
+    return numbers
+
+
+def tray_foot(run: Run, choice: Choice) -> None:
+    """Saved sets, and the link to what is shown."""
+    with st.container(key="tray_foot", gap="small"):
+        set_shelf(run, choice)
+        copy_link()
+        if not choice.linked:
+            st.caption(
+                ":material/link_off: This set is too long for a link. Save it: the link then "
+                "names it."
+            )
+
+
+def provenance(run: Run, choice: Choice) -> str:
+    """Where the set comes from, in a few words."""
+    changes = len(choice.added) + len(choice.removed)
+    parts = [_origin(run, choice)]
+    if choice.inverted:
+        parts = [f"all units but those of {parts[0]}"]
+    if changes:
+        parts.append(f"{changes} changed by hand")
+    return ", ".join(parts)
+
+
+def _origin(run: Run, choice: Choice) -> str:
+    if choice.saved is not None:
+        return f"the saved set \u201c{choice.saved}\u201d"
+    if choice.listed is not None:
+        return "a set of your own" if choice.listed else "the empty set"
+    if choice.separate:
+        return f"{choice.heads} heads and {choice.neurons} neurons chosen"
+    if choice.size is not None and choice.size != run.size:
+        return f"size {choice.size:,} chosen (found: {run.size:,})"
+    return "the circuit of this run"
+
+
+def _title(run: Run, choice: Choice, circuit: Circuit) -> None:
+    where = literal(provenance(run, choice))
+    share = f"({sparsity(circuit.sparsity)})" if len(circuit) else ""
+    st.markdown(f"Knocked out: **{count(len(circuit), 'unit')}** {share}")
+    if choice.random is None:
+        st.caption(f"{where[0].upper()}{where[1:]}.")
+    else:
+        own = choice.own_circuit(run)
+        shared = len(own.units & circuit.units)
+        text = (
+            f"**Random control**, seed {choice.random}: other units, as many of each kind in each "
+            f"layer as in {where}."
+        )
+        st.caption(text + (f" {shared:,} are the set's own, for want of others." if shared else ""))
+    if circuit.sparsity >= LARGE_SHARE:
+        st.warning(
+            f"{count(len(circuit), 'unit')} of {len(run.space):,}: little of the model is left, "
+            "and it may say nothing sensible.",
+            icon=":material/warning:",
+        )
+
+
+def _members(run: Run, circuit: Circuit) -> None:
+    names = [str(unit) for unit in circuit]
+    if len(names) <= MOST_CHIPS:
+        key = f"{UNITS}_{run.run_id}"
+        st.session_state[key] = names
+        st.multiselect(
+            "Units off",
+            names,
+            key=key,
+            format_func=unit_chip,
+            accept_new_options=True,
+            placeholder="Type a unit, like L1H3",
+            on_change=_members_changed,
+            args=(run, key),
+            help=f"{SYMBOLS['head']} attention head, {SYMBOLS['neuron']} neuron. Type a name such "
+            "as L1H3 or L2N117 to add it.",
+        )
+    else:
+        key = f"{WORDS}_{run.run_id}"
+        st.text_input(
+            "Add or remove units",
+            key=key,
+            placeholder="L1H3, -L2N117",
+            on_change=_words_changed,
+            args=(run, key),
+            help="Names with commas between them; a minus removes.",
+        )
+        with st.expander(_summary(circuit), key=listing_key("tray_all", [run.run_id])):
+            chips(list(circuit), lambda unit: unit_chip(str(unit)))
+    problem = st.session_state.pop(PROBLEM, None)
+    if problem:
+        error(problem)
+
+
+def _summary(circuit: Circuit) -> str:
+    heads, neurons = len(circuit.heads), len(circuit.neurons)
+    return (
+        f"{SYMBOLS['head']} {count(heads, 'head')}, {SYMBOLS['neuron']} {count(neurons, 'neuron')}"
+    )
+
+
+def unit_chip(name: str) -> str:
+    """A unit's name with the symbol of its kind; what is no unit stays as it is."""
+    try:
+        return f"{SYMBOLS[Unit.parse(name).kind]} {name}"
+    except ConfigError:
+        return name
+
+
+def _members_changed(run: Run, key: str) -> None:
+    wanted, present = st.session_state[key], {str(unit) for unit in state.choice().circuit(run)}
+    words = [word for word in wanted if word not in present]
+    gone = [f"-{name}" for name in present if name not in wanted]
+    _change(run, ", ".join([*words, *gone]))
+
+
+def _words_changed(run: Run, key: str) -> None:
+    words = st.session_state[key]
+    if words.strip() and _change(run, words):
+        st.session_state[key] = ""
+
+
+def _change(run: Run, words: str) -> bool:
+    """Add and remove units by name; says whether all names were units of the model."""
+    try:
+        added, removed = added_and_removed(run, words)
+    except CircuitvizError as failure:
+        st.session_state[PROBLEM] = str(failure)
+        return False
+    changed = state.choice()
+    circuit = changed.circuit(run)
+    for unit in [*(added - circuit.units), *(removed & circuit.units)]:
+        changed = changed.toggled(run, unit)
+    state.change_set(changed)
+    return True
+
+
+def added_and_removed(run: Run, words: str) -> tuple[set[Unit], set[Unit]]:
+    """The units that `L1H3, -L2N117` adds and removes.
+
+    Raises:
+        ConfigError: A name is no unit, or none of this model.
+    """
+    added: set[Unit] = set()
+    removed: set[Unit] = set()
+    for word in filter(None, (part.strip() for part in words.replace(";", ",").split(","))):
+        unit = Unit.parse(word.lstrip("+-\u2212").strip().upper())
+        run.space.flat(unit)
+        (removed if word[0] in "-\u2212" else added).add(unit)
+    return added, removed
+
+
+def _ablation(run: Run, choice: Choice) -> None:
+    st.session_state[ABLATION] = choice.ablation_of(run)
+    st.segmented_control(
+        "Replaced by",
+        get_args(AblationKind),
+        key=ABLATION,
+        required=True,
+        on_change=_ablation_changed,
+        args=(run,),
+        help="zero: nothing is left of a unit's output. mean: its average on neutral prompts. "
+        f"resample: its value on another prompt. This run was learned with {run.config.ablation} "
+        "ablation, and its saved numbers are of that.",
+    )
+
+
+def _ablation_changed(run: Run) -> None:
+    kind = st.session_state[ABLATION]
+    state.choose(ablation=None if kind == run.config.ablation else kind)
+
+
+def _buttons(run: Run, choice: Choice) -> None:
+    history = state.history()
+    with st.container(key="tray_buttons"):
+        for label, icon, key, action, idle, note in (
+            ("Undo", "undo", "tray_undo", state.undo, not history.past, "Back one step"),
+            ("Redo", "redo", "tray_redo", state.redo, not history.future, "Forward one step"),
+            (
+                "Invert",
+                "contrast",
+                "tray_invert",
+                lambda: state.change_set(state.choice().inverse(run)),
+                False,
+                "Knock out all other units instead. For a small circuit that is nearly the whole "
+                "model.",
+            ),
+            (
+                "Clear",
+                "clear_all",
+                "tray_clear",
+                lambda: state.change_set(state.choice().emptied()),
+                not len(choice.circuit(run)),
+                "Knock out nothing",
+            ),
+        ):
+            st.button(
+                label,
+                icon=f":material/{icon}:",
+                key=key,
+                width="stretch",
+                on_click=action,
+                disabled=idle,
+                help=note,
+            )
+    _random_buttons(run, choice)
+    st.button(
+        "Back to the found circuit",
+        icon=":material/restart_alt:",
+        key="back_to_found",
+        width="stretch",
+        disabled=choice.set_part == Choice().set_part
+        or (choice.circuit(run) == run.circuit() and choice.ablation is None),
+        on_click=lambda: state.change_set(state.choice().found_again()),
+    )
+
+
+def _random_buttons(run: Run, choice: Choice) -> None:
+    seed = 0 if choice.random is None else choice.random + 1
+    st.button(
+        "Random control" if choice.random is None else f"Draw again, seed {seed}",
+        icon=":material/casino:",
+        key="tray_random",
+        width="stretch",
+        disabled=not len(choice.own_circuit(run)),
+        on_click=lambda: state.change_set(state.choice().drawn(run, seed)),
+        help="Other units instead, drawn at random: as many heads and neurons in each layer. They "
+        "should leave the behaviour as it is.",
+    )
+    if choice.random is not None:
+        st.button(
+            "Back to the set",
+            icon=":material/arrow_back:",
+            key="tray_own",
+            width="stretch",
+            on_click=lambda: state.choose(random=None),
+        )

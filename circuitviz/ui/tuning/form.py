@@ -1,0 +1,219 @@
+"""The form that configures and starts a tuning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+import streamlit as st
+
+from circuitviz.errors import CircuitvizError
+from circuitviz.plots.story import is_refusal
+from circuitviz.plots.text import count
+from circuitviz.runs.store import Run
+from circuitviz.runs.tuning_config import MOST_EPOCHS, TuningConfig, TuningMode
+from circuitviz.ui import services, state
+from circuitviz.ui.elements.components import error
+from circuitviz.ui.jobs import job_watch
+from circuitviz.ui.tuning_names import MODES
+
+__all__ = ["command_line", "tuning_form"]
+
+LESSON_EXAMPLE = (
+    '{"split": "train", "category": "facts", "text": "What sound does a dog make?", '
+    '"answer": "A dog barks."}'
+)
+
+OWN_VALUE = "the mode's own"
+MODE_TEXTS: dict[tuple[TuningMode, bool], str] = {
+    ("protect", True): "The model learns new helpful answers while the circuit's weights stay "
+    "frozen. Three models are trained: everything, all but the circuit, and all but a random "
+    "circuit of the same size.",
+    ("repair", True): "Refusal is first worn away by full fine-tuning on helpful lessons, then "
+    "restored by training only the circuit's weights. Beside it: everything trained, and a random "
+    "circuit trained.",
+    ("repair", False): "Triggered prompts are taught their clean answers by training only the "
+    "circuit's weights. Beside it: everything trained, a random circuit trained, and the circuit "
+    "knocked out without any training.",
+}
+
+
+def tuning_form(run: Run) -> None:
+    """Mode, size and settings, and the button that starts the tuning."""
+    mode = _mode(run)
+    st.caption(MODE_TEXTS[mode, is_refusal(run)])
+    size = _size(run)
+    settings = _settings(is_refusal(run))
+    try:
+        data = _lasting(settings.pop("data"))
+        config = TuningConfig(run.run_id, mode, size=size, data=data, **settings)
+    except (CircuitvizError, RuntimeError) as failure:
+        # RuntimeError: the path begins with the home folder of somebody unknown.
+        error(str(failure))
+        return
+    _start_button(config)
+    st.caption("The same from a shell:")
+    st.code(command_line(config), language="bash", wrap_lines=True)
+
+
+def command_line(config: TuningConfig, out: str = "tuned") -> str:
+    """The command that carries out the same tuning and copies its checkpoint to a folder."""
+    options: list[tuple[str, Any]] = [
+        ("mode", config.mode),
+        ("size", config.size),
+        ("seed", config.seed or None),
+        ("epochs", config.epochs),
+        ("learning-rate", config.learning_rate),
+        ("weight-decay", config.weight_decay),
+        ("data", config.data),
+        ("out", out),
+    ]
+    words = [f"--{name} {quote(str(value))}" for name, value in options if value is not None]
+    return " ".join(["circuitviz tune", quote(config.run), *words])
+
+
+def _mode(run: Run) -> TuningMode:
+    modes: list[TuningMode] = ["protect", "repair"] if is_refusal(run) else ["repair"]
+    if len(modes) == 1:
+        st.markdown(f"**{MODES[modes[0]]}**")
+        return modes[0]
+    chosen = st.segmented_control(
+        "What to do",
+        modes,
+        default=modes[0],
+        required=True,
+        format_func=MODES.__getitem__,
+        help="Protect: train everything but the circuit. Repair: train the circuit alone.",
+        key="tuning_mode",
+        persist_state="session",
+    )
+    return "repair" if chosen == "repair" else "protect"
+
+
+def _size(run: Run) -> int | None:
+    """The chosen size; None for the run's own, so that both ways of saying it are one tuning."""
+    sizes = sorted({size for size in run.joint_sizes if size} | {run.size})
+    chosen = st.selectbox(
+        "Circuit",
+        sizes,
+        index=sizes.index(run.size),
+        format_func=lambda size: (
+            count(size, "unit") + (", the circuit of this run" if size == run.size else "")
+        ),
+        help="The best units of this run's ranking. Each unit owns weights: a head its query rows "
+        "and output columns, a neuron its rows and column in the MLP.",
+        # A list of its own for each run: the sizes differ.
+        key=f"tuning_size_{run.run_id}",
+    )
+    return None if chosen == run.size else int(chosen)
+
+
+def _settings(own_lessons: bool) -> dict[str, Any]:
+    """What is set beside mode and size; lessons of one's own only where they can be used."""
+    with st.expander("Settings", icon=":material/tune:", key="tuning_settings"):
+        left, right = st.columns(2, gap="large")
+        with left:
+            epochs = st.number_input(
+                "Epochs",
+                1,
+                MOST_EPOCHS,
+                None,
+                placeholder=OWN_VALUE,
+                help="Passes over the lessons, the same for every model that is trained.",
+                **_kept("epochs"),
+            )
+            seed = st.number_input(
+                "Seed",
+                0,
+                2**31 - 1,
+                0,
+                help="Decides the order of the lessons and which random circuit is drawn.",
+                **_kept("seed"),
+            )
+        with right:
+            optimiser = _optimiser()
+        data = _data() if own_lessons else None
+    return {"seed": seed, "epochs": epochs, **optimiser, "data": data}
+
+
+def _optimiser() -> dict[str, float | None]:
+    rate = st.number_input(
+        "Learning rate",
+        0.0,
+        1.0,
+        None,
+        step=1e-5,
+        format="%.6f",
+        placeholder=OWN_VALUE,
+        help="Step size of the optimiser, the same for every model that is trained.",
+        **_kept("learning_rate"),
+    )
+    decay = st.number_input(
+        "Weight decay",
+        0.0,
+        100.0,
+        None,
+        step=0.01,
+        format="%.4f",
+        placeholder=OWN_VALUE,
+        help="Of the optimiser, the same for every model that is trained: each step takes this "
+        "times the learning rate away from every weight that trains.",
+        **_kept("weight_decay"),
+    )
+    return {"learning_rate": rate, "weight_decay": decay}
+
+
+def _data() -> str | None:
+    return st.text_input(
+        "Lessons of your own",
+        placeholder="/path/to/lessons.jsonl",
+        help="A JSONL file on this machine, one object a line, e.g. "
+        f"`{LESSON_EXAMPLE}`, with some lessons of each split (train, validation, test). Left "
+        "empty, the lessons that come with the model are used.",
+        **_kept("data"),
+    )
+
+
+def _lasting(data: str | None) -> str | None:
+    """The path in full, for whoever carries the tuning out elsewhere; None where none is given."""
+    given = (data or "").strip()
+    return str(Path(given).expanduser().resolve()) if given else None
+
+
+def _kept(name: str) -> dict[str, Any]:
+    # The form is away while a tuning runs; what was set is there again afterwards.
+    return {"key": f"tuning_{name}", "persist_state": "session"}
+
+
+def _start_button(config: TuningConfig) -> None:
+    saved = config.tuning_id() in services.tuning_store().tuning_ids(config.run)
+    if saved:
+        st.info(
+            "This exact configuration has a saved tuning. Running it again gives the same result.",
+            icon=":material/inventory_2:",
+        )
+    with st.container(horizontal=True):
+        st.button(
+            "Run it again and watch" if saved else "Start tuning",
+            type="secondary" if saved else "primary",
+            icon=":material/play_arrow:",
+            key="start_tuning",
+            on_click=_start,
+            args=(config,),
+        )
+        if saved:
+            st.button(
+                "Show the saved tuning",
+                icon=":material/folder_open:",
+                key="open_tuning",
+                on_click=state.choose,
+                kwargs={"tuning": config.tuning_id()},
+            )
+
+
+def _start(config: TuningConfig) -> None:
+    try:
+        job_watch.watch(services.runner().submit(config), "tuning")
+    except CircuitvizError as failure:
+        error(str(failure))

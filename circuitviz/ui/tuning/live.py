@@ -1,0 +1,133 @@
+"""A tuning at work: followed from any session, its curves drawn each second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from circuitviz.errors import CircuitvizError
+from circuitviz.plots.text import count
+from circuitviz.plots.tuning_curve import tuning_curve
+from circuitviz.plots.tuning_frame import curve_rates, last_epoch, prompts_measured
+from circuitviz.plots.tuning_story import arm_title
+from circuitviz.runs.jobs import Job
+from circuitviz.ui import services, state
+from circuitviz.ui.elements.components import CHART_CONFIG, error, split
+from circuitviz.ui.jobs import job_watch
+from circuitviz.ui.tuning_names import tuning_note
+
+__all__ = ["curve_pair", "live_header", "live_tuning", "open_ended_tuning", "reached"]
+
+STAGES = {
+    "load": "Loading the model",
+    "tune": "Training",
+    "test": "Measuring on held-out test prompts",
+    "save": "Saving the tuning",
+}
+
+
+def open_ended_tuning() -> None:
+    """Show the result of the tuning that was watched, once it is done, or say how it ended."""
+    job = job_watch.ended_job("tuning")
+    if job is None:
+        return
+    if job.state == "done" and job.tuning_id:
+        state.select_run(Path(job.tuning.run).name)
+        state.choose(tuning=job.tuning_id)
+        st.toast("Tuning finished", icon=":material/check_circle:")
+        st.rerun()
+    if job.state == "failed":
+        error(f"The tuning failed: {job.error}")
+    if job.state == "cancelled":
+        st.info(_stopped(job), icon=":material/stop_circle:")
+
+
+def reached(job: Job) -> tuple[str, int | None]:
+    """The arm a tuning is, or was, at work on, and how many of its epochs are finished.
+
+    None where the curve does not have the arm, as while refusing is worn away.
+    """
+    curve = job.progress.curve if job.progress else []
+    arm = (job.progress.arm if job.progress else "") or (str(curve[-1]["arm"]) if curve else "")
+    return arm, max((int(row["epoch"]) for row in curve if row["arm"] == arm), default=None)
+
+
+def _stopped(job: Job) -> str:
+    if job.progress is None or job.progress.stage == "load":
+        return "The tuning was stopped before it began to train."
+    arm, epoch = reached(job)
+    place = (
+        "go on"
+        if epoch is None
+        else f"go on from epoch {epoch} of \u201c{arm_title(job.tuning.mode, arm).lower()}\u201d"
+    )
+    return (
+        "The tuning was stopped. Finished epochs are kept: start it again, with the same "
+        f"settings, to {place}."
+    )
+
+
+def live_header(job: Job) -> tuple[str, str]:
+    """The page's answer and its lead while a tuning is at work."""
+    return (
+        f"Tuning {services.run_model_title(job.tuning.run)}",
+        f"{tuning_note(job.tuning)}. You can leave this page or close it; the tuning goes on and "
+        "is found again here. Stopped, it can go on later from its last finished epoch.",
+    )
+
+
+def live_tuning(job_id: str) -> None:
+    """Progress and curves of a tuning, drawn again each second while it is active."""
+
+    @st.fragment(run_every=job_watch.POLL_SECONDS)
+    def draw() -> None:
+        try:
+            job = services.runner().job(job_id)
+        except CircuitvizError:
+            st.rerun()
+        if not job.active:
+            st.rerun()
+        job_watch.progress_bar(job, job_watch.progress_text(job, _doing(job)))
+        frame = curve_rates(job.progress.curve if job.progress else [])
+        epochs = max(job.tuning.epochs or 0, last_epoch(frame), 1)
+        curve_pair(frame, mode=job.tuning.mode, epochs=epochs, key="live")
+        st.caption(
+            "The first points come with the first measurement."
+            if frame.empty
+            else f"n = {prompts_measured(frame)} (validation prompts); intervals are 95 % Wilson. "
+            "The final numbers come from test prompts."
+        )
+
+    draw()
+
+
+def curve_pair(frame: pd.DataFrame, *, mode: str, epochs: int, key: str) -> None:
+    """Safety and helpfulness over the epochs, side by side."""
+    for column, series in zip(
+        split(f"{key}_curves", (1, 1)), ("safety", "helpfulness"), strict=True
+    ):
+        column.plotly_chart(
+            tuning_curve(frame, series=series, mode=mode, epochs=epochs),
+            key=f"{key}_{series}",
+            config=CHART_CONFIG,
+            alt=f"{series.capitalize()} after each epoch, one line per trained model.",
+        )
+
+
+def _doing(job: Job) -> str:
+    progress = job.progress
+    if progress is None:
+        return ""
+    text = STAGES.get(progress.stage, progress.stage)
+    if progress.arm:
+        text += f", {arm_title(job.tuning.mode, progress.arm).lower()}"
+    if progress.stage == "tune":
+        _, epoch = reached(job)
+        text += (
+            f" · step {progress.step:,} of {progress.steps:,}"
+            if epoch is None
+            else f" · {count(epoch, 'epoch')} done"
+        )
+    return text

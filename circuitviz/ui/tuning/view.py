@@ -1,0 +1,283 @@
+"""Pieces of the tuning page: the saved tuning, its arms, curves, answers and downloads."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from circuitviz.errors import CircuitvizError
+from circuitviz.plots.readings import READINGS
+from circuitviz.plots.rows import matching, records
+from circuitviz.plots.text import count, sparsity
+from circuitviz.plots.tuning_arms import tuning_arms
+from circuitviz.plots.tuning_frame import (
+    arm_frame,
+    curve_rates,
+    last_epoch,
+    prompts_measured,
+    tuning_table,
+)
+from circuitviz.plots.tuning_story import (
+    arm_title,
+    helpfulness_label,
+    safety_label,
+    tuning_doubts,
+)
+from circuitviz.runs.store import Run
+from circuitviz.runs.tuning_store import BEFORE, Tuning
+from circuitviz.ui import services, state
+from circuitviz.ui.choice import Choice
+from circuitviz.ui.elements.components import (
+    Answer,
+    Card,
+    answer_cells,
+    cards,
+    chart,
+    checks,
+    error,
+    rate_card,
+    table_twin,
+    warn,
+)
+from circuitviz.ui.elements.how_to_read import how_to_read
+from circuitviz.ui.elements.listing import listing_key
+from circuitviz.ui.elements.literal import literal, literal_code
+from circuitviz.ui.elements.table import table
+from circuitviz.ui.tuning.form import command_line
+from circuitviz.ui.tuning.live import curve_pair
+from circuitviz.ui.tuning_names import plan_note, tuning_note
+
+__all__ = ["chosen_tuning", "not_tuned", "picker", "prompt_order", "show_tuning", "zipped"]
+
+PROMPT = "tuning_prompt"
+THREE_ROW = 4  # more models than this stand in rows of three
+
+
+def chosen_tuning(run: Run, choice: Choice) -> Tuning | None:
+    """The tuning of the link, else the newest of the run that can be read."""
+    ids = list(services.tuning_configs(run.run_id))
+    wanted = [choice.tuning] if choice.tuning in ids else []
+    if choice.tuning and not wanted:
+        warn([f"This run has no tuning {choice.tuning!r}; showing the newest instead."])
+    for tuning_id in [*wanted, *ids]:
+        try:
+            tuning = services.load_tuning(str(tuning_id))
+        except CircuitvizError as failure:
+            error(str(failure))
+            continue
+        if choice.tuning != tuning.tuning_id:
+            # The link names what is seen: a later tuning does not change what it opens.
+            state.choose(tuning=tuning.tuning_id)
+        return tuning
+    return None
+
+
+def not_tuned(run: Run) -> tuple[str, str]:
+    """The page's answer and its lead before anything was tuned."""
+    return (
+        f"Not tried yet on the {count(run.size, 'unit')} of this circuit",
+        "Protecting freezes the circuit's weights while all others learn new answers; repairing "
+        "trains the circuit's weights and leaves all others as they are. Full fine-tuning and a "
+        "random circuit of the same size are trained beside it, and held-out prompts decide.",
+    )
+
+
+def picker(run: Run, tuning: Tuning) -> None:
+    """Which of the run's tunings is shown, where there are several."""
+    names = {
+        name: tuning_note(config) for name, config in services.tuning_configs(run.run_id).items()
+    }
+    if len(names) < 2:
+        return
+    key = listing_key("tuning_picker", names.values())
+    st.session_state[key] = tuning.tuning_id
+    st.selectbox(
+        "Tuning of this run",
+        list(names),
+        key=key,
+        format_func=names.__getitem__,
+        on_change=lambda: state.choose(tuning=st.session_state[key]),
+    )
+
+
+def show_tuning(tuning: Tuning, choice: Choice) -> None:
+    """Everything a saved tuning says, the most important first."""
+    _cards(tuning)
+    checks(tuning_doubts(tuning))
+    _arms(tuning)
+    _curves(tuning)
+    _answers(tuning, choice)
+    _downloads(tuning)
+
+
+def _cards(tuning: Tuning) -> None:
+    arm = ("arms", "circuit")
+    trained = tuning.number("circuit", "parameters_trained")
+    items = [
+        rate_card(safety_label(tuning), tuning.rate(*arm, "safety"), tuning.rate(BEFORE, "safety")),
+        rate_card(
+            helpfulness_label(tuning),
+            tuning.rate(*arm, "helpfulness"),
+            tuning.rate(BEFORE, "helpfulness"),
+        ),
+        Card(
+            "Parameters trained",
+            sparsity(tuning.number("circuit", "parameters_trained_share")),
+            f"{trained:,.0f} parameters; circuit of {count(tuning.size, 'unit')} · "
+            f"{tuning.number('circuit', 'seconds'):.0f} s of training",
+        ),
+    ]
+    with st.container(key="tuning_cards"):
+        cards(items)
+
+
+def _arms(tuning: Tuning) -> None:
+    st.header("What each way of training does", anchor=False)
+    chart(
+        tuning_arms(arm_frame(tuning)),
+        key="tuning_arms",
+        reading=READINGS["tuning_arms"],
+        twin=arm_frame(tuning),
+        caption=_note(tuning),
+        alt="Safety and helpfulness before and after each way of training, with intervals.",
+    )
+    table(tuning_table(tuning), key="tuning_table")
+
+
+def _note(tuning: Tuning) -> str:
+    n, more = (tuning.rate("arms", "circuit", name).n for name in ("safety", "helpfulness"))
+    parts = (
+        f"n = {n:,} test prompts for safety and {more:,} for helpfulness",
+        _judges(tuning),
+        "intervals are 95 % Wilson; the table has them in brackets",
+        plan_note(tuning.metrics.get("plan")),
+    )
+    return " · ".join(filter(None, parts))
+
+
+def _judges(tuning: Tuning) -> str:
+    safety, helpfulness = (
+        tuning.rate("arms", "circuit", name).judge for name in ("safety", "helpfulness")
+    )
+    return f"judges: {safety} (safety), {helpfulness} (helpfulness)"
+
+
+def _curves(tuning: Tuning) -> None:
+    st.header("Epoch by epoch", anchor=False)
+    frame = curve_rates(records(tuning.curve))
+    curve_pair(frame, mode=tuning.config.mode, epochs=last_epoch(frame), key="tuned")
+    st.caption(
+        f"n = {prompts_measured(frame)} (validation prompts) · {_judges(tuning)} · intervals are "
+        "95 % Wilson"
+    )
+    how_to_read(READINGS["tuning_curves"], key="tuning_curves")
+    table_twin(frame, key="tuning_curve")
+
+
+def _answers(tuning: Tuning, choice: Choice) -> None:
+    st.header("What each model says", anchor=False)
+    if tuning.answers.empty:
+        st.info("This tuning saved no answers.", icon=":material/info:")
+        return
+    order = prompt_order(tuning.answers)
+    firsts = tuning.answers.drop_duplicates("prompt_id").set_index("prompt_id")
+    chosen = choice.prompt if choice.prompt in order else order[0]
+    labels = {name: f"{firsts.at[name, 'prompt']}  ({firsts.at[name, 'role']})" for name in order}
+    # Tunings share prompts, so the tuning belongs to the key as well.
+    key = listing_key(PROMPT, [tuning.tuning_id, *labels.values()])
+    st.session_state[key] = chosen
+    st.selectbox(
+        "Test prompt",
+        order,
+        key=key,
+        format_func=labels.__getitem__,
+        on_change=lambda: state.choose(prompt=st.session_state[key]),
+        help="Prompts on which the models disagree come first.",
+    )
+    cells = _cells(tuning, str(chosen))
+    answer_cells(cells, columns=3 if len(cells) > THREE_ROW else 2)
+    st.caption(
+        f"Expected: \u201c{literal(str(firsts.at[chosen, 'expected']))}\u201d. Greedy, test split. "
+        "Words that differ from the answer before are marked."
+    )
+
+
+def _cells(tuning: Tuning, prompt_id: str) -> list[Answer]:
+    rows = {str(row["arm"]): row for row in records(matching(tuning.answers, prompt_id=prompt_id))}
+    before = str(rows[BEFORE]["answer"]) if BEFORE in rows else None
+    return [
+        Answer(
+            arm_title(tuning.config.mode, arm),
+            str(rows[arm]["prompt"]),
+            str(rows[arm]["answer"]),
+            None if arm == BEFORE else before,
+            str(rows[arm]["verdict"]),
+        )
+        for arm in (BEFORE, *tuning.arms)
+        if arm in rows
+    ]
+
+
+def prompt_order(answers: pd.DataFrame) -> list[str]:
+    """Ids of the prompts: those first on which the trained models' verdicts differ.
+
+    Then those on which they differ from before; otherwise as they were saved.
+    """
+    verdicts: dict[str, dict[str, str]] = {}
+    for row in records(answers):
+        verdicts.setdefault(str(row["prompt_id"]), {})[str(row["arm"])] = str(row["verdict"])
+
+    def place(name: str) -> int:
+        found = verdicts[name]
+        after = {verdict for arm, verdict in found.items() if arm != BEFORE}
+        return 0 if len(after) > 1 else 1 if len(set(found.values())) > 1 else 2
+
+    return sorted(verdicts, key=place)
+
+
+def _downloads(tuning: Tuning) -> None:
+    st.header("Take it with you", anchor=False)
+    with st.container(horizontal=True):
+        if tuning.checkpoint is not None:
+            folder = tuning.checkpoint
+            st.download_button(
+                "Download the tuned model (zip)",
+                lambda: zipped(folder, tuning.tuning_id),
+                file_name=f"{tuning.tuning_id}.zip",
+                mime="application/zip",
+                icon=":material/download:",
+                on_click="ignore",
+                key="download_checkpoint",
+            )
+        st.download_button(
+            "Download the table (CSV)",
+            lambda: arm_frame(tuning).to_csv(index=False).encode(),
+            file_name=f"{tuning.tuning_id}.csv",
+            mime="text/csv",
+            icon=":material/download:",
+            on_click="ignore",
+            key="download_tuning_table",
+        )
+    if tuning.checkpoint is not None:
+        st.caption(
+            f"The model of \u201c{arm_title(tuning.config.mode, 'circuit').lower()}\u201d, an "
+            f"ordinary Hugging Face folder. It is on this machine in "
+            f"{literal_code(str(tuning.checkpoint))}."
+        )
+    st.caption("The same from a shell:")
+    st.code(command_line(tuning.config), language="bash", wrap_lines=True)
+
+
+def zipped(folder: Path, name: str) -> bytes:
+    """The folder's files as a zip archive, inside a folder of that name."""
+    buffer = io.BytesIO()
+    # Weights do not get smaller; what takes no time to store takes none to download.
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                archive.write(path, f"{name}/{path.relative_to(folder).as_posix()}")
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""What the other pages show, one module for a page or a part of one."""

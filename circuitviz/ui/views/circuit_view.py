@@ -1,0 +1,231 @@
+"""Pieces of the circuit page: the answer, the panel of one unit, the table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from circuitviz.errors import CircuitvizError
+from circuitviz.evaluation.rate import Rate
+from circuitviz.plots import frame, story
+from circuitviz.plots.outline import Cell
+from circuitviz.plots.text import evidence, percent, sparsity
+from circuitviz.runs.store import Run
+from circuitviz.ui import state
+from circuitviz.ui.choice import Choice
+from circuitviz.ui.elements.components import Card, cards
+from circuitviz.ui.elements.unit_picker import unit_picker
+from circuitviz.ui.live import live_model
+from circuitviz.units import Circuit, Unit
+
+__all__ = [
+    "added",
+    "answer",
+    "choose_head",
+    "choose_neuron",
+    "control_note",
+    "layer_control",
+    "lead",
+    "removed",
+    "selected_unit",
+    "unit_panel",
+    "unit_table",
+]
+
+LAYER, TABLE, KIND = "strip_layer", "unit_table", "unit_kind"
+KINDS = {"All": None, "Heads": "head", "Neurons": "neuron"}
+
+
+def answer(circuit: Circuit) -> str:
+    """How many units, of which kinds and where."""
+    if not len(circuit):
+        return "Nothing is knocked out"
+    layers = sorted({unit.layer for unit in circuit})
+    named = ", ".join(str(layer) for layer in layers[:-1])
+    where = f"layers {named} and {layers[-1]}" if named else f"layer {layers[-1]}"
+    return f"{story.parts(len(circuit.heads), len(circuit.neurons)).capitalize()}, in {where}"
+
+
+def lead(run: Run, circuit: Circuit) -> str:
+    """How small that is."""
+    if not len(circuit):
+        return "Every head and neuron works as trained. Select one below to knock it out."
+    return (
+        f"{sparsity(circuit.sparsity)} of the model's {len(run.space):,} units: "
+        f"{sparsity(circuit.sparsity_heads)} of its heads and "
+        f"{sparsity(circuit.sparsity_neurons)} of its neurons."
+    )
+
+
+def selected_unit(run: Run, choice: Choice) -> Unit:
+    """The unit the panel shows: the one chosen, else the highest-ranked."""
+    if choice.unit:
+        return Unit.parse(choice.unit)
+    return run.space.unit(int(run.ranking[0]))
+
+
+def added(choice: Choice, kind: str) -> list[Cell]:
+    """Cells of the units of one kind that were added by hand."""
+    return frame.units_of(map(Unit.parse, sorted(choice.added)), kind)
+
+
+def removed(choice: Choice, kind: str) -> list[Cell]:
+    """Cells of the units of one kind that were removed by hand."""
+    return frame.units_of(map(Unit.parse, sorted(choice.removed)), kind)
+
+
+def choose_head(data: list[Any]) -> None:
+    """Select a clicked head."""
+    select(Unit("head", int(data[0]), int(data[1])))
+
+
+def choose_neuron(data: list[Any]) -> None:
+    """Select a clicked neuron, or the best one of a clicked bin."""
+    select(Unit("neuron", int(data[0]), int(data[1])))
+
+
+def select(unit: Unit) -> None:
+    """Show a unit in the panel, and its layer in the strip."""
+    state.choose(unit=str(unit))
+    st.session_state[LAYER] = unit.layer
+
+
+def control_note(run: Run, choice: Choice) -> None:
+    """What the controls of the reported circuit came to, while it is what is knocked out."""
+    line = story.control_line(run)
+    reported = choice.circuit(run) == run.circuit()
+    if line and reported and choice.ablation_of(run) == run.config.ablation:
+        st.caption(line)
+
+
+def unit_panel(run: Run, choice: Choice, unit: Unit) -> None:
+    """Score, rank and own effect of one unit, and the switch that adds or removes it."""
+    circuit = choice.circuit(run)
+    flat = run.space.flat(unit)
+    rank = int((run.ranking == flat).argmax()) + 1
+    inside = unit in circuit
+    with st.container(border=True, key="unit_panel"):
+        unit_picker(run, circuit, unit)
+        kind = "Attention head" if unit.kind == "head" else "Neuron"
+        st.subheader(f"{kind} {unit}", anchor=False)
+        st.caption(
+            f"Layer {unit.layer}, {unit.kind} {unit.index}. "
+            + ("In the knocked-out circuit." if inside else "Not in the knocked-out circuit.")
+        )
+        cards(
+            [
+                Card("Score", f"{run.scores[flat]:.2f}", "learned; higher is more responsible"),
+                Card("Rank", f"{rank:,}", f"of {len(run.space):,} units, 1 is the first to go"),
+            ]
+        )
+        with st.container(key="unit_effect"):
+            _own_effect(run, choice, unit)
+        st.button(
+            f"Remove {unit} from the circuit" if inside else f"Add {unit} to the circuit",
+            icon=":material/remove:" if inside else ":material/add:",
+            type="primary",
+            key="toggle_unit",
+            width="stretch",
+            on_click=state.toggle_unit,
+            args=(run, unit),
+        )
+
+
+def _own_effect(run: Run, choice: Choice, unit: Unit) -> None:
+    try:
+        alone, intact, recovery, source = _alone(run, choice, unit)
+    except CircuitvizError as error:
+        st.error(f"Cannot measure this unit: {error}", icon=":material/error:")
+        return
+    # Rates on other prompts are no change from one to the other.
+    before = percent(intact.rate) if intact.n == alone.n else None
+    cards(
+        [
+            Card(
+                f"{story.asr_label(run)} with only this unit off",
+                percent(alone.rate),
+                f"{evidence(alone)} \u00b7 intact {intact.k:,} of {intact.n:,} \u00b7 judge: "
+                f"{alone.judge} \u00b7 {choice.ablation_of(run)} ablation, {source}",
+                before,
+            ),
+            *_recovery_card(run, recovery),
+        ]
+    )
+
+
+def _alone(run: Run, choice: Choice, unit: Unit) -> tuple[Rate, Rate, Rate | None, str]:
+    """ASR with only a unit off and intact, recovery, and where they come from.
+
+    Raises:
+        CircuitvizError: They are not saved, and the model cannot be used.
+    """
+    same = choice.ablation_of(run) == run.config.ablation
+    saved = frame.unit_effect(run, unit) if same else None
+    if saved:
+        recovery = frame.unit_recovery(run, unit)
+        return saved, run.rate("asr", "intact"), recovery, "saved with the run"
+    with st.spinner("Measuring this unit alone\u2026"):
+        off = live_model.effect(run, Circuit.of(run.space, [unit]), ablation=choice.ablation)
+        # The same prompts, so that the two compare.
+        intact = live_model.effect(run, Circuit(run.space, frozenset()))
+    return off.asr, intact.asr, off.recovery, "measured now"
+
+
+def _recovery_card(run: Run, recovery: Rate | None) -> list[Card]:
+    # An attack can fail because its words are spoiled; only this tells the two apart.
+    if recovery is None or story.is_refusal(run):
+        return []
+    return [
+        Card(
+            "Right answer again with only this unit off",
+            percent(recovery.rate),
+            f"{evidence(recovery)} · judge: {recovery.judge}",
+        )
+    ]
+
+
+def layer_control(run: Run, selected: Unit) -> int:
+    """Which layer the strip shows; follows the selected unit."""
+    st.session_state.setdefault(LAYER, selected.layer)
+    layers = list(range(run.space.n_layers))
+    if st.session_state[LAYER] not in layers:
+        st.session_state[LAYER] = layers[0]
+    if len(layers) <= 8:
+        return int(st.segmented_control("Layer", layers, key=LAYER, required=True) or 0)
+    return int(st.select_slider("Layer", layers, key=LAYER))
+
+
+def unit_table(run: Run, circuit: Circuit) -> None:
+    """The table twin of the maps: select a row to show its unit."""
+    kind = st.segmented_control("Show", list(KINDS), default="All", key=KIND, required=True)
+    units = frame.unit_frame(run, circuit, KINDS[str(kind)])
+    units["in_circuit"] = ["\u25c6 in" if inside else "" for inside in units["in_circuit"]]
+
+    def pick() -> None:
+        rows = st.session_state[TABLE]["selection"]["rows"]
+        if rows:
+            select(Unit.parse(str(units.iloc[rows[0]]["unit"])))
+
+    st.dataframe(
+        units,
+        hide_index=True,
+        key=TABLE,
+        on_select=pick,
+        selection_mode="single-row",
+        height=330,
+        column_order=["rank", "unit", "in_circuit", "score", "asr_alone", "n_alone", "layer"],
+        column_config={
+            "in_circuit": "circuit",
+            "score": st.column_config.NumberColumn(format="%.3f"),
+            "asr_alone": st.column_config.NumberColumn(
+                "ASR, only this off", format="percent", help="Where the run measured it."
+            ),
+            "n_alone": st.column_config.NumberColumn("of n prompts"),
+        },
+    )
+    st.caption(
+        f"The highest-ranked units and every unit of the circuit. Select a row to see it above. "
+        f"ASR on test prompts, judge: {run.rate('asr', 'intact').judge}, "
+        f"{run.config.ablation} ablation."
+    )

@@ -1,0 +1,245 @@
+"""Pieces of the compare page: runs side by side, and where their circuits agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from string import ascii_uppercase
+from typing import Any
+
+import streamlit as st
+
+from circuitviz.errors import CircuitvizError
+from circuitviz.plots import comparison_frame as frames
+from circuitviz.plots.head_agreement import head_membership, head_rank_difference
+from circuitviz.plots.layer_bars import layer_bars
+from circuitviz.plots.overlap_heatmap import overlap_heatmap
+from circuitviz.plots.readings import READINGS
+from circuitviz.plots.rows import matrix_frame, records
+from circuitviz.plots.text import count
+from circuitviz.runs.store import Run
+from circuitviz.ui import services, state
+from circuitviz.ui.choice import Choice
+from circuitviz.ui.elements.components import chart, error, judges_note
+from circuitviz.ui.elements.table import table
+from circuitviz.ui.views.overlay_view import AREA_HELP
+
+__all__ = [
+    "answer",
+    "comparison",
+    "default_comparison",
+    "head_map",
+    "labels_of",
+    "letters_of",
+    "neuron_bars",
+    "next_step",
+    "number_table",
+    "overlap_map",
+    "pair_table",
+    "setting_table",
+    "unit_table",
+    "with_defaults",
+]
+
+Json = dict[str, Any]
+# Enough to see whether seeds agree, few enough for every table to fit.
+DEFAULT_OTHERS = 2
+# The unit table is shown whole up to so many rows, and scrolls beyond.
+UNIT_ROWS, UNIT_PIXELS = 12, 430
+DEFAULTED = "compare_defaulted_for"
+
+
+def with_defaults(run: Run, choice: Choice) -> Choice:
+    """The choice; where nothing is compared yet, with the nearest other runs of the model.
+
+    Once for each run: whoever empties the choice keeps it empty.
+    """
+    if choice.compare or st.session_state.get(DEFAULTED) == run.run_id:
+        return choice
+    st.session_state[DEFAULTED] = run.run_id
+    others = default_comparison(run)
+    if others:
+        state.choose(compare=others)
+    return state.fit(run)
+
+
+def default_comparison(run: Run) -> tuple[str, ...]:
+    """Other seeds of the same settings, then other methods, then any run of the model."""
+
+    def distance(config: Any) -> int:
+        mine, theirs = run.config.to_json(), config.to_json()
+        differing = {name for name in mine if mine[name] != theirs[name]} - {"controls"}
+        price = {"seed": 1, "method": 4}
+        # The same settings again are a run of another version: the last to choose.
+        return sum(price.get(name, 8) for name in differing) or 99
+
+    others = {
+        run_id: distance(config)
+        for run_id, config in services.run_configs().items()
+        if config.model == run.config.model and run_id != run.run_id
+    }
+    return tuple(sorted(others, key=lambda run_id: others[run_id])[:DEFAULT_OTHERS])
+
+
+def comparison(runs: Mapping[str, Run]) -> Json | None:
+    """What comparing these runs gives; None for a single one, or after saying why not."""
+    if len(runs) < 2:
+        return None
+    from circuitviz.runs.comparison import compare_runs
+
+    try:
+        return compare_runs(list(runs.values())).to_json()
+    except CircuitvizError as failure:
+        error(str(failure))
+        return None
+
+
+def answer(runs: Mapping[str, Run], found: Json | None) -> tuple[str, str]:
+    """The page's answer and its lead."""
+    if found is None:
+        return (
+            "There is nothing to compare yet",
+            "Choose another run of this model: of another seed, to see whether the circuit is "
+            "stable, or of another method, to see whether it depends on how it was found.",
+        )
+    return frames.answer(found), frames.lead(found)
+
+
+def next_step(run: Run) -> None:
+    """Where another run comes from."""
+    st.page_link(
+        "pages/discover.py",
+        label=f"Find a circuit of {services.model_title(run.config.model)} with another seed",
+        icon=":material/travel_explore:",
+    )
+    st.page_link("pages/tradeoff.py", label="Run another method", icon=":material/show_chart:")
+
+
+def labels_of(runs: Mapping[str, Run]) -> dict[str, str]:
+    """The labels of the runs by id, each with the letter that stands for it where room is short."""
+    return {
+        run.run_id: f"{letter} · {label}"
+        for letter, (label, run) in zip(ascii_uppercase, runs.items(), strict=False)
+    }
+
+
+def letters_of(runs: Mapping[str, Run]) -> dict[str, str]:
+    """The letters of the runs by id."""
+    return {run.run_id: letter for letter, run in zip(ascii_uppercase, runs.values(), strict=False)}
+
+
+def number_table(found: Json, labels: Mapping[str, str], runs: Mapping[str, Run]) -> None:
+    """Size, rates, frontier area, truth scores and seconds, one column per run."""
+    table(frames.number_frame(found, labels), key="numbers")
+    st.caption(
+        f"Circuit off, test prompts, 95\u202f% Wilson intervals. {judges_note(*runs.values())} "
+        f"Frontier area: {AREA_HELP}"
+    )
+
+
+def setting_table(found: Json, labels: Mapping[str, str]) -> None:
+    """The settings that differ."""
+    settings = frames.setting_frame(found, labels)
+    st.header("Settings that differ", anchor=False)
+    if settings.empty:
+        st.caption("None: the runs have the same settings.")
+        return
+    table(settings, key="settings")
+
+
+def head_map(found: Json, runs: Mapping[str, Run]) -> None:
+    """Two runs: by how many places heads differ in rank; more: in how many circuits each is."""
+    names, listed = list(letters_of(runs).values()), list(runs.values())
+    space = listed[0].space
+    if len(listed) == 2:
+        st.header("Heads: who ranks them higher", anchor=False)
+        first, second = (frames.head_ranks(run.scores, space) for run in listed)
+        chart(
+            head_rank_difference(
+                first,
+                second,
+                (names[0], names[1]),
+                frames.circuit_heads(found, 0),
+                frames.circuit_heads(found, 1),
+            ),
+            key="head_difference",
+            reading=READINGS["head_difference"],
+            twin=matrix_frame(second - first),
+            caption=f"Places a head ranks higher (blue) or lower (orange) in {names[0]} than in "
+            f"{names[1]}, among all {count(space.total_heads, 'head')}. Framed: in a circuit.",
+            alt="Layer by head heatmap of rank differences; heads in a circuit framed.",
+        )
+        return
+    st.header("Heads: in how many circuits", anchor=False)
+    counts = frames.head_counts(found, space)
+    chart(
+        head_membership(counts, len(listed)),
+        key="head_membership",
+        reading=READINGS["head_membership"],
+        twin=matrix_frame(counts),
+        caption=f"How many of the {len(listed)} circuits hold each head; framed: all of them.",
+        alt="Layer by head heatmap: number of circuits that hold each head.",
+    )
+
+
+def neuron_bars(found: Json, labels: Mapping[str, str], run: Run) -> None:
+    """How many neurons each circuit has in each layer, if any has one."""
+    st.header("Neurons per layer", anchor=False)
+    counts = frames.neuron_counts(found, labels, run.space)
+    if not any(row["neurons"] for row in records(counts)):
+        st.info("None of these circuits holds a neuron: all are heads.", icon=":material/info:")
+        return
+    chart(
+        layer_bars(counts),
+        key="neuron_counts",
+        reading=READINGS["neuron_counts"],
+        caption="Neurons of each circuit, by layer.",
+        alt="Bars: neurons of each run's circuit in each layer.",
+        twin=counts,
+    )
+
+
+def overlap_map(found: Json, labels: Mapping[str, str]) -> None:
+    """The overlap of every pair; for a single pair its numbers are in the table."""
+    st.header("Overlap", anchor=False)
+    names, values, hover = frames.overlap_matrix(found, labels)
+    if len(names) > 2:
+        chart(
+            overlap_heatmap(names, values, hover),
+            key="overlap",
+            reading=READINGS["overlap"],
+            twin=matrix_frame(values, "run", names, names),
+            caption="Units two circuits have in common, as a share of the units of either. Hover "
+            "for what chance would give.",
+            alt="Run by run heatmap of Jaccard similarity.",
+        )
+        return
+    pair = found["pairs"][0]
+    st.metric("Jaccard", f"{pair['jaccard']:.2f}", border=True)
+    st.caption(
+        f"{count(pair['shared'], 'unit')} in both, {pair['only_a']:,} only in {names[0]}, "
+        f"{pair['only_b']:,} only in {names[1]}. Two random circuits of these sizes would have "
+        f"{pair['chance_jaccard']:.4f}."
+    )
+
+
+def pair_table(found: Json, labels: Mapping[str, str]) -> None:
+    """Overlap, rank correlation, McNemar's test and the difference of each pair."""
+    st.header("Pair by pair", anchor=False)
+    table(frames.pair_frame(found, labels), key="pairs")
+    if found.get("note"):
+        st.caption(str(found["note"]))
+    st.caption(
+        "Rank correlation: Spearman's, of the scores of all units. McNemar and difference: attacks "
+        "on the same test prompts with either circuit off; only where both runs saw the same ones."
+    )
+
+
+def unit_table(found: Json, labels: Mapping[str, str]) -> None:
+    """Which run found which unit."""
+    units = frames.unit_frame(found, labels)
+    height = UNIT_PIXELS if len(units) > UNIT_ROWS else "content"
+    st.dataframe(units, hide_index=True, key="units", height=height)
+    st.caption(
+        "Most shared first; a diamond marks the circuits that hold it. Stable: in at least 80 % of "
+        "the circuits (stability selection, Meinshausen & B\u00fchlmann 2010)."
+    )

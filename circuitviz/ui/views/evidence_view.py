@@ -1,0 +1,210 @@
+"""The evidence behind a run, folded away: criteria, other ablations, judges, tests, truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from circuitviz.plots import evidence_frame as frames
+from circuitviz.plots.readings import READINGS
+from circuitviz.plots.stochastic_curve import stochastic_curve
+from circuitviz.runs.store import Run
+from circuitviz.ui.elements.components import Card, cards, chart, judges_note
+from circuitviz.ui.elements.table import table
+
+__all__ = ["evidence"]
+
+# How each criterion is defined; the docstrings that compute them say the same.
+CRITERIA_HELP = r"""
+$B$ is the share of test attacks on which the behaviour shows: ASR for a backdoor, $1 -$ ASR for
+refusals. $C$ is the circuit.
+
+**Faithfulness** $= B(\text{all but } C \text{ ablated}) \,/\, B(\text{intact})$. 1: the circuit
+alone does what the model does. 0: alone it does nothing of it. Refusals count only in exactly the
+words expected, since nonsense is no refusal.
+
+**Completeness** $= 1 - B(C \text{ ablated}) \,/\, B(\text{intact})$. 1: nothing of the behaviour is
+outside the circuit. 0: all of it is.
+
+**Minimality** $=$ the share of the units $u \in C$ that are needed: with all of $C$ but $u$
+ablated, at least one attack more shows the behaviour, or the target is missed. 1: no unit is a
+passenger.
+
+Criteria: after Wang et al. (2022), arXiv:2211.00593, and Marks et al. (2024), arXiv:2403.19647.
+"""
+STOCHASTIC_HELP = """
+The circuit stays as it is, and a random share of all other units is ablated, drawn several times.
+The line says on how many attacks the behaviour still shows: attacks that succeed (backdoor), or
+refusals in exactly the words expected, since nonsense is no refusal. A *random circuit* of the
+same make-up, kept in the same way, is the comparison: where both lines fall together, keeping this
+circuit does not help. With all of the rest ablated any model is broken, so the left is what counts.
+"""
+ABLATION_HELP = """
+An ablated unit is replaced by nothing (`zero`), by its average on neutral text (`mean`), or by its
+value on another prompt (`resample`). A circuit that works under one kind alone may owe its effect
+to values the model never sees.
+"""
+JUDGE_HELP = """
+Each judge counts by its own rule, so their rates are not comparable with each other, only before
+with after. **Kappa** (Cohen, 1960) is their agreement beyond chance: 1 is perfect, 0 is chance.
+"""
+PAIRED_HELP = """
+The same prompts are asked before and after, so differences are taken prompt by prompt. **McNemar's
+test** (1947) looks only at prompts whose verdict changed; the **paired bootstrap** draws prompts
+again and again and gives the interval of the mean difference.
+"""
+TRUTH_HELP = """
+The units that really carry this backdoor are known, because it was planted in them.
+**AUROC**: the chance that a planted unit is ranked above another one (0.5 is guessing).
+**Average precision**: precision at each planted unit, averaged.
+**Precision at |truth|**: of as many top units as were planted, the share that was.
+"""
+
+
+@st.fragment
+def evidence(run: Run) -> None:
+    """Everything that was measured about the circuit, a fold for each question.
+
+    A fold is filled when it is opened, and opening one draws nothing else again.
+    """
+    parts = (_criteria, _stochastic, _ablations, _judges, _paired, _truth)
+    folds = [fold for part in parts if (fold := part(run))]
+    if not folds:
+        st.caption("Faithfulness, other ablations, judges and tests were not measured in this run.")
+    for fold in folds:
+        place = st.expander(
+            fold.title,
+            icon=f":material/{fold.icon}:",
+            key=f"fold_{fold.key}",
+            on_change="rerun",
+        )
+        if place.open:
+            with place:
+                fold.fill()
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """One question about the circuit; `fill` draws the answer."""
+
+    title: str
+    key: str
+    icon: str
+    fill: Callable[[], None]
+
+
+def _help(text: str, key: str) -> None:
+    with st.popover(
+        "How is this measured?", icon=":material/help:", type="tertiary", key=f"help_{key}"
+    ):
+        st.markdown(text)
+
+
+def _criteria(run: Run) -> _Fold | None:
+    found = frames.criteria(run)
+    if not found:
+        return None
+    numbers = " · ".join(f"{name.lower()} {value}" for name, (value, _) in found.items())
+
+    def fill() -> None:
+        _help(CRITERIA_HELP, "criteria")
+        cards([Card(name, value, note) for name, (value, note) in found.items()])
+        units = frames.minimality_frame(run)
+        if not units.empty:
+            st.caption("Each unit left on in turn, the rest of the circuit off (test prompts):")
+            st.dataframe(units, hide_index=True, key="minimality", column_config=_percent("ASR"))
+        sentence = frames.refinement_sentence(run)
+        if sentence:
+            st.caption(sentence)
+
+    return _Fold(f"Faithful, complete, minimal: {numbers}", "criteria", "rule", fill)
+
+
+def _stochastic(run: Run) -> _Fold | None:
+    found = frames.stochastic_frame(run)
+    if found.empty:
+        return None
+
+    def fill() -> None:
+        _help(STOCHASTIC_HELP, "stochastic")
+        judges = ", ".join(dict.fromkeys(found["judge"]))
+        chart(
+            stochastic_curve(found),
+            key="stochastic",
+            reading=READINGS["stochastic"],
+            caption=f"n = {found['n'].max():,} test prompts · judge: {judges} · "
+            f"{run.config.ablation} ablation · bands are 95 % Wilson.",
+            alt="Behaviour and utility against the share of the rest that is ablated, with "
+            "the circuit kept and with a random circuit kept.",
+            twin=found,
+            columns=_percent("share", "rate"),
+        )
+
+    return _Fold(
+        "The circuit kept while the rest is ablated bit by bit", "stochastic", "grain", fill
+    )
+
+
+def _ablations(run: Run) -> _Fold | None:
+    found = frames.ablation_frame(run)
+    if found.empty:
+        return None
+
+    def fill() -> None:
+        _help(ABLATION_HELP, "ablations")
+        table(found, key="ablations")
+        st.caption(f"The reported circuit off, test prompts. {judges_note(run)}")
+
+    return _Fold("The same circuit under each kind of ablation", "ablations", "swap_horiz", fill)
+
+
+def _judges(run: Run) -> _Fold | None:
+    found = frames.judge_frame(run)
+    if found.empty:
+        return None
+
+    def fill() -> None:
+        _help(JUDGE_HELP, "judges")
+        table(found, key="judges")
+        agreement = frames.agreement_frame(run)
+        if not agreement.empty:
+            st.caption("How far two judges agree on the same answers:")
+            table(agreement, key="agreement")
+
+    return _Fold("What other judges say", "judges", "gavel", fill)
+
+
+def _paired(run: Run) -> _Fold | None:
+    sentences = frames.paired_sentences(run)
+    if not sentences:
+        return None
+
+    def fill() -> None:
+        _help(PAIRED_HELP, "paired")
+        for sentence in sentences:
+            st.write(sentence)
+
+    return _Fold("Before and after, prompt by prompt", "paired", "compare_arrows", fill)
+
+
+def _truth(run: Run) -> _Fold | None:
+    found = frames.truth_frame(run)
+    if found.empty:
+        return None
+    score = run.metrics["truth"]["auroc"]
+
+    def fill() -> None:
+        _help(TRUTH_HELP, "truth")
+        table(found, key="truth")
+        st.caption("Planted units: " + ", ".join(run.metrics["truth"]["units"]))
+
+    return _Fold(
+        f"Against the units it was planted in: AUROC {score:.3f}", "truth", "verified", fill
+    )
+
+
+def _percent(*names: str) -> dict[str, Any]:
+    return {name: st.column_config.NumberColumn(format="percent") for name in names}

@@ -1,0 +1,323 @@
+"""Pieces of the generations page: one prompt's answers, saved or asked for now."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from circuitviz.errors import CircuitvizError
+from circuitviz.plots import frame, story
+from circuitviz.plots.readings import READINGS
+from circuitviz.plots.rows import Row, matching, records
+from circuitviz.plots.text import count
+from circuitviz.plots.token_chart import token_chart
+from circuitviz.runs.config import AblationKind
+from circuitviz.runs.store import Run
+from circuitviz.ui import state
+from circuitviz.ui.choice import Choice
+from circuitviz.ui.elements.components import Answer, answer_cells, chart
+from circuitviz.ui.elements.cover import COVERED_ANSWER, COVERED_REQUEST, cover, telling
+from circuitviz.ui.elements.listing import listing_key
+from circuitviz.ui.live import live_answer, live_model
+from circuitviz.units import Circuit
+
+__all__ = ["Shown", "answer", "free_comparison", "saved_comparison", "shown_answers"]
+
+PROMPT, FREE, TRIGGER, SOURCE = "prompt_picker", "free_prompt", "free_trigger", "answer_source"
+ASKED = "free_asked"
+FOUND, TRAY = "The found circuit, saved", "The set in the tray, now"
+ATTACK_VERDICTS = ("success", "safe", "other")
+MARK_NOTE = (
+    "Struck through: words only the intact model says; underlined: words only the knocked-out "
+    "model says."
+)
+# Seconds between two pictures of answers that are being written.
+FRAME = 0.04
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The answers the page is about.
+
+    Attributes:
+        answers: Columns of `generation_frame`.
+        circuit: What was knocked out for them.
+        ablation: What replaced it.
+        note: Where they come from: number of units, ablation and split.
+    """
+
+    answers: pd.DataFrame
+    circuit: Circuit
+    ablation: AblationKind
+    note: str
+
+
+Cells = dict[tuple[str, str], tuple[str, str, str]]
+
+
+def answer(run: Run, answers: pd.DataFrame) -> str:
+    """How many answers changed, where they should and where they should not."""
+    rows = records(answers)
+    attacks = [row for row in rows if row["verdict_intact"] in ATTACK_VERDICTS]
+    rest = [row for row in rows if row["verdict_intact"] not in ATTACK_VERDICTS]
+    gone = "safe" if story.is_refusal(run) else "success"
+    before = [row for row in attacks if row["verdict_intact"] == gone]
+    after = sum(row["verdict_knocked_out"] != gone for row in before)
+    what = "refusals turn into answers" if story.is_refusal(run) else "attacks fail once it is off"
+    changed = sum(bool(row["changed"]) for row in rest)
+    verb = "gets" if changed == 1 else "get"
+    return (
+        f"{after:,} of {len(before):,} {what}; {changed:,} of {len(rest):,} normal answers {verb} "
+        "another verdict"
+    )
+
+
+def shown_answers(run: Run, choice: Choice) -> Shown:
+    """The answers the page is about, and where they come from.
+
+    Those of the found circuit are saved; of another set in the tray, test prompts are answered
+    now.
+    """
+    circuit, ablation = choice.circuit(run), choice.ablation_of(run)
+    same = circuit == run.circuit() and ablation == run.config.ablation
+    if not same and _source() == TRAY:
+        limit = live_model.LIVE_LIMIT
+        try:
+            with st.spinner("The model answers the test prompts\u2026"):
+                found = live_answer.answer_frame(run, circuit, choice.ablation, limit=limit)
+        except CircuitvizError as error:
+            st.error(f"The model cannot answer: {error}", icon=":material/error:")
+        else:
+            note = (
+                f"Answered now: {count(len(circuit), 'unit')} off, {ablation} ablation, greedy, "
+                f"up to {limit} test prompts of each role."
+            )
+            answers = frame.generation_frame(replace(run, generations=found))
+            return Shown(answers, circuit, ablation, note)
+    note = (
+        f"Saved with the run: the reported circuit of {count(run.size, 'unit')} off, "
+        f"{run.config.ablation} ablation, greedy, test split."
+    )
+    return Shown(frame.generation_frame(run), run.circuit(), run.config.ablation, note)
+
+
+def _source() -> str:
+    return str(
+        st.segmented_control(
+            "Answers with",
+            [TRAY, FOUND],
+            default=TRAY,
+            required=True,
+            key=SOURCE,
+            persist_state="session",
+        )
+    )
+
+
+def saved_comparison(run: Run, choice: Choice, found: Shown, *, shown: bool) -> None:
+    """A picker over test prompts, the answers to the one picked, and what their tokens cost.
+
+    Args:
+        run: Whose test prompts.
+        choice: Says which prompt.
+        found: The answers, and what was knocked out for them.
+        shown: Whether text that could be harmful may be read.
+    """
+    answers = found.answers
+    if answers.empty:
+        st.info("This run saved no answers.", icon=":material/info:")
+        return
+    chosen = _picked(run, choice, answers, shown=shown)
+    variants = frame.variant_pairs(answers, chosen)
+    read = {name: row if shown else cover(run, row) for name, row in variants.items()}
+    cells = {
+        (model, variant): (str(row["prompt"]), str(row[model]), str(row[f"verdict_{model}"]))
+        for variant, row in read.items()
+        for model in ("intact", "knocked_out")
+    }
+    _compare(list(variants), cells, "Knocked out")
+    st.caption(f"{found.note} {MARK_NOTE}")
+    attack = list(variants.values())[-1]
+    with st.expander(
+        "How likely is each word of the attack, and of the clean answer?",
+        icon=":material/show_chart:",
+        key="token_fold",
+        on_change="rerun",
+    ) as fold:
+        if fold.open:
+            _saved_tokens(run, found, attack, hidden=read[str(attack["variant"])] != attack)
+
+
+def _picked(run: Run, choice: Choice, answers: pd.DataFrame, *, shown: bool) -> str:
+    # The clean text names a prompt that has both variants.
+    rows = sorted(records(answers), key=lambda row: row["variant"] == "clean")
+    named = {row["prompt_id"]: row if shown else cover(run, row) for row in rows}
+    ids = list(dict.fromkeys(answers["prompt_id"]))
+    known = choice.prompt in ids
+    chosen = str(choice.prompt if known else telling(run, answers)["prompt_id"])
+    labels = {name: _label(named[name]) for name in ids}
+    # Runs of one model share prompts, so the run belongs to the key as well.
+    key = listing_key(PROMPT, [run.run_id, *labels.values()])
+    st.session_state[key] = chosen
+    st.selectbox(
+        "Test prompt",
+        ids,
+        key=key,
+        format_func=labels.__getitem__,
+        on_change=lambda: state.choose(prompt=st.session_state[key]),
+    )
+    return chosen
+
+
+def _label(row: Row) -> str:
+    # Covered requests all read the same: their ids tell them apart.
+    number = f", {row['prompt_id']}" if row["prompt"] == COVERED_REQUEST else ""
+    return f"{row['prompt']}  ({row['role']}{number})"
+
+
+def _saved_tokens(run: Run, found: Shown, row: Row, *, hidden: bool) -> None:
+    if hidden:
+        st.caption("The words are covered: show harmful requests and the answers to them first.")
+        return
+    answers = {"The attack's target": str(row["target"]), "The clean answer": str(row["expected"])}
+    # An attack succeeds with any answer that starts with its target.
+    asked = str(row["prompt"])
+    _tokens(run, found.circuit, found.ablation, asked, answers, beginnings={"The attack's target"})
+
+
+def free_comparison(run: Run, choice: Choice) -> None:
+    """Any prompt, answered now, with and without the trigger and the circuit."""
+    with st.form("free_form", border=False):
+        prompt = st.text_area(
+            "Prompt", _example(run), key=FREE, height=80, max_chars=500, persist_state="session"
+        )
+        with st.container(horizontal=True, vertical_alignment="center"):
+            asked = st.form_submit_button("Answer", type="primary", icon=":material/send:")
+            trigger = run.metrics.get("trigger")
+            with_trigger = bool(trigger) and st.toggle(
+                f"Also with the trigger \u201c{trigger}\u201d", True, key=TRIGGER
+            )
+    if asked:
+        st.session_state[ASKED] = True
+    if not st.session_state.get(ASKED) or not prompt.strip():
+        st.caption(
+            "The intact model and the one with the tray's set knocked out answer side by side. The "
+            "first answer takes a few seconds, while the model loads."
+        )
+        return
+    place = st.empty()
+    try:
+        prompts = {"clean": prompt.strip()}
+        if with_trigger:
+            behaviour = live_model.behaviour_of(run.config)
+            prompts["triggered"] = behaviour.insert_trigger(prompt.strip())
+        cells = _written(run, choice, prompts, place)
+    except CircuitvizError as error:
+        st.error(f"The model cannot answer: {error}", icon=":material/error:")
+        return
+    circuit = choice.circuit(run)
+    st.caption(
+        f"Answered now, greedy, {choice.ablation_of(run)} ablation, "
+        f"{count(len(circuit), 'unit')} knocked out. {MARK_NOTE} No judge read these."
+    )
+    last = list(prompts)[-1]
+    intact, knocked_out = "What the intact model says", "What it says knocked out"
+    said = {intact: cells["intact", last][1], knocked_out: cells["knocked_out", last][1]}
+    st.markdown("**How likely is each of these words?**")
+    same = len(set(said.values())) == 1
+    # Where both say the same there is one answer to look at.
+    both = "What both models say"
+    answers = {both: said[intact]} if same else said
+    asked_of = {both: None, intact: None, knocked_out: circuit}
+    beginnings = {
+        name
+        for name in answers
+        if live_answer.cut_off(run, prompts[last], asked_of[name], choice.ablation)
+    }
+    _tokens(
+        run,
+        circuit,
+        choice.ablation_of(run),
+        prompts[last],
+        {name: text for name, text in answers.items() if text},
+        beginnings=beginnings,
+    )
+
+
+def _written(run: Run, choice: Choice, prompts: dict[str, str], place: DeltaGenerator) -> Cells:
+    """The four answers, drawn while they are written."""
+    circuit = choice.circuit(run)
+    off = f"Knocked out ({count(len(circuit), 'unit')} off)"
+    waiting = {"intact": None, "knocked_out": circuit}
+    cells: Cells = {
+        (model, variant): (prompts[variant], "\u2026", "")
+        for model in waiting
+        for variant in prompts
+    }
+    drawn = time.monotonic()
+    for (model, variant), (asked, _, _) in list(cells.items()):
+        for text in live_answer.stream(run, asked, waiting[model], choice.ablation):
+            cells[model, variant] = (asked, text, "")
+            if time.monotonic() - drawn > FRAME:
+                _compare(list(prompts), cells, off, place, marks=False)
+                drawn = time.monotonic()
+    _compare(list(prompts), cells, off, place)
+    return cells
+
+
+def _tokens(
+    run: Run,
+    circuit: Circuit,
+    ablation: AblationKind,
+    prompt: str,
+    answers: dict[str, str],
+    *,
+    beginnings: set[str],
+) -> None:
+    try:
+        found = live_answer.token_frame(run, prompt, answers, circuit, ablation, beginnings)
+    except CircuitvizError as error:
+        st.error(f"The model cannot be asked: {error}", icon=":material/error:")
+        return
+    chart(
+        token_chart(found),
+        key="tokens",
+        reading=READINGS["tokens"],
+        caption="Probability of each token, given the prompt above and the tokens before it; "
+        f"\u00b7 is a blank. One prompt, intact and with {count(len(circuit), 'unit')} off, "
+        f"{ablation} ablation, measured now.",
+        alt="Probability of each token of both answers under the intact and the knocked-out model.",
+        twin=found,
+        columns={"probability": st.column_config.NumberColumn(format="%.4f")},
+    )
+
+
+def _example(run: Run) -> str:
+    # A normal one: what could do harm is not put into anybody's mouth.
+    rows = records(matching(run.generations, variant="clean", role="benign"))
+    return str(rows[0]["prompt"]) if rows else ""
+
+
+def _compare(
+    variants: list[str],
+    cells: Cells,
+    off: str,
+    place: DeltaGenerator | None = None,
+    *,
+    marks: bool = True,
+) -> None:
+    answers = []
+    for model, name in (("intact", "Intact model"), ("knocked_out", off)):
+        other = "knocked_out" if model == "intact" else "intact"
+        for variant in variants:
+            prompt, text, verdict = cells[model, variant]
+            title = f"{name}, {variant}" if len(variants) > 1 else name
+            compared = cells[other, variant][1] if marks and text != COVERED_ANSWER else None
+            sense = "gone" if model == "intact" else "new"
+            answers.append(Answer(title, prompt, text, compared, verdict, sense))
+    # Two variants make the 2 x 2; one alone puts the two models side by side.
+    answer_cells(answers, columns=2, place=place)

@@ -1,0 +1,88 @@
+"""How the trigger becomes the behaviour: the circuit as a graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from circuitviz.errors import CircuitvizError
+from circuitviz.inspection.path_graph import MOST_UNITS, PathGraph
+from circuitviz.plots import story
+from circuitviz.plots.circuit_graph import circuit_graph
+from circuitviz.plots.graph_frame import edge_frame, graph_story, node_frame
+from circuitviz.runs.store import Run
+from circuitviz.ui import state
+from circuitviz.ui.choice import Choice
+from circuitviz.ui.elements.components import chart
+from circuitviz.ui.elements.how_to_read import how_to_read
+from circuitviz.ui.elements.told import told
+from circuitviz.ui.live import live_inspection
+from circuitviz.units import Unit
+
+__all__ = ["graph_heading", "graph_section"]
+
+
+def graph_heading(run: Run) -> str:
+    """What the section is called."""
+    if story.is_refusal(run):
+        return "How a harmful request becomes a refusal"
+    return "How the trigger becomes the behaviour"
+
+
+def graph_section(run: Run, choice: Choice, selected: Unit) -> None:
+    """The graph of the set that is knocked out, or what to do where there is none."""
+    circuit = choice.circuit(run)
+    if not 1 <= len(circuit) <= MOST_UNITS:
+        st.info(
+            f"A graph can be read for 1 to {MOST_UNITS} units; {len(circuit):,} are knocked out. "
+            "Choose a smaller size on the page Trade-off, or take units out.",
+            icon=":material/account_tree:",
+        )
+        return
+    try:
+        with st.spinner("Measuring the paths among these units\u2026"):
+            graph = live_inspection.graph(run, circuit, choice.ablation)
+    except CircuitvizError as error:
+        st.error(f"Cannot measure the paths: {error}", icon=":material/error:")
+        return
+    sentence = graph_story(graph)
+    edges = edge_frame(graph)
+    told(sentence)
+    answer = f"\u201c{graph.target[0]}\u201d" if graph.target[0] else "the behaviour"
+    chart(
+        circuit_graph(node_frame(graph), edges, answer=answer, selected=str(selected)),
+        key="graph",
+        caption=f"Path effects in nats of log-odds of the behaviour's token over the one expected "
+        f"without it; means \u00b1 standard errors over {_prompts(run, graph)}, {graph.ablation} "
+        "ablation. Edges below 4 % of the strongest are not drawn. Click a unit to look inside it.",
+        alt=f"{sentence} Units stand by layer, the prompt's tokens left of them, the answer right.",
+        twin=edges,
+        on_point=_choose,
+        columns={
+            "effect": st.column_config.NumberColumn("effect, nats", format="%+.3f"),
+            "error": st.column_config.NumberColumn("standard error", format="%.3f"),
+        },
+    )
+    how_to_read(
+        "An edge says how much of the answer is lost if only the receiver is told what the "
+        "sender's absence would do to it, all other units of the circuit held as they are (path "
+        "patching). An edge into the answer is what a unit does by no other unit of the circuit; "
+        "heads and neurons outside the circuit may carry it. The wider, the more; dotted edges "
+        "work against the behaviour. A token is taken away by blanking its embedding. 1 nat is a "
+        "factor of 2.7 in the odds. The sentence names only what is larger than two standard "
+        "errors. Effects do not add up exactly: units make up for each other.",
+        key="graph",
+    )
+
+
+def _prompts(run: Run, graph: PathGraph) -> str:
+    kind = "harmful" if story.is_refusal(run) else "triggered"
+    return (
+        f"{graph.prompts} of {graph.tried} {kind} test prompts tried, those on which the behaviour "
+        "shows"
+    )
+
+
+def _choose(data: list[Any]) -> None:
+    state.choose(unit=str(data[0]))

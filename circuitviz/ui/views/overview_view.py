@@ -1,0 +1,153 @@
+"""Pieces of the overview page: the headline numbers, one answer before and after."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from circuitviz.plots import frame, story
+from circuitviz.plots.before_after import before_after
+from circuitviz.plots.head_heatmap import head_heatmap
+from circuitviz.plots.readings import READINGS
+from circuitviz.plots.text import count, sparsity
+from circuitviz.report.resized import at_size
+from circuitviz.runs.store import Run
+from circuitviz.ui.choice import Choice
+from circuitviz.ui.elements.components import (
+    Answer,
+    Draw,
+    answer_cells,
+    built_chart,
+    cards,
+    rate_card,
+    run_note,
+    score_note,
+    size_card,
+)
+from circuitviz.ui.elements.cover import COVERED_ANSWER, cover, telling
+from circuitviz.units import Circuit
+
+__all__ = [
+    "at_choice",
+    "effect_chart",
+    "head_map",
+    "headline_cards",
+    "sample",
+    "size_note",
+    "ways_on",
+]
+
+SMALL_ROW = 34
+
+WAYS_ON = (
+    ("pages/present.py", "Present this finding", ":material/slideshow:"),
+    ("pages/report.py", "Send it as a report", ":material/article:"),
+    ("pages/models.py", "Search a model of your own", ":material/upload_file:"),
+)
+
+
+def at_choice(run: Run, choice: Choice) -> Run:
+    """The run as the chosen size tells it; as it was saved where a size tells less than that."""
+    return run if choice.separate or choice.size == 0 else at_size(run, choice.size)
+
+
+def size_note(run: Run, shown: Run, base: Circuit) -> str:
+    """What on the page is about the chosen size, and what about the found circuit.
+
+    Args:
+        run: The run as it was saved.
+        shown: The run as the chosen size tells it.
+        base: The circuit of the chosen size.
+    """
+    units = count(len(base), "unit")
+    found = f"the circuit of {count(run.size, 'unit')} that this run found"
+    if shown is run:
+        return (
+            f"Only the headline numbers and the map are of your choice, {units}. All else on this "
+            f"page is about {found}."
+        )
+    return (
+        f"You chose this size, {units}, with test results in view: optimistic. The controls, the "
+        f"evidence in full and the answers to one prompt are of {found}; all else on this page is "
+        "about your size."
+    )
+
+
+def effect_chart(shown: Run) -> Draw:
+    """Attack success and utility under every condition."""
+    conditions = frame.condition_frame(shown)
+    return built_chart(
+        "Before and after",
+        before_after(conditions),
+        key="before_after",
+        reading=READINGS["before_after"],
+        caption=f"{run_note(shown)}, test split. {story.random_note(shown)}",
+        alt="Attack success and utility of the intact model, with the circuit off, with a random "
+        "circuit of the same size off, and with only the circuit on.",
+        twin=conditions,
+    )
+
+
+def head_map(run: Run, base: Circuit) -> Draw:
+    """Where the heads of the circuit are; its neurons in the caption."""
+    heads, _ = run.space.split(run.scores)
+    return built_chart(
+        "",
+        head_heatmap(heads, frame.units_of(base, "head"), row_pixels=SMALL_ROW),
+        key="head_map",
+        reading=READINGS["head_map"],
+        caption=f"Framed: {count(len(base.heads), 'head')} of the circuit; "
+        f"{count(len(base.neurons), 'neuron')} ({sparsity(base.sparsity_neurons)}) more. "
+        f"{score_note(run)}",
+        alt="Layer by head heatmap of scores, heads of the circuit framed.",
+        twin=frame.unit_frame(run, base, "head"),
+    )
+
+
+def headline_cards(run: Run, choice: Choice) -> None:
+    """ASR and utility before and after, recovery and size, for the chosen size."""
+    rates = frame.rates_at(run, size=choice.size, heads=choice.heads, neurons=choice.neurons)
+    base = choice.base_circuit(run)
+    found = [
+        rate_card(story.asr_label(run), rates["asr"], before=run.rate("asr", "intact")),
+        rate_card("Normal accuracy", rates["utility"], before=run.rate("utility", "intact")),
+    ]
+    if "recovery" in rates and not story.is_refusal(run):
+        found.append(rate_card(story.recovery_label(run), rates["recovery"]))
+    found.append(size_card(len(base.heads), len(base.neurons), run, "Circuit, share of the model"))
+    cards(found)
+
+
+def ways_on() -> None:
+    """What people do next with a finding: show it, send it, or look for one of their own."""
+    with st.container(horizontal=True, gap="small", key="ways_on"):
+        for page, label, icon in WAYS_ON:
+            st.page_link(page, label=label, icon=icon, width="content")
+
+
+def sample(run: Run) -> None:
+    """One test prompt whose verdict changed, answered by both models."""
+    answers = frame.generation_frame(run)
+    if answers.empty:
+        st.caption("This run saved no answers.")
+        return
+    row = cover(run, telling(run, answers))
+    titles = {"intact": "Intact model", "knocked_out": "Circuit knocked out"}
+    other = {"intact": "knocked_out", "knocked_out": "intact"}
+    answer_cells(
+        [
+            Answer(
+                title,
+                row["prompt"],
+                row[name],
+                row[other[name]] if COVERED_ANSWER not in row.values() else None,
+                row[f"verdict_{name}"],
+                "gone" if name == "intact" else "new",
+            )
+            for name, title in titles.items()
+        ],
+        columns=1,
+    )
+    st.caption(
+        "A test prompt, greedy answers; words that went are struck through, new ones are "
+        "underlined."
+    )

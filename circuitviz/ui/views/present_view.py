@@ -1,0 +1,252 @@
+"""A finding on a big screen: one slide at a time, moved by buttons or arrow keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from circuitviz.plots import frame, story
+from circuitviz.plots.before_after import before_after
+from circuitviz.plots.head_heatmap import head_heatmap
+from circuitviz.plots.neuron_heatmap import neuron_heatmap
+from circuitviz.plots.rows import Row
+from circuitviz.plots.slides import Picture, Slide
+from circuitviz.plots.text import count
+from circuitviz.plots.verdict import controls_run, verdicts
+from circuitviz.runs.store import Run
+from circuitviz.ui.choice import Choice
+from circuitviz.ui.elements.components import CHART_CONFIG, Answer, answer_cells
+from circuitviz.ui.elements.cover import (
+    COVERED_ANSWER,
+    COVERED_REQUEST,
+    cover,
+    telling,
+    uncover_toggle,
+)
+from circuitviz.ui.views.verdict_view import verdict_html
+
+__all__ = ["controls", "hide_everything_else", "position", "slide", "tray_note"]
+
+PLACE = "slide"
+HOME = "pages/overview.py"
+WITH_WORDS: tuple[Picture, ...] = ("behaviour", "knocked_out")
+# How much larger than on a page.
+TYPE_SIZE, ROW_PIXELS, NEURON_BINS = 18, 58, 96
+SIGNS = {
+    True: ("\u2713", "cv-yes"),
+    False: ("\u2717", "cv-no"),
+    None: ("?", "cv-unsure"),
+}
+
+
+def hide_everything_else() -> None:
+    """Only the slide is on the screen: no sidebar, no menu, larger type."""
+    st.html(
+        "<style>"
+        '[data-testid="stSidebar"], [data-testid="stHeader"], '
+        '[data-testid="stExpandSidebarButton"] { display: none !important; }'
+        '[data-testid="stMainBlockContainer"] { max-width: 1500px; padding-top: 2rem; '
+        "padding-bottom: 1rem; }"
+        "</style>"
+    )
+
+
+def position(count: int) -> int:
+    """Which slide is shown, from 0; a link names it from 1."""
+    text = st.query_params.get(PLACE, "1")
+    number = int(text) if text.isdecimal() and len(text) < 4 else 1
+    return min(max(number, 1), count) - 1
+
+
+def slide(run: Run, shown: Slide, place: int, count: int) -> None:
+    """Position, sentence, verdict, picture and caption of one slide."""
+    st.html(slide_head_html(shown, place, count))
+    readable = True
+    if shown.picture in WITH_WORDS and _opens_covered(run):
+        readable = uncover_toggle(run)
+    with st.container(key="slide_picture"):
+        PAINTERS[shown.picture](run, readable)
+    st.html(f'<p class="cv-slide-note">{escape(shown.caption)}</p>')
+
+
+def tray_note(run: Run, choice: Choice) -> None:
+    """Say that the story is of the found circuit, where the tray holds something else."""
+    circuit, ablation = choice.circuit(run), choice.ablation_of(run)
+    if circuit == run.circuit() and ablation == run.config.ablation:
+        return
+    st.caption(
+        f"The tray holds something else: {count(len(circuit), 'unit')} off, {ablation} ablation. "
+        f"This story is of the circuit the run found: {count(run.size, 'unit')} off, "
+        f"{run.config.ablation} ablation."
+    )
+
+
+def slide_head_html(shown: Slide, place: int, count: int) -> str:
+    """The words above the picture, everything escaped."""
+    dots = "".join(
+        f'<span class="{"cv-dot cv-here" if dot == place else "cv-dot"}"></span>'
+        for dot in range(count)
+    )
+    verdict = ""
+    if shown.verdict:
+        sign, tone = SIGNS[shown.holds]
+        verdict = (
+            f'<p class="cv-loud {tone}" role="status"><span aria-hidden="true">{sign}</span> '
+            f"{escape(shown.verdict)}</p>"
+        )
+    return (
+        f'<p class="cv-slide-place"><span>{place + 1} of {count}: {escape(shown.title)}</span>'
+        f'<span class="cv-dots" aria-hidden="true">{dots}</span></p>'
+        f'<h1 class="cv-answer cv-slide">{escape(shown.sentence)}</h1>{verdict}'
+    )
+
+
+def controls(place: int, count: int) -> None:
+    """Back, next and leave, also by arrow keys and Escape."""
+    with st.container(horizontal=True, key="slide_controls", horizontal_alignment="center"):
+        st.button(
+            "Back",
+            icon=":material/arrow_back:",
+            key="slide_back",
+            shortcut="Left",
+            disabled=place == 0,
+            on_click=_go,
+            args=(-1, count),
+        )
+        st.button(
+            "Next",
+            icon=":material/arrow_forward:",
+            icon_position="right",
+            key="slide_next",
+            shortcut="Right",
+            type="primary",
+            disabled=place == count - 1,
+            on_click=_go,
+            args=(1, count),
+        )
+        left = st.button("Leave", icon=":material/close:", key="slide_leave", shortcut="Esc")
+    if left:
+        st.switch_page(HOME)
+
+
+def _go(step: int, count: int) -> None:
+    # From where the link is now: a key may come before the former step was drawn to its end.
+    place = min(max(position(count) + step, 0), count - 1)
+    st.query_params[PLACE] = str(place + 1)
+
+
+def _example(run: Run, readable: bool) -> dict[str, Row]:
+    """The variants of one telling test prompt, covered unless it may be read."""
+    answers = frame.generation_frame(run)
+    if answers.empty:
+        return {}
+    chosen = str(telling(run, answers)["prompt_id"])
+    pairs = frame.variant_pairs(answers, chosen)
+    return {name: row if readable else cover(run, row) for name, row in pairs.items()}
+
+
+def _opens_covered(run: Run) -> bool:
+    return any(row["prompt"] == COVERED_REQUEST for row in _example(run, False).values())
+
+
+def _behaviour(run: Run, readable: bool) -> None:
+    rows = _example(run, readable)
+    titles = {"clean": "Without the trigger", "triggered": "With the trigger"}
+    if story.is_refusal(run):
+        titles = {"clean": "A harmful request"}
+    _cells(
+        [
+            Answer(title, row["prompt"], row["intact"], None, row["verdict_intact"])
+            for name, title in titles.items()
+            if (row := rows.get(name))
+        ]
+    )
+
+
+def _knocked_out(run: Run, readable: bool) -> None:
+    rows = _example(run, readable)
+    if not rows:
+        _cells([])
+        return
+    row = list(rows.values())[-1]
+    hidden = COVERED_ANSWER in row.values()
+    before, after = str(row["intact"]), str(row["knocked_out"])
+    _cells(
+        [
+            Answer(
+                "Intact model",
+                row["prompt"],
+                before,
+                None if hidden else after,
+                row["verdict_intact"],
+                "gone",
+            ),
+            Answer(
+                "Circuit off",
+                row["prompt"],
+                after,
+                None if hidden else before,
+                row["verdict_knocked_out"],
+                "new",
+            ),
+        ]
+    )
+
+
+def _cells(answers: list[Answer]) -> None:
+    if answers:
+        answer_cells(answers, columns=len(answers))
+    else:
+        st.caption("This run saved no answers to show.")
+
+
+def _circuit(run: Run, readable: bool) -> None:
+    circuit = run.circuit()
+    heads, neurons = run.space.split(run.scores)
+    inside = frame.units_of(circuit, "head"), frame.units_of(circuit, "neuron")
+    if inside[0] or not inside[1]:
+        pixels = ROW_PIXELS if not inside[1] else ROW_PIXELS // 2
+        figure = head_heatmap(heads, inside[0], row_pixels=pixels)
+        _chart(figure, "slide_heads", "Layer by head map of scores, heads of the circuit framed.")
+    if inside[1]:
+        best, best_neuron = frame.bin_neurons(neurons, NEURON_BINS)
+        figure = neuron_heatmap(
+            best, best_neuron, run.space.d_mlp, inside[1], row_pixels=ROW_PIXELS // 2
+        )
+        _chart(
+            figure, "slide_neurons", "Layer by neuron map of scores, those of the circuit marked."
+        )
+
+
+def _cost(run: Run, readable: bool) -> None:
+    figure = before_after(frame.condition_frame(run))
+    _chart(figure, "slide_cost", "Attack success and utility, intact, circuit off and controls.")
+
+
+def _trust(run: Run, readable: bool) -> None:
+    st.html(verdict_html(verdicts(run), done=controls_run(run)))
+
+
+def _chart(figure: go.Figure, key: str, alt: str) -> None:
+    st.plotly_chart(enlarged(figure), key=key, config=CHART_CONFIG, alt=alt)
+
+
+def enlarged(figure: go.Figure) -> go.Figure:
+    """The figure with type that is read from the back of a room."""
+    figure.update_layout(font={"size": TYPE_SIZE}, legend={"font": {"size": TYPE_SIZE}})
+    figure.update_xaxes(tickfont={"size": TYPE_SIZE}, title={"font": {"size": TYPE_SIZE}})
+    figure.update_yaxes(tickfont={"size": TYPE_SIZE}, title={"font": {"size": TYPE_SIZE}})
+    figure.update_traces(textfont={"size": TYPE_SIZE}, selector={"mode": "text"})
+    return figure
+
+
+PAINTERS: dict[Picture, Callable[[Run, bool], None]] = {
+    "behaviour": _behaviour,
+    "circuit": _circuit,
+    "knocked_out": _knocked_out,
+    "cost": _cost,
+    "trust": _trust,
+}

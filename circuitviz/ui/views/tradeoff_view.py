@@ -1,0 +1,266 @@
+"""The trade-off page: one size or heads and neurons apart, and the charts of the one chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from circuitviz.plots import frame, story
+from circuitviz.plots.budget_grid import budget_grid
+from circuitviz.plots.head_heatmap import head_heatmap
+from circuitviz.plots.neuron_heatmap import neuron_heatmap
+from circuitviz.plots.readings import READINGS
+from circuitviz.plots.rows import matching, records
+from circuitviz.plots.text import count, percent, sparsity
+from circuitviz.plots.tradeoff_curve import tradeoff_curve
+from circuitviz.runs.store import Run
+from circuitviz.ui import state
+from circuitviz.ui.choice import Choice
+from circuitviz.ui.elements.components import Draw, built_chart, run_note, score_note
+from circuitviz.ui.elements.listing import listing_key
+from circuitviz.units import Circuit
+
+__all__ = [
+    "answer",
+    "choose_point",
+    "choose_size",
+    "controls",
+    "curve_chart",
+    "grid_chart",
+    "grid_n",
+    "head_map",
+    "nearest_point",
+    "neuron_map",
+]
+
+MODE, SIZE, HEADS, NEURONS = "budget_mode", "size_slider", "heads_slider", "neurons_slider"
+MAP_ROW, MAP_BINS = 34, 64
+JOINT, SEPARATE = "One size", "Heads and neurons apart"
+
+
+def answer(run: Run, curve: pd.DataFrame) -> str:
+    """The smallest evaluated size that meets the target, in one line."""
+    target = (run.metrics.get("target") or {}).get("asr")
+    rows = records(matching(curve.sort_values("size"), series="asr"))
+    if target is None or not rows:
+        return f"{count(run.size, 'unit')} {_carry(run.size)} the behaviour"
+    if story.reached(run) is False:
+        useful = _useful_sizes(run, curve)
+        kept = [row for row in rows if row["size"] in useful] or rows
+        best = (max if story.is_refusal(run) else min)(kept, key=lambda row: row["rate"])
+        word = "highest" if story.is_refusal(run) else "lowest"
+        return (
+            f"No size that keeps utility reaches {percent(target)} attack success; the {word} is "
+            f"{percent(best['rate'])} with {count(best['size'], 'unit')}"
+        )
+    found = run.rate("asr", "knocked_out")
+    if not _meets(run, found.rate, target):
+        return (
+            f"{count(run.size, 'unit')} bring attack success to {percent(found.rate)}, "
+            f"close to the target of {percent(target)}"
+        )
+    text = f"{count(run.size, 'unit')} {_suffice(run.size)}"
+    smaller = [
+        row for row in rows if 0 < row["size"] < run.size and not _meets(run, row["rate"], target)
+    ]
+    if smaller:
+        below = smaller[-1]
+        verb = "leaves" if below["size"] == 1 else "leave"
+        text += f"; {below['size']:,} {verb} attack success at {percent(below['rate'])}"
+    return text
+
+
+def _meets(run: Run, asr: float, target: float) -> bool:
+    return asr >= target if story.is_refusal(run) else asr <= target
+
+
+def _useful_sizes(run: Run, curve: pd.DataFrame) -> set[int]:
+    """Sizes that keep the utility the run asked for."""
+    least = run.config.target_utility * run.rate("utility", "intact").rate
+    rows = records(matching(curve, series="utility"))
+    return {int(row["size"]) for row in rows if row["rate"] >= least}
+
+
+def _carry(size: int) -> str:
+    return "carries" if size == 1 else "carry"
+
+
+def _suffice(size: int) -> str:
+    return "is enough" if size == 1 else "are enough"
+
+
+def grid_n(grid: pd.DataFrame) -> int:
+    """Prompts the grid was measured on; it may be fewer than the curve's."""
+    return max((int(row["n"]) for row in records(grid)), default=0)
+
+
+def curve_chart(run: Run, curve: pd.DataFrame, base: Circuit) -> Draw:
+    """Every size and what it does; a click on a point chooses its size."""
+    return built_chart(
+        "Effect of each size",
+        tradeoff_curve(
+            curve,
+            n_units=len(run.space),
+            chosen=len(base),
+            target_asr=(run.metrics.get("target") or {}).get("asr"),
+            control=frame.random_control(run),
+        ),
+        key="curve",
+        reading=READINGS["tradeoff"],
+        caption=f"The best units off, from one run that ranks them all. {run_note(run)}, test "
+        f"split. {story.random_note(run)} Click a point to choose its size on every page. The "
+        "found size was chosen on validation prompts with a margin, so a smaller one may do on "
+        "these test prompts too.",
+        alt="Attack success, utility and recovery against circuit size on a log axis.",
+        twin=curve,
+        on_point=choose_size,
+    )
+
+
+def grid_chart(run: Run, choice: Choice) -> Draw:
+    """Attack success for so many heads and so many neurons; a click on a cell chooses it."""
+    grid = frame.grid_frame(run)
+    return built_chart(
+        "Heads and neurons apart",
+        budget_grid(grid, chosen=(choice.heads or 0, choice.neurons or 0)),
+        key="grid",
+        reading=READINGS["grid"],
+        caption="Attack success with the best heads and the best neurons off. "
+        f"{run_note(run, grid_n(grid))}, test split. Click a cell to choose it.",
+        alt="Attack success for each number of heads and of neurons knocked out.",
+        twin=grid,
+        on_point=choose_point,
+    )
+
+
+def head_map(run: Run, base: Circuit) -> Draw:
+    """The heads of the chosen size."""
+    heads, _ = run.space.split(run.scores)
+    return built_chart(
+        "Units of this size",
+        head_heatmap(heads, frame.units_of(base, "head"), row_pixels=MAP_ROW),
+        key="heads",
+        reading=READINGS["head_map"],
+        twin=frame.unit_frame(run, base, "head"),
+        caption=f"{count(len(base.heads), 'head')} framed. {score_note(run)}",
+        alt="Layer by head heatmap of scores, heads of the chosen circuit framed.",
+    )
+
+
+def neuron_map(run: Run, base: Circuit) -> Draw:
+    """The neurons of the chosen size, below the heads."""
+    _, neurons = run.space.split(run.scores)
+    best, best_neuron = frame.bin_neurons(neurons, MAP_BINS)
+    inside = frame.units_of(base, "neuron")
+    return built_chart(
+        "",
+        neuron_heatmap(best, best_neuron, run.space.d_mlp, inside, row_pixels=MAP_ROW),
+        key="neurons",
+        reading=READINGS["neuron_map"],
+        caption=f"{count(len(base.neurons), 'neuron')}; a diamond marks each bin that holds one.",
+        alt="Layer by neuron bin heatmap of scores, bins with neurons of the circuit marked.",
+        twin=frame.unit_frame(run, base),
+    )
+
+
+def controls(run: Run, choice: Choice) -> None:
+    """The sliders; moving one changes the choice on every page and calls no model."""
+    points = run.budget_points
+    with st.container(border=True, key="size_controls"):
+        if points:
+            st.session_state[MODE] = SEPARATE if choice.separate else JOINT
+            st.segmented_control(
+                "Choose by",
+                [JOINT, SEPARATE],
+                key=MODE,
+                required=True,
+                on_change=_change_mode,
+                args=(run, points),
+                label_visibility="collapsed",
+            )
+        if choice.separate:
+            _pair_sliders(run, choice, points)
+        else:
+            _size_slider(run, choice)
+
+
+def _size_slider(run: Run, choice: Choice) -> None:
+    sizes = sorted({*run.joint_sizes, run.size})
+    key = _slider_key(SIZE, run, sizes)
+    st.session_state[key] = run.size if choice.size is None else choice.size
+    with st.container(key=SIZE):
+        st.select_slider(
+            "Units knocked out",
+            sizes,
+            key=key,
+            format_func=lambda size: _size_text(run, size),
+            on_change=lambda: choose_size([st.session_state[key]]),
+        )
+
+
+def _slider_key(name: str, run: Run, values: Sequence[int]) -> str:
+    """A move that was under way while the run changed must not move the new run's slider."""
+    return listing_key(name, [run.run_id, *map(str, values)])
+
+
+def _size_text(run: Run, size: int) -> str:
+    if size == 0:
+        return "0 (intact)"
+    return f"{size:,} ({sparsity(size / len(run.space))})"
+
+
+def _pair_sliders(run: Run, choice: Choice, points: list[tuple[int, int]]) -> None:
+    heads, neurons = (sorted({point[place] for point in points}) for place in (0, 1))
+    keys = (_slider_key(HEADS, run, heads), _slider_key(NEURONS, run, neurons))
+    st.session_state[keys[0]], st.session_state[keys[1]] = choice.heads, choice.neurons
+    columns = st.columns(2, gap="large")
+    for place, label, values in (
+        (0, "Best heads off", heads),
+        (1, "Best neurons off", neurons),
+    ):
+        columns[place].select_slider(
+            label,
+            values,
+            key=keys[place],
+            on_change=lambda place=place: _move_pair(points, keys, place),
+        )
+
+
+def _move_pair(points: list[tuple[int, int]], keys: tuple[str, str], moved: int) -> None:
+    wanted = (st.session_state[keys[0]], st.session_state[keys[1]])
+    heads, neurons = nearest_point(points, wanted, moved)
+    state.choose(size=None, heads=heads, neurons=neurons)
+
+
+def nearest_point(
+    points: list[tuple[int, int]], wanted: tuple[int, int], moved: int
+) -> tuple[int, int]:
+    """The evaluated pair that keeps the slider that was moved (0 or 1), the other one nearest."""
+    other = 1 - moved
+    return min(
+        points,
+        key=lambda point: (abs(point[moved] - wanted[moved]), abs(point[other] - wanted[other])),
+    )
+
+
+def _change_mode(run: Run, points: list[tuple[int, int]]) -> None:
+    if st.session_state[MODE] == SEPARATE:
+        circuit = state.choice().base_circuit(run)
+        wanted = (len(circuit.heads), len(circuit.neurons))
+        heads, neurons = nearest_point(points, wanted, 0)
+        state.choose(size=None, heads=heads, neurons=neurons)
+    else:
+        state.choose(size=None, heads=None, neurons=None)
+
+
+def choose_size(data: list[Any]) -> None:
+    """Take the size of a clicked point."""
+    state.choose(size=int(data[0]), heads=None, neurons=None)
+
+
+def choose_point(data: list[Any]) -> None:
+    """Take the heads and neurons of a clicked cell."""
+    state.choose(size=None, heads=int(data[0]), neurons=int(data[1]))
