@@ -127,8 +127,8 @@ def _cost(run: Run) -> Slide:
     wanted = (run.metrics.get("target") or {}).get("utility", run.config.target_utility)
     holds = kept >= wanted
     sentence = (
-        f"With the circuit off, {story.accuracy_kept(run)}: {rate.k:,} of {rate.n:,} normal prompts "
-        f"are answered right, {intact.k:,} before."
+        f"With the circuit off, {story.accuracy_kept(run)}: {rate.k:,} of {rate.n:,} normal "
+        f"prompts are answered right, {intact.k:,} before."
     )
     word = "kept" if holds else "NOT kept"
     verdict = f"Normal answers are {word}: {percent(wanted)} was asked for"

@@ -44,7 +44,7 @@ FADED = """() => Promise.race([
 ])"""
 
 
-@pytest.mark.parametrize(("theme", "width"), [("light", 1440), ("dark", 1440), ("light", 900)])
+@pytest.mark.parametrize(("theme", "width"), [("light", 1440), ("dark", 900)])
 def test_no_page_has_a_serious_finding(open_page, runs_folder, theme, width):
     save_runs(runs_folder)
     page = open_page("/", theme=theme, width=width)

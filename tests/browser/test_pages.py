@@ -24,10 +24,9 @@ PATHS = (
 RUNS = (backdoor_run().run_id, refusal_run().run_id)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_page_opens_without_an_error_and_fits(open_page, runs_folder, theme):
+def test_every_page_opens_without_an_error_and_fits(open_page, runs_folder):
     save_runs(runs_folder)
-    page = open_page("/", theme=theme, width=900)
+    page = open_page("/", width=900)
     address = page.url
     for path, run in product(PATHS, RUNS):
         page.goto(urljoin(address, f"{path}?run={run}"))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from itertools import groupby
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,19 @@ from circuitviz.runs.progress import Progress
 from circuitviz.runs.store import RunStore
 
 pytestmark = pytest.mark.slow
+
+
+def some_prompts(model: str, most: int, path: Path) -> str:
+    """A file with at most so many of a model's prompts for every split and role."""
+    taken: Counter[tuple[str, str]] = Counter()
+    lines = []
+    for line in (find_model(model) / "prompts.jsonl").read_text(encoding="utf-8").splitlines():
+        prompt = json.loads(line)
+        taken[prompt["split"], prompt["role"]] += 1
+        if taken[prompt["split"], prompt["role"]] <= most:
+            lines.append(line)
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return str(path)
 
 
 def test_the_planted_backdoor_is_found_and_gone_when_knocked_out(tmp_path):
@@ -51,7 +66,8 @@ def test_the_planted_backdoor_is_found_and_gone_when_knocked_out(tmp_path):
 
 def test_controls_and_evidence_carry_every_number(tmp_path):
     seen: list[Progress] = []
-    config = DiscoveryConfig("fixed-output-planted", steps=30, controls=True)
+    prompts = some_prompts("fixed-output-planted", 64, tmp_path / "prompts.jsonl")
+    config = DiscoveryConfig("fixed-output-planted", prompts=prompts, steps=30, controls=True)
     run = discover(config, report=seen.append)
     metrics = run.metrics
     # The refined circuit is the top of the ranking, and one of the frontier's.
@@ -100,12 +116,17 @@ def test_controls_and_evidence_carry_every_number(tmp_path):
     ]
     fractions = [progress.fraction for progress in seen]
     assert fractions == sorted(fractions)
-    RunStore(tmp_path).save(run)
-    assert RunStore(tmp_path).load(run.run_id).size == run.size
+    store = RunStore(tmp_path / "runs")
+    store.save(run)
+    assert store.load(run.run_id).size == run.size
 
 
-def test_a_target_nobody_can_reach_gives_the_best_found_and_says_so():
-    run = discover(DiscoveryConfig("refusal", steps=2, target_asr=1.0, target_utility=1.0))
+def test_a_target_nobody_can_reach_gives_the_best_found_and_says_so(tmp_path):
+    prompts = some_prompts("refusal", 24, tmp_path / "prompts.jsonl")
+    config = DiscoveryConfig(
+        "refusal", prompts=prompts, steps=2, target_asr=1.0, target_utility=1.0
+    )
+    run = discover(config)
     assert not run.metrics["target_reached"]
     assert run.metrics["target_reached_in_selection"] is False
     assert run.size >= 1
