@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, get_args
 
 import streamlit as st
@@ -15,6 +16,7 @@ from circuitviz.ui.discover.live import watch
 from circuitviz.ui.discover.material import material
 from circuitviz.ui.elements.components import error
 from circuitviz.ui.elements.literal import literal, literal_code
+from circuitviz.ui.jobs import job_watch
 from circuitviz.ui.live import live_model
 from circuitviz.ui.run_names import method_title
 from circuitviz.units import Granularity
@@ -200,25 +202,17 @@ def _kept(name: str) -> dict[str, Any]:
 def start_button(config: DiscoveryConfig) -> None:
     """Start, and the run that is there already, if one is."""
     saved = services.saved_run_of(config)
-    if saved:
-        st.info(
-            "This exact configuration has a saved run. Running it again gives the same result.",
-            icon=":material/inventory_2:",
-        )
-    with st.container(horizontal=True):
-        st.button(
-            "Run it again and watch" if saved else "Start discovery",
-            type="secondary" if saved else "primary",
-            icon=":material/play_arrow:",
-            key="start",
-            on_click=_start,
-            args=(config,),
-        )
-        if saved and st.button(
+
+    def opener() -> None:
+        if st.button(
             "Open the saved run", type="primary", icon=":material/folder_open:", key="open_saved"
         ):
-            state.select_run(saved)
+            state.select_run(str(saved))
             st.switch_page("pages/overview.py")
+
+    job_watch.start_button(
+        "discovery", partial(_start, config), saved=saved is not None, key="start", opener=opener
+    )
 
 
 def _start(config: DiscoveryConfig) -> None:

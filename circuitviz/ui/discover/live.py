@@ -91,19 +91,7 @@ def answer(job: Job | None) -> tuple[str, str]:
 
 def live(job_id: str) -> None:
     """Progress, losses and scores of a job, drawn again each second while it is active."""
-
-    @st.fragment(run_every=job_watch.POLL_SECONDS)
-    def draw() -> None:
-        try:
-            job = services.runner().job(job_id)
-        except CircuitvizError:
-            st.rerun()
-        if not job.active:
-            st.rerun()
-        job_watch.progress_bar(job, job_watch.progress_text(job, _doing(job)))
-        _pictures(job)
-
-    draw()
+    job_watch.follow(job_id, _doing, _pictures)
 
 
 def _doing(job: Job) -> str:

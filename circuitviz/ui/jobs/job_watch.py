@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from circuitviz.errors import CircuitvizError
@@ -10,9 +12,11 @@ from circuitviz.runs.job import JobKind
 from circuitviz.runs.jobs import Job
 from circuitviz.ui import services
 
-__all__ = ["POLL_SECONDS", "ended_job", "progress_bar", "progress_text", "watch", "watched_job"]
+__all__ = ["ended_job", "follow", "progress_text", "start_button", "watch", "watched_job"]
 
 WATCHED: dict[JobKind, str] = {"discovery": "watched_job", "tuning": "watched_tuning"}
+# What each kind leaves behind, in a word.
+RESULTS: dict[JobKind, str] = {"discovery": "run", "tuning": "tuning"}
 POLL_SECONDS = 1.0
 
 
@@ -55,7 +59,60 @@ def ended_job(kind: JobKind) -> Job | None:
     return job
 
 
-def progress_bar(job: Job, text: str) -> None:
+def follow(job_id: str, doing: Callable[[Job], str], draw: Callable[[Job], None]) -> None:
+    """Progress and pictures of a job, drawn again each second while it is active.
+
+    Args:
+        job_id: The job.
+        doing: What it does at the moment, for its bar.
+        draw: Draws what there is to see below the bar.
+    """
+
+    @st.fragment(run_every=POLL_SECONDS)
+    def again() -> None:
+        try:
+            job = services.runner().job(job_id)
+        except CircuitvizError:
+            st.rerun()
+        if not job.active:
+            st.rerun()
+        _progress_bar(job, progress_text(job, doing(job)))
+        draw(job)
+
+    again()
+
+
+def start_button(
+    kind: JobKind, start: Callable[[], None], *, saved: bool, key: str, opener: Callable[[], None]
+) -> None:
+    """Start, and beside it what opens the same work where it has been done before.
+
+    Args:
+        kind: What is started.
+        start: Submits it.
+        saved: Whether a result of exactly this configuration is there.
+        key: Of the button.
+        opener: Draws what opens that result.
+    """
+    if saved:
+        st.info(
+            f"This exact configuration has a saved {RESULTS[kind]}. Running it again gives the "
+            "same result.",
+            icon=":material/inventory_2:",
+        )
+    with st.container(horizontal=True):
+        st.button(
+            "Run it again and watch" if saved else f"Start {kind}",
+            type="secondary" if saved else "primary",
+            icon=":material/play_arrow:",
+            key=key,
+            on_click=start,
+        )
+        if saved:
+            opener()
+
+
+def _progress_bar(job: Job, text: str) -> None:
     """How far the job is, in a bar with a text, and the button that stops it."""
     fraction = job.progress.fraction if job.progress else 0.0
     bar, stop = st.columns([5, 1], vertical_alignment="bottom")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -188,28 +189,19 @@ def _kept(name: str) -> dict[str, Any]:
 
 def _start_button(config: TuningConfig) -> None:
     saved = config.tuning_id() in services.tuning_store().tuning_ids(config.run)
-    if saved:
-        st.info(
-            "This exact configuration has a saved tuning. Running it again gives the same result.",
-            icon=":material/inventory_2:",
-        )
-    with st.container(horizontal=True):
+
+    def opener() -> None:
         st.button(
-            "Run it again and watch" if saved else "Start tuning",
-            type="secondary" if saved else "primary",
-            icon=":material/play_arrow:",
-            key="start_tuning",
-            on_click=_start,
-            args=(config,),
+            "Show the saved tuning",
+            icon=":material/folder_open:",
+            key="open_tuning",
+            on_click=state.choose,
+            kwargs={"tuning": config.tuning_id()},
         )
-        if saved:
-            st.button(
-                "Show the saved tuning",
-                icon=":material/folder_open:",
-                key="open_tuning",
-                on_click=state.choose,
-                kwargs={"tuning": config.tuning_id()},
-            )
+
+    job_watch.start_button(
+        "tuning", partial(_start, config), saved=saved, key="start_tuning", opener=opener
+    )
 
 
 def _start(config: TuningConfig) -> None:

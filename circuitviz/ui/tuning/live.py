@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from circuitviz.errors import CircuitvizError
 from circuitviz.plots.text import count
 from circuitviz.plots.tuning_curve import tuning_curve
 from circuitviz.plots.tuning_frame import curve_rates, last_epoch, prompts_measured
@@ -80,27 +79,19 @@ def live_header(job: Job) -> tuple[str, str]:
 
 def live_tuning(job_id: str) -> None:
     """Progress and curves of a tuning, drawn again each second while it is active."""
+    job_watch.follow(job_id, _doing, _curves)
 
-    @st.fragment(run_every=job_watch.POLL_SECONDS)
-    def draw() -> None:
-        try:
-            job = services.runner().job(job_id)
-        except CircuitvizError:
-            st.rerun()
-        if not job.active:
-            st.rerun()
-        job_watch.progress_bar(job, job_watch.progress_text(job, _doing(job)))
-        frame = curve_rates(job.progress.curve if job.progress else [])
-        epochs = max(job.tuning.epochs or 0, last_epoch(frame), 1)
-        curve_pair(frame, mode=job.tuning.mode, epochs=epochs, key="live")
-        st.caption(
-            "The first points come with the first measurement."
-            if frame.empty
-            else f"n = {prompts_measured(frame)} (validation prompts); intervals are 95 % Wilson. "
-            "The final numbers come from test prompts."
-        )
 
-    draw()
+def _curves(job: Job) -> None:
+    frame = curve_rates(job.progress.curve if job.progress else [])
+    epochs = max(job.tuning.epochs or 0, last_epoch(frame), 1)
+    curve_pair(frame, mode=job.tuning.mode, epochs=epochs, key="live")
+    st.caption(
+        "The first points come with the first measurement."
+        if frame.empty
+        else f"n = {prompts_measured(frame)} (validation prompts); intervals are 95 % Wilson. "
+        "The final numbers come from test prompts."
+    )
 
 
 def curve_pair(frame: pd.DataFrame, *, mode: str, epochs: int, key: str) -> None:
