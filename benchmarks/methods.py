@@ -4,9 +4,10 @@
                                  [--results FILE] [--json] [--quick]
 
 Each (model, method, seed) is one task: learn on training prompts, choose the smallest circuit on
-validation prompts, drop what it does not need, put the rest in greedy order, and measure on test
-prompts.  The frontier area is of the ranking that this leaves, as a discovery reports it; the raw
-one is of the learner's own ranking, and so is every score against a planted truth.
+validation prompts, drop what it does not need, put the rest and what is next in line in greedy
+order, and measure on test prompts.  The frontier area is of the ranking that this leaves, as a
+discovery reports it; the raw one is of the learner's own ranking, and so is every score against a
+planted truth.
 
 Finished tasks are kept in FILE, so an interrupted benchmark goes on where it stopped.  Two tasks
 run at a time, each on one core; `seconds` are those of learning alone, on one core.
@@ -65,7 +66,7 @@ DENSE_SIZES = 16
 # Beyond this size the embedded models say nothing sensible, so a frontier gains nothing there.
 LARGEST_SIZE = 256
 # Of the results kept: raised whenever other things are measured, or in another way.
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, order=True)
@@ -212,7 +213,7 @@ def _run(task: Task) -> dict[str, Any]:
 
 def _choose(model: str, ranking: Ranking) -> tuple[dict[str, Any], Ranking]:
     """The circuit a discovery would report, and the ranking it would report with it."""
-    from circuitviz.evaluation.ordering import PROMPTS, in_order
+    from circuitviz.evaluation.ordering import PROMPTS, in_order, next_in_line
     from circuitviz.evaluation.refinement import ORDER_PROMPTS, promoted, refine_selection
     from circuitviz.evaluation.selection import Target, select_circuit
 
@@ -235,7 +236,8 @@ def _choose(model: str, ranking: Ranking) -> tuple[dict[str, Any], Ranking]:
         "reached": selection.reached and _reached(model, circuit, target),
         "units": [str(unit) for unit in circuit],
     }
-    return chosen, promoted(ranking, parts, found.dropped)
+    line = next_in_line(probe, ranking, circuit)
+    return chosen, promoted(ranking, [*parts, *line], found.dropped)
 
 
 def _against_truth(model: str, ranking: Ranking) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from circuitviz.plots import frame, story
+from circuitviz.plots import evidence_frame, frame, story
 from circuitviz.ui import shell
 from circuitviz.ui.elements.components import cards, page_header, rate_card, size_card, split, warn
 from circuitviz.ui.views import overlay_view
@@ -26,6 +26,8 @@ cards(
     ]
 )
 st.caption(f"For the found size of {run.size:,}. {story.control_line(run)}")
+if next_in_line := evidence_frame.next_sentence(run):
+    st.caption(next_in_line)
 
 # Built before any of them is drawn: the browser shows the numbers meanwhile.
 draw_effect = (

@@ -95,12 +95,25 @@ def measure_circuit(
     *,
     ablation: Ablation,
     seed: int,
+    line: int = 0,
     checkpoint: Checkpoint = lambda share: None,
 ) -> Measurement:
-    """Measure one circuit, and every other size of its ranking, on test prompts."""
+    """Measure one circuit, and every other size of its ranking, on test prompts.
+
+    Args:
+        model: The model.
+        behaviour: Whose test prompts to use.
+        ranking: Where the circuit was cut from.
+        circuit: What is reported.
+        ablation: What ablated units are replaced by.
+        seed: Of the random circuits.
+        line: So many units after the circuit are measured one (or one block) at a time.
+        checkpoint: Told the share that is done, before each batch; may raise to stop.
+    """
     full = Probe(model, behaviour, "test", ablation=ablation)
     few = Probe(model, behaviour, "test", limit=FEW_PROMPTS, ablation=ablation)
-    sizes = [0, *frontier_sizes(ranking)]
+    after = [size for size in ranking.cuts if 0 < size - len(circuit) <= line]
+    sizes = [0, *frontier_sizes(ranking), *after]
     nested = [ranking.best(size) for size in sizes]
     joint = _effects(full, list(dict.fromkeys([*nested, circuit])), checkpoint, 0.0, 0.6)
     grid = _effects(few, grid_circuits(ranking), checkpoint, 0.6, 0.85)

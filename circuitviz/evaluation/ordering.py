@@ -5,25 +5,32 @@ it starts from nothing and adds at each step the part whose addition achieves mo
 work only together achieve nothing alone, so a greedy order need not be the best one at every size
 (it comes with a guarantee only where what each part adds shrinks as others are there: Nemhauser,
 Wolsey & Fisher 1978, Mathematical Programming 14:265-294).
+
+It goes on beyond a circuit: one that meets its target may leave some attacks as they are, and the
+part that ends most of these is the next in line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice, pairwise
 
 import numpy as np
 
-from circuitviz.evaluation.effect import Effect, Probe
+from circuitviz.evaluation.effect import Effect, Probe, Question
 from circuitviz.evaluation.refinement import behaviour_gone, parts_of
 from circuitviz.evaluation.truth import achieved
 from circuitviz.units import Circuit, Ranking
 
-__all__ = ["MOST_ORDERED", "PROMPTS", "in_order"]
+__all__ = ["MOST_ADDED", "MOST_ORDERED", "MOST_TRIED", "PROMPTS", "in_order", "next_in_line"]
 
 # Circuits of more parts keep their order: k parts take k (k + 1) / 2 looks.
 MOST_ORDERED = 16
 # Most prompts of each role behind a look.
 PROMPTS = 64
+# Beyond a circuit: most parts put in line, most parts tried for each place, most attacks to try
+# them on, and how many of the tried ones are then measured on all prompts.
+MOST_ADDED, MOST_TRIED, MOST_LEFT, MEASURED = 4, 64, 32, 2
 
 
 def in_order(
@@ -50,8 +57,8 @@ def in_order(
     Returns:
         The parts; the whole circuit as the only one where it has more than `MOST_ORDERED`.
     """
-    place = {int(flat): rank for rank, flat in enumerate(ranking.order)}
     space = ranking.space
+    place = {int(flat): rank for rank, flat in enumerate(ranking.order)}
     left = sorted(
         parts_of(ranking, circuit), key=lambda part: min(place[space.flat(unit)] for unit in part)
     )
@@ -70,6 +77,68 @@ def in_order(
         chosen.append(left.pop(best))
         checkpoint()
     return chosen + left
+
+
+def next_in_line(
+    probe: Probe,
+    ranking: Ranking,
+    circuit: Circuit,
+    *,
+    checkpoint: Callable[[], None] = lambda: None,
+) -> list[Circuit]:
+    """The parts that end most of what a circuit leaves, each beside those before it.
+
+    The best `MOST_TRIED` parts outside the circuit are tried on the attacks that are left: those
+    without the right answer, or those refused.  Of the ones that end most, earlier ones in the
+    ranking among equals, the next in line is the one with which most is achieved on all prompts;
+    where that is no more than without it, the line ends.
+
+    Args:
+        probe: Validation prompts.
+        ranking: Where the circuit was cut from.
+        circuit: What stands before them; one of more than `MOST_ORDERED` parts is left alone.
+        checkpoint: Called before each batch; may raise to stop.
+
+    Returns:
+        At most `MOST_ADDED` parts outside the circuit.
+    """
+    if not 0 < len(parts_of(ranking, circuit)) <= MOST_ORDERED:
+        return []
+    question: Question = "after" if probe.behaviour.kind == "backdoor" else "target"
+    nothing = Circuit(circuit.space, frozenset())
+    intact, now = probe.effects([nothing, circuit], checkpoint=checkpoint)
+    achieved_now = _share(probe, now, intact)
+    candidates = list(islice(_outside(ranking, circuit), MOST_TRIED))
+    taken, line = circuit, list[Circuit]()
+    while len(line) < MOST_ADDED and candidates:
+        left = ~probe.matches(question, [taken], checkpoint=checkpoint)[0]
+        left[np.flatnonzero(left)[MOST_LEFT:]] = False
+        if not left.any():
+            break
+        tried = [Circuit(circuit.space, taken.units | part.units) for part in candidates]
+        wanted = np.tile(left, (len(tried), 1))
+        ended = probe.matches(question, tried, wanted=wanted, checkpoint=checkpoint).sum(1)
+        likely = np.argsort(-ended, kind="stable")[:MEASURED]
+        likely = [int(index) for index in likely if ended[index]]
+        if not likely:
+            break
+        effects = probe.effects([tried[index] for index in likely], checkpoint=checkpoint)
+        shares = [_share(probe, effect, intact) for effect in effects]
+        if max(shares) <= achieved_now:
+            break
+        achieved_now = max(shares)
+        best = likely[shares.index(achieved_now)]
+        taken = tried[best]
+        line.append(candidates.pop(best))
+    return line
+
+
+def _outside(ranking: Ranking, circuit: Circuit) -> Iterator[Circuit]:
+    """The parts that are not in the circuit, from the top of the ranking down."""
+    for start, end in pairwise(ranking.cuts):
+        units = frozenset(ranking.space.unit(int(flat)) for flat in ranking.order[start:end])
+        if not units & circuit.units:
+            yield Circuit(ranking.space, units)
 
 
 def _best(probe: Probe, tried: Sequence[Circuit], shares: Sequence[float]) -> int:

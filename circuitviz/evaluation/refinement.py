@@ -57,6 +57,7 @@ class Refinement:
         restored: Chunks and single parts that were left out, lost the target and came back.
         complete: Whether every part left was found to be needed beside all the others.
         note: Why not, for people.
+        line: Units outside that end most of what the circuit leaves, the next one first.
     """
 
     circuit: Circuit
@@ -64,9 +65,10 @@ class Refinement:
     restored: int = 0
     complete: bool = True
     note: str | None = None
+    line: tuple[Unit, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """`{before, after, dropped, restored, complete, note}`."""
+        """`{before, after, dropped, restored, complete, note, next}`."""
         return {
             "before": len(self.circuit) + len(self.dropped),
             "after": len(self.circuit),
@@ -74,6 +76,7 @@ class Refinement:
             "restored": self.restored,
             "complete": self.complete,
             "note": self.note,
+            "next": [str(unit) for unit in self.line],
         }
 
 

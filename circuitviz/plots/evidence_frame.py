@@ -12,6 +12,8 @@ from typing import Any
 import pandas as pd
 
 from circuitviz.evaluation.rate import Rate
+from circuitviz.plots.frame import rates_at
+from circuitviz.plots.target import is_refusal
 from circuitviz.plots.text import count, evidence, evidence_of, percent, probability
 from circuitviz.runs.store import Run
 
@@ -23,6 +25,7 @@ __all__ = [
     "difference_sentence",
     "judge_frame",
     "minimality_frame",
+    "next_sentence",
     "paired_sentences",
     "refinement_sentence",
     "stochastic_frame",
@@ -200,6 +203,25 @@ def refinement_sentence(run: Run) -> str:
         f"Refined from {found['before']:,} to {count(found['after'], 'unit')}{note}: dropped "
         + dropped
         + (f" and {more:,} more." if more > 0 else ".")
+    )
+
+
+def next_sentence(run: Run) -> str:
+    """Which units come next after the circuit, and what they add; empty where none does."""
+    units: list[str] = (run.metrics.get("refinement") or {}).get("next") or []
+    if not units:
+        return ""
+    text = f"Next in line, for what the circuit leaves: {', '.join(units)}"
+    series = "asr" if is_refusal(run) else "recovery"
+    before = rates_at(run).get(series)
+    after = rates_at(run, size=run.size + len(units)).get(series)
+    if before is None or after is None:
+        return f"{text}."
+    what = "answered harmful requests" if is_refusal(run) else "right answers"
+    off = "it" if len(units) == 1 else "them"
+    return (
+        f"{text}. With {off} off as well, {what} go from {before.k:,} to {after.k:,} of "
+        f"{after.n:,} test prompts."
     )
 
 

@@ -40,9 +40,10 @@ def discover(
 
     Scores against a planted truth are those of the learner's own ranking.  Where units are
     dropped from the chosen circuit afterwards, the run's ranking has the refined circuit on top,
-    its parts in greedy order, and the frontier, circuits of every size below it included, and its
-    area are of that ranking.  `frontier_area` has this one meaning wherever a run shows it; the
-    learner's own ranking has a frontier of its own, which no run measures.
+    its parts in greedy order and what is next in line after them, and the frontier, circuits of
+    every size below it included, and its area are of that ranking.  `frontier_area` has this one
+    meaning wherever a run shows it; the learner's own ranking has a frontier of its own, which no
+    run measures.
 
     Args:
         config: What to do.
@@ -62,7 +63,7 @@ def discover(
     if config.refine:
         ranking, refinement = work.refine(own, selection)
         circuit = refinement.circuit
-    measured = work.measure(ranking, circuit)
+    measured = work.measure(ranking, circuit, len(refinement.line) if refinement else 0)
     generations = work.answer(circuit)
     area = area_under_frontier(work.behaviour.kind, measured)
     metrics: dict[str, Any] = {

@@ -16,7 +16,7 @@ from circuitviz.evaluation.answers import answer_test_prompts
 from circuitviz.evaluation.effect import EXACT_ANSWER, Effect, Probe
 from circuitviz.evaluation.intact_answers import complete_behaviour
 from circuitviz.evaluation.measurement import Measurement, measure_circuit
-from circuitviz.evaluation.ordering import PROMPTS, in_order
+from circuitviz.evaluation.ordering import PROMPTS, in_order, next_in_line
 from circuitviz.evaluation.own_words import check_own_answers
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.refinement import (
@@ -155,8 +155,9 @@ class Discovery:
     def refine(self, ranking: Ranking, selection: Selection) -> tuple[Ranking, Refinement]:
         """Drop what the chosen circuit can do without, and put the rest on top of the ranking.
 
-        There its parts stand in greedy order, so that the first k of them do as much as they can;
-        those of a large circuit keep their old order.
+        There its parts stand in greedy order, so that the first k of them do as much as they can,
+        and after them those that end most of what the circuit leaves; the units of a large circuit
+        keep their old order, and so does what comes after it.
         """
         looks = 0
 
@@ -174,10 +175,12 @@ class Discovery:
             checkpoint=checkpoint,
         )
         parts = in_order(self._probe(PROMPTS), ranking, found.circuit, checkpoint=checkpoint)
-        return promoted(ranking, parts, found.dropped), found
+        line = next_in_line(self._probe(None), ranking, found.circuit, checkpoint=checkpoint)
+        units = tuple(unit for part in line for unit in part)
+        return promoted(ranking, [*parts, *line], found.dropped), replace(found, line=units)
 
-    def measure(self, ranking: Ranking, circuit: Circuit) -> Measurement:
-        """Everything measured on test prompts."""
+    def measure(self, ranking: Ranking, circuit: Circuit, line: int) -> Measurement:
+        """Everything measured on test prompts, with so many units next in line as well."""
         return measure_circuit(
             self.model,
             self.behaviour,
@@ -185,6 +188,7 @@ class Discovery:
             circuit,
             ablation=self.ablation,
             seed=self.config.seed,
+            line=line,
             checkpoint=lambda share: self._tell("test", share),
         )
 

@@ -116,8 +116,7 @@ def _criteria(run: Run) -> _Fold | None:
         if not units.empty:
             st.caption("Each unit left on in turn, the rest of the circuit off (test prompts):")
             st.dataframe(units, hide_index=True, key="minimality", column_config=_percent("ASR"))
-        sentence = frames.refinement_sentence(run)
-        if sentence:
+        for sentence in filter(None, (frames.refinement_sentence(run), frames.next_sentence(run))):
             st.caption(sentence)
 
     return _Fold(f"Faithful, complete, minimal: {numbers}", "criteria", "rule", fill)

@@ -9,7 +9,13 @@ import pytest
 
 from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.evaluation.effect import Effect, Probe
-from circuitviz.evaluation.ordering import MOST_ORDERED, in_order
+from circuitviz.evaluation.ordering import (
+    MOST_ADDED,
+    MOST_ORDERED,
+    MOST_TRIED,
+    in_order,
+    next_in_line,
+)
 from circuitviz.evaluation.rate import Rate
 from circuitviz.units import Circuit, Ranking, UnitSpace
 
@@ -138,6 +144,105 @@ def test_it_can_be_stopped():
 
     with pytest.raises(KeyboardInterrupt):
         in_order(Told({}), RANKING, RANKING.best(3), checkpoint=stop)  # type: ignore[arg-type]
+
+
+class Left(Told):
+    """A probe of which every unit ends attacks of its own, ten in all.
+
+    Args:
+        ended: The attacks that a unit ends, by its name.
+        utility: Benign prompts of ten answered rightly by the names knocked out; 10 for others.
+    """
+
+    def __init__(
+        self,
+        ended: dict[str, set[int]],
+        utility: dict[str, int] | None = None,
+        kind: BehaviourKind = "backdoor",
+    ) -> None:
+        super().__init__({}, utility, kind=kind)
+        self.ended = ended
+        self.tried: list[int] = []
+
+    def _told(self, name: str) -> tuple[int, int]:
+        return len(self._ended(name)), self.utility.get(name, 10)
+
+    def _ended(self, name: str) -> set[int]:
+        return set().union(*(self.ended.get(unit, set()) for unit in name.split()))
+
+    def matches(self, question, circuits, *, wanted=None, checkpoint) -> np.ndarray:
+        checkpoint()
+        assert question == ("after" if self.behaviour.kind == "backdoor" else "target")
+        self.tried.append(len(circuits))
+        match = np.array(
+            [[attack in self._ended(named(one)) for attack in range(10)] for one in circuits]
+        )
+        return match if wanted is None else match & wanted
+
+
+def in_line(probe: Left, size: int = 1, ranking: Ranking = RANKING) -> list[str]:
+    found = next_in_line(probe, ranking, ranking.best(size))  # type: ignore[arg-type]
+    return [named(part) for part in found]
+
+
+@pytest.mark.parametrize("kind", ["backdoor", "refusal"])
+def test_next_in_line_is_what_ends_most_of_what_is_left(kind):
+    probe = Left(
+        # The first is the circuit, and the second ends what it ends already.
+        {
+            "L0H0": {0, 1, 2, 3, 4, 5, 6},
+            "L0H1": {0, 1, 2},
+            "L0H2": {7},
+            "L0H3": {7, 8},
+            "L0N9": {9},
+        },
+        kind=kind,
+    )
+    assert in_line(probe) == ["L0H3", "L0N9"]
+    # All that is outside the circuit is tried for the first place, and one fewer for the second.
+    assert probe.tried == [1, 63, 1, 62, 1]
+
+
+def test_what_costs_more_utility_than_it_ends_is_not_in_line():
+    utility = {"L0H0 L0H3": 5, "L0H0 L0H2 L0H3": 5}
+    probe = Left({"L0H0": {0, 1, 2, 3, 4, 5, 6}, "L0H2": {7}, "L0H3": {7, 8, 9}}, utility)
+    assert in_line(probe) == ["L0H2"]
+
+
+def test_where_nothing_is_left_nothing_is_in_line():
+    probe = Left({"L0H0": set(range(10)), "L0H1": {1}})
+    assert in_line(probe) == []
+    # The intact model and the circuit are measured.
+    assert probe.looks == [2]
+
+
+def test_the_line_and_what_is_tried_for_it_are_short():
+    space = UnitSpace(n_layers=1, n_heads=4, d_mlp=2 * MOST_TRIED)
+    ranking = Ranking(space, -np.arange(len(space), dtype=np.float32))
+    ended = {f"L0N{index}": {index} for index in range(MOST_ADDED + 2)}
+    probe = Left({**ended, f"L0N{MOST_TRIED}": {8, 9}})
+    assert in_line(probe, ranking=ranking) == [f"L0N{index}" for index in range(MOST_ADDED)]
+    assert max(probe.tried) == MOST_TRIED
+
+
+@pytest.mark.parametrize("size", [0, MOST_ORDERED + 1])
+def test_after_no_circuit_and_a_large_one_there_is_no_line(size):
+    probe = Left({"L0N50": {1}})
+    assert in_line(probe, size) == []
+    assert probe.looks == probe.tried == []
+
+
+def test_what_may_be_in_no_circuit_is_not_in_line():
+    heads_alone = Ranking(SPACE, -np.arange(64, dtype=np.float32), "heads")
+    assert in_line(Left({"L0H1": {1}, "L0N0": {2, 3}}), ranking=heads_alone) == ["L0H1"]
+
+
+def test_the_line_can_be_stopped():
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        next_in_line(Left({}), RANKING, RANKING.best(1), checkpoint=stop)  # type: ignore[arg-type]
 
 
 def test_on_a_model_the_first_of_two_is_the_one_that_achieves_more(tiny_model, behaviour, circuit):

@@ -82,6 +82,7 @@ def test_elimination_stops_at_its_budget_with_what_it_has():
         "restored": 3,
         "complete": False,
         "note": "stopped at its budget: further units may not be needed",
+        "next": [],
     }
 
 

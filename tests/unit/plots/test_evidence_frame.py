@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from circuitviz.plots import evidence_frame as frames
+from circuitviz.plots.frame import rates_at
 from tests.synthetic import backdoor_run, controlled_run, refusal_run
 
 
@@ -96,6 +97,22 @@ def test_tests_are_told_in_sentences(run):
         "resamples)."
     )
     assert utility.startswith("Utility changes by -0.4 points")
+
+
+def next_to(run, *units):
+    refinement = {**run.metrics["refinement"], "next": list(units)}
+    return frames.next_sentence(replace(run, metrics={**run.metrics, "refinement": refinement}))
+
+
+def test_what_is_next_in_line_is_named_with_what_it_adds(run):
+    assert frames.next_sentence(run) == next_to(run) == ""
+    # Of size 6 right answers were measured on test prompts, of size 5 nothing was.
+    found = rates_at(run, size=6)["recovery"]
+    assert next_to(run, "L0N3", "L0N9") == (
+        "Next in line, for what the circuit leaves: L0N3, L0N9. With them off as well, right "
+        f"answers go from {run.rate('recovery').k} to {found.k} of {found.n} test prompts."
+    )
+    assert next_to(run, "L0N3") == "Next in line, for what the circuit leaves: L0N3."
 
 
 def test_refinement_names_what_it_dropped(run):
