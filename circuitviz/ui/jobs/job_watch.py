@@ -12,7 +12,7 @@ from circuitviz.runs.job import JobKind
 from circuitviz.runs.jobs import Job
 from circuitviz.ui import services
 
-__all__ = ["ended_job", "follow", "progress_text", "start_button", "watch", "watched_job"]
+__all__ = ["ended_job", "follow", "start_button", "watch", "watched_job"]
 
 WATCHED: dict[JobKind, str] = {"discovery": "watched_job", "tuning": "watched_tuning"}
 # What each kind leaves behind, in a word.
@@ -76,7 +76,7 @@ def follow(job_id: str, doing: Callable[[Job], str], draw: Callable[[Job], None]
             st.rerun()
         if not job.active:
             st.rerun()
-        _progress_bar(job, progress_text(job, doing(job)))
+        _progress_bar(job, _progress_text(job, doing(job)))
         draw(job)
 
     again()
@@ -128,7 +128,7 @@ def _progress_bar(job: Job, text: str) -> None:
     )
 
 
-def progress_text(job: Job, what: str) -> str:
+def _progress_text(job: Job, what: str) -> str:
     """What a job does, how much of it is done, and how long the rest takes."""
     if job.state == "queued":
         return "Waiting for the work before it"
