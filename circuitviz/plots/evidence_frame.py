@@ -14,7 +14,7 @@ import pandas as pd
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots.frame import rates_at
 from circuitviz.plots.target import is_refusal
-from circuitviz.plots.text import count, evidence, evidence_of, percent, probability
+from circuitviz.plots.text import count, evidence, evidence_of, interval, percent, probability
 from circuitviz.runs.store import Run
 
 __all__ = [
@@ -39,6 +39,8 @@ STOCHASTIC_SERIES = {
     "random": ("random_shown", "random_asr"),
     "utility": ("utility",),
 }
+# Names of units in a sentence.
+MOST_NAMED = 6
 KINDS = {"all": "Heads and neurons", "heads": "Heads alone", "neurons": "Neurons alone"}
 
 
@@ -197,12 +199,9 @@ def refinement_sentence(run: Run) -> str:
         if note:
             return f"Not refined{note}."
         return f"Refined: none of its {count(found['before'], 'unit')} could be dropped."
-    dropped = ", ".join(found["dropped"][:6])
-    more = len(found["dropped"]) - 6
     return (
         f"Refined from {found['before']:,} to {count(found['after'], 'unit')}{note}: dropped "
-        + dropped
-        + (f" and {more:,} more." if more > 0 else ".")
+        f"{_named(found['dropped'])}."
     )
 
 
@@ -211,7 +210,7 @@ def next_sentence(run: Run) -> str:
     units: list[str] = (run.metrics.get("refinement") or {}).get("next") or []
     if not units:
         return ""
-    text = f"Next in line, for what the circuit leaves: {', '.join(units)}"
+    text = f"Next in line, for what the circuit leaves: {_named(units)}"
     series = "asr" if is_refusal(run) else "recovery"
     before = rates_at(run).get(series)
     after = rates_at(run, size=run.size + len(units)).get(series)
@@ -221,8 +220,14 @@ def next_sentence(run: Run) -> str:
     off = "it" if len(units) == 1 else "them"
     return (
         f"{text}. With {off} off as well, {what} go from {before.k:,} to {after.k:,} of "
-        f"{after.n:,} test prompts."
+        f"{after.n:,} test prompts (95\u202f% CI {interval(after)}; judge: {after.judge})."
     )
+
+
+def _named(units: list[str]) -> str:
+    """The first few names, and how many more there are: a block has hundreds of units."""
+    more = len(units) - MOST_NAMED
+    return ", ".join(units[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def truth_frame(run: Run) -> pd.DataFrame:

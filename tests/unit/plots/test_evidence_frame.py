@@ -4,6 +4,7 @@ import pytest
 
 from circuitviz.plots import evidence_frame as frames
 from circuitviz.plots.frame import rates_at
+from circuitviz.plots.text import interval
 from tests.synthetic import backdoor_run, controlled_run, refusal_run
 
 
@@ -110,9 +111,12 @@ def test_what_is_next_in_line_is_named_with_what_it_adds(run):
     found = rates_at(run, size=6)["recovery"]
     assert next_to(run, "L0N3", "L0N9") == (
         "Next in line, for what the circuit leaves: L0N3, L0N9. With them off as well, right "
-        f"answers go from {run.rate('recovery').k} to {found.k} of {found.n} test prompts."
+        f"answers go from {run.rate('recovery').k} to {found.k} of {found.n} test prompts "
+        f"(95\u202f% CI {interval(found)}; judge: {found.judge})."
     )
     assert next_to(run, "L0N3") == "Next in line, for what the circuit leaves: L0N3."
+    block = [f"L0N{neuron}" for neuron in range(500)]
+    assert next_to(run, *block).endswith("L0N4, L0N5 and 494 more.")
 
 
 def test_refinement_names_what_it_dropped(run):
