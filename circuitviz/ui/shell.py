@@ -14,6 +14,7 @@ from circuitviz.paths import ICON
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
+from circuitviz.ui.elements.changed import when_changed
 from circuitviz.ui.elements.components import error, load_style, page_header, warn
 from circuitviz.ui.elements.glossary import glossary, glossary_button
 from circuitviz.ui.elements.listing import listing_key
@@ -194,7 +195,7 @@ def _picker() -> None:
             options,
             key=key,
             format_func=titles.__getitem__,
-            on_change=lambda: state.select_run(st.session_state[key]),
+            on_change=when_changed(key, state.select_run),
             help="A saved discovery. Every page shows this run; its address bar link opens it "
             "again.",
         )

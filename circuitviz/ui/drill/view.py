@@ -17,6 +17,7 @@ from circuitviz.ui.drill.head import where_it_looks
 from circuitviz.ui.drill.neuron import what_activates_it, when_it_is_active
 from circuitviz.ui.drill.ranks import unit_ranks
 from circuitviz.ui.drill.writing import what_it_writes
+from circuitviz.ui.elements.changed import when_changed
 from circuitviz.ui.elements.cover import covers, uncover_toggle
 from circuitviz.ui.elements.listing import listing_key
 from circuitviz.ui.live import live_inspection
@@ -106,6 +107,6 @@ def _prompt_picker(run: Run, choice: Choice, prompts: Mapping[str, str], cover: 
         ids,
         key=key,
         format_func=labels.__getitem__,
-        on_change=lambda: state.choose(prompt=st.session_state[key]),
+        on_change=when_changed(key, lambda name: state.choose(prompt=name)),
     )
     return str(chosen)

@@ -19,7 +19,9 @@ from circuitviz.plots.story import Doubt
 from circuitviz.plots.text import evidence, percent, sparsity
 from circuitviz.plots.words import Sense, marked
 from circuitviz.runs.store import Run
+from circuitviz.ui.elements.changed import when_changed
 from circuitviz.ui.elements.how_to_read import how_to_read
+from circuitviz.ui.elements.listing import listing_key
 from circuitviz.ui.elements.literal import literal
 
 __all__ = [
@@ -254,14 +256,17 @@ def chart(
     if on_point is None:
         st.plotly_chart(figure, key=key, config=CHART_CONFIG, alt=alt)
     else:
-        st.plotly_chart(
-            figure,
-            key=key,
-            config=CHART_CONFIG,
-            alt=alt,
-            selection_mode="points",
-            on_select=lambda: _pass_point(key, on_point),
-        )
+        # A click on a figure that is about to be replaced counts: each figure has a key of its own.
+        own = listing_key(key, [str(figure.to_json())])
+        with st.container(key=key):
+            st.plotly_chart(
+                figure,
+                key=own,
+                config=CHART_CONFIG,
+                alt=alt,
+                selection_mode="points",
+                on_select=when_changed(own, lambda event: _pass_point(event, on_point)),
+            )
     st.caption(caption)
     if reading is not None:
         how_to_read(reading, key=key)
@@ -289,8 +294,8 @@ def built_chart(heading: str, figure: go.Figure, **parts: Any) -> Draw:
     return draw
 
 
-def _pass_point(key: str, on_point: Callable[[list[Any]], None]) -> None:
-    points = st.session_state[key]["selection"]["points"]
+def _pass_point(event: Mapping[str, Any], on_point: Callable[[list[Any]], None]) -> None:
+    points = event["selection"]["points"]
     data = [point["customdata"] for point in points if point.get("customdata") is not None]
     # A second click on a point deselects it, which says nothing.
     if data:

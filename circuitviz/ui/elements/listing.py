@@ -12,7 +12,8 @@ def listing_key(name: str, labels: Iterable[str]) -> str:
     """A widget key that changes with what the list shows.
 
     Browsers name the chosen entry by its label.  A message that was under way while the labels
-    changed would choose another entry, or one that is not there; under a new key it chooses none.
+    changed would choose another entry, or one that is not there; under a new key, and taken by
+    `when_changed`, it chooses none.
 
     Args:
         name: What the list is, unique on the page.

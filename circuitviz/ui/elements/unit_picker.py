@@ -7,6 +7,7 @@ import streamlit as st
 from circuitviz.errors import CircuitvizError
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
+from circuitviz.ui.elements.changed import when_changed
 from circuitviz.ui.elements.listing import listing_key
 from circuitviz.units import Circuit, Unit
 
@@ -28,7 +29,7 @@ def unit_picker(run: Run, circuit: Circuit, selected: Unit) -> None:
             names,
             key=key,
             format_func=lambda name: _titled(name, circuit),
-            on_change=lambda: state.choose(unit=st.session_state[key]),
+            on_change=when_changed(key, lambda name: state.choose(unit=name)),
         )
         st.text_input(
             "Or any unit",

@@ -12,6 +12,7 @@ import streamlit as st
 from circuitviz.errors import CircuitvizError
 from circuitviz.plots.text import count
 from circuitviz.ui import services
+from circuitviz.ui.elements.changed import when_changed
 from circuitviz.ui.elements.components import split
 from circuitviz.ui.elements.literal import literal
 from circuitviz.ui.models.choice import choose_own, chosen_own, kept
@@ -74,13 +75,14 @@ def model_form() -> ChosenModel:
 
 def _model_choice() -> tuple[str, str | None]:
     cards = {card.name: card.title for card in services.model_cards()}
+    key = kept("source", "folder", SOURCES)
     source = st.pills(
         "Where it is",
         list(SOURCES),
         required=True,
         format_func=SOURCES.__getitem__,
-        key=kept("source", "folder", SOURCES),
-        on_change=_suggest_data,
+        key=key,
+        on_change=when_changed(key, _suggest_data),
     )
     if source == "embedded":
         if not cards:
@@ -107,9 +109,9 @@ def _model_choice() -> tuple[str, str | None]:
     return name, _in_full(adapter) or None
 
 
-def _suggest_data() -> None:
+def _suggest_data(source: str) -> None:
     """An embedded model comes with data; as long as there is none of one's own, that is meant."""
-    if chosen_own("source") == "embedded" and not chosen_own("table"):
+    if source == "embedded" and not chosen_own("table"):
         choose_own("behaviour", "beside")
 
 

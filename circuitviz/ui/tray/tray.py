@@ -13,6 +13,7 @@ from circuitviz.runs.config import AblationKind
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
+from circuitviz.ui.elements.changed import when_changed
 from circuitviz.ui.elements.components import chips, error
 from circuitviz.ui.elements.copy_link import copy_link
 from circuitviz.ui.elements.listing import listing_key
@@ -117,8 +118,7 @@ def _members(run: Run, circuit: Circuit) -> None:
             format_func=unit_chip,
             accept_new_options=True,
             placeholder="Type a unit, like L1H3",
-            on_change=_members_changed,
-            args=(run, key),
+            on_change=when_changed(key, lambda names: _members_changed(run, names)),
             help=f"{SYMBOLS['head']} attention head, {SYMBOLS['neuron']} neuron. Type a name such "
             "as L1H3 or L2N117 to add it.",
         )
@@ -128,8 +128,7 @@ def _members(run: Run, circuit: Circuit) -> None:
             "Add or remove units",
             key=key,
             placeholder="L1H3, -L2N117",
-            on_change=_words_changed,
-            args=(run, key),
+            on_change=when_changed(key, lambda words: _words_changed(run, key, words)),
             help="Names with commas between them; a minus removes.",
         )
         with st.expander(_summary(circuit), key=listing_key("tray_all", [run.run_id])):
@@ -154,15 +153,14 @@ def unit_chip(name: str) -> str:
         return name
 
 
-def _members_changed(run: Run, key: str) -> None:
-    wanted, present = st.session_state[key], {str(unit) for unit in state.choice().circuit(run)}
+def _members_changed(run: Run, wanted: list[str]) -> None:
+    present = {str(unit) for unit in state.choice().circuit(run)}
     words = [word for word in wanted if word not in present]
     gone = [f"-{name}" for name in present if name not in wanted]
     _change(run, ", ".join([*words, *gone]))
 
 
-def _words_changed(run: Run, key: str) -> None:
-    words = st.session_state[key]
+def _words_changed(run: Run, key: str, words: str) -> None:
     if words.strip() and _change(run, words):
         st.session_state[key] = ""
 
@@ -204,16 +202,14 @@ def _ablation(run: Run, choice: Choice) -> None:
         get_args(AblationKind),
         key=ABLATION,
         required=True,
-        on_change=_ablation_changed,
-        args=(run,),
+        on_change=when_changed(ABLATION, lambda kind: _ablation_changed(run, kind)),
         help="zero: nothing is left of a unit's output. mean: its average on neutral prompts. "
         f"resample: its value on another prompt. This run was learned with {run.config.ablation} "
         "ablation, and its saved numbers are of that.",
     )
 
 
-def _ablation_changed(run: Run) -> None:
-    kind = st.session_state[ABLATION]
+def _ablation_changed(run: Run, kind: AblationKind) -> None:
     state.choose(ablation=None if kind == run.config.ablation else kind)
 
 

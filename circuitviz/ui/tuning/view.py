@@ -31,6 +31,7 @@ from circuitviz.runs.store import Run
 from circuitviz.runs.tuning_store import BEFORE, Tuning
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
+from circuitviz.ui.elements.changed import when_changed
 from circuitviz.ui.elements.components import (
     Answer,
     Card,
@@ -100,7 +101,7 @@ def picker(run: Run, tuning: Tuning) -> None:
         list(names),
         key=key,
         format_func=names.__getitem__,
-        on_change=lambda: state.choose(tuning=st.session_state[key]),
+        on_change=when_changed(key, lambda name: state.choose(tuning=name)),
     )
 
 
@@ -195,7 +196,7 @@ def _answers(tuning: Tuning, choice: Choice) -> None:
         order,
         key=key,
         format_func=labels.__getitem__,
-        on_change=lambda: state.choose(prompt=st.session_state[key]),
+        on_change=when_changed(key, lambda name: state.choose(prompt=name)),
         help="Prompts on which the models disagree come first.",
     )
     cells = _cells(tuning, str(chosen))

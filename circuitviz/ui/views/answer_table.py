@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -10,6 +11,7 @@ import streamlit as st
 from circuitviz.plots.rows import records
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
+from circuitviz.ui.elements.changed import when_changed
 from circuitviz.ui.elements.cover import covered
 from circuitviz.ui.elements.listing import listing_key
 
@@ -43,8 +45,8 @@ def answer_table(run: Run, answers: pd.DataFrame, *, shown: bool) -> None:
     # A row that was selected in one list of answers must select nothing in another.
     key = listing_key(TABLE, [run.run_id, *map(str, kept["prompt_id"])])
 
-    def pick() -> None:
-        rows = st.session_state[key]["selection"]["rows"]
+    def pick(event: Mapping[str, Any]) -> None:
+        rows = event["selection"]["rows"]
         if rows:
             state.choose(prompt=str(kept.iloc[rows[0]]["prompt_id"]))
             st.session_state[PICKED] = True
@@ -53,7 +55,7 @@ def answer_table(run: Run, answers: pd.DataFrame, *, shown: bool) -> None:
         table_rows(kept),
         hide_index=True,
         key=key,
-        on_select=pick,
+        on_select=when_changed(key, pick),
         selection_mode="single-row",
         height=420,
         # Narrow enough that every column is seen on a narrow page; wide ones grow.

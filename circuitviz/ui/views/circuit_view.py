@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
@@ -14,6 +15,7 @@ from circuitviz.plots.text import evidence, percent, sparsity
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
+from circuitviz.ui.elements.changed import when_changed
 from circuitviz.ui.elements.components import Card, cards
 from circuitviz.ui.elements.unit_picker import unit_picker
 from circuitviz.ui.live import live_model
@@ -202,8 +204,8 @@ def unit_table(run: Run, circuit: Circuit) -> None:
     units = frame.unit_frame(run, circuit, KINDS[str(kind)])
     units["in_circuit"] = ["\u25c6 in" if inside else "" for inside in units["in_circuit"]]
 
-    def pick() -> None:
-        rows = st.session_state[TABLE]["selection"]["rows"]
+    def pick(event: Mapping[str, Any]) -> None:
+        rows = event["selection"]["rows"]
         if rows:
             select(Unit.parse(str(units.iloc[rows[0]]["unit"])))
 
@@ -211,7 +213,7 @@ def unit_table(run: Run, circuit: Circuit) -> None:
         units,
         hide_index=True,
         key=TABLE,
-        on_select=pick,
+        on_select=when_changed(TABLE, pick),
         selection_mode="single-row",
         height=330,
         column_order=["rank", "unit", "in_circuit", "score", "asr_alone", "n_alone", "layer"],

@@ -19,6 +19,7 @@ from circuitviz.runs.config import AblationKind
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
+from circuitviz.ui.elements.changed import when_changed
 from circuitviz.ui.elements.components import Answer, answer_cells, chart
 from circuitviz.ui.elements.cover import COVERED_ANSWER, COVERED_REQUEST, cover, telling
 from circuitviz.ui.elements.listing import listing_key
@@ -168,7 +169,7 @@ def _picked(run: Run, choice: Choice, answers: pd.DataFrame, *, shown: bool) -> 
         ids,
         key=key,
         format_func=labels.__getitem__,
-        on_change=lambda: state.choose(prompt=st.session_state[key]),
+        on_change=when_changed(key, lambda name: state.choose(prompt=name)),
     )
     return chosen
 

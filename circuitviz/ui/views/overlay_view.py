@@ -19,6 +19,7 @@ from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import MOST_COMPARED, Choice
 from circuitviz.ui.discover.live import watch
+from circuitviz.ui.elements.changed import when_changed
 from circuitviz.ui.elements.components import chart, error, judges_note, run_note
 from circuitviz.ui.elements.listing import listing_key
 from circuitviz.ui.elements.literal import literal
@@ -52,7 +53,7 @@ def comparison_picker(run: Run, choice: Choice, label: str) -> None:
         format_func=labels.__getitem__,
         max_selections=MOST_COMPARED,
         placeholder="other seeds, methods or settings of this model",
-        on_change=lambda: state.choose(compare=tuple(st.session_state[key])),
+        on_change=when_changed(key, lambda names: state.choose(compare=tuple(names))),
     )
 
 

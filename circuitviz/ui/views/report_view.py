@@ -15,6 +15,7 @@ from circuitviz.report.page import first_screen
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
+from circuitviz.ui.elements.changed import when_changed
 from circuitviz.ui.elements.listing import listing_key
 
 __all__ = ["downloads", "hand_note", "lead", "options", "preview"]
@@ -141,7 +142,7 @@ def options(run: Run, choice: Choice) -> ReportOptions:
             offered,
             key=key,
             format_func=lambda size: _size_text(run, size),
-            on_change=lambda: _choose(run, st.session_state[key]),
+            on_change=when_changed(key, lambda size: _choose(run, size)),
         )
         parts = st.pills(
             "Sections",

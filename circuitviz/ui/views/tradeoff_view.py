@@ -19,6 +19,7 @@ from circuitviz.plots.tradeoff_curve import tradeoff_curve
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
+from circuitviz.ui.elements.changed import when_changed
 from circuitviz.ui.elements.components import Draw, built_chart, run_note, score_note
 from circuitviz.ui.elements.listing import listing_key
 from circuitviz.units import Circuit
@@ -177,8 +178,7 @@ def controls(run: Run, choice: Choice) -> None:
                 [JOINT, SEPARATE],
                 key=MODE,
                 required=True,
-                on_change=_change_mode,
-                args=(run, points),
+                on_change=when_changed(MODE, lambda mode: _change_mode(run, points, mode)),
                 label_visibility="collapsed",
             )
         if choice.separate:
@@ -197,7 +197,7 @@ def _size_slider(run: Run, choice: Choice) -> None:
             sizes,
             key=key,
             format_func=lambda size: _size_text(run, size),
-            on_change=lambda: choose_size([st.session_state[key]]),
+            on_change=when_changed(key, lambda size: choose_size([size])),
         )
 
 
@@ -225,7 +225,9 @@ def _pair_sliders(run: Run, choice: Choice, points: list[tuple[int, int]]) -> No
             label,
             values,
             key=keys[place],
-            on_change=lambda place=place: _move_pair(points, keys, place),
+            on_change=when_changed(
+                keys[place], lambda _, place=place: _move_pair(points, keys, place)
+            ),
         )
 
 
@@ -246,8 +248,8 @@ def nearest_point(
     )
 
 
-def _change_mode(run: Run, points: list[tuple[int, int]]) -> None:
-    if st.session_state[MODE] == SEPARATE:
+def _change_mode(run: Run, points: list[tuple[int, int]], mode: str) -> None:
+    if mode == SEPARATE:
         circuit = state.choice().base_circuit(run)
         wanted = (len(circuit.heads), len(circuit.neurons))
         heads, neurons = nearest_point(points, wanted, 0)
