@@ -254,6 +254,11 @@ class Ranking:
         groups(self.space, self.granularity)
 
     @cached_property
+    def eligible(self) -> np.ndarray:
+        """Boolean [units]: which may be in a circuit; the others' scores mean nothing."""
+        return groups(self.space, self.granularity) >= 0
+
+    @cached_property
     def order(self) -> np.ndarray:
         """Flat indices [units] from the highest score to the lowest; ties keep flat order.
 

@@ -53,7 +53,7 @@ class RankScore:
 
 @dataclass(frozen=True)
 class TruthScore:
-    """A ranking against the truth: over all units, over heads alone, over neurons alone.
+    """A ranking against the truth: over all units it ranks, over heads alone, over neurons alone.
 
     `heads` and `neurons` are None where the truth has no such unit, or has all of them: then
     every ranking finds them equally well.
@@ -96,29 +96,36 @@ def read_truth(folder: Path) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(units))
 
 
-def score_against_truth(ranking: Ranking, truth: Circuit) -> TruthScore:
-    """Score a ranking by where it puts the true units.
+def score_against_truth(ranking: Ranking, truth: Circuit) -> TruthScore | None:
+    """Score a ranking by where it puts the true units, among those that it ranks.
+
+    With `heads`, say, neurons may be in no circuit: to stand above them is no achievement.
 
     Args:
         ranking: Of all units of a model.
         truth: The planted circuit.
+
+    Returns:
+        The scores; None where none of the units that it ranks is true, or all are.
 
     Raises:
         ConfigError: The truth is of another model, is empty, or is the whole model.
     """
     if truth.space != ranking.space:
         raise ConfigError(f"the truth is of another model: {truth.space}, not {ranking.space}")
-    is_head = np.arange(len(truth.space)) < truth.space.total_heads
-    units = _rank_score(ranking, truth, np.ones_like(is_head))
-    if units is None:
+    if not 0 < len(truth) < len(truth.space):
         raise ConfigError(
             f"a truth needs some units but not all {len(truth.space)}; got {len(truth)}"
         )
+    is_head = np.arange(len(truth.space)) < truth.space.total_heads
+    units = _rank_score(ranking, truth, ranking.eligible)
+    if units is None:
+        return None
     return TruthScore(
         truth,
         units,
-        heads=_rank_score(ranking, truth, is_head),
-        neurons=_rank_score(ranking, truth, ~is_head),
+        heads=_rank_score(ranking, truth, ranking.eligible & is_head),
+        neurons=_rank_score(ranking, truth, ranking.eligible & ~is_head),
     )
 
 

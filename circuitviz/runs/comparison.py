@@ -199,18 +199,20 @@ def _pair(a: Run, b: Run, circuit_a: Circuit, circuit_b: Circuit) -> dict[str, A
         "shared": len(circuit_a.units & circuit_b.units),
         "only_a": len(circuit_a.units - circuit_b.units),
         "only_b": len(circuit_b.units - circuit_a.units),
-        "rank_correlation": _rank_correlation(a.scores, b.scores),
+        "rank_correlation": _rank_correlation(a, b),
         **_tests(a, b),
     }
 
 
-def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float | None:
-    """Spearman's rho of two scores [units]; None where one of them ranks nothing."""
+def _rank_correlation(a: Run, b: Run) -> float | None:
+    """Spearman's rho of the units that both rank; None where one of them ranks nothing."""
     from scipy.stats import spearmanr
 
-    if np.ptp(a) == 0 or np.ptp(b) == 0:
+    both = a.ranked.eligible & b.ranked.eligible
+    first, second = a.scores[both], b.scores[both]
+    if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return None
-    return float(np.asarray(spearmanr(a, b))[0])
+    return float(np.asarray(spearmanr(first, second))[0])
 
 
 def _tests(a: Run, b: Run) -> dict[str, Any]:

@@ -72,6 +72,18 @@ def test_the_json_names_the_units():
     assert json.loads(json.dumps(data)) == data
 
 
+def test_units_that_may_be_in_no_circuit_are_no_competition():
+    truth = Circuit.of(SPACE, ["L0H1", "L0N1"])
+    # Heads in order: H0, H2, H1 (true).  Neurons have the lowest scores, as learners give them.
+    scores = np.array([6.0, 1.0, 4.0, 0.0, 0.0, 0.0, 0.0])
+    found = score_against_truth(Ranking(SPACE, scores, "heads"), truth)
+    assert found is not None
+    assert found.units == found.heads == RankScore(1, 0.0, pytest.approx(1 / 3), 0.0)
+    assert found.neurons is None
+    only_neurons = Circuit.of(SPACE, ["L0N1"])
+    assert score_against_truth(Ranking(SPACE, scores, "heads"), only_neurons) is None
+
+
 def test_a_truth_that_is_none_is_refused():
     for truth in ([], [str(unit) for unit in SPACE]):
         with pytest.raises(ConfigError, match="some units but not all 7"):

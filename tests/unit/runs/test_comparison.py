@@ -140,6 +140,21 @@ def test_rankings_are_correlated_by_rank():
     assert pair["rank_correlation"] is None
 
 
+def test_units_that_may_be_in_no_circuit_do_not_make_rankings_alike():
+    a = run("L1H3", granularity="heads")
+    heads = a.space.total_heads
+    scores = np.full(len(a.space), -1.0)
+    scores[:heads] = np.arange(heads)
+    back = scores.copy()
+    back[:heads] = scores[:heads][::-1]
+    pair_of = [
+        replace(a, scores=scores),
+        replace(run("L1H3", seed=1, granularity="heads"), scores=back),
+    ]
+    (pair,) = compare_runs(pair_of).pairs
+    assert pair["rank_correlation"] == pytest.approx(-1.0)
+
+
 def test_settings_that_differ_are_listed_but_not_what_is_measured_besides():
     runs = [run("L1H3"), run("L1H3", ablation="mean", steps=7, controls=True)]
     found = compare_runs(runs)
