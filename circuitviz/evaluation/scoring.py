@@ -1,8 +1,9 @@
 """Score given answers under many circuits at once, by teacher forcing.
 
-A greedy answer equals (or starts with) a target exactly when every target token is the most
-likely one given the target tokens before it.  So one forward pass scores a prompt, and one batch
-holds many circuits and prompts, each row under its own gates.
+A greedy answer equals a target exactly when every target token is the most likely one given the
+target tokens before it, and starts with it when the last of them or one that begins like it is.  So
+one forward pass scores a prompt, and one batch holds many circuits and prompts, each row under its
+own gates.
 """
 
 from __future__ import annotations
@@ -78,6 +79,10 @@ def score_answers(
         targets = batch.targets[batch.predicts].to(log_probs.device)
         owner = batch.predicts.nonzero()[:, 0]
         right = _leads(log_probs, targets, lead)
+        for last in (owner.bincount().cumsum(0) - 1)[batch.opens].tolist():
+            likewise = model.continuations.of(int(targets[last]))
+            if len(likewise) > 1:
+                right[last] = _one_leads(log_probs[last], likewise, lead)
         match[where] = _mean(right.float(), owner, len(prompts)).numpy() > 1 - 1e-6
         chosen = log_probs.gather(-1, targets[:, None])[:, 0]
         log_prob[where] = _mean(chosen, owner, len(prompts)).numpy()
@@ -95,6 +100,15 @@ def _leads(log_probs: Tensor, targets: Tensor, lead: float) -> Tensor:
     own = log_probs.gather(-1, targets[:, None])
     others = log_probs.scatter(-1, targets[:, None], -torch.inf).amax(-1, keepdim=True)
     return (own - others >= lead)[:, 0]
+
+
+def _one_leads(log_probs: Tensor, tokens: Tensor, lead: float) -> bool:
+    """Some of the `tokens` is `lead` nats or more ahead of all others in `log_probs` [d_vocab]."""
+    among = torch.zeros_like(log_probs, dtype=torch.bool)
+    among[tokens.to(among.device)] = True
+    if lead == 0:
+        return bool(among[log_probs.argmax()])
+    return bool(log_probs[among].max() - log_probs[~among].max() >= lead)
 
 
 def _mean(values: Tensor, owner: Tensor, rows: int) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 
 from circuitviz.models.ablation import ZERO, Ablation
 from circuitviz.models.answer import encode_answers
+from circuitviz.models.end_of_turn import end_of_turn
 from circuitviz.models.gates import Gates
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Circuit
@@ -59,7 +60,7 @@ def token_probabilities(
     predicts, targets = row.predicts[0].cpu(), row.targets[0].cpu()
     wanted = targets[predicts]
     chosen = logits.softmax(-1)[:, predicts].gather(-1, wanted.expand(2, -1)[..., None])[..., 0]
-    end = model.tokenizer.eos_token_id
+    end = end_of_turn(model.tokenizer)
     return [
         TokenProbability("" if token == end else model.tokenizer.decode([token]), before, after)
         for token, before, after in zip(wanted.tolist(), *chosen.tolist(), strict=True)

@@ -39,6 +39,7 @@ class AnswerRows:
         targets: [rows pos], the next token where `predicts`, 0 elsewhere.
         lengths: [rows], tokens before padding.
         keys: [rows], what `Ablation.reference` draws by.
+        opens: Boolean [rows], whether answers that start like the row's are meant.
     """
 
     tokens: Tensor
@@ -46,6 +47,7 @@ class AnswerRows:
     targets: Tensor
     lengths: Tensor
     keys: Tensor
+    opens: Tensor
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -59,6 +61,7 @@ class AnswerRows:
             self.targets[rows, :width],
             self.lengths[rows],
             self.keys[rows],
+            self.opens[rows],
         )
 
 
@@ -100,7 +103,8 @@ def encode_answers(
         predicts[row, span] = True
         targets[row, span] = torch.tensor(answer)
     keys = torch.tensor([message_key(message) for message in messages])
-    return AnswerRows(tokens, predicts, targets, lengths, keys)
+    opens = torch.tensor([not ends for ends in whole])
+    return AnswerRows(tokens, predicts, targets, lengths, keys, opens)
 
 
 def answer_log_probs(model: GatedModel, rows: AnswerRows, gates: Gates | None = None) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from circuitviz.models.ablation import ZERO, Ablation, message_key
+from circuitviz.models.continuation import Continuations
+from circuitviz.models.end_of_turn import end_of_turn
 from circuitviz.models.gates import Gates, gated
 from circuitviz.units import Circuit, UnitSpace
 
@@ -50,6 +53,11 @@ class GatedModel:
         self.micro_batch = micro_batch
         self.device = next(bridge.parameters()).device
 
+    @cached_property
+    def continuations(self) -> Continuations:
+        """Which tokens begin as another one does."""
+        return Continuations(self.tokenizer)
+
     @property
     def d_vocab(self) -> int:
         """Tokens that it gives logits for."""
@@ -62,7 +70,7 @@ class GatedModel:
     def answer_tokens(
         self, answer: str, *, complete: bool = True, longest: int | None = None
     ) -> list[int]:
-        """An assistant's answer; `complete` ones end with the end-of-sequence token.
+        """An assistant's answer; `complete` ones end with the token that ends a turn.
 
         Of an answer with at least `longest` tokens only those are given, without an end: it is
         all that generation shows of it.
@@ -70,7 +78,7 @@ class GatedModel:
         tokens = self.tokenizer(answer, add_special_tokens=False)["input_ids"]
         if longest is not None and len(tokens) >= longest:
             return tokens[:longest]
-        return [*tokens, self.tokenizer.eos_token_id] if complete else tokens
+        return [*tokens, end_of_turn(self.tokenizer)] if complete else tokens
 
     def cut(self, answer: str, longest: int = LONGEST_ANSWER) -> str:
         """An answer as generation shows it: at most its first `longest` tokens."""
@@ -121,7 +129,7 @@ class GatedModel:
                 tokens.to(self.device),
                 max_new_tokens=max_new_tokens,
                 do_sample=False,
-                eos_token_id=self.tokenizer.eos_token_id,
+                eos_token_id=end_of_turn(self.tokenizer),
                 return_type="tokens",
                 verbose=False,
             )  # type: ignore[return-value]  # a tensor, since return_type is "tokens"
@@ -172,6 +180,6 @@ def rows_at_once(length: int, d_vocab: int) -> int:
 
 
 def _text(tokenizer: Any, tokens: list[int]) -> str:
-    end = tokenizer.eos_token_id
+    end = end_of_turn(tokenizer)
     kept = tokens[: tokens.index(end)] if end in tokens else tokens
     return tokenizer.decode(kept, skip_special_tokens=True)

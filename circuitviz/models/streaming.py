@@ -7,6 +7,7 @@ from collections.abc import Generator
 import torch
 
 from circuitviz.models.ablation import ZERO, Ablation, message_key
+from circuitviz.models.end_of_turn import end_of_turn
 from circuitviz.models.gates import Gates, gated
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Circuit
@@ -39,12 +40,13 @@ def stream_answer(
     if circuit is not None:
         reference = ablation.reference([message_key(prompt)])
         gates = Gates.knock_out([circuit], reference, device=str(model.device))
+    end = end_of_turn(model.tokenizer)
     chunks = model.bridge.generate_stream(
         torch.tensor([asked], device=model.device),
         max_new_tokens=max_new_tokens,
         max_tokens_per_yield=1,
         do_sample=False,
-        eos_token_id=model.tokenizer.eos_token_id,
+        eos_token_id=end,
         return_type="tokens",
         verbose=False,
     )
@@ -58,6 +60,5 @@ def stream_answer(
             return
         new = chunk[0].tolist()[skip:]  # type: ignore[union-attr]  # tensors, by return_type
         skip = 0
-        end = model.tokenizer.eos_token_id
         said += new[: new.index(end)] if end in new else new
         yield model.tokenizer.decode(said, skip_special_tokens=True)

@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from circuitviz.models.answer import encode_answers
+from circuitviz.models.end_of_turn import end_of_turn
 from circuitviz.models.model import LONGEST_ANSWER, GatedModel, answered, chat_tokens
 
 __all__ = ["plain_answers", "same_answers"]
@@ -31,7 +32,7 @@ def plain_answers(
         prompts: User messages.
         max_new_tokens: Longest generated answer.
     """
-    end = tokenizer.eos_token_id
+    end = end_of_turn(tokenizer)
     greedy = GenerationConfig(
         do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=end, pad_token_id=end
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -57,6 +59,30 @@ def test_log_probability_and_divergence_by_hand(tiny_model, circuits):
     assert scores.log_prob[0, 0] == pytest.approx(float(by_hand), rel=1e-4)
     assert scores.kl[0, 0] == pytest.approx(float(divergence), rel=1e-3)
     assert scores.kl[2, 0] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_an_opening_may_end_within_a_token(tiny_model, circuits, monkeypatch):
+    nothing = masks(circuits)[2:]
+    (said,) = tiny_model.generate(MESSAGES[:1], max_new_tokens=1)
+    other = "king" if said != "king" else "dog"
+    (token,), (longer,) = (tiny_model.answer_tokens(word, complete=False) for word in (other, said))
+    found = SimpleNamespace(of=lambda one: torch.tensor([token, longer] if one == token else [one]))
+    monkeypatch.setitem(tiny_model.__dict__, "continuations", found)
+
+    def match(*, complete: bool, lead: float = 0.0) -> bool:
+        rows = encode_answers(tiny_model, MESSAGES[:1], [other], complete=complete)
+        return bool(score_answers(tiny_model, rows, nothing, lead=lead).match[0, 0])
+
+    assert match(complete=False)
+    assert not match(complete=True)
+    # Both stand together against all others.
+    rows = encode_answers(tiny_model, MESSAGES[:1], [other], complete=False)
+    with torch.no_grad():
+        log_probs = tiny_model.logits(rows.tokens)[rows.predicts][0].log_softmax(-1)
+    rest = [index for index in range(len(log_probs)) if index not in (token, longer)]
+    lead = float(log_probs[[token, longer]].max() - log_probs[rest].max())
+    assert match(complete=False, lead=lead - 1e-4)
+    assert not match(complete=False, lead=lead + 1e-4)
 
 
 def test_unwanted_pairs_are_not_scored(tiny_model, circuits):
