@@ -56,12 +56,18 @@ class RandomControl:
     Attributes:
         asr: Pooled over the draws.
         utility: Pooled over the draws.
-        draws: How many circuits.
+        asr_k: Attacks that succeed, per draw: prompts of one draw stand or fall together, so the
+            interval of the pooled rate says less than how far the draws lie apart.
     """
 
     asr: Rate
     utility: Rate
-    draws: int
+    asr_k: tuple[int, ...]
+
+    @property
+    def draws(self) -> int:
+        """How many circuits."""
+        return len(self.asr_k)
 
 
 @dataclass(frozen=True)
@@ -121,17 +127,16 @@ def measure_circuit(
         [circuit], condition="isolated", checkpoint=partial(checkpoint, 0.85)
     )
     effects = dict(joint)
-
-    def is_best(found: Circuit) -> bool:
-        return found == ranking.best(len(found))
+    # With separate sizes the circuit is no prefix of the ranking, and it may be one of the grid's.
+    apart = {found: effect for found, effect in joint if found != ranking.best(len(found))}
+    grid = [pair for pair in grid if pair[0] not in apart]
 
     return Measurement(
         intact=effects[nested[0]],
         knocked_out=effects[circuit],
         isolated=isolated,
-        frontier=sorted((pair for pair in joint if is_best(pair[0])), key=lambda p: len(p[0])),
-        # With separate sizes the circuit is no prefix of the ranking.
-        grid=[*grid, *(pair for pair in joint if not is_best(pair[0]))],
+        frontier=sorted((pair for pair in joint if pair[0] not in apart), key=lambda p: len(p[0])),
+        grid=[*grid, *apart.items()],
         random=_random(few, circuit, seed, partial(checkpoint, 0.9)),
         units=unit_effects(few, _interesting(ranking, circuit)),
     )
@@ -175,5 +180,5 @@ def _random(
     return RandomControl(
         asr=Rate.pooled([effect.asr for effect in effects]),
         utility=Rate.pooled([effect.utility for effect in effects]),
-        draws=RANDOM_DRAWS,
+        asr_k=tuple(effect.asr.k for effect in effects),
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots.target import LEAST_RECOVERY, criteria, is_refusal, missed, reached
@@ -148,8 +149,18 @@ def random_note(run: Run) -> str:
     return (
         "Random circuit: as many heads and neurons in each layer, chosen by chance, others than "
         "the circuit's own where a layer has enough "
-        f"({draws}n = {control['asr']['n']:,})."
+        f"({draws}n = {control['asr']['n']:,}{_apart(control)})."
     )
+
+
+def _apart(control: Mapping[str, Any]) -> str:
+    """How far the draws of a control lie apart; empty for runs that do not say it."""
+    counts = control.get("asr_k")
+    if not counts:
+        return ""
+    of = control["asr"]["n"] // len(counts)
+    low, high = (percent(count / of) for count in (min(counts), max(counts)))
+    return f"; attack success in single draws {low} to {high}, which the interval leaves out"
 
 
 def control_line(run: Run) -> str:

@@ -54,6 +54,7 @@ def measured_json(circuit: Circuit, measured: Measurement) -> dict[str, Any]:
             "asr": measured.random.asr.to_json(),
             "utility": measured.random.utility.to_json(),
             "draws": measured.random.draws,
+            "asr_k": list(measured.random.asr_k),
         },
         "unit_effects": {
             str(unit): {
@@ -83,7 +84,7 @@ def statistics_json(before: Effect, after: Effect, *, seed: int) -> dict[str, An
 
 
 def truth_json(folder: Path, ranking: Ranking, area: float) -> dict[str, Any]:
-    """A ranking against the truth beside the model; empty where there is none.
+    """A ranking against the truth beside the model; empty where there is none of its units.
 
     The ranking should be the learner's own: once a circuit was refined, the top of the ranking
     says what elimination found and not what the method did.
@@ -92,7 +93,7 @@ def truth_json(folder: Path, ranking: Ranking, area: float) -> dict[str, Any]:
     if names is None:
         return {}
     score = score_against_truth(ranking, Circuit.of(ranking.space, names))
-    return {"truth": {**score.to_json(), "frontier_area": area}}
+    return {"truth": {**score.to_json(), "frontier_area": area}} if score else {}
 
 
 def area_under_frontier(kind: BehaviourKind, measured: Measurement) -> float:

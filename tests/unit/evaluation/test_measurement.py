@@ -57,9 +57,19 @@ def test_the_grid_has_every_pair_of_sizes(measured):
     assert pairs == [(h, n) for h in (0, 1, 2, 4, 8) for n in (0, 1, 2, 4, 8, 16, 32)]
 
 
+def test_a_circuit_of_two_sizes_stands_once_and_on_all_prompts(tiny_model, behaviour, ranking):
+    circuit = ranking.best_of_each(2, 4)
+    found = measure_circuit(tiny_model, behaviour, ranking, circuit, ablation=ZERO, seed=0)
+    assert [effect for one, effect in found.grid if one == circuit] == [found.knocked_out]
+    assert len(found.grid) == 5 * 7
+    assert circuit not in dict(found.frontier)
+
+
 def test_random_circuits_are_counted_over_all_draws(measured):
     assert measured.random.draws == 8
     assert measured.random.asr.n == 8 * 3
+    assert len(measured.random.asr_k) == 8
+    assert sum(measured.random.asr_k) == measured.random.asr.k
 
 
 def test_single_units_are_measured_each_alone(measured, tiny_model, behaviour, circuit):

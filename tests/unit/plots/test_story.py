@@ -138,3 +138,15 @@ def test_few_prompts_speak_against():
     run = backdoor_run()
     asr = {**run.metrics["asr"], "knocked_out": {"k": 0, "n": 40, "judge": "j"}}
     assert story.doubts(replace(run, metrics={**run.metrics, "asr": asr}))[-1].holds is False
+
+
+def test_how_far_draws_lie_apart_is_told_where_the_run_says_it():
+    run = backdoor_run()
+    assert "single draws" not in story.random_note(run)
+    asr = {**run.metrics["random"]["asr"], "k": 96, "n": 128}
+    metrics = {**run.metrics, "random": {"asr": asr, "draws": 2, "asr_k": [32, 64]}}
+    note = story.random_note(replace(run, metrics=metrics))
+    assert (
+        "(2 draws, n = 128; attack success in single draws 50.0\u202f% to 100.0\u202f%, which"
+        in note
+    )

@@ -35,7 +35,7 @@ MEASURED = Measurement(
     isolated=effect(5, 0, 0),
     frontier=[(RANKING.best(0), INTACT), (RANKING.best(2), effect(0, 8, 10))],
     grid=[(RANKING.best_of_each(1, 1), effect(3, 9, 5))],
-    random=RandomControl(Rate("j", 20, 20), Rate("e", 20, 20), 2),
+    random=RandomControl(Rate("j", 20, 20), Rate("e", 20, 20), (10, 10)),
     units={Unit("head", 0, 1): UnitEffect(Rate("j", 4, 10), Rate("e", 1, 10), -0.5)},
 )
 
