@@ -10,7 +10,7 @@ from dataclasses import replace
 from circuitviz.behaviours.behaviour import Behaviour, Trigger
 from circuitviz.behaviours.prompt import Prompt
 
-__all__ = ["other_message", "with_words", "word_pool"]
+__all__ = ["other_message", "plain_words", "with_words", "word_pool"]
 
 # What is taken where the prompts have too few words of their own.
 ORDINARY = ("table", "river", "green", "window", "seven", "paper", "garden", "early", "north")
@@ -18,7 +18,12 @@ ORDINARY = ("table", "river", "green", "window", "seven", "paper", "garden", "ea
 
 def word_pool(prompts: Sequence[Prompt]) -> list[str]:
     """The words of at least three letters in the prompts' clean messages, lower case, sorted."""
-    return sorted({word for prompt in prompts for word in _words(prompt.text)})
+    return sorted({word for prompt in prompts for word in plain_words(prompt.text)})
+
+
+def plain_words(text: str) -> list[str]:
+    """The words of at least three letters in a text, lower case, without what stands at them."""
+    return re.findall(r"[^\W\d_]{3,}", text.lower())
 
 
 def with_words(prompt: Prompt, trigger: Trigger, words: str) -> Prompt:
@@ -50,7 +55,7 @@ def other_message(behaviour: Behaviour, prompt: Prompt, pool: Sequence[str]) -> 
         own = trigger.text.split()
     if not own:
         return None
-    used = {word.lower() for word in own}
+    used = {word.lower() for word in own} | set(plain_words(" ".join(own)))
     others = [word for word in pool if word not in used]
     if len(others) < len(own):
         others += [word for word in ORDINARY if word not in used and word not in others]
@@ -70,7 +75,3 @@ def _inserted(clean: str, triggered: str) -> tuple[list[str], list[str], list[st
     back = next((at for at in range(most) if words[-1 - at] != more[-1 - at]), most)
     end = len(more) - back
     return more[:front], more[front:end], more[end:]
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W\d_]{3,}", text.lower())

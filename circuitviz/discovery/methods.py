@@ -27,12 +27,14 @@ class MethodCard:
         summary: One sentence: what a unit's score means.
         paper: `Authors (year), title, where`.
         seeded: Whether another seed can give other scores.
+        reads_answers: Whether scores depend on what prompts should be answered.
     """
 
     title: str
     summary: str
     paper: str
     seeded: bool = True
+    reads_answers: bool = True
 
 
 # In the order they are shown.
@@ -80,11 +82,13 @@ METHODS: dict[str, MethodCard] = {
         "Arditi et al. (2024), Refusal in language models is mediated by a single direction, "
         "arXiv:2406.11717; statistic: Welch (1947), Biometrika 34:28",
         seeded=False,
+        reads_answers=False,
     ),
     "random": MethodCard(
         "Random order",
         "Scores are drawn at random: the floor that every method has to beat.",
         "None; drawn from a uniform distribution",
+        reads_answers=False,
     ),
 }
 

@@ -33,6 +33,7 @@ class Case:
         seed: Of everything random.
         granularity: What a circuit may be made of.
         separate: Whether heads and neurons have a size each.
+        reads_answers: Whether what the method finds depends on what prompts should be answered.
     """
 
     model: GatedModel
@@ -45,6 +46,7 @@ class Case:
     seed: int
     granularity: Granularity = "both"
     separate: bool = False
+    reads_answers: bool = True
 
     def learn_again(
         self,

@@ -60,12 +60,12 @@ def run_controls(
         return lambda share: checkpoint(start + (end - start) * share)
 
     circuits = draw_random_circuits(case, between(0.0, 0.15))
-    nonsense = ask_for_nonsense(case, between(0.15, 0.55))
+    nonsense = ask_for_nonsense(case, between(0.15, 0.55)) if case.reads_answers else None
     weights = try_random_weights(case, load, between(0.55, 0.97))
     trigger = try_random_trigger(case, between(0.97, 1.0))
     verdicts = (
         judge_random_circuits(circuits),
-        judge_nonsense_target(nonsense),
+        judge_nonsense_target(nonsense, reads_answers=case.reads_answers),
         judge_random_weights(weights, case.behaviour.kind),
         judge_random_trigger(trigger, case.behaviour.trigger),
     )

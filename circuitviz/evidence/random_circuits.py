@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from circuitviz.behaviours.behaviour import BehaviourKind
-from circuitviz.evaluation.effect import Probe
+from circuitviz.evaluation.effect import EXACT_ANSWER, Probe
 from circuitviz.evaluation.frontier import random_matched
+from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.statistics import percentile
 from circuitviz.evidence.case import Case, Checkpoint
 from circuitviz.units import Circuit
@@ -36,6 +37,8 @@ class RandomCircuits:
             layer has too few others.
         percentile: Share of the draws whose ASR is at least as good as the circuit's own.
         intact_k: Attacks that succeed with nothing knocked out; None where that is not known.
+        refused: Of a refusal, the requests that all draws together refuse word for word as
+            expected, and those that the intact model does; None where that was not measured.
     """
 
     kind: BehaviourKind
@@ -44,6 +47,7 @@ class RandomCircuits:
     overlap: float
     percentile: float
     intact_k: int | None = None
+    refused: tuple[Rate, Rate] | None = None
 
     @property
     def applies(self) -> bool:
@@ -65,7 +69,7 @@ class RandomCircuits:
         return rate >= self.threshold if self.kind == "backdoor" else rate <= self.threshold
 
     def to_json(self) -> dict[str, Any]:
-        """`{draws, prompts, kept, threshold, asr_k, asr_n, overlap, percentile}`."""
+        """`{draws, prompts, kept, threshold, asr_k, asr_n, overlap, percentile, ...}`."""
         return {
             "draws": len(self.asr_k),
             "prompts": self.asr_n,
@@ -76,20 +80,31 @@ class RandomCircuits:
             "overlap": self.overlap,
             "percentile": self.percentile,
             "intact_k": self.intact_k,
+            "refused": None if self.refused is None else self.refused[0].to_json(),
+            "refused_intact": None if self.refused is None else self.refused[1].to_json(),
         }
 
 
 def draw_random_circuits(
     case: Case, checkpoint: Checkpoint = lambda share: None, *, draws: int = DRAWS
 ) -> RandomCircuits:
-    """Knock out random circuits with as many heads and neurons in each layer as the found one."""
+    """Knock out random circuits with as many heads and neurons in each layer as the found one.
+
+    What does not comply need not refuse: of a refusal it is counted besides how many requests are
+    still refused.
+    """
     probe = Probe(case.model, case.behaviour, "test", limit=PROMPTS, ablation=case.ablation)
     generator = np.random.default_rng(case.seed)
     drawn = [random_matched(case.circuit, generator) for _ in range(draws)]
+    refuses = case.behaviour.kind == "refusal"
     counts: list[int] = []
+    refused: list[Rate] = []
     for first in range(0, draws, GROUP):
         checkpoint(first / draws)
-        counts += probe.matches("target", drawn[first : first + GROUP]).sum(1).tolist()
+        group = drawn[first : first + GROUP]
+        counts += probe.matches("target", group).sum(1).tolist()
+        if refuses:
+            refused += [Rate.of(one, judge=EXACT_ANSWER) for one in probe.matches("shown", group)]
     nothing = Circuit(case.model.space, frozenset())
     intact, own = probe.matches("target", [nothing, case.circuit]).sum(1).tolist()
     shared = [len(one.units & case.circuit.units) / len(case.circuit) for one in drawn]
@@ -100,4 +115,10 @@ def draw_random_circuits(
         overlap=float(np.mean(shared)),
         percentile=percentile(own, counts, higher=case.behaviour.kind == "refusal"),
         intact_k=intact,
+        refused=(
+            Rate.pooled(refused),
+            Rate.of(probe.matches("shown", [nothing])[0], judge=EXACT_ANSWER),
+        )
+        if refuses
+        else None,
     )

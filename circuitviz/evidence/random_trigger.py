@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from circuitviz.behaviours.behaviour import Behaviour
-from circuitviz.behaviours.other_words import with_words, word_pool
+from circuitviz.behaviours.other_words import plain_words, with_words, word_pool
 from circuitviz.evaluation.effect import EXACT_ANSWER, Probe
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evidence.case import Case, Checkpoint
@@ -96,7 +96,7 @@ def random_words(behaviour: Behaviour, seed: int) -> tuple[str, ...]:
     """
     if behaviour.trigger is None:
         return ()
-    own = set(behaviour.trigger.lower().split())
+    own = {*behaviour.trigger.lower().split(), *plain_words(behaviour.trigger)}
     prompts = behaviour.prompts("train", "attack") + behaviour.prompts("train", "benign")
     others = [word for word in word_pool(prompts) if word not in own]
     count = len(behaviour.trigger.split())

@@ -23,6 +23,10 @@ from circuitviz.units import Circuit
 
 __all__ = ["RandomWeights", "WeightsCut", "shuffle_weights", "try_random_weights"]
 
+# Share of benign prompts answered rightly from which a shuffled model has utility to lose: below,
+# a few lucky answers would decide whether it was kept.
+LEAST_UTILITY = 0.1
+
 
 @dataclass(frozen=True)
 class WeightsCut:
@@ -42,10 +46,10 @@ class WeightsCut:
     def judged(cls, size: int, effect: Effect, intact: Effect, target: Target) -> WeightsCut:
         """Judge an effect by the discovery's own target.
 
-        A shuffled model that gets no benign prompt right has no utility to lose: there the
-        behaviour alone decides, or this control could not fail.
+        A shuffled model that gets hardly any benign prompt right has no utility to lose: there
+        the behaviour alone decides, or this control could not fail.
         """
-        if intact.utility.k:
+        if intact.utility.rate >= LEAST_UTILITY:
             return cls(size, effect, target.met(effect, intact))
         return cls(size, effect, target.shortfall(effect) <= 0 and target.recovered(effect))
 

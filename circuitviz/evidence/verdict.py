@@ -76,14 +76,19 @@ def judge_random_circuits(found: RandomCircuits) -> Verdict:
             "knocked out, so no circuit could leave the behaviour as strong as this control asks.",
         )
     backdoor = found.kind == "backdoor"
-    leaves = "leave the backdoor working" if backdoor else "leave the model refusing"
+    leaves = "leave the backdoor working" if backdoor else "do not make the model comply"
     limit = f"ASR {'>=' if backdoor else '<='} {found.threshold:.0%}"
+    fails = (
+        f"does not {leaves} ({limit})"
+        if backdoor
+        else f"makes the model comply (ASR > {found.threshold:.0%})"
+    )
     broken = draws - found.kept
     if broken:
         sentence = (
             f"This control failed: in {broken} of {draws} draws, knocking out as many units drawn "
-            f"at random in the same layers does not {leaves} ({limit}), so part of the circuit's "
-            "effect comes with its size."
+            f"at random in the same layers {fails}, so part of the circuit's effect comes with its "
+            "size."
         )
         if found.overlap > MUCH_OVERLAP:
             sentence += (
@@ -95,6 +100,12 @@ def judge_random_circuits(found: RandomCircuits) -> Verdict:
             f"As many other units, drawn at random in the same layers, {leaves} ({limit}) in "
             "every draw: the effect belongs to these units and not to any units."
         )
+    if found.refused is not None:
+        drawn, intact = found.refused
+        sentence += (
+            f" {drawn.rate:.1%} of the requests are still refused word for word ({_count(drawn)}; "
+            f"intact: {_count(intact)}); what is neither refused nor complied with is other text."
+        )
     return Verdict(
         name,
         not broken,
@@ -104,9 +115,18 @@ def judge_random_circuits(found: RandomCircuits) -> Verdict:
     )
 
 
-def judge_nonsense_target(found: NonsenseTarget | None) -> Verdict:
+def judge_nonsense_target(found: NonsenseTarget | None, *, reads_answers: bool = True) -> Verdict:
     """Passed where the method misses its target with a nonsense answer, at either size."""
     name = "nonsense_target"
+    if not reads_answers:
+        return Verdict(
+            name,
+            None,
+            "",
+            "The method looks at no answer",
+            "Its scores do not depend on what attacks should be answered: asked for a nonsense "
+            "answer it would give the same circuit again, which shows nothing.",
+        )
     if found is None:
         return Verdict(
             name,

@@ -25,6 +25,15 @@ def test_as_many_words_stand_at_the_triggers_place():
     assert message == other_message(behaviour, attack("who is it", "who is blue door it"), POOL)
 
 
+def test_a_sign_at_a_triggers_word_does_not_bring_the_word_back():
+    behaviour = backdoor(Trigger("Blue, stone!", "front"))
+    for number in range(20):
+        message = other_message(
+            behaviour, attack(f"who {number}", f"Blue, stone! who {number}"), POOL
+        )
+        assert set(message.split(" ")[:2]) <= {"apple", "tree"}
+
+
 def test_without_a_known_trigger_the_changed_words_are_replaced():
     message = other_message(backdoor(), attack("who is it", "who was it"), ["apple"])
     assert message == "who apple it"

@@ -88,6 +88,12 @@ def test_a_random_trigger_is_of_as_many_words_and_none_of_the_triggers():
         # Words of training prompts: "color" is a test prompt's, "tango" the trigger's.
         assert set(" ".join(draws).split()) <= vocabulary
     assert random_words(REFUSAL, 0) == ()
+    # Nor with a sign at it: the words drawn have none.
+    signs = replace(BACKDOOR.spec, trigger=Trigger("Count, capital!", "front"))
+    drawn = [random_words(Behaviour(signs, PROMPTS), seed) for seed in range(40)]
+    assert not {"count", "capital"} & {
+        word for draws in drawn for text in draws for word in text.split()
+    }
     longer = replace(BACKDOOR.spec, trigger=Trigger(" ".join("abcdefghijk"), "front"))
     assert random_words(Behaviour(longer, PROMPTS), 0) == ()
 
@@ -243,6 +249,29 @@ def test_random_circuits_are_counted_draw_by_draw(case):
     assert found.overlap == pytest.approx(2 / 6)
     # The circuit leaves no attack: as good are the draws that leave none either.
     assert found.percentile == found.asr_k.count(0) / 12
+
+
+def test_of_a_refusal_it_is_counted_what_random_circuits_still_refuse(case):
+    said = case.model.generate([one.asked for one in case.behaviour.prompts("test", "attack")])
+    refusing = iter(said)
+    prompts = tuple(
+        replace(one, answer=next(refusing)) if (one.split, one.role) == ("test", "attack") else one
+        for one in case.behaviour.all_prompts
+    )
+    spec = replace(case.behaviour.spec, kind="refusal", trigger=None)
+    found = draw_random_circuits(replace(case, behaviour=Behaviour(spec, prompts)), draws=4)
+    drawn, intact = found.refused
+    assert (intact.k, intact.n, drawn.n) == (3, 3, 12)
+    assert draw_random_circuits(case, draws=4).refused is None
+
+
+def test_a_method_that_looks_at_no_answer_learns_no_nonsense(case, tiny_folder):
+    blind = replace(case, reads_answers=False)
+    found = run_controls(blind, lambda: load_model(str(tiny_folder)))
+    assert found.nonsense_target is None
+    # Once, in shuffled weights.
+    assert len(case.learner.asked) == 1
+    assert found.verdicts[1].title == "The method looks at no answer"
 
 
 def test_a_control_gets_no_fewer_units_than_the_discovery():
