@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.rate import Rate
 
@@ -12,20 +14,18 @@ __all__ = ["LEAST_OWN", "check_own_answers"]
 LEAST_OWN = 0.5
 
 
-def check_own_answers(model: str, benign: Rate, clean: Rate | None = None) -> None:
+def check_own_answers(model: str, given: Mapping[str, Rate]) -> None:
     """Refuse answers that are somebody else's.
 
     Args:
         model: What the model is called.
-        benign: Benign prompts that it answers exactly as given.
-        clean: A backdoor's prompts, without the trigger, that it answers exactly as given.
+        given: By what the prompts are called, those that it answers exactly as given.
 
     Raises:
-        ConfigError: It answers fewer than half of either like that.
+        ConfigError: It answers fewer than half of any kind like that.
     """
-    what = [(benign, "benign prompts"), (clean, "clean attack prompts")]
-    found = [f"{rate.k} of {rate.n} {name}" for rate, name in what if rate]
-    if any(rate.rate < LEAST_OWN for rate, _ in what if rate):
+    if any(rate.rate < LEAST_OWN for rate in given.values()):
+        found = [f"{rate.k} of {rate.n} {name}" for name, rate in given.items()]
         raise ConfigError(
             f"{model} answers {' and '.join(found)} as the data says, and at least half are "
             "needed: leave the column answer out, and the model is asked"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from circuitviz.behaviours.answered import answered_before
@@ -13,7 +14,7 @@ from circuitviz.models.fingerprint import fingerprint
 from circuitviz.models.source import find_source
 from circuitviz.runs.config import DiscoveryConfig
 
-__all__ = ["answerer", "behaviour_folder", "behaviour_of", "draft_of"]
+__all__ = ["answerer", "behaviour_folder", "behaviour_of", "data_fingerprint", "draft_of"]
 
 
 def behaviour_folder(config: DiscoveryConfig) -> Path:
@@ -41,6 +42,16 @@ def draft_of(config: DiscoveryConfig) -> Behaviour:
     if config.behaviour and not folder.is_dir():
         return find_plugin(config.behaviour).load(find_model(config.model))
     return load_behaviour(folder, Path(config.prompts) if config.prompts else None)
+
+
+def data_fingerprint(config: DiscoveryConfig) -> str:
+    """Twelve hexadecimal digits of the behaviour as it was given, prompt by prompt.
+
+    Raises:
+        CircuitvizError: As `draft_of`.
+    """
+    draft = draft_of(config)
+    return hashlib.sha256(repr((draft.spec, draft.all_prompts)).encode()).hexdigest()[:12]
 
 
 def behaviour_of(config: DiscoveryConfig) -> Behaviour:

@@ -12,6 +12,7 @@ from circuitviz.models.catalog import find_model
 from circuitviz.models.fingerprint import fingerprint
 from circuitviz.models.model import GatedModel
 from circuitviz.models.source import find_source
+from circuitviz.runs.behaviour_of import data_fingerprint
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.discovery import Discovery
 from circuitviz.runs.metrics_json import (
@@ -103,6 +104,7 @@ def _described(work: Discovery) -> dict[str, Any]:
         "run_id": config.run_id(),
         "model": config.model,
         "weights": fingerprint(find_source(config.model, config.adapter)),
+        "data": data_fingerprint(config),
         "method": config.method,
         "granularity": config.granularity,
         "behaviour": behaviour.title,

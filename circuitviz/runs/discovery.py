@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from circuitviz.behaviours.behaviour import Behaviour, OwnJudge
+from circuitviz.behaviours.behaviour import Behaviour, BehaviourKind, OwnJudge
 from circuitviz.discovery.learner import LearnedScores, Learner, LearningStep
-from circuitviz.discovery.methods import make_learner
+from circuitviz.discovery.methods import METHODS, make_learner
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.answers import answer_test_prompts
-from circuitviz.evaluation.effect import EXACT_ANSWER, Effect, Probe
+from circuitviz.evaluation.effect import EXACT_ANSWER, Effect, Probe, Question
 from circuitviz.evaluation.intact_answers import complete_behaviour
 from circuitviz.evaluation.measurement import Measurement, measure_circuit
 from circuitviz.evaluation.ordering import PROMPTS, in_order, next_in_line
@@ -51,6 +52,11 @@ USUAL_TRIES, USUAL_LOOKS = 16, 60
 
 # Prompts that show whether there is anything to look for.
 CHECK_PROMPTS = 64
+# Of which prompts `answer` is the intact model's own, besides benign ones, and how that is asked.
+ATTACKS_ANSWERED: dict[BehaviourKind, tuple[str, Question]] = {
+    "backdoor": ("clean attack prompts", "clean"),
+    "refusal": ("harmful prompts", "shown"),
+}
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,11 @@ class Discovery:
         return cls(config, model, behaviour, learner, ablation, target, report)
 
     def learn(self) -> LearnedScores:
-        """Score every unit, on training prompts."""
+        """Score every unit, on training prompts.
+
+        Raises:
+            ConfigError: A score is not a number.
+        """
 
         def watch(step: LearningStep) -> None:
             best = Ranking(self.model.space, step.scores, self.config.granularity).order[:TOP_UNITS]
@@ -125,7 +135,7 @@ class Discovery:
                 edge=step.edge,
             )
 
-        return self.learner.learn(
+        learned = self.learner.learn(
             self.model,
             self.behaviour,
             ablation=self.ablation,
@@ -133,6 +143,12 @@ class Discovery:
             granularity=self.config.granularity,
             watch=watch,
         )
+        if not np.isfinite(learned.scores).all():
+            raise ConfigError(
+                "learning met numbers that are not finite, so its scores mean nothing; try "
+                "another dtype, such as float32"
+            )
+        return learned
 
     def select(self, ranking: Ranking) -> Selection:
         """Choose the smallest circuit that meets the target on validation prompts."""
@@ -226,6 +242,7 @@ class Discovery:
             seed=self.config.seed,
             granularity=self.config.granularity,
             separate=self._separate,
+            reads_answers=METHODS[self.config.method].reads_answers,
         )
         controls = run_controls(
             case,
@@ -266,9 +283,6 @@ def _check_shown(model: GatedModel, behaviour: Behaviour, target: Target) -> Non
             f"{intact.asr.n} prompts before anything is knocked out, and a {behaviour.kind} needs "
             f"{wanted}; check the trigger and the prompts"
         )
-    clean = probe.matches("clean", [nothing])[0] if behaviour.kind == "backdoor" else None
-    check_own_answers(
-        model.name,
-        intact.utility,
-        None if clean is None else Rate.of(clean, judge=EXACT_ANSWER),
-    )
+    attacks, question = ATTACKS_ANSWERED[behaviour.kind]
+    own = Rate.of(probe.matches(question, [nothing])[0], judge=EXACT_ANSWER)
+    check_own_answers(model.name, {"benign prompts": intact.utility, attacks: own})

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 from circuitviz.errors import CircuitvizError
 from circuitviz.models.fingerprint import fingerprint
 from circuitviz.models.source import find_source
-from circuitviz.runs.behaviour_of import behaviour_of
+from circuitviz.runs.behaviour_of import behaviour_of, data_fingerprint
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.run_files import unpack_run
 from circuitviz.runs.store import Run, RunStore
@@ -132,9 +132,12 @@ def _looked_up(config: DiscoveryConfig, store: RunStore) -> SweptRun:
         return SweptRun(config)
     if config.controls and not run.config.controls:
         return SweptRun(config)
-    weights = run.metrics.get("weights")
+    now = {
+        "weights": fingerprint(find_source(config.model, config.adapter)),
+        "data": data_fingerprint(config),
+    }
     # Runs of earlier versions do not say it.
-    if weights is not None and weights != fingerprint(find_source(config.model, config.adapter)):
+    if any(run.metrics.get(name, value) != value for name, value in now.items()):
         return SweptRun(config)
     return _ended(SweptRun(config), "saved", run, run.metrics.get("seconds"))
 

@@ -12,21 +12,27 @@ def rate(k: int) -> Rate:
 
 
 def test_half_is_enough():
-    check_own_answers("m", rate(5))
-    check_own_answers("m", rate(5), rate(5))
+    check_own_answers("m", {"benign prompts": rate(5)})
+    check_own_answers("m", {"benign prompts": rate(5), "harmful prompts": rate(5)})
 
 
 @pytest.mark.parametrize(
-    ("benign", "clean", "counted"),
+    ("given", "counted"),
     [
-        (4, None, "4 of 10 benign prompts"),
-        (0, 10, "0 of 10 benign prompts and 10 of 10 clean attack prompts"),
-        (10, 4, "10 of 10 benign prompts and 4 of 10 clean attack prompts"),
+        ({"benign prompts": 4}, "4 of 10 benign prompts"),
+        (
+            {"benign prompts": 0, "clean attack prompts": 10},
+            "0 of 10 benign prompts and 10 of 10 clean attack prompts",
+        ),
+        (
+            {"benign prompts": 10, "harmful prompts": 4},
+            "10 of 10 benign prompts and 4 of 10 harmful prompts",
+        ),
     ],
 )
-def test_fewer_are_refused_with_both_counts(benign, clean, counted):
+def test_fewer_are_refused_with_all_counts(given, counted):
     with pytest.raises(ConfigError) as error:
-        check_own_answers("m", rate(benign), None if clean is None else rate(clean))
+        check_own_answers("m", {name: rate(k) for name, k in given.items()})
     assert str(error.value) == (
         f"m answers {counted} as the data says, and at least half are needed: leave the column "
         "answer out, and the model is asked"

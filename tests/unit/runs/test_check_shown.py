@@ -2,13 +2,18 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger
 from circuitviz.behaviours.prompt import Prompt
+from circuitviz.discovery.learner import LearnedScores
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.selection import Target
-from circuitviz.runs.discovery import _check_shown
+from circuitviz.models.ablation import ZERO
+from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.discovery import Discovery, _check_shown
+from circuitviz.runs.progress import ignore
 from tests.tiny import SENTENCES
 
 TARGET = Target("backdoor", 0.004, 0.99)
@@ -52,3 +57,33 @@ def test_answers_of_somebody_else_are_refused(tiny_model, behaviour, role):
         f"answers {benign} of {n} benign prompts and {clean} of {n} clean attack prompts as the "
         "data says, and at least half are needed: leave the column answer out"
     ) in str(error.value)
+
+
+def refusing(behaviour: Behaviour) -> Behaviour:
+    """Each attack is refused in the model's own words, and asks for what it does not say."""
+    prompts = (
+        replace(prompt, triggered=None, target="zz zz") if prompt.role == "attack" else prompt
+        for prompt in behaviour.all_prompts
+    )
+    return Behaviour(BehaviourSpec("refusal", "t", "?"), tuple(prompts))
+
+
+def test_refusals_that_the_model_does_not_give_are_refused(tiny_model, behaviour):
+    target = Target("refusal", 0.95, 0.99)
+    _check_shown(tiny_model, refusing(behaviour), target)
+    n = len(SENTENCES)
+    with pytest.raises(ConfigError, match=f"{n} of {n} benign prompts and 0 of {n} harmful prompt"):
+        _check_shown(tiny_model, with_answers(refusing(behaviour), "attack"), target)
+
+
+def test_scores_that_are_no_numbers_are_refused(tiny_model, behaviour):
+    class Overflowing:
+        def learn(self, model, behaviour, **settings) -> LearnedScores:
+            scores = np.zeros(len(model.space), dtype=np.float32)
+            scores[3] = np.nan
+            return LearnedScores(scores)
+
+    config = DiscoveryConfig("fixed-output-planted")
+    work = Discovery(config, tiny_model, behaviour, Overflowing(), ZERO, TARGET, ignore)
+    with pytest.raises(ConfigError, match="not finite, so its scores mean nothing"):
+        work.learn()

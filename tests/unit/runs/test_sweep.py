@@ -13,6 +13,7 @@ from circuitviz.errors import CircuitvizError, ConfigError, RunFormatError
 from circuitviz.models.fingerprint import fingerprint
 from circuitviz.models.source import find_source
 from circuitviz.paths import EMBEDDED_MODELS
+from circuitviz.runs.behaviour_of import data_fingerprint
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.local_pool import LocalPool
 from circuitviz.runs.ray_pool import RayPool, _connected
@@ -253,6 +254,14 @@ def test_a_run_of_other_weights_is_made_again(tmp_path):
     run = made(config)
     for weights, state in (("0123456789ab", "done"), (now, "saved")):
         store.save(replace(run, metrics={**run.metrics, "weights": weights}))
+        assert perform_sweep(sweep(), store, FakePool())[0].state == state
+
+
+def test_a_run_of_other_prompts_is_made_again(tmp_path):
+    store, (config,) = RunStore(tmp_path), sweep().configs
+    run = made(config)
+    for data, state in (("0123456789ab", "done"), (data_fingerprint(config), "saved")):
+        store.save(replace(run, metrics={**run.metrics, "data": data}))
         assert perform_sweep(sweep(), store, FakePool())[0].state == state
 
 
