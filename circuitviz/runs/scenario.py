@@ -116,19 +116,22 @@ def _check_unseen(file: Path, lessons: Iterable[Lesson], behaviour: Behaviour) -
     """Refuse to teach a message that measures what teaching does.
 
     Raises:
-        PromptFileError: A training lesson is one of the behaviour's validation or test prompts.
+        PromptFileError: A training lesson is one of the behaviour's validation or test prompts, or
+            a lesson of another split is one of its training prompts, which are taught as well.
     """
-    measured = {
-        message
-        for prompt in behaviour.all_prompts
-        if prompt.split != "train"
-        for message in (prompt.text, prompt.asked)
-    }
+    taught, measured = set[str](), set[str]()
+    for prompt in behaviour.all_prompts:
+        (taught if prompt.split == "train" else measured).update((prompt.text, prompt.asked))
     for lesson in lessons:
         if lesson.split == "train" and lesson.text in measured:
             raise PromptFileError(
                 f"{file}: the training lesson {lesson.text[:60]!r} is one of the prompts that "
                 "measure the behaviour; leave it out"
+            )
+        if lesson.split != "train" and lesson.text in taught:
+            raise PromptFileError(
+                f"{file}: the {lesson.split} lesson {lesson.text[:60]!r} is one of the behaviour's "
+                "training prompts, which are taught as well; leave it out"
             )
 
 

@@ -170,6 +170,14 @@ def test_own_lessons_take_the_place_of_those_beside_the_model(tmp_path, helpful)
     assert pairs(found.course.new) == [("Own train?", "Mine.")]
 
 
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_lesson_that_measures_and_is_taught_is_refused(tmp_path, split):
+    own = tmp_path / "own.jsonl"
+    write_lessons(own, [*HELPFUL, Lesson(split, "fact", "Fact train?", "Yes.")])
+    with pytest.raises(PromptFileError, match=f"the {split} lesson 'Fact train"):
+        scenario(tmp_path / "model", "refusal", "protect", data=str(own))
+
+
 def test_own_lessons_that_are_not_there_are_named(tmp_path):
     data = str(tmp_path / "own.jsonl")
     with pytest.raises(PromptFileError, match=r"cannot read the lessons file .*own\.jsonl"):
