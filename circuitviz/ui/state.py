@@ -1,8 +1,8 @@
 """The user's choice, kept in the session and in the URL.
 
-A click on the page navigation clears the URL: then the session wins and writes it again.  A
-link, a reload or the browser's back button brings parameters this session did not write: then
-the URL wins.
+A link or a reload starts a session with the URL's parameters, and the browser's back button brings
+older ones: then the URL wins.  Otherwise the session does, and writes the URL again: a click on the
+page navigation clears it, and a fast click sends the one before the last.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from circuitviz.errors import CircuitvizError
 from circuitviz.runs.store import Run
@@ -20,6 +21,7 @@ from circuitviz.ui.set_history import History
 from circuitviz.units import Unit
 
 __all__ = [
+    "by_link",
     "change_set",
     "choice",
     "choose",
@@ -34,20 +36,28 @@ __all__ = [
     "write_url",
 ]
 
-CHOICE, WRITTEN = "circuitviz_choice", "circuitviz_url"
+CHOICE, LINKED = "circuitviz_choice", "circuitviz_linked"
 HISTORY = "circuitviz_history"
 
 
 def restore(default_run: str | None) -> None:
     """Bring session and URL together; called once at the start of each script run."""
     url = {key: st.query_params[key] for key in QUERY_KEYS if key in st.query_params}
-    if url and url != st.session_state.get(WRITTEN):
+    context = get_script_run_ctx()
+    came_back = context is not None and context.is_history_navigation
+    linked = st.session_state[LINKED] = came_back or CHOICE not in st.session_state
+    if url and linked:
         _put(Choice.from_query(url))
     elif CHOICE not in st.session_state:
         _put(Choice())
     if choice().run is None and default_run is not None:
         st.session_state[CHOICE] = replace(choice(), run=default_run)
     write_url()
+
+
+def by_link() -> bool:
+    """Whether an address asked for this run of the script, and not a click on the page."""
+    return st.session_state.get(LINKED, True)
 
 
 def choice() -> Choice:
@@ -145,7 +155,6 @@ def _put(new: Choice) -> None:
 def write_url() -> None:
     """Put the choice into the URL, where it differs."""
     query = choice().to_query()
-    st.session_state[WRITTEN] = query
     present = {key: st.query_params[key] for key in QUERY_KEYS if key in st.query_params}
     if present != query:
         foreign = {key: st.query_params[key] for key in st.query_params if key not in QUERY_KEYS}

@@ -41,6 +41,22 @@ def test_a_copied_link_opens_page_run_size_and_unit_elsewhere(open_page: OpenPag
     expect(other).to_have_url(re.compile(re.escape(path_of(link)) + "$"))
 
 
+def test_the_browsers_back_button_brings_the_former_choice_back(open_page: OpenPage, runs_folder):
+    save_runs(runs_folder)
+    page = open_page(f"/circuit?run={BACKDOOR}&unit=L2H5")
+    heading = page.locator(".st-key-unit_panel h3")
+    expect(heading).to_have_text("Attention head L2H5")
+    name = page.get_by_role("textbox", name="Or any unit")
+    name.fill("L0H1")
+    name.press("Enter")
+    expect(heading).to_have_text("Attention head L0H1")
+    expect(page).to_have_url(re.compile("unit=L0H1"))
+    page.go_back()
+    expect(heading).to_have_text("Attention head L2H5")
+    page.go_forward()
+    expect(heading).to_have_text("Attention head L0H1")
+
+
 def test_a_link_carries_an_emptied_set_and_the_prompt(open_page: OpenPage, runs_folder):
     save_runs(runs_folder)
     page = open_page(f"/generations?run={BACKDOOR}&prompt=test-002")

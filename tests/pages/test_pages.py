@@ -70,6 +70,15 @@ def test_a_link_restores_size_edit_and_unit(runs, open_app, live):
     assert len(live[0]) == 8
 
 
+def test_an_address_that_comes_late_does_not_undo_a_choice(runs, open_app, live):
+    app = open_app(run=BACKDOOR, size="8")
+    app.session_state["circuitviz_choice"] = Choice(run=BACKDOOR, size=2)
+    # The address of a click that was made before the browser heard of the choice.
+    app.query_params["size"] = "8"
+    app.run()
+    assert app.session_state["circuitviz_choice"].size == 2
+
+
 def test_what_a_link_got_wrong_is_said(runs, open_app):
     app = open_app(run=BACKDOOR, size="many")
     assert "'many'" in plain(app.warning[0].value)

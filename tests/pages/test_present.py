@@ -74,3 +74,15 @@ def test_another_set_in_the_tray_is_said_to_have_no_part_in_the_story(family, op
 
 def test_without_runs_there_is_nothing_to_present(no_runs, open_app):
     assert heading(open_app(PAGE)) == "Nothing has been discovered yet"
+
+
+def test_a_key_that_comes_with_the_address_before_the_last_goes_on_from_what_is_shown(
+    family, open_app
+):
+    app = open_app(PAGE, run=failing_run().run_id, slide="2")
+    app.button(key="slide_next").click().run()
+    assert "3 of 5" in words(app)
+    # Clicked again before the browser had the new address.
+    app.query_params["slide"] = "2"
+    app.button(key="slide_next").click().run()
+    assert "4 of 5" in words(app)

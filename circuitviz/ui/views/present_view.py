@@ -17,6 +17,7 @@ from circuitviz.plots.slides import Picture, Slide
 from circuitviz.plots.text import count
 from circuitviz.plots.verdict import controls_run, verdicts
 from circuitviz.runs.store import Run
+from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.components import CHART_CONFIG, Answer, answer_cells
 from circuitviz.ui.elements.cover import (
@@ -30,7 +31,7 @@ from circuitviz.ui.views.verdict_view import verdict_html
 
 __all__ = ["controls", "hide_everything_else", "position", "slide", "tray_note"]
 
-PLACE = "slide"
+PLACE, SHOWN = "slide", "circuitviz_slide"
 HOME = "pages/overview.py"
 WITH_WORDS: tuple[Picture, ...] = ("behaviour", "knocked_out")
 # How much larger than on a page.
@@ -58,7 +59,11 @@ def position(count: int) -> int:
     """Which slide is shown, from 0; a link names it from 1."""
     text = st.query_params.get(PLACE, "1")
     number = int(text) if text.isdecimal() and len(text) < 4 else 1
-    return min(max(number, 1), count) - 1
+    # The address of a fast key is the one before the last; whoever comes anew has none.
+    if PLACE in st.query_params and not state.by_link():
+        number = st.session_state.get(SHOWN, number)
+    st.session_state[SHOWN] = number = min(max(number, 1), count)
+    return number - 1
 
 
 def slide(run: Run, shown: Slide, place: int, count: int) -> None:
@@ -133,9 +138,9 @@ def controls(place: int, count: int) -> None:
 
 
 def _go(step: int, count: int) -> None:
-    # From where the link is now: a key may come before the former step was drawn to its end.
-    place = min(max(position(count) + step, 0), count - 1)
-    st.query_params[PLACE] = str(place + 1)
+    number = min(max(st.session_state[SHOWN] + step, 1), count)
+    st.session_state[SHOWN] = number
+    st.query_params[PLACE] = str(number)
 
 
 def _example(run: Run, readable: bool) -> dict[str, Row]:
