@@ -12,11 +12,11 @@ planted truth.
 Finished tasks are kept in FILE, so an interrupted benchmark goes on where it stopped.  Two tasks
 run at a time, each on one core; `seconds` are those of learning alone, on one core.
 
-Planted models are run with five seeds and the others with one, and a method that uses no seed is
-run once.  Two methods have fewer seeds, since they would take most of the time: one unit at a time
-has two, which differ in nothing but the prompts drawn, and the ladder of L1 weights, one learning
-run for each price, has three.  `--quick` takes one planted model, one seed and three methods, and
-keeps nothing.
+On planted models the default is run with five seeds and the others with three, on the other models
+all with one, and a method that uses no seed is run once.  Two have fewer, since they would take
+most of the time: one unit at a time has two, which differ in nothing but the prompts drawn, and so
+has the ladder of L1 weights, one learning run for each price.  `--quick` takes one planted model,
+one seed and three methods, and keeps nothing.
 """
 
 from __future__ import annotations
@@ -53,20 +53,20 @@ HEADER = (
 )
 QUICK_MODEL, QUICK_METHODS = "late-trigger-planted", ("nested", "l1", "attribution")
 # Seeds on a planted model, by method, and of all other methods; then seeds on the other models.
-PLANTED_SEEDS = {"l1": 3, "single-unit": 2}
-USUAL_SEEDS, OTHER_SEEDS = 5, 1
+PLANTED_SEEDS = {"nested": 5, "l1": 2, "single-unit": 2}
+USUAL_SEEDS, OTHER_SEEDS = 3, 1
 CORES = 2
 # The same backdoor as fixed-output, found by every method; left out to save time.
 LEFT_OUT = ("fixed-output-lora",)
 
 # Prompts of each role: to choose a size, and for each size of a frontier.
-CHOOSE_PROMPTS, FRONTIER_PROMPTS = 128, 96
+CHOOSE_PROMPTS, FRONTIER_PROMPTS = 96, 64
 # Every size up to this one is measured, so that the order of a small circuit counts.
 DENSE_SIZES = 16
 # Beyond this size the embedded models say nothing sensible, so a frontier gains nothing there.
 LARGEST_SIZE = 256
 # Of the results kept: raised whenever other things are measured, or in another way.
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True, order=True)
@@ -200,7 +200,8 @@ def _run(task: Task) -> dict[str, Any]:
     seconds = time.process_time() - started
     ranking = Ranking(model.space, learned.scores)
     chosen, reported = _choose(task.model, ranking)
-    raw_area, area = _areas(task.model, [ranking, reported])
+    sizes = [chosen["size"], chosen["size"] + chosen["next"]]
+    raw_area, area = _areas(task.model, [ranking, reported], sizes)
     return {
         "seconds": round(seconds, 2),
         **chosen,
@@ -237,6 +238,7 @@ def _choose(model: str, ranking: Ranking) -> tuple[dict[str, Any], Ranking]:
         "units": [str(unit) for unit in circuit],
     }
     line = next_in_line(probe, ranking, circuit)
+    chosen["next"] = sum(map(len, line))
     return chosen, promoted(ranking, [*parts, *line], found.dropped)
 
 
@@ -250,7 +252,7 @@ def _against_truth(model: str, ranking: Ranking) -> dict[str, Any]:
         return {"truth": None, "best": None}
     score = score_against_truth(ranking, Circuit.of(ranking.space, names))
     best = [str(unit) for unit in ranking.best(len(names))]
-    return {"truth": score.to_json(), "best": best}
+    return {"truth": score.to_json() if score else None, "best": best}
 
 
 @cache
@@ -275,8 +277,14 @@ def _measured(model: str) -> dict[Circuit, Effect]:
     return {}
 
 
-def _areas(model: str, rankings: Sequence[Ranking]) -> list[float]:
-    """The area under the frontier of each ranking; a circuit is measured once in each process."""
+def _areas(model: str, rankings: Sequence[Ranking], more: Iterable[int]) -> list[float]:
+    """The area under the frontier of each ranking; a circuit is measured once in each process.
+
+    Args:
+        model: Whose test prompts to use.
+        rankings: What is cut.
+        more: Sizes besides the usual ones.
+    """
     from circuitviz.evaluation.frontier import frontier_sizes
     from circuitviz.evaluation.truth import achieved, frontier_area
     from circuitviz.units import Circuit
@@ -284,7 +292,7 @@ def _areas(model: str, rankings: Sequence[Ranking]) -> list[float]:
     probe = _probe(model, "test", FRONTIER_PROMPTS)
     dense = range(1, DENSE_SIZES + 1)
     usual = frontier_sizes(rankings[0])
-    sizes = [size for size in sorted({*dense, *usual}) if size <= LARGEST_SIZE]
+    sizes = [size for size in sorted({*dense, *usual, *more}) if size <= LARGEST_SIZE]
     nothing = Circuit(rankings[0].space, frozenset())
     circuits = [nothing, *(ranking.best(size) for ranking in rankings for size in sizes)]
     effects = _measured(model)
