@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 
 from circuitviz.behaviours.answered import answered_before
-from circuitviz.behaviours.behaviour import Behaviour, load_behaviour
+from circuitviz.behaviours.behaviour import PROMPTS_FILE, SPEC_FILE, Behaviour, load_behaviour
 from circuitviz.behaviours.plugins import find_plugin
 from circuitviz.errors import ModelNotFoundError, UnsupportedModelError
 from circuitviz.models.catalog import find_model
-from circuitviz.models.fingerprint import fingerprint
+from circuitviz.models.fingerprint import Stamp, fingerprint
 from circuitviz.models.source import find_source
 from circuitviz.runs.config import DiscoveryConfig
 
@@ -47,10 +48,28 @@ def draft_of(config: DiscoveryConfig) -> Behaviour:
 def data_fingerprint(config: DiscoveryConfig) -> str:
     """Twelve hexadecimal digits of the behaviour as it was given, prompt by prompt.
 
+    Files are read once for as long as they stay as they are; a plug-in is asked each time.
+
     Raises:
         CircuitvizError: As `draft_of`.
     """
-    draft = draft_of(config)
+    folder = behaviour_folder(config)
+    if not folder.is_dir():
+        return _digest(draft_of(config))
+    prompts = Path(config.prompts) if config.prompts else None
+    files = (folder / SPEC_FILE, prompts or folder / PROMPTS_FILE)
+    found = [(path, path.stat()) for path in files if path.is_file()]
+    stamp = tuple((str(path), about.st_size, about.st_mtime_ns) for path, about in found)
+    return _digest_of_files(folder, prompts, stamp)
+
+
+@lru_cache(maxsize=64)
+def _digest_of_files(folder: Path, prompts: Path | None, stamp: Stamp) -> str:
+    del stamp  # the key of the cache
+    return _digest(load_behaviour(folder, prompts))
+
+
+def _digest(draft: Behaviour) -> str:
     return hashlib.sha256(repr((draft.spec, draft.all_prompts)).encode()).hexdigest()[:12]
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 from circuitviz.errors import CircuitvizError
-from circuitviz.models.fingerprint import fingerprint
 from circuitviz.models.source import find_source
-from circuitviz.runs.behaviour_of import behaviour_of, data_fingerprint
+from circuitviz.runs.behaviour_of import behaviour_of
 from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.freshness import changed_since
 from circuitviz.runs.run_files import unpack_run
 from circuitviz.runs.store import Run, RunStore
 from circuitviz.runs.sweep import Sweep
@@ -130,14 +130,7 @@ def _looked_up(config: DiscoveryConfig, store: RunStore) -> SweptRun:
     except CircuitvizError:
         # None yet, or a damaged one: it is made again.
         return SweptRun(config)
-    if config.controls and not run.config.controls:
-        return SweptRun(config)
-    now = {
-        "weights": fingerprint(find_source(config.model, config.adapter)),
-        "data": data_fingerprint(config),
-    }
-    # Runs of earlier versions do not say it.
-    if any(run.metrics.get(name, value) != value for name, value in now.items()):
+    if (config.controls and not run.config.controls) or changed_since(run):
         return SweptRun(config)
     return _ended(SweptRun(config), "saved", run, run.metrics.get("seconds"))
 

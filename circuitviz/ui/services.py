@@ -13,6 +13,7 @@ from circuitviz.errors import CircuitvizError
 from circuitviz.models.catalog import ModelCard, embedded_models
 from circuitviz.paths import EMBEDDED_RUNS, runs_folder
 from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.freshness import changed_since
 from circuitviz.runs.store import Run, RunStore
 from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.runs.tuning_store import Tuning, TuningStore
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "RunCard",
     "active_job_of",
+    "changed_since",
     "default_run",
     "load_run",
     "load_tuning",
@@ -192,15 +194,16 @@ def _runner(folder: str) -> JobRunner:
 def saved_run_of(config: DiscoveryConfig) -> str | None:
     """The id of a saved run of exactly this configuration, if there is one.
 
-    A run without controls is none where the configuration asks for them.
+    A run without controls is none where the configuration asks for them, nor is one that was made
+    with other weights or prompts than are there now.
     """
     try:
-        run_id = store().path(config.run_id()).name
-        if config.controls and not load_run(run_id).metrics.get("controls"):
-            return None
+        run = load_run(config.run_id())
     except CircuitvizError:
         return None
-    return run_id
+    if (config.controls and not run.metrics.get("controls")) or changed_since(run):
+        return None
+    return run.run_id
 
 
 def active_job_of(config: DiscoveryConfig) -> str | None:

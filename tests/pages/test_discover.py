@@ -9,7 +9,7 @@ from circuitviz.runs.store import RunStore
 from circuitviz.ui import services
 from circuitviz.ui.live import live_model
 from tests.pages.reading import heading, texts
-from tests.synthetic import backdoor_run
+from tests.synthetic import backdoor_run, refusal_run
 
 DISCOVER = "pages/discover.py"
 
@@ -70,6 +70,20 @@ def test_a_saved_run_without_controls_is_not_offered_instead_of_one_with(
     app = open_app(DISCOVER)
     assert "saved run" in app.info[0].value
     app.toggle(key="setting_controls").set_value(True).run()
+    assert not app.info
+    assert app.button(key="start").label == "Start discovery"
+
+
+@pytest.mark.parametrize("made_from", ["weights", "data"])
+def test_a_run_of_other_weights_or_prompts_is_not_offered_instead_of_a_new_one(
+    runs, open_app, model, runner, made_from
+):
+    run = refusal_run()
+    RunStore(runs).save(replace(run, metrics={**run.metrics, made_from: "0123456789ab"}))
+    assert services.saved_run_of(run.config) is None
+    (changed,) = services.changed_since(services.load_run(run.run_id))
+    assert changed == {"weights": "the model's files", "data": "the prompts"}[made_from]
+    app = open_app(DISCOVER)
     assert not app.info
     assert app.button(key="start").label == "Start discovery"
 

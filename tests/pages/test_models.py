@@ -330,6 +330,17 @@ def test_a_search_that_was_saved_is_opened(page, runner, no_runs):
     assert page.session_state["circuitviz_choice"].run == run.run_id
 
 
+def test_a_search_in_other_weights_is_carried_out_again(page, runner, no_runs):
+    run = refusal_run()
+    RunStore(no_runs).save(replace(run, metrics={**run.metrics, "weights": "0123456789ab"}))
+    page.pills(key="own_source").set_value("embedded").run()
+    page.selectbox(key="own_embedded").set_value(run.config.model).run()
+    assert button(page, "find_circuit").label == "Find the circuit"
+    button(page, "find_circuit").click().run()
+    assert not page.exception
+    assert runner.listed[0].config.run_id() == run.run_id
+
+
 def test_templates_are_there_to_download(page):
     names = {one.proto.label for one in page.get("download_button")}
     assert "Backdoor: prompts alone" in names
