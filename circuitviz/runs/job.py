@@ -284,12 +284,31 @@ def write_whole(path: Path, data: Mapping[str, Any]) -> None:
 
 @cache
 def _this_process() -> dict[str, float]:
-    return {"pid": os.getpid(), "started": psutil.Process().create_time()}
+    pid = os.getpid()
+    ticks = _start_ticks(pid)
+    started = {"started": psutil.Process(pid).create_time()}
+    return {"pid": pid, **started, **({} if ticks is None else {"ticks": ticks})}
 
 
 def _is_alive(owner: Mapping[str, float]) -> bool:
+    pid = int(owner["pid"])
+    if "ticks" in owner:
+        return _start_ticks(pid) == owner["ticks"]
     try:
-        started = psutil.Process(int(owner["pid"])).create_time()
+        started = psutil.Process(pid).create_time()
     except psutil.NoSuchProcess:
         return False
     return abs(started - owner["started"]) < START_TOLERANCE
+
+
+def _start_ticks(pid: int) -> int | None:
+    """When a process began, in ticks since Linux did; None where it is gone, or on other systems.
+
+    Its time of day moves there whenever the clock is set, and so says nothing.
+    """
+    try:
+        said = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    # Field 22 of proc_pid_stat(5); the second one, in brackets, may hold spaces and brackets.
+    return int(said.rpartition(b")")[2].split()[19])

@@ -6,6 +6,9 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
@@ -17,6 +20,9 @@ from circuitviz.runs.store import RunStore
 from tests.unit.runs.conftest import DISCOVER, PATIENCE, Gate
 
 INSTANT = DiscoveryConfig(model="instant")
+on_linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere setting the clock changes no process's start"
+)
 
 
 def ended(runner: JobRunner, job_id: str) -> Job:
@@ -152,7 +158,9 @@ def test_a_discovery_that_cannot_be_imported_fails_with_the_reason(tmp_path):
     assert job.error == "ModuleNotFoundError: No module named 'no_such_module'"
 
 
-def test_jobs_of_an_app_that_was_killed_read_as_failed_and_its_worker_ends(tmp_path, gate: Gate):
+@contextmanager
+def another_app(runs: Path, gate: Gate) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has submitted two gated jobs, of which the first has begun."""
     script = (
         "import sys; from pathlib import Path; "
         "from circuitviz.runs.config import DiscoveryConfig; "
@@ -163,7 +171,7 @@ def test_jobs_of_an_app_that_was_killed_read_as_failed_and_its_worker_ends(tmp_p
         "print('submitted', flush=True); "
         "sys.stdin.read()"
     )
-    arguments = [str(tmp_path), DISCOVER, str(gate.config().prompts)]
+    arguments = [str(runs), DISCOVER, str(gate.config().prompts)]
     with subprocess.Popen(
         [sys.executable, "-c", script, *arguments],
         stdin=subprocess.PIPE,
@@ -172,9 +180,14 @@ def test_jobs_of_an_app_that_was_killed_read_as_failed_and_its_worker_ends(tmp_p
         assert app.stdout is not None
         assert app.stdout.readline() == b"submitted\n"
         gate.wait_until_entered()
-        observer = JobRunner(tmp_path)
-        assert sorted(job.state for job in observer.jobs()) == ["queued", "running"]
+        yield app
         app.kill()
+
+
+def test_jobs_of_an_app_that_was_killed_read_as_failed_and_its_worker_ends(tmp_path, gate: Gate):
+    observer = JobRunner(tmp_path)
+    with another_app(tmp_path, gate):
+        assert sorted(job.state for job in observer.jobs()) == ["queued", "running"]
 
     gate.wait_until_left()
     for job in observer.jobs():
@@ -183,13 +196,46 @@ def test_jobs_of_an_app_that_was_killed_read_as_failed_and_its_worker_ends(tmp_p
         assert "has stopped" in job.error
 
 
-def test_a_pid_that_belongs_to_another_process_by_now_is_not_the_app(runner: JobRunner):
+def set_clock(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """What setting the clock does on Linux: every process began at another time of day."""
+    began = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: began(process) + seconds)
+
+
+@on_linux
+def test_a_job_goes_on_and_can_be_stopped_after_the_clock_was_set(
+    runner: JobRunner, gate: Gate, monkeypatch
+):
+    job_id = runner.submit(gate.config())
+    gate.wait_until_entered()
+    set_clock(monkeypatch, -3600)
+    assert runner.job(job_id).state == "running"
+    runner.cancel(job_id)
+    assert not gate.step()
+    assert ended(runner, job_id).state == "cancelled"
+
+
+@on_linux
+def test_jobs_of_another_app_go_on_after_the_clock_was_set(tmp_path, gate: Gate, monkeypatch):
+    with another_app(tmp_path, gate):
+        set_clock(monkeypatch, 3600)
+        observer = JobRunner(tmp_path)
+        assert sorted(job.state for job in observer.jobs()) == ["queued", "running"]
+    assert {job.state for job in observer.jobs()} == {"failed"}
+
+
+@pytest.mark.parametrize("earlier", [{"started": -1000.0}, {"started": 0.0, "ticks": -100}])
+def test_a_pid_that_belongs_to_another_process_by_now_is_not_the_app(runner: JobRunner, earlier):
     job_id = runner.submit(INSTANT)
     ended(runner, job_id)
     record = runner.folder / ".jobs" / job_id / "job.json"
     data = json.loads(record.read_text())
     data["state"] = "running"
-    data["owner"] = {"pid": os.getpid(), "started": psutil.Process().create_time() - 1000}
+    now = data["owner"]
+    data["owner"] = {
+        "pid": os.getpid(),
+        **{name: now.get(name, 0) + by for name, by in earlier.items()},
+    }
     record.write_text(json.dumps(data))
     assert runner.job(job_id).state == "failed"
 
