@@ -12,6 +12,7 @@ Every file is replaced in one step, so that a reader in any process sees a whole
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -278,8 +279,13 @@ def find_job(jobs: Path, job_id: str) -> JobFolder:
 def write_whole(path: Path, data: Mapping[str, Any]) -> None:
     """Write JSON so that readers see the old file or the new one, never a part."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(data), encoding="utf-8")
-    os.replace(draft, path)
+    try:
+        draft.write_text(json.dumps(data), encoding="utf-8")
+        os.replace(draft, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
 
 
 @cache

@@ -36,7 +36,8 @@ CLOSED = "circuitviz was closed before this job could run; start it again"
 class JobRunner:
     """Carries out discoveries and tunings, one at a time, in the order they were submitted.
 
-    Everything a caller sees is read from disk, so other processes and later ones see the same.
+    Everything a caller sees is read from disk, so other processes and later ones see the same; only
+    a state that cannot be written, as on a full disk, is known to this runner alone.
     All methods may be called from any thread, and none waits for one to end, `wait` aside.
 
     Args:
@@ -51,6 +52,7 @@ class JobRunner:
         self._targets = (discover, tune)
         self._changed = threading.Condition()
         self._waiting: deque[str] = deque()
+        self._unwritten: dict[str, Job] = {}
         self._worker: WorkerProcess | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -105,15 +107,22 @@ class JobRunner:
 
         Raises:
             JobNotFoundError: There is no job under that id.
+            ConfigError: The runs folder cannot be written.
         """
         folder = find_job(self._jobs, job_id)
-        job = folder.load()
+        job = self._read(folder)
         if not job.active:
             return
-        if folder.take_ticket():
-            self._save(folder, replace(job, state="cancelled", finished=time.time()))
-        else:
-            folder.cancel_flag.touch()
+        try:
+            if folder.take_ticket():
+                self._save(folder, replace(job, state="cancelled", finished=time.time()))
+            else:
+                folder.cancel_flag.touch()
+        except OSError as error:
+            raise ConfigError(
+                f"cannot stop job {job_id}: {self.folder} cannot be written ({error.strerror}); "
+                "make room there and stop it again, or close circuitviz"
+            ) from error
 
     def job(self, job_id: str) -> Job:
         """A job as it is now.
@@ -121,7 +130,7 @@ class JobRunner:
         Raises:
             JobNotFoundError: There is no job under that id.
         """
-        return find_job(self._jobs, job_id).load()
+        return self._read(find_job(self._jobs, job_id))
 
     def wait(self, job_id: str, timeout: float | None = None) -> Job:
         """Wait until a job submitted here has ended, or `timeout` seconds have passed.
@@ -142,7 +151,7 @@ class JobRunner:
         for folder in job_folders(self._jobs):
             # Another process may forget one meanwhile.
             with contextlib.suppress(JobNotFoundError):
-                jobs.append(folder.load())
+                jobs.append(self._read(folder))
         return sorted(jobs, key=lambda job: (job.submitted, job.job_id), reverse=True)
 
     def forget(self, job_id: str) -> None:
@@ -156,6 +165,7 @@ class JobRunner:
         if job.active:
             raise ConfigError(f"job {job_id} is {job.state}; cancel it before forgetting it")
         find_job(self._jobs, job_id).delete()
+        self._unwritten.pop(job_id, None)
 
     def close(self) -> None:
         """End the worker; jobs that wait or run become failed.  Further calls do nothing."""
@@ -215,8 +225,20 @@ class JobRunner:
 
     def _save(self, folder: JobFolder, job: Job) -> None:
         with self._changed:
-            folder.save(job)
+            try:
+                folder.save(job)
+                self._unwritten.pop(job.job_id, None)
+            except OSError:
+                self._unwritten[job.job_id] = job
             self._changed.notify_all()
+
+    def _read(self, folder: JobFolder) -> Job:
+        written = folder.load()
+        job = self._unwritten.get(written.job_id)
+        if job is None:
+            return written
+        stopping = job.state == "running" and folder.cancel_flag.exists()
+        return replace(job, progress=written.progress, stopping=stopping)
 
     def _outcome(self, job_id: str) -> Outcome:
         error = CLOSED

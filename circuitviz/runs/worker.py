@@ -108,7 +108,8 @@ class Worker:
         except Exception as error:
             return self._failure(folder, error)
         finally:
-            with self._writing:
+            # Where the disk is full the job ends all the same, and says why.
+            with self._writing, contextlib.suppress(OSError):
                 progress.flush()
 
     def _perform_discovery(self, config: DiscoveryConfig, report: Report) -> Outcome:
@@ -132,9 +133,11 @@ class Worker:
     def _failure(self, folder: JobFolder, error: Exception) -> Outcome:
         if isinstance(error, CircuitvizError):
             return Outcome("failed", error=one_line(str(error)))
-        with self._writing:
+        said = f"{type(error).__name__}: {error}"
+        with self._writing, contextlib.suppress(OSError):
             folder.error_file.write_text(traceback.format_exc(), encoding="utf-8")
-        return Outcome("failed", error=one_line(f"{type(error).__name__}: {error}"))
+            said += f" (the whole error is in {folder.error_file})"
+        return Outcome("failed", error=one_line(said))
 
     def _listen(self, requests: TextIO, waiting: queue.SimpleQueue[str]) -> None:
         for line in requests:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -155,7 +156,8 @@ def test_one_worker_carries_out_all_jobs(runner: JobRunner):
 def test_a_discovery_that_cannot_be_imported_fails_with_the_reason(tmp_path):
     with JobRunner(tmp_path, discover="no_such_module:discover") as runner:
         job = ended(runner, runner.submit(INSTANT))
-    assert job.error == "ModuleNotFoundError: No module named 'no_such_module'"
+    assert job.error is not None
+    assert job.error.startswith("ModuleNotFoundError: No module named 'no_such_module' (the whole ")
 
 
 @contextmanager
@@ -238,6 +240,54 @@ def test_a_pid_that_belongs_to_another_process_by_now_is_not_the_app(runner: Job
     }
     record.write_text(json.dumps(data))
     assert runner.job(job_id).state == "failed"
+
+
+def fill_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on this process, though not its worker, can write nothing."""
+
+    def refuse(*given: object, **more: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for name in ("write_text", "touch"):
+        monkeypatch.setattr(Path, name, refuse)
+
+
+def test_a_job_that_ends_on_a_full_disk_has_ended(runner: JobRunner, gate: Gate, monkeypatch):
+    job_id, waiting = runner.submit(gate.config()), runner.submit(gate.config(seed=1))
+    gate.wait_until_entered()
+    with monkeypatch.context() as full:
+        fill_disk(full)
+        gate.end()
+        job = ended(runner, job_id)
+        assert (job.state, job.run_id) == ("done", gate.config().run_id())
+        assert job in runner.jobs()
+        gate.close()
+        # The next one runs, though nobody can write down that it does.
+        gate.wait_until_entered()
+        assert gate.step()
+        assert runner.job(waiting).state == "running"
+    runner.cancel(waiting)
+    assert runner.job(waiting).stopping
+    assert not gate.step()
+    assert ended(runner, waiting).state == "cancelled"
+    assert JobRunner(runner.folder).job(waiting).state == "cancelled"
+
+
+def test_stop_on_a_full_disk_stops_what_waits_and_says_what_it_cannot(
+    runner: JobRunner, gate: Gate, monkeypatch
+):
+    running, waiting = runner.submit(gate.config()), runner.submit(INSTANT)
+    gate.wait_until_entered()
+    fill_disk(monkeypatch)
+    runner.cancel(waiting)
+    assert runner.job(waiting).state == "cancelled"
+    with pytest.raises(ConfigError, match=r"cannot stop job .* \(No space left on device\)"):
+        runner.cancel(running)
+    assert runner.job(running).state == "running"
+    gate.end()
+    assert ended(runner, running).state == "done"
+    runner.forget(running)
+    assert [job.job_id for job in runner.jobs()] == [waiting]
 
 
 def test_closing_ends_the_worker_and_fails_what_is_left(tmp_path, gate: Gate):

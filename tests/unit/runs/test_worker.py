@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,20 @@ def test_an_error_of_ours_is_its_message_on_one_line(tmp_path):
 def test_a_bug_is_named_and_its_traceback_kept(tmp_path):
     folder = job_folder(tmp_path, "bug")
     outcome = Worker(tmp_path, DISCOVER, TUNE).perform(folder)
-    assert outcome == Outcome("failed", error="ValueError: two lines")
+    said = f"ValueError: two lines (the whole error is in {folder.error_file})"
+    assert outcome == Outcome("failed", error=said)
     assert "fake_discovery.py" in folder.error_file.read_text()
+
+
+def test_a_job_on_a_full_disk_fails_and_says_so(tmp_path, monkeypatch):
+    folder = job_folder(tmp_path, "instant")
+
+    def refuse(*given, **more):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    outcome = Worker(tmp_path, DISCOVER, TUNE).perform(folder)
+    assert outcome == Outcome("failed", error="OSError: [Errno 28] No space left on device")
 
 
 def test_a_job_cancelled_before_it_begins_does_nothing(tmp_path):
