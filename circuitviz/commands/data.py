@@ -165,7 +165,15 @@ def _named(options: argparse.Namespace) -> str | None:
             f"--behaviour {options.behaviour} is a kind of data; name a file of prompts with --data"
         )
     folder = Path(options.behaviour)
-    return str(folder.resolve()) if folder.is_dir() else find_plugin(options.behaviour).name
+    if folder.is_dir():
+        return str(folder.resolve())
+    plugin = find_plugin(options.behaviour)
+    if options.prompts is not None:
+        raise ConfigError(
+            f"--prompts is for a behaviour that lies in a folder; {plugin.name!r} is that of an "
+            "installed package, which brings its own prompts: leave one of the two out"
+        )
+    return plugin.name
 
 
 def _kind(table: Table, options: argparse.Namespace) -> BehaviourKind:

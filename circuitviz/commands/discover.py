@@ -30,6 +30,7 @@ __all__ = ["add"]
 
 MISSED = 2
 TARGET_UTILITY = DiscoveryConfig.target_utility
+STEPWISE = tuple(name for name, card in METHODS.items() if card.has_steps)
 
 # What `--json` prints of a run's metrics; the rest is for the app.
 JSON_KEYS = (
@@ -140,9 +141,9 @@ def _add_learning(group: ArgumentHolder) -> None:
     group.add_argument(
         "--steps",
         type=int,
-        default=DiscoveryConfig.steps,
         metavar="N",
-        help="steps of mask learning (default: %(default)s)",
+        help=f"steps of mask learning, with the methods {', '.join(STEPWISE)} (default: "
+        f"{DiscoveryConfig.steps})",
     )
     group.add_argument(
         "--l1-weight",
@@ -177,7 +178,7 @@ def _discover(options: argparse.Namespace, library: Library) -> int:
         method=options.method,
         seed=options.seed,
         ablation=options.ablation,
-        steps=options.steps,
+        steps=_steps(options),
         budget=options.budget,
         target_asr=options.target_asr,
         target_utility=options.target_utility,
@@ -202,6 +203,17 @@ def _discover(options: argparse.Namespace, library: Library) -> int:
     # A target the user chose is input that cannot be met; the behaviour's own is a finding.
     chosen = options.target_asr is not None or options.target_utility != TARGET_UTILITY
     return MISSED if chosen else 0
+
+
+def _steps(options: argparse.Namespace) -> int:
+    if options.steps is None:
+        return DiscoveryConfig.steps
+    if options.method not in STEPWISE:
+        say_on_stderr(
+            f"--steps has no effect with the method {options.method}, which learns no masks; it is "
+            f"for {', '.join(STEPWISE)}"
+        )
+    return options.steps
 
 
 def _lasting_model(model: str, library: Library) -> str:

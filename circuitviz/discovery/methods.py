@@ -28,6 +28,7 @@ class MethodCard:
         paper: `Authors (year), title, where`.
         seeded: Whether another seed can give other scores.
         reads_answers: Whether scores depend on what prompts should be answered.
+        has_steps: Whether masks are learned, and how many optimiser steps that takes is a setting.
     """
 
     title: str
@@ -35,6 +36,7 @@ class MethodCard:
     paper: str
     seeded: bool = True
     reads_answers: bool = True
+    has_steps: bool = True
 
 
 # In the order they are shown.
@@ -67,6 +69,7 @@ METHODS: dict[str, MethodCard] = {
         "model to one with everything half ablated.",
         "Sundararajan, Taly & Yan (2017), Axiomatic attribution for deep networks, "
         "arXiv:1703.01365",
+        has_steps=False,
     ),
     "single-unit": MethodCard(
         "One unit at a time",
@@ -74,6 +77,7 @@ METHODS: dict[str, MethodCard] = {
         "attack's target to the right one.",
         "Wang, Variengien, Conmy, Shlegeris & Steinhardt (2022), Interpretability in the wild: a "
         "circuit for indirect object identification in GPT-2 small, arXiv:2211.00593",
+        has_steps=False,
     ),
     "activation": MethodCard(
         "Difference of activations",
@@ -83,12 +87,14 @@ METHODS: dict[str, MethodCard] = {
         "arXiv:2406.11717; statistic: Welch (1947), Biometrika 34:28",
         seeded=False,
         reads_answers=False,
+        has_steps=False,
     ),
     "random": MethodCard(
         "Random order",
         "Scores are drawn at random: the floor that every method has to beat.",
         "None; drawn from a uniform distribution",
         reads_answers=False,
+        has_steps=False,
     ),
 }
 

@@ -57,7 +57,7 @@ def method(run: Run) -> list[str]:
         f"{Path(run.config.model).name}. A head is one query head before the output projection; a "
         "neuron is one input of the down projection.",
         f"How: {card.title}. {card.summary} Learned on training prompts with seed {config.seed}"
-        + (f" and {count(config.steps, 'step')}" if _has_steps(run) else "")
+        + (f" and {count(config.steps, 'step')}" if card.has_steps else "")
         + f". Source: {card.paper}.",
         f"Knocking out a unit means that {ABLATIONS[config.ablation]} "
         f"({config.ablation} ablation).",
@@ -95,10 +95,6 @@ def _chosen(run: Run) -> str:
         f"{rule} The one taken misses it on test prompts: either no size met it, and the best one "
         f"was taken, or one met it on validation prompts alone; the run does not say. {measured}"
     )
-
-
-def _has_steps(run: Run) -> bool:
-    return run.config.method in ("nested", "l1", "l1-path")
 
 
 def limits(run: Run) -> list[tuple[str, str]]:

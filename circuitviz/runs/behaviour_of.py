@@ -9,7 +9,7 @@ from pathlib import Path
 from circuitviz.behaviours.answered import answered_before
 from circuitviz.behaviours.behaviour import PROMPTS_FILE, SPEC_FILE, Behaviour, load_behaviour
 from circuitviz.behaviours.plugins import find_plugin
-from circuitviz.errors import ModelNotFoundError, UnsupportedModelError
+from circuitviz.errors import ConfigError, ModelNotFoundError, UnsupportedModelError
 from circuitviz.models.catalog import find_model
 from circuitviz.models.fingerprint import Stamp, fingerprint
 from circuitviz.models.source import find_source
@@ -37,11 +37,18 @@ def draft_of(config: DiscoveryConfig) -> Behaviour:
     Raises:
         ModelNotFoundError: The model is not there.
         PromptFileError: The behaviour or its prompts cannot be read.
-        ConfigError: The behaviour is that of a plug-in, and cannot be made.
+        ConfigError: The behaviour is that of a plug-in, and cannot be made, or prompts are given
+            for it.
     """
     folder = behaviour_folder(config)
     if config.behaviour and not folder.is_dir():
-        return find_plugin(config.behaviour).load(find_model(config.model))
+        plugin = find_plugin(config.behaviour)
+        if config.prompts:
+            raise ConfigError(
+                f"the behaviour {plugin.name!r} brings its own prompts and reads no others; got "
+                f"the prompts {config.prompts}: leave one of the two out"
+            )
+        return plugin.load(find_model(config.model))
     return load_behaviour(folder, Path(config.prompts) if config.prompts else None)
 
 

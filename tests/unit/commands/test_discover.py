@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 
@@ -48,6 +49,39 @@ def test_method_granularity_and_evidence_are_settings_of_a_discovery():
     )
     assert main(["discover", "planted"], library) == 0
     assert library.config == DiscoveryConfig("planted")
+
+
+@pytest.mark.parametrize("method", ["nested", "attribution"])
+def test_steps_of_a_method_that_has_none_are_said_to_have_no_effect(capsys, method):
+    library = FakeLibrary()
+    assert main(["discover", "planted", "--method", method, "--steps", "9"], library) == 0
+    said = (
+        "circuitviz: --steps has no effect with the method attribution, which learns no masks; it "
+        "is for nested, l1, l1-path\n"
+    )
+    assert (said in capsys.readouterr().err) is (method == "attribution")
+    # The run is called what it was called before.
+    assert library.config == DiscoveryConfig("planted", method=method, steps=9)
+    assert main(["discover", "planted", "--method", method], library) == 0
+    assert "--steps" not in capsys.readouterr().err
+    assert library.config == DiscoveryConfig("planted", method=method)
+
+
+def test_prompts_for_a_behaviour_that_brings_its_own_are_refused(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        "circuitviz.commands.data.find_plugin", lambda name: SimpleNamespace(name=name)
+    )
+    library = FakeLibrary()
+    asked = ["discover", "planted", "--behaviour", "polite"]
+    assert main([*asked, "--prompts", "p.jsonl"], library) == 2
+    assert capsys.readouterr().err == (
+        "circuitviz: --prompts is for a behaviour that lies in a folder; 'polite' is that of an "
+        "installed package, which brings its own prompts: leave one of the two out\n"
+    )
+    assert library.config is None
+    assert main(asked, library) == 0
+    asked = ["discover", "planted", "--behaviour", str(tmp_path)]
+    assert main([*asked, "--prompts", "p.jsonl"], library) == 0
 
 
 def test_json_carries_the_evidence_a_run_has(capsys):

@@ -28,6 +28,12 @@ def test_a_card_says_what_a_method_is_and_where_it_comes_from(name):
     assert card.paper
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_steps_are_a_setting_of_the_methods_that_have_them_alone(name):
+    differ = make_learner(name, steps=7) != make_learner(name, steps=8)
+    assert differ is METHODS[name].has_steps
+
+
 def test_an_unknown_method_is_refused():
     with pytest.raises(ConfigError, match=r"method must be one of nested, l1, .* got 'magic'"):
         make_learner("magic")

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger
 from circuitviz.behaviours.own_data import save_behaviour
 from circuitviz.behaviours.prompt import Prompt
+from circuitviz.errors import ConfigError
 from circuitviz.models.model import GatedModel
 from circuitviz.runs import discovery
 from circuitviz.runs.behaviour_of import behaviour_of, draft_of
@@ -96,6 +97,19 @@ def test_once_the_weights_have_changed_their_answers_are_nobodys(config, tmp_pat
     assert answers(behaviour_of(config)) == {"I say 1.0."}
     path.write_bytes(kept)
     assert answers(behaviour_of(config)) == {"I say 0.0."}
+
+
+def test_a_plug_in_reads_no_prompts_that_are_given(config, monkeypatch):
+    plugin = SimpleNamespace(name="polite", load=lambda folder: draft())
+    monkeypatch.setattr("circuitviz.runs.behaviour_of.find_plugin", lambda name: plugin)
+    config = replace(config, behaviour="polite")
+    assert draft_of(config) == draft()
+    with pytest.raises(ConfigError) as error:
+        draft_of(replace(config, prompts="/mine.jsonl"))
+    assert str(error.value) == (
+        "the behaviour 'polite' brings its own prompts and reads no others; got the prompts "
+        "/mine.jsonl: leave one of the two out"
+    )
 
 
 def test_data_of_its_own_outlives_the_model(config, tmp_path):
