@@ -193,7 +193,8 @@ def _files(folder: Path) -> list[str]:
 
 
 def _replace(out: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
+    """Write a file whole or not at all, and the folder for it where there is none."""
+    out.absolute().parent.mkdir(parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(prefix=f".{out.name}-", dir=out.absolute().parent)
     try:
         with os.fdopen(handle, "wb") as file:

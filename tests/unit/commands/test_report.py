@@ -28,6 +28,12 @@ def test_report_writes_a_page_and_names_it(say, tmp_path):
     assert "Switching off 4 of 2,080 units" in (tmp_path / "r.html").read_text()
 
 
+def test_report_makes_the_folder_it_is_to_lie_in(say, tmp_path):
+    code, out, _ = say(RUN, "--out", tmp_path / "new" / "c.json")
+    assert (code, out) == (0, f"{tmp_path / 'new' / 'c.json'}\n")
+    assert (tmp_path / "new" / "c.json").is_file()
+
+
 def test_report_tells_json_and_takes_a_size(say, tmp_path):
     code, out, _ = say(RUN, "--out", tmp_path / "c.json", "--size", 2, "--json")
     assert code == 0

@@ -2,6 +2,7 @@ import ast
 import json
 import zipfile
 from io import BytesIO
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -30,6 +31,13 @@ def test_a_file_is_written_by_its_ending(tmp_path):
     write_report(run, tmp_path / "r.JSON", ReportOptions(size=2))
     assert json.loads((tmp_path / "r.JSON").read_text())["circuitviz"]["circuit"]["size"] == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r.JSON", "r.html"]
+
+
+def test_the_folder_of_a_file_is_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    out = Path("new", "deep", "c.json")
+    assert write_report(backdoor_run(), out).files == (out,)
+    assert json.loads((tmp_path / out).read_text())["version"] == "1.0"
 
 
 def test_a_folder_gets_every_form_and_says_what_it_cannot_have(tmp_path, no_browser):
