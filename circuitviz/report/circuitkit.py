@@ -19,6 +19,7 @@ import numpy as np
 from circuitviz import __version__
 from circuitviz.plots.story import chosen_by_hand
 from circuitviz.plots.target import reached
+from circuitviz.report.setting import shown_settings
 from circuitviz.runs.store import Run
 from circuitviz.units import Unit
 
@@ -47,14 +48,14 @@ def circuit_json(run: Run) -> dict[str, Any]:
     shares = _shares(run)
     task = str(run.metrics["behaviour"])
     created = str(run.metrics.get("created") or "1970-01-01T00:00:00+00:00")
-    settings = run.config.to_json()
+    settings = shown_settings(run.config)
     return {
         "version": FORMAT_VERSION,
         "metadata": {
-            "model_id": run.config.model,
+            "model_id": settings["model"],
             "discovery_method": algorithm,
             "task": task,
-            "dataset": run.config.prompts or "beside the model",
+            "dataset": settings["prompts"] or settings["behaviour"] or "beside the model",
             "granularity": "neuron" if run.circuit().neurons else "head",
             "threshold": THRESHOLD,
             "timestamp": created,
@@ -63,7 +64,7 @@ def circuit_json(run: Run) -> dict[str, Any]:
         "nodes": {str(unit): _node(run, unit, shares) for unit in units},
         "edges": {},
         "task": task,
-        "model": run.config.model,
+        "model": settings["model"],
         "algorithm": algorithm,
         "level": "neuron" if run.circuit().neurons else "node",
         "node_scores": {_score_name(unit): _share(run, unit, shares) for unit in units},

@@ -30,6 +30,7 @@ from circuitviz.report.circuitkit import circuit_json
 from circuitviz.report.json_text import json_bytes
 from circuitviz.report.options import SECTIONS, ReportOptions
 from circuitviz.report.resized import at_size
+from circuitviz.report.setting import shown_name
 from circuitviz.report.tables import csv_of, rows_of, tables
 from circuitviz.report.verdict_line import headline, headlines, lead, sentence, standings
 from circuitviz.report.words import COVERED_NOTE, SAFESEEK, limits, method
@@ -153,8 +154,7 @@ def _opening(run: Run, reported: Run) -> dict[str, Any]:
         "lead": lead(run, reported),
         "standings": standings(run, reported),
         "headlines": headlines(run),
-        # A report is sent to others: the folder's name says which model, its path nothing.
-        "origin": f"Model: {Path(run.config.model).name} · behaviour: {run.metrics['behaviour']} "
+        "origin": f"Model: {shown_name(run.config.model)} · behaviour: {run.metrics['behaviour']} "
         f"· {run.config.ablation} ablation · seed {run.config.seed} · test split · intervals are "
         "95 % Wilson.",
     }

@@ -10,6 +10,7 @@ from circuitviz.evaluation.rate import Rate
 from circuitviz.plots import evidence_frame, frame, story
 from circuitviz.plots.rows import matching, records
 from circuitviz.plots.verdict import verdicts
+from circuitviz.report.setting import shown_settings
 from circuitviz.runs.store import Run
 
 __all__ = ["csv_of", "settings_frame", "tables", "versions_frame"]
@@ -51,7 +52,7 @@ def circuit_frame(run: Run) -> pd.DataFrame:
 
 def settings_frame(run: Run) -> pd.DataFrame:
     """Every setting of the discovery: setting, value."""
-    rows = [("run", run.run_id), *run.config.to_json().items()]
+    rows = [("run", run.run_id), *shown_settings(run.config).items()]
     return pd.DataFrame([_row(*row) for row in rows], columns=["setting", "value"])
 
 

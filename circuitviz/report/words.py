@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from circuitviz.discovery.methods import METHODS
 from circuitviz.plots.story import ENOUGH_PROMPTS, chosen_by_hand, doubts, is_refusal
 from circuitviz.plots.target import criteria, reached
 from circuitviz.plots.text import count, percent
 from circuitviz.plots.verdict import controls_run, verdicts
+from circuitviz.report.setting import shown_name
 from circuitviz.report.verdict_line import sentence
 from circuitviz.runs.store import Run
 
@@ -54,7 +53,7 @@ def method(run: Run) -> list[str]:
     named = f" (trigger: \u201c{trigger}\u201d)" if trigger else ""
     found = [
         f"What was looked for: the attention heads and MLP neurons behind {behaviour}{named} in "
-        f"{Path(run.config.model).name}. A head is one query head before the output projection; a "
+        f"{shown_name(run.config.model)}. A head is one query head before the output projection; a "
         "neuron is one input of the down projection.",
         f"How: {card.title}. {card.summary} Learned on training prompts with seed {config.seed}"
         + (f" and {count(config.steps, 'step')}" if card.has_steps else "")

@@ -1,6 +1,9 @@
 import ast
+import base64
 import json
+import re
 import zipfile
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -14,6 +17,8 @@ from circuitviz.report.browser import find_browser, print_page
 from circuitviz.report.make import report_bytes, require_out, write_report
 from circuitviz.report.notebook import notebook
 from circuitviz.report.options import ReportOptions
+from circuitviz.report.page import report_page
+from circuitviz.report.setting import PLACES, shown_name
 from tests.synthetic import backdoor_run, refusal_run
 
 
@@ -108,6 +113,44 @@ def test_the_browser_that_is_named_is_taken_first(monkeypatch, tmp_path):
     named.chmod(0o755)
     monkeypatch.setenv("BROWSER_PATH", str(named))
     assert find_browser() == str(named)
+
+
+@pytest.fixture
+def run_of_mine():
+    """A run of model, adapter, behaviour and prompts that lie in folders of somebody's."""
+    places = {name: f"/home/me/secret/my-{name}" for name in PLACES}
+    run = backdoor_run()
+    return replace(
+        run,
+        config=replace(run.config, **places),
+        metrics={**run.metrics, "model": places["model"]},
+    )
+
+
+def test_a_report_names_what_lies_in_a_folder_and_not_the_folder(run_of_mine):
+    page = report_bytes(run_of_mine, "html").decode()
+    files = re.findall(r'href="data:[^"]+;base64,([^"]+)"', page)
+    embedded = [base64.b64decode(file).decode() for file in files]
+    archive = zipfile.ZipFile(BytesIO(report_bytes(run_of_mine, "tables")))
+    texts = {
+        "html": page,
+        "embedded": "\n".join(embedded),
+        "paper": report_page(run_of_mine, paper=True),
+        "json": report_bytes(run_of_mine, "json").decode(),
+        "tables": "\n".join(archive.read(name).decode() for name in archive.namelist()),
+    }
+    assert len(embedded) > 10
+    for kind, text in texts.items():
+        assert "secret" not in text, kind
+        assert all(f"my-{name}" in text for name in PLACES), kind
+    # It runs again here, and so needs them.
+    assert "/home/me/secret/my-prompts" in report_bytes(run_of_mine, "ipynb").decode()
+
+
+def test_names_and_ids_are_shown_as_they_are():
+    for name in ("refusal", "org/model", "politeness"):
+        assert shown_name(name) == name
+    assert shown_name("/home/me/models/mine/") == "mine"
 
 
 def test_all_tables_fit_into_one_archive():

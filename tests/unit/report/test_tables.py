@@ -106,6 +106,16 @@ def test_the_circuit_is_both_of_circuitkits_formats(run):
     assert found["circuitviz"]["circuit"]["size"] == 4
 
 
+def test_the_data_of_a_circuit_is_named_by_where_its_prompts_are_from():
+    def dataset(**settings):
+        return circuit_json(backdoor_run(**settings))["metadata"]["dataset"]
+
+    assert dataset() == "beside the model"
+    assert dataset(behaviour="politeness") == "politeness"
+    assert dataset(behaviour="/home/me/.data/mine-0123") == "mine-0123"
+    assert dataset(behaviour="/home/me/mine", prompts="/home/me/p.jsonl") == "p.jsonl"
+
+
 def test_the_threshold_cuts_exactly_the_circuit(run):
     found = circuit_json(run)
     threshold = found["metadata"]["threshold"]
