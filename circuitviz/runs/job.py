@@ -70,6 +70,7 @@ class JobProgress:
         curve: The points of a tuning so far, keys `CURVE_COLUMNS` of
             `circuitviz.runs.tuning_store`; a loss that does not exist is None.
         elapsed: Seconds the worker has spent on this job.
+        resumed: Share of the whole job that an earlier attempt did, which is part of `fraction`.
     """
 
     stage: str
@@ -85,6 +86,7 @@ class JobProgress:
     arm: str = ""
     curve: list[dict[str, Any]] = field(default_factory=list)
     elapsed: float = 0.0
+    resumed: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """Every field, as JSON values."""
@@ -155,9 +157,11 @@ class Job:
     @property
     def eta(self) -> float | None:
         """Seconds left at the pace so far; None while nothing can be said."""
-        if self.state != "running" or self.progress is None or self.progress.fraction <= 0:
+        progress = self.progress
+        if self.state != "running" or progress is None or progress.fraction <= progress.resumed:
             return None
-        return self.progress.elapsed * (1 / self.progress.fraction - 1)
+        done, left = progress.fraction - progress.resumed, 1 - progress.fraction
+        return progress.elapsed * left / done
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ class Progress:
         edge: How many units it takes at the moment to make the behaviour begin to vanish.
         arm: The arm of a tuning that is at work.
         curve: All points of a tuning so far.
+        resumed: Share of the whole work that an earlier attempt did, which is part of `fraction`.
     """
 
     stage: Stage
@@ -62,6 +63,7 @@ class Progress:
     edge: float | None = None
     arm: str = ""
     curve: tuple[CurvePoint, ...] = ()
+    resumed: float = 0.0
 
 
 # Called often; may raise JobCancelledError to stop the work between steps.

@@ -71,6 +71,7 @@ class ProgressLog:
             arm=self._last.arm,
             curve=[point.row() for point in self._curve],
             elapsed=elapsed,
+            resumed=self._last.resumed,
         )
 
 

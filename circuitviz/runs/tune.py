@@ -84,6 +84,7 @@ class _Tuner:
         self._quiz = Exam(scenario.behaviour, scenario.lessons, "validation", limit=CURVE_PROMPTS)
         self._begun = 0  # trainings begun so far
         self._trainings = len(self._entries()) + scenario.erodes
+        self._resumed = 0.0  # of those, what an earlier attempt trained
 
     def carried_out(self) -> Tuning:
         """Every stage."""
@@ -181,6 +182,7 @@ class _Tuner:
         judges = {"safety_judge": self._safety_judge, "helpfulness_judge": EXACT_ANSWER}
         self._curve += [CurvePoint.of(row, **judges) for row in notes["points"]]
         total = plan.epochs * training.steps_per_epoch
+        self._resumed += training.epoch / plan.epochs
         self._tell_training(arm, training.epoch * training.steps_per_epoch, total, {})
         while not training.done:
             began = time.monotonic()
@@ -220,7 +222,14 @@ class _Tuner:
 
     def _tell(self, stage: Stage, done: float, **more: Any) -> None:
         share = (self._begun + done) / self._trainings if stage == "tune" else done
-        self._report(Progress(stage, min(share, 1.0), curve=tuple(self._curve), **more))
+        told = Progress(
+            stage,
+            min(share, 1.0),
+            curve=tuple(self._curve),
+            resumed=self._resumed / self._trainings,
+            **more,
+        )
+        self._report(told)
 
     def _metrics(
         self, intact: ExamResult, before: ExamResult, arms: dict[str, Any]

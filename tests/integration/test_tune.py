@@ -243,6 +243,12 @@ def test_a_stopped_tuning_goes_on_after_its_last_whole_epoch(planted, tmp_path):
     assert report.steps("circuit") == [4]
     assert report.steps("full") == [2, 3, 4]
     assert report.steps("random") == [0, 1, 2, 3, 4]
+    # Of three arms of two epochs each: the whole first arm, and half of the second.
+    resumed = [(progress.arm, progress.resumed) for progress in report.told if progress.arm]
+    assert resumed[0] == ("circuit", pytest.approx(2 / 6))
+    assert resumed[1] == ("full", pytest.approx(3 / 6))
+    assert resumed[-1] == ("random", pytest.approx(3 / 6))
+    assert all(progress.resumed <= progress.fraction for progress in report.told if progress.arm)
     pd.testing.assert_frame_equal(tuning.curve, whole.curve)
     pd.testing.assert_frame_equal(tuning.answers, whole.answers)
     for arm, values in whole.metrics["arms"].items():

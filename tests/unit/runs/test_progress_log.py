@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from circuitviz.runs.config import DiscoveryConfig
-from circuitviz.runs.job import JobFolder, JobProgress
+from circuitviz.runs.job import Job, JobFolder, JobProgress
 from circuitviz.runs.progress import Progress, Stage
 from circuitviz.runs.progress_log import ProgressLog, ProgressWriter, score_maps, thinned
+from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.units import UnitSpace
 
 
@@ -109,6 +110,26 @@ def test_progress_is_written_four_times_a_second_and_at_the_end_of_each_stage(tm
     writer.flush()
     writer.flush()
     assert folder.history[6:] == [("select", 1)]
+
+
+@pytest.mark.parametrize(
+    ("fraction", "resumed", "left"),
+    [
+        # A quarter in 10 s: three more of them.
+        (0.25, 0.0, 30.0),
+        # Half was there already; a tenth in 10 s, and four tenths left.
+        (0.6, 0.5, 40.0),
+        (1.0, 0.5, 0.0),
+        (0.5, 0.5, None),
+        (0.0, 0.0, None),
+    ],
+)
+def test_the_pace_is_that_of_the_work_done_since_the_start(fraction, resumed, left):
+    log = ProgressLog()
+    log.add(Progress("tune", fraction, resumed=resumed))
+    config = TuningConfig("r", "repair")
+    job = Job("one", config, "running", submitted=0.0, progress=log.snapshot(elapsed=10.0))
+    assert job.eta == (None if left is None else pytest.approx(left))
 
 
 def test_progress_comes_back_from_disk_as_it_was_written(tmp_path):
