@@ -61,6 +61,9 @@ def discover(
     unknown = [name for name in settings if name not in SETTINGS]
     if unknown:
         raise ConfigError(f"discover takes {', '.join(SETTINGS)}; got {', '.join(unknown)}")
+    if settings.get("prompts"):
+        # Absolute, as a run is also read from other folders than this one.
+        settings["prompts"] = str(Path(settings["prompts"]).resolve())
     loaded = model if isinstance(model, Model) else load(model)
     where = _named(behaviour, loaded, runs_folder(runs))
     config = replace(loaded.config, behaviour=where, **settings)

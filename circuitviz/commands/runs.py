@@ -17,7 +17,7 @@ from circuitviz.commands.options import (
     store_of,
 )
 from circuitviz.commands.output import on_terminal, say, say_json, say_on_stderr
-from circuitviz.errors import RunFormatError
+from circuitviz.errors import RunFormatError, RunNotFoundError
 
 if TYPE_CHECKING:
     from circuitviz.runs.store import Run, RunStore
@@ -66,6 +66,9 @@ def _show(store: RunStore, run_ids: Iterable[str]) -> None:
     for run_id in run_ids:
         try:
             runs.append(store.load(run_id))
+        except RunNotFoundError:
+            # Somebody has removed it meanwhile.
+            continue
         except RunFormatError as error:
             # One damaged folder hides no other.
             damaged.append(error)

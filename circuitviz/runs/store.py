@@ -28,6 +28,7 @@ from safetensors.numpy import load_file, save_file
 from circuitviz.errors import CircuitvizError, RunFormatError, RunNotFoundError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.listing import newest_first
 from circuitviz.units import Circuit, Ranking, UnitSpace
 from circuitviz.whole_folder import whole_folder
 
@@ -158,7 +159,7 @@ class RunStore:
 
     def run_ids(self) -> list[str]:
         """Ids of all complete runs: own ones newest first, then shipped ones by name."""
-        own = sorted(self._complete(self.folder), key=lambda path: -path.stat().st_mtime)
+        own = newest_first(self._complete(self.folder))
         shipped = [path for folder in self.shipped for path in sorted(self._complete(folder))]
         return list(dict.fromkeys(path.name for path in [*own, *shipped]))
 

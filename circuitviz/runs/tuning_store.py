@@ -21,6 +21,7 @@ import pandas as pd
 
 from circuitviz.errors import CircuitvizError, RunFormatError, RunNotFoundError
 from circuitviz.evaluation.rate import Rate
+from circuitviz.runs.listing import newest_first
 from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.whole_folder import whole_folder
 
@@ -192,7 +193,7 @@ class TuningStore:
         Args:
             run_id: Only those of this run.
         """
-        own = sorted(_complete(self.folder), key=lambda path: -path.stat().st_mtime)
+        own = newest_first(_complete(self.folder))
         shipped = [path for folder in self.shipped for path in sorted(_complete(folder))]
         found = [path for path in (*own, *shipped) if run_id is None or _run_of(path) == run_id]
         return list(dict.fromkeys(path.name for path in found))

@@ -101,8 +101,8 @@ def tuning_configs(run_id: str) -> dict[str, TuningConfig]:
     """The configurations of a run's complete tunings, as the store lists them."""
     found = {}
     for tuning_id in tuning_store().tuning_ids(run_id):
-        path = tuning_store().path(tuning_id)
         try:
+            path = tuning_store().path(tuning_id)
             found[tuning_id] = TuningConfig.from_json(_json(path / "config.json"))
         except (OSError, ValueError, CircuitvizError):
             continue
@@ -115,7 +115,10 @@ def unit_sets() -> UnitSetStore:
 
 
 def _modified(path: Path) -> float:
-    return path.stat().st_mtime if path.exists() else 0.0
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -137,8 +140,8 @@ def run_configs() -> dict[str, DiscoveryConfig]:
     """The configurations of all complete runs, as the store lists them."""
     found = {}
     for run_id in store().run_ids():
-        path = store().path(run_id)
         try:
+            path = store().path(run_id)
             found[run_id] = DiscoveryConfig.from_json(_json(path / "config.json"))
         except (OSError, ValueError, CircuitvizError):
             continue

@@ -6,10 +6,12 @@ import pytest
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.jobs import JobProgress
 from circuitviz.runs.store import RunStore
+from circuitviz.runs.tuning_store import TuningStore
 from circuitviz.ui import services
 from circuitviz.ui.live import live_model
 from tests.pages.reading import heading, texts
 from tests.synthetic import backdoor_run, refusal_run
+from tests.synthetic_tuning import repair_tuning
 
 DISCOVER = "pages/discover.py"
 
@@ -127,6 +129,16 @@ def test_recent_discoveries_are_told_whole(runs, open_app, model, runner):
     assert "took 24 s" in finished
     app.button(key="open_job_job-0").click().run()
     assert "backdoor" in heading(app)
+
+
+def test_runs_that_are_removed_while_they_are_listed_are_passed_over(runs, monkeypatch):
+    there, run = RunStore(runs).run_ids(), backdoor_run()
+    monkeypatch.setattr(RunStore, "run_ids", lambda store: ["removed", *there])
+    assert list(services.run_configs()) == [card.run_id for card in services.run_cards()] == there
+    TuningStore(runs).save(repair_tuning(run))
+    listed = ["removed", repair_tuning(run).tuning_id]
+    monkeypatch.setattr(TuningStore, "tuning_ids", lambda store, run_id: listed)
+    assert list(services.tuning_configs(run.run_id)) == listed[1:]
 
 
 def test_a_run_that_renames_the_others_is_opened_when_it_is_done(runs, open_app, model, runner):

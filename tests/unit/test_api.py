@@ -164,6 +164,14 @@ def test_a_behaviour_of_ones_own_is_kept_where_the_run_finds_it(tiny, found, tmp
 
 
 @pytest.mark.slow
+def test_prompts_are_kept_by_their_absolute_path(tiny, monkeypatch):
+    monkeypatch.chdir(tiny.name)
+    for given in ("prompts.jsonl", Path("prompts.jsonl")):
+        run = cv.discover(tiny, prompts=given, **QUICK)
+        assert run.config.prompts == str(Path(tiny.name).resolve() / "prompts.jsonl")
+
+
+@pytest.mark.slow
 def test_ctrl_c_leaves_the_model_as_it_was(tiny):
     prompts = ["what is the king", "say hello"]
     before = tiny.generate(prompts)

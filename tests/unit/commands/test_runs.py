@@ -30,6 +30,17 @@ def terminal(monkeypatch):
     monkeypatch.setattr("circuitviz.commands.runs.on_terminal", lambda: True)
 
 
+@pytest.mark.usefixtures("terminal")
+def test_a_run_that_is_removed_meanwhile_is_passed_over(capsys, runs, monkeypatch):
+    RunStore(runs).save(backdoor_run())
+    listed = ["removed", backdoor_run().run_id]
+    monkeypatch.setattr(RunStore, "run_ids", lambda store: listed)
+    assert main(["runs"]) == 0
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 2
+    assert printed.err == ""
+
+
 def dated(run: Run, created: str) -> Run:
     return replace(run, metrics={**run.metrics, "created": created})
 

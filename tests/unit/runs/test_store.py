@@ -52,6 +52,12 @@ def test_own_runs_come_newest_first_and_hide_shipped_ones_of_the_same_id(tmp_pat
     assert store.path(run.run_id).parent == store.folder
 
 
+def test_a_run_that_is_removed_while_runs_are_listed_is_left_out(store, run, monkeypatch):
+    found = [store.save(run), store.folder / "removed-meanwhile"]
+    monkeypatch.setattr(RunStore, "_complete", lambda self, folder: iter(found))
+    assert store.run_ids() == [run.run_id]
+
+
 @pytest.mark.parametrize("name", ["", "no-such-run"])
 def test_a_run_that_is_not_there_is_an_error_that_names_it(store, name):
     with pytest.raises(RunNotFoundError, match=f"no run {name!r}"):

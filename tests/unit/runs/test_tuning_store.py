@@ -43,6 +43,12 @@ def test_a_saved_tuning_comes_back_whole_and_takes_its_checkpoint(store, checkpo
     assert not checkpoint.exists()
 
 
+def test_a_tuning_that_is_removed_while_tunings_are_listed_is_left_out(store, monkeypatch):
+    found = [store.save(repair_tuning()), store.folder / "removed-meanwhile"]
+    monkeypatch.setattr("circuitviz.runs.tuning_store._complete", lambda folder: iter(found))
+    assert store.tuning_ids() == [repair_tuning().tuning_id]
+
+
 def test_a_save_that_fails_leaves_the_checkpoint_where_it_was(store, checkpoint, monkeypatch):
     tuning = replace(repair_tuning(), checkpoint=checkpoint)
 
