@@ -13,6 +13,7 @@ from circuitviz.behaviours.plugins import behaviour_plugins
 from circuitviz.errors import CircuitvizError
 from circuitviz.models.catalog import ModelCard, find_model
 from circuitviz.ui.discover.own_material import OwnModel, own_models, prepared_data
+from circuitviz.ui.elements.full_path import full_path
 from circuitviz.ui.elements.listing import listing_key
 
 __all__ = ["material"]
@@ -67,12 +68,14 @@ def _pills(models: list[ModelCard], own: dict[str, OwnModel]) -> str:
 
 
 def _folder() -> str:
-    return st.text_input(
-        "Folder of a Hugging Face model",
-        placeholder="/path/to/model",
-        help="With config.json, safetensors weights and a tokenizer with a chat template. Nothing "
-        "is downloaded.",
-    ).strip()
+    return full_path(
+        st.text_input(
+            "Folder of a Hugging Face model",
+            placeholder="/path/to/model",
+            help="With config.json, safetensors weights and a tokenizer with a chat template. "
+            "Nothing is downloaded.",
+        )
+    )
 
 
 def _behaviour(chosen: str, model: str, last: str | None) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -14,6 +13,7 @@ from circuitviz.plots.text import count
 from circuitviz.ui import services
 from circuitviz.ui.elements.changed import when_changed
 from circuitviz.ui.elements.components import split
+from circuitviz.ui.elements.full_path import full_path
 from circuitviz.ui.elements.literal import literal
 from circuitviz.ui.models.choice import choose_own, chosen_own, kept
 from circuitviz.ui.models.look import look_at
@@ -106,7 +106,7 @@ def _model_choice() -> tuple[str, str | None]:
             "into the model's weights in memory; nothing on disk changes.",
             key=kept("adapter", ""),
         )
-    return name, _in_full(adapter) or None
+    return name, full_path(adapter) or None
 
 
 def _suggest_data(source: str) -> None:
@@ -116,7 +116,7 @@ def _suggest_data(source: str) -> None:
 
 
 def _folder() -> str:
-    return _in_full(
+    return full_path(
         st.text_input(
             "Folder of the model",
             placeholder="/path/to/model",
@@ -135,16 +135,6 @@ def _hub_id() -> str:
         "the command that fetches it is shown.",
         key=kept("hub", ""),
     ).strip()
-
-
-def _in_full(path: str) -> str:
-    """A path for whoever reads it elsewhere; "" stays empty."""
-    given = path.strip()
-    try:
-        return str(Path(given).expanduser().resolve()) if given else ""
-    except RuntimeError:
-        # It begins with the home folder of somebody unknown.
-        return given
 
 
 def _refused(model: ChosenModel) -> ChosenModel:
