@@ -146,6 +146,17 @@ def test_a_method_not_yet_run_is_started_from_the_tradeoff(family, open_app, run
     assert "Random order is running" in app.info[0].value
 
 
+def test_a_method_chosen_just_before_the_click_is_run_once(family, open_app, runner):
+    app = open_app(TRADEOFF, run=FIRST)
+    method_picker(app).set_value("random")
+    app.button(key="run_method").click()
+    clicked = app._tree.get_widget_states()
+    for _ in range(2):
+        app._run(clicked)
+        assert not app.exception
+    assert [job.config.method for job in runner.listed] == ["random"]
+
+
 def test_changing_the_run_drops_what_was_compared(family, open_app):
     app = open_app(run=FIRST, compare=METHOD)
     run_picker(app).set_value(REFUSAL).run()

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -8,8 +9,9 @@ from circuitviz.runs.jobs import JobProgress
 from circuitviz.runs.store import RunStore
 from circuitviz.runs.tuning_store import TuningStore
 from circuitviz.ui import services
+from circuitviz.ui.discover import material
 from circuitviz.ui.live import live_model
-from tests.pages.reading import heading, texts
+from tests.pages.reading import heading, plain, texts
 from tests.synthetic import backdoor_run, refusal_run
 from tests.synthetic_tuning import repair_tuning
 
@@ -156,3 +158,100 @@ def test_a_run_that_renames_the_others_is_opened_when_it_is_done(runs, open_app,
     assert app.session_state["circuitviz_choice"].run == new.run_id
     app.switch_page("pages/circuit.py").run()
     assert app.session_state["circuitviz_choice"].run == new.run_id
+
+
+def test_a_setting_typed_just_before_the_click_is_of_the_discovery(runs, open_app, model, runner):
+    app = open_app(DISCOVER)
+    app.number_input(key="setting_seed").set_value(7)
+    app.button(key="start").click().run()
+    assert not app.exception
+    assert [job.config.seed for job in runner.listed] == [7]
+
+
+def test_a_second_click_on_start_starts_nothing(runs, open_app, model, runner):
+    app = open_app(DISCOVER)
+    app.button(key="start").click()
+    clicked = app._tree.get_widget_states()
+    for _ in range(2):
+        app._run(clicked)
+        assert not app.exception
+    (job,) = runner.listed
+    assert app.session_state["watched_job"] == job.job_id
+
+
+def end(runner, job, state="done", **more):
+    runner.listed = [
+        replace(one, state=state, **more) if one.job_id == job.job_id else one
+        for one in runner.listed
+    ]
+
+
+def test_a_discovery_that_ended_elsewhere_is_opened_by_a_button_alone(
+    runs, open_app, model, runner
+):
+    app = open_app(DISCOVER, run=backdoor_run().run_id)
+    app.button(key="start").click().run()
+    assert heading(app).startswith("Searching")
+    app.switch_page("pages/overview.py").run()
+    end(runner, runner.listed[0], run_id=refusal_run().run_id)
+    app.switch_page(DISCOVER).run()
+    assert not app.exception
+    assert heading(app) == "Let gradient descent find out"
+    assert app.session_state["circuitviz_choice"].run == backdoor_run().run_id
+    (told,) = app.success
+    assert told.value == "The discovery of Aligned is finished."
+    # It stays until it is used.
+    app.toggle(key="setting_refine").set_value(False).run()
+    app.button(key="open_ended_job-0").click().run()
+    assert app.session_state["circuitviz_choice"].run == refusal_run().run_id
+    app.switch_page(DISCOVER).run()
+    assert not app.success
+
+
+def test_a_discovery_that_failed_elsewhere_is_told_once(runs, open_app, model, runner):
+    app = open_app(DISCOVER)
+    app.button(key="start").click().run()
+    app.switch_page("pages/overview.py").run()
+    end(runner, runner.listed[0], "failed", error="out of `memory`")
+    app.switch_page(DISCOVER).run()
+    assert plain(app.error[0].value) == "The discovery failed: out of `memory`"
+    app.run()
+    assert not app.error
+
+
+def test_somebody_elses_discovery_is_shown_and_is_nobody_elses_when_it_ends(
+    runs, open_app, model, runner
+):
+    job = runner.add(DiscoveryConfig(model="refusal"))
+    app = open_app(DISCOVER, run=backdoor_run().run_id)
+    assert heading(app).startswith("Searching")
+    app.switch_page("pages/overview.py").run()
+    end(runner, job, run_id=refusal_run().run_id)
+    app.switch_page(DISCOVER).run()
+    assert not app.exception
+    assert heading(app) == "Let gradient descent find out"
+    assert not app.success
+    assert app.session_state["circuitviz_choice"].run == backdoor_run().run_id
+
+
+def test_ones_own_discovery_is_shown_before_others(runs, open_app, model, runner):
+    app = open_app(DISCOVER)
+    app.number_input(key="setting_seed").set_value(5)
+    app.button(key="start").click().run()
+    runner.add(DiscoveryConfig(model="refusal", seed=6))
+    app.run()
+    assert any("seed 5" in html for html in texts(app) if "cv-lead" in html)
+
+
+def test_a_folder_is_named_in_full(runs, open_app, monkeypatch):
+    monkeypatch.setattr(services, "embedded_models", list)
+    monkeypatch.setattr(material, "own_models", dict)
+    monkeypatch.setenv("HOME", "/home/of/somebody")
+    app = open_app(DISCOVER)
+    for typed, meant in (
+        ("~/model ", "/home/of/somebody/model"),
+        ("models/mine", str(Path("models/mine").resolve())),
+    ):
+        app.text_input[0].set_value(typed).run()
+        assert not app.exception
+        assert meant in plain(app.error[0].value)

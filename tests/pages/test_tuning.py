@@ -9,6 +9,7 @@ import pytest
 from circuitviz.runs.job import JobProgress
 from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.runs.tuning_store import TuningStore
+from circuitviz.ui.choice import Choice
 from circuitviz.ui.tuning.form import command_line
 from circuitviz.ui.tuning.view import prompt_order, zipped
 from tests.pages.reading import figure, heading, plain, texts
@@ -198,6 +199,45 @@ def test_a_finished_tuning_is_shown(tunings, open_app, runner):
     assert not app.exception
     assert heading(app).startswith("Training only 4 units")
     assert app.session_state["circuitviz_choice"].run == BACKDOOR
+
+
+def test_a_tuning_is_started_once_with_what_was_typed_just_before(runs, open_app, runner):
+    app = open_app(TUNING, run=BACKDOOR)
+    app.number_input(key="tuning_seed").set_value(3)
+    app.button(key="start_tuning").click()
+    clicked = app._tree.get_widget_states()
+    for _ in range(2):
+        app._run(clicked)
+        assert not app.exception
+    assert [job.config for job in runner.listed] == [TuningConfig(BACKDOOR, "repair", seed=3)]
+
+
+def test_the_saved_tuning_of_what_was_typed_just_before_is_shown(tunings, open_app, runner):
+    other = repair_tuning(seed=1)
+    tunings.save(other)
+    app = open_app(TUNING, run=BACKDOOR, tuning=repair_tuning().tuning_id)
+    for seed, shown in ((1, other), (0, repair_tuning())):
+        app.number_input(key="tuning_seed").set_value(seed)
+        app.button(key="open_tuning").click().run()
+        assert not app.exception
+        assert app.session_state["circuitviz_choice"].tuning == shown.tuning_id
+
+
+def test_a_tuning_that_ended_elsewhere_leaves_what_is_looked_at(tunings, open_app, runner):
+    app = open_app(TUNING, run=BACKDOOR)
+    app.button(key="start_tuning").click().run()
+    job = runner.listed[0]
+    app.switch_page("pages/overview.py").run()
+    runner.listed = []
+    runner.add(job.config, "done", tuning_id=repair_tuning().tuning_id)
+    app.session_state["circuitviz_choice"] = Choice(run=REFUSAL, added=frozenset({"L0H0"}))
+    app.switch_page(TUNING).run()
+    assert not app.exception
+    assert app.session_state["circuitviz_choice"].added == {"L0H0"}
+    app.button(key=f"open_ended_{job.job_id}").click().run()
+    assert not app.exception
+    assert heading(app).startswith("Training only 4 units")
+    assert not app.success
 
 
 def test_a_recent_tuning_is_opened_from_the_list(tunings, open_app, runner):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, get_args
 
 import streamlit as st
@@ -12,11 +11,10 @@ from circuitviz.errors import CircuitvizError
 from circuitviz.models.catalog import ModelCard
 from circuitviz.runs.config import AblationKind, Budget, DiscoveryConfig
 from circuitviz.ui import services, state
-from circuitviz.ui.discover.live import watch
 from circuitviz.ui.discover.material import material
 from circuitviz.ui.elements.components import error
 from circuitviz.ui.elements.literal import literal, literal_code
-from circuitviz.ui.jobs import job_watch
+from circuitviz.ui.jobs import job_start
 from circuitviz.ui.live import live_model
 from circuitviz.ui.run_names import method_title
 from circuitviz.units import Granularity
@@ -63,7 +61,9 @@ def configuration(models: list[ModelCard]) -> DiscoveryConfig | None:
     trigger = f" Trigger: {literal_code(behaviour.trigger)}." if behaviour.trigger else ""
     n_test = len(behaviour.prompts("test", "attack"))
     st.markdown(f"**{literal(behaviour.title)}.** {literal(behaviour.question)}{trigger}")
-    st.caption(f"{n_test:,} attack prompts are held out for the test · judge: {behaviour.judge}")
+    st.caption(
+        f"{n_test:,} attack prompts are held out for the test · judge: {literal(behaviour.judge)}"
+    )
     return config
 
 
@@ -210,13 +210,4 @@ def start_button(config: DiscoveryConfig) -> None:
             state.select_run(str(saved))
             st.switch_page("pages/overview.py")
 
-    job_watch.start_button(
-        "discovery", partial(_start, config), saved=saved is not None, key="start", opener=opener
-    )
-
-
-def _start(config: DiscoveryConfig) -> None:
-    try:
-        watch(services.runner().submit(config))
-    except CircuitvizError as failure:
-        error(str(failure))
+    job_start.start_button(config, saved=saved is not None, key="start", opener=opener)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from circuitviz.errors import CircuitvizError
 from circuitviz.plots.head_heatmap import head_heatmap
 from circuitviz.plots.loss_curve import loss_curve, loss_frame
 from circuitviz.plots.neuron_heatmap import neuron_heatmap
@@ -14,10 +13,11 @@ from circuitviz.plots.rows import matrix_frame
 from circuitviz.plots.text import count
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.jobs import Job, JobProgress
-from circuitviz.ui import services, state
-from circuitviz.ui.elements.components import CHART_CONFIG, chips, error, split, table_twin
+from circuitviz.ui import services
+from circuitviz.ui.elements.components import CHART_CONFIG, chips, split, table_twin
 from circuitviz.ui.elements.how_to_read import how_to_read
 from circuitviz.ui.jobs import job_watch
+from circuitviz.ui.jobs.job_start import start
 from circuitviz.ui.run_names import GRANULARITIES, method_title
 
 __all__ = ["answer", "launch", "live", "open_finished_run", "watch"]
@@ -41,33 +41,19 @@ STAGES = {
 
 
 def watch(job_id: str) -> None:
-    """Follow this job, and open its result when it is done."""
+    """Follow this job on the page Discover."""
     job_watch.watch(job_id, "discovery")
 
 
 def launch(config: DiscoveryConfig) -> None:
     """Submit a discovery from another page, and go to where it is watched."""
-    try:
-        watch(services.runner().submit(config))
-    except CircuitvizError as failure:
-        error(str(failure))
-    else:
+    if start(config):
         st.switch_page("pages/discover.py")
 
 
 def open_finished_run() -> None:
-    """Go to the result of the discovery that was watched, once it is done."""
-    job = job_watch.ended_job("discovery")
-    if job is None:
-        return
-    if job.state == "done" and job.run_id:
-        state.select_run(job.run_id)
-        st.toast("Discovery finished", icon=":material/check_circle:")
-        st.switch_page("pages/overview.py")
-    if job.state == "failed":
-        error(f"The discovery failed: {job.error or ''}")
-    if job.state == "cancelled":
-        st.info("The discovery was stopped. Nothing was saved.", icon=":material/stop_circle:")
+    """Go to the result of a discovery that ended on this page, or say how one ended."""
+    job_watch.tell_ended("discovery", lambda _: "The discovery was stopped. Nothing was saved.")
 
 
 def answer(job: Job | None) -> tuple[str, str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from html import escape
-from pathlib import Path
 
 import streamlit as st
 
 from circuitviz.errors import CircuitvizError
 from circuitviz.runs.jobs import Job
-from circuitviz.ui import services, state
+from circuitviz.ui import services
+from circuitviz.ui.elements.components import error
+from circuitviz.ui.jobs.job_watch import job_title, open_result
 from circuitviz.ui.run_names import method_note
 from circuitviz.ui.tuning_names import tuning_note
 
@@ -30,8 +31,8 @@ def recent_jobs() -> None:
     """The latest discoveries and tunings, their states, and why one failed."""
     try:
         jobs = services.runner().jobs()[:MAX_LISTED]
-    except CircuitvizError as error:
-        st.error(str(error), icon=":material/error:")
+    except CircuitvizError as failure:
+        error(str(failure))
         return
     st.header("Recent discoveries and tunings", anchor=False)
     if not jobs:
@@ -40,11 +41,11 @@ def recent_jobs() -> None:
     for job in jobs:
         # Rows, and no table: they wrap where a table would be cut off.
         with st.container(horizontal=True, vertical_alignment="center", key=f"job_{job.job_id}"):
-            st.html(job_html(job, _title(job), now))
+            st.html(job_html(job, job_title(job), now))
             if (job.run_id or job.tuning_id) and st.button(
                 "Open", icon=":material/folder_open:", key=f"open_job_{job.job_id}"
             ):
-                _open(job)
+                open_result(job)
 
 
 def job_html(job: Job, model: str, now: float) -> str:
@@ -62,25 +63,10 @@ def job_html(job: Job, model: str, now: float) -> str:
     )
 
 
-def _title(job: Job) -> str:
-    if job.kind == "tuning":
-        return services.run_model_title(job.tuning.run)
-    return services.model_title(job.discovery.model)
-
-
 def _note(job: Job) -> str:
     if job.kind == "tuning":
         return tuning_note(job.tuning)
     return method_note(job.discovery) + (" \u00b7 with controls" if job.discovery.controls else "")
-
-
-def _open(job: Job) -> None:
-    if job.run_id:
-        state.select_run(job.run_id)
-        st.switch_page("pages/overview.py")
-    state.select_run(Path(job.tuning.run).name)
-    state.choose(tuning=job.tuning_id)
-    st.switch_page("pages/tuning.py")
 
 
 def since(seconds: float) -> str:

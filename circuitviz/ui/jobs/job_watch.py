@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
 
 import streamlit as st
 
@@ -10,13 +12,14 @@ from circuitviz.errors import CircuitvizError
 from circuitviz.plots.text import percent
 from circuitviz.runs.job import JobKind
 from circuitviz.runs.jobs import Job
-from circuitviz.ui import services
+from circuitviz.ui import services, state
+from circuitviz.ui.elements.components import error
+from circuitviz.ui.elements.literal import literal
 
-__all__ = ["ended_job", "follow", "start_button", "watch", "watched_job"]
+__all__ = ["follow", "job_title", "open_result", "tell_ended", "watch", "watched_job"]
 
+# The job this session started last.
 WATCHED: dict[JobKind, str] = {"discovery": "watched_job", "tuning": "watched_tuning"}
-# What each kind leaves behind, in a word.
-RESULTS: dict[JobKind, str] = {"discovery": "run", "tuning": "tuning"}
 POLL_SECONDS = 1.0
 
 
@@ -27,36 +30,94 @@ def watch(job_id: str, kind: JobKind) -> None:
 
 def watched_job(kind: JobKind) -> Job | None:
     """The job the page of a kind follows: the one started here, else any that is active."""
-    try:
-        jobs = services.runner().jobs()
-    except CircuitvizError:
-        return None
-    active = [job for job in jobs if job.active and job.kind == kind]
-    chosen = st.session_state.get(WATCHED[kind])
-    for job in active:
-        if job.job_id == chosen:
-            return job
-    running = [job for job in active if job.state == "running"] or active
-    if running:
-        st.session_state[WATCHED[kind]] = running[-1].job_id
-        return running[-1]
-    return None
+    active = [job for job in _jobs(kind) if job.active]
+    own = [job for job in active if _started_here(job)]
+    running = [job for job in active if job.state == "running"]
+    # The oldest is at work first.
+    return next(reversed(own or running or active), None)
 
 
-def ended_job(kind: JobKind) -> Job | None:
-    """The job that was watched, once after it has ended."""
-    job_id = st.session_state.get(WATCHED[kind])
-    if job_id is None:
-        return None
+def tell_ended(kind: JobKind, stopped: Callable[[Job], str]) -> None:
+    """Say how the job ended that this page showed at work, or that was started here.
+
+    Whoever saw it end is taken to its result.  Whoever was elsewhere goes there by a button: it
+    opens another run, and what is chosen now would be lost.
+
+    Args:
+        kind: Of the page.
+        stopped: What is said of a job that was stopped.
+    """
+    ended = [job for job in _jobs(kind) if not job.active]
+    told = [job for job in ended if _seen_at_work(job)] or [*filter(_started_here, ended)]
+    if not told:
+        return
+    job = told[0]
+    if job.state == "done":
+        _tell_done(job)
+        return
+    _forget(job)
+    if job.state == "failed":
+        error(f"The {kind} failed: {job.error or ''}")
+    else:
+        st.info(stopped(job), icon=":material/stop_circle:")
+
+
+def _tell_done(job: Job) -> None:
+    if _seen_at_work(job):
+        st.toast(f"{job.kind.capitalize()} finished", icon=":material/check_circle:")
+        open_result(job)
+    with st.container(horizontal=True, vertical_alignment="center", key="job_ended"):
+        st.success(
+            f"The {job.kind} of {literal(job_title(job))} is finished.",
+            icon=":material/check_circle:",
+        )
+        if st.button("Open it", icon=":material/folder_open:", key=f"open_ended_{job.job_id}"):
+            open_result(job)
+
+
+def job_title(job: Job) -> str:
+    """The name for people of the model a job is about."""
+    if job.kind == "tuning":
+        return services.run_model_title(job.tuning.run)
+    return services.model_title(job.discovery.model)
+
+
+def open_result(job: Job) -> NoReturn:
+    """Go to what a job saved."""
+    _forget(job)
+    if job.kind == "discovery":
+        state.select_run(str(job.run_id))
+        st.switch_page("pages/overview.py")
+    state.select_run(Path(job.tuning.run).name)
+    state.choose(tuning=job.tuning_id)
+    st.switch_page("pages/tuning.py")
+
+
+def _jobs(kind: JobKind) -> list[Job]:
+    """The newest first; none where they cannot be read, which the list of jobs says."""
     try:
-        job = services.runner().job(job_id)
+        return [job for job in services.runner().jobs() if job.kind == kind]
     except CircuitvizError:
-        del st.session_state[WATCHED[kind]]
-        return None
-    if job.active:
-        return None
-    del st.session_state[WATCHED[kind]]
-    return job
+        return []
+
+
+def _started_here(job: Job) -> bool:
+    return st.session_state.get(WATCHED[job.kind]) == job.job_id
+
+
+def _forget(job: Job) -> None:
+    if _started_here(job):
+        del st.session_state[WATCHED[job.kind]]
+    st.session_state.pop(_stop_key(job.job_id), None)
+
+
+def _seen_at_work(job: Job) -> bool:
+    # Streamlit forgets a widget once a page is drawn without it.
+    return _stop_key(job.job_id) in st.session_state
+
+
+def _stop_key(job_id: str) -> str:
+    return f"stop_{job_id}"
 
 
 def follow(job_id: str, doing: Callable[[Job], str], draw: Callable[[Job], None]) -> None:
@@ -82,45 +143,15 @@ def follow(job_id: str, doing: Callable[[Job], str], draw: Callable[[Job], None]
     again()
 
 
-def start_button(
-    kind: JobKind, start: Callable[[], None], *, saved: bool, key: str, opener: Callable[[], None]
-) -> None:
-    """Start, and beside it what opens the same work where it has been done before.
-
-    Args:
-        kind: What is started.
-        start: Submits it.
-        saved: Whether a result of exactly this configuration is there.
-        key: Of the button.
-        opener: Draws what opens that result.
-    """
-    if saved:
-        st.info(
-            f"This exact configuration has a saved {RESULTS[kind]}. Running it again gives the "
-            "same result.",
-            icon=":material/inventory_2:",
-        )
-    with st.container(horizontal=True):
-        st.button(
-            "Run it again and watch" if saved else f"Start {kind}",
-            type="secondary" if saved else "primary",
-            icon=":material/play_arrow:",
-            key=key,
-            on_click=start,
-        )
-        if saved:
-            opener()
-
-
 def _progress_bar(job: Job, text: str) -> None:
     """How far the job is, in a bar with a text, and the button that stops it."""
     fraction = job.progress.fraction if job.progress else 0.0
     bar, stop = st.columns([5, 1], vertical_alignment="bottom")
     bar.progress(min(1.0, max(0.0, fraction)), text=text)
-    stop.button(
+    stop.container(key="stop").button(
         "Stopping\u2026" if job.stopping else "Stop",
         icon=":material/stop:",
-        key="stop",
+        key=_stop_key(job.job_id),
         disabled=job.stopping,
         on_click=_stop,
         args=(job.job_id,),
@@ -149,5 +180,5 @@ def _duration(seconds: float) -> str:
 def _stop(job_id: str) -> None:
     try:
         services.runner().cancel(job_id)
-    except CircuitvizError as error:
-        st.toast(str(error), icon=":material/error:")
+    except CircuitvizError as failure:
+        st.toast(literal(str(failure)), icon=":material/error:")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -16,7 +15,7 @@ from circuitviz.runs.store import Run
 from circuitviz.runs.tuning_config import MOST_EPOCHS, TuningConfig, TuningMode
 from circuitviz.ui import services, state
 from circuitviz.ui.elements.components import error
-from circuitviz.ui.jobs import job_watch
+from circuitviz.ui.jobs import job_start
 from circuitviz.ui.tuning_names import MODES
 
 __all__ = ["command_line", "tuning_form"]
@@ -191,21 +190,8 @@ def _start_button(config: TuningConfig) -> None:
     saved = config.tuning_id() in services.tuning_store().tuning_ids(config.run)
 
     def opener() -> None:
-        st.button(
-            "Show the saved tuning",
-            icon=":material/folder_open:",
-            key="open_tuning",
-            on_click=state.choose,
-            kwargs={"tuning": config.tuning_id()},
-        )
+        if st.button("Show the saved tuning", icon=":material/folder_open:", key="open_tuning"):
+            state.choose(tuning=config.tuning_id())
+            st.rerun()
 
-    job_watch.start_button(
-        "tuning", partial(_start, config), saved=saved, key="start_tuning", opener=opener
-    )
-
-
-def _start(config: TuningConfig) -> None:
-    try:
-        job_watch.watch(services.runner().submit(config), "tuning")
-    except CircuitvizError as failure:
-        error(str(failure))
+    job_start.start_button(config, saved=saved, key="start_tuning", opener=opener)

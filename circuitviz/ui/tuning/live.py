@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 import streamlit as st
 
@@ -12,8 +10,8 @@ from circuitviz.plots.tuning_curve import tuning_curve
 from circuitviz.plots.tuning_frame import curve_rates, last_epoch, prompts_measured
 from circuitviz.plots.tuning_story import arm_title
 from circuitviz.runs.jobs import Job
-from circuitviz.ui import services, state
-from circuitviz.ui.elements.components import CHART_CONFIG, error, split
+from circuitviz.ui import services
+from circuitviz.ui.elements.components import CHART_CONFIG, split
 from circuitviz.ui.jobs import job_watch
 from circuitviz.ui.tuning_names import tuning_note
 
@@ -28,19 +26,8 @@ STAGES = {
 
 
 def open_ended_tuning() -> None:
-    """Show the result of the tuning that was watched, once it is done, or say how it ended."""
-    job = job_watch.ended_job("tuning")
-    if job is None:
-        return
-    if job.state == "done" and job.tuning_id:
-        state.select_run(Path(job.tuning.run).name)
-        state.choose(tuning=job.tuning_id)
-        st.toast("Tuning finished", icon=":material/check_circle:")
-        st.rerun()
-    if job.state == "failed":
-        error(f"The tuning failed: {job.error}")
-    if job.state == "cancelled":
-        st.info(_stopped(job), icon=":material/stop_circle:")
+    """Show the result of a tuning that ended on this page, or say how one ended."""
+    job_watch.tell_ended("tuning", _stopped)
 
 
 def reached(job: Job) -> tuple[str, int | None]:

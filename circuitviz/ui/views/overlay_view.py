@@ -18,12 +18,12 @@ from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import MOST_COMPARED, Choice
-from circuitviz.ui.discover.live import watch
 from circuitviz.ui.elements.changed import when_changed
-from circuitviz.ui.elements.components import chart, error, judges_note, run_note
+from circuitviz.ui.elements.components import chart, judges_note, run_note
 from circuitviz.ui.elements.listing import listing_key
 from circuitviz.ui.elements.literal import literal
 from circuitviz.ui.elements.table import table
+from circuitviz.ui.jobs.job_start import start
 from circuitviz.ui.run_names import method_title, run_labels
 
 __all__ = ["compared_runs", "comparison_picker", "method_form", "overlay"]
@@ -142,14 +142,14 @@ def method_form(run: Run) -> None:
         st.caption(f"{card.summary}  \nSource: {card.paper}")
         config = replace_method(run.config, name)
         running = services.active_job_of(config) is not None
-        st.button(
+        pressed = st.button(
             "Run it with the settings of this run",
             icon=":material/play_arrow:",
             key="run_method",
             disabled=running,
-            on_click=_start,
-            args=(config,),
         )
+        if pressed and start(config):
+            st.rerun()
         if running:
             st.info(
                 f"{card.title} is running; its run can be chosen above once it is done.",
@@ -160,13 +160,6 @@ def method_form(run: Run) -> None:
                 label="Watch it on Discover",
                 icon=":material/travel_explore:",
             )
-
-
-def _start(config: DiscoveryConfig) -> None:
-    try:
-        watch(services.runner().submit(config))
-    except CircuitvizError as failure:
-        error(str(failure))
 
 
 def replace_method(config: DiscoveryConfig, method: str) -> DiscoveryConfig:
