@@ -197,3 +197,35 @@ def test_a_model_of_ones_own_is_loaded_only_when_asked_for(
     app.button(key="drill_load").click().run()
     assert looking
     assert not app.exception
+
+
+def layer(app):
+    return next(one for one in app.button_group if one.key.startswith("strip_layer_"))
+
+
+def test_the_strip_shows_the_layer_of_the_selected_unit(runs, open_app, live, looking):
+    app = open_app(PAGE, run=BACKDOOR)
+    assert layer(app).value == 1
+    unit_list(app).set_value("L3N402").run()
+    assert layer(app).value == 3
+    app.text_input(key="drill_any_unit").set_value("L0H2").run()
+    assert layer(app).value == 0
+    # One that was chosen by hand stays until another unit is selected.
+    layer(app).set_value(2).run()
+    app.button(key="toggle_unit").click().run()
+    assert layer(app).value == 2
+    unit_list(app).set_value("L1H3").run()
+    assert layer(app).value == 1
+    assert not app.exception
+
+
+def test_a_selected_row_is_not_another_units_once_the_rows_change(runs, open_app, live):
+    def table(app):
+        return next(one.proto.id for one in app.dataframe if "-unit_table_" in one.proto.id)
+
+    app = open_app(PAGE, run=BACKDOOR)
+    every = table(app)
+    app.segmented_control(key="unit_kind").set_value("Neurons").run()
+    assert table(app) != every
+    app.segmented_control(key="unit_kind").set_value("All").run()
+    assert table(app) == every

@@ -16,7 +16,8 @@ from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.changed import when_changed
-from circuitviz.ui.elements.components import Card, cards
+from circuitviz.ui.elements.components import Card, cards, error
+from circuitviz.ui.elements.listing import listing_key
 from circuitviz.ui.elements.unit_picker import unit_picker
 from circuitviz.ui.live import live_model
 from circuitviz.units import Circuit, Unit
@@ -79,18 +80,12 @@ def removed(choice: Choice, kind: str) -> list[Cell]:
 
 def choose_head(data: list[Any]) -> None:
     """Select a clicked head."""
-    select(Unit("head", int(data[0]), int(data[1])))
+    state.choose(unit=str(Unit("head", int(data[0]), int(data[1]))))
 
 
 def choose_neuron(data: list[Any]) -> None:
     """Select a clicked neuron, or the best one of a clicked bin."""
-    select(Unit("neuron", int(data[0]), int(data[1])))
-
-
-def select(unit: Unit) -> None:
-    """Show a unit in the panel, and its layer in the strip."""
-    state.choose(unit=str(unit))
-    st.session_state[LAYER] = unit.layer
+    state.choose(unit=str(Unit("neuron", int(data[0]), int(data[1]))))
 
 
 def control_note(run: Run, choice: Choice) -> None:
@@ -137,8 +132,8 @@ def unit_panel(run: Run, choice: Choice, unit: Unit) -> None:
 def _own_effect(run: Run, choice: Choice, unit: Unit) -> None:
     try:
         alone, intact, recovery, source = _alone(run, choice, unit)
-    except CircuitvizError as error:
-        st.error(f"Cannot measure this unit: {error}", icon=":material/error:")
+    except CircuitvizError as failure:
+        error(f"Cannot measure this unit: {failure}")
         return
     # Rates on other prompts are no change from one to the other.
     before = percent(intact.rate) if intact.n == alone.n else None
@@ -188,14 +183,14 @@ def _recovery_card(run: Run, recovery: Rate | None) -> list[Card]:
 
 
 def layer_control(run: Run, selected: Unit) -> int:
-    """Which layer the strip shows; follows the selected unit."""
-    st.session_state.setdefault(LAYER, selected.layer)
-    layers = list(range(run.space.n_layers))
-    if st.session_state[LAYER] not in layers:
-        st.session_state[LAYER] = layers[0]
-    if len(layers) <= 8:
-        return int(st.segmented_control("Layer", layers, key=LAYER, required=True) or 0)
-    return int(st.select_slider("Layer", layers, key=LAYER))
+    """Which layer the strip shows: the selected unit's, until another is chosen by hand."""
+    layers, layer = list(range(run.space.n_layers)), selected.layer
+    # Of each unit its own: another unit is seen in its layer.
+    key = listing_key(LAYER, [run.run_id, str(selected)])
+    with st.container(key=LAYER):
+        if len(layers) <= 8:
+            return int(st.segmented_control("Layer", layers, default=layer, key=key, required=True))
+        return int(st.select_slider("Layer", layers, layer, key=key))
 
 
 def unit_table(run: Run, circuit: Circuit) -> None:
@@ -203,17 +198,19 @@ def unit_table(run: Run, circuit: Circuit) -> None:
     kind = st.segmented_control("Show", list(KINDS), default="All", key=KIND, required=True)
     units = frame.unit_frame(run, circuit, KINDS[str(kind)])
     units["in_circuit"] = ["\u25c6 in" if inside else "" for inside in units["in_circuit"]]
+    # A row is selected by its number, which is another unit's in another list.
+    key = listing_key(TABLE, [run.run_id, *units["unit"]])
 
     def pick(event: Mapping[str, Any]) -> None:
         rows = event["selection"]["rows"]
         if rows:
-            select(Unit.parse(str(units.iloc[rows[0]]["unit"])))
+            state.choose(unit=str(units.iloc[rows[0]]["unit"]))
 
     st.dataframe(
         units,
         hide_index=True,
-        key=TABLE,
-        on_select=when_changed(TABLE, pick),
+        key=key,
+        on_select=when_changed(key, pick),
         selection_mode="single-row",
         height=330,
         column_order=["rank", "unit", "in_circuit", "score", "asr_alone", "n_alone", "layer"],
