@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 import streamlit as st
@@ -12,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 from circuitviz.errors import ConfigError
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.live import live_model
+from circuitviz.ui.services import unit_sets
 from circuitviz.units import Circuit
 from tests.pages.reading import plain, run_picker, texts
 from tests.synthetic import backdoor_run, refusal_run
@@ -140,10 +142,10 @@ def test_a_set_is_saved_listed_loaded_and_deleted(runs, open_app, live):
     assert app.session_state["circuitviz_choice"].saved == "without the early head"
     press(app, "back_to_found")
     again = open_app(run=BACKDOOR)
-    press(again, "tray_load")
+    set_button(again, "load").click().run()
     assert units(again).value == FOUND[1:]
     assert any("without the early head" in caption.value for caption in again.caption)
-    press(again, "tray_delete")
+    set_button(again, "delete").click().run()
     assert again.session_state["circuitviz_choice"].saved is None
     assert units(again).value == FOUND[1:]
 
@@ -183,3 +185,53 @@ def test_another_run_has_another_set_and_no_history(runs, open_app, live):
     assert app.session_state["circuitviz_choice"] == Choice(run=REFUSAL)
     assert app.button(key="tray_undo").disabled
     assert any("64 units" in markdown.value for markdown in app.markdown)
+
+
+def test_removing_a_unit_keeps_one_that_was_added_elsewhere_and_is_not_yet_shown(
+    runs, open_app, live
+):
+    app = open_app(run=BACKDOOR)
+    # As a button of the page adds it; the browser's list is still the one before.
+    choice = app.session_state["circuitviz_choice"]
+    app.session_state["circuitviz_choice"] = replace(choice, added=frozenset({"L0H0"}))
+    units(app).set_value(FOUND[1:]).run()
+    assert not app.exception
+    assert units(app).value == ["L0H0", *FOUND[1:]]
+
+
+def save_sets(app: AppTest, *names: str) -> None:
+    for name in names:
+        app.text_input(key="tray_set_name").set_value(name)
+        press(app, "tray_save")
+
+
+def set_list(app: AppTest):
+    return next(box for box in app.selectbox if box.key.startswith("tray_shelf_"))
+
+
+def set_button(app: AppTest, name: str):
+    return next(one for one in app.button if one.key.startswith(f"{name}_tray_shelf_"))
+
+
+def test_the_set_chosen_just_before_the_click_is_deleted_and_no_other(runs, open_app, live):
+    app = open_app(run=BACKDOOR)
+    save_sets(app, "first", "second", "third")
+    set_list(app).set_value("first")
+    set_button(app, "delete").click()
+    clicked = app._tree.get_widget_states()
+    for _ in range(2):
+        app._run(clicked)
+        assert not app.exception
+        assert {one.name for one in unit_sets().sets(BACKDOOR)} == {"second", "third"}
+
+
+def test_the_set_chosen_just_before_the_click_is_loaded(runs, open_app, live):
+    app = open_app(run=BACKDOOR, edit="-L1H3")
+    save_sets(app, "three")
+    press(app, "back_to_found")
+    save_sets(app, "four")
+    set_list(app).set_value("three")
+    set_button(app, "load").click().run()
+    assert not app.exception
+    assert app.session_state["circuitviz_choice"].saved == "three"
+    assert units(app).value == FOUND[1:]

@@ -53,18 +53,17 @@ def _listed(run: Run, choice: Choice, saved: list[UnitSet]) -> None:
     key = listing_key(SHELF, [run.run_id, *sizes.values()])
     if choice.saved in names:
         st.session_state.setdefault(key, choice.saved)
-    name = st.selectbox("Saved for this run", names, key=key, format_func=sizes.__getitem__)
+    st.selectbox("Saved for this run", names, key=key, format_func=sizes.__getitem__)
     with st.container(horizontal=True):
-        st.button(
-            "Load", icon=":material/upload:", key="tray_load", on_click=_load, args=(run, name)
-        )
-        st.button(
-            "Delete",
-            icon=":material/delete:",
-            key="tray_delete",
-            on_click=_delete,
-            args=(run, name),
-        )
+        # Of each list its own: a second click on a button does nothing to the next list.
+        for label, icon, act in (("Load", "upload", _load), ("Delete", "delete", _delete)):
+            st.button(
+                label,
+                icon=f":material/{icon}:",
+                key=f"{label.lower()}_{key}",
+                on_click=act,
+                args=(run, key),
+            )
 
 
 def _save(run: Run) -> None:
@@ -81,14 +80,16 @@ def _save(run: Run) -> None:
     _take(run, saved)
 
 
-def _load(run: Run, name: str) -> None:
+def _load(run: Run, key: str) -> None:
+    """Load the set that is chosen in the list of that key when the button is pressed."""
     try:
-        _take(run, services.unit_sets().load(run.run_id, name))
+        _take(run, services.unit_sets().load(run.run_id, st.session_state[key]))
     except CircuitvizError as failure:
         st.session_state[PROBLEM] = str(failure)
 
 
-def _delete(run: Run, name: str) -> None:
+def _delete(run: Run, key: str) -> None:
+    name = st.session_state[key]
     try:
         services.unit_sets().delete(run.run_id, name)
     except OSError as failure:

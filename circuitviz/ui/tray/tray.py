@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import get_args
 
 import streamlit as st
@@ -118,7 +119,7 @@ def _members(run: Run, circuit: Circuit) -> None:
             format_func=unit_chip,
             accept_new_options=True,
             placeholder="Type a unit, like L1H3",
-            on_change=when_changed(key, lambda names: _members_changed(run, names)),
+            on_change=when_changed(key, _members_taker(run, names)),
             help=f"{SYMBOLS['head']} attention head, {SYMBOLS['neuron']} neuron. Type a name such "
             "as L1H3 or L2N117 to add it.",
         )
@@ -153,11 +154,24 @@ def unit_chip(name: str) -> str:
         return name
 
 
-def _members_changed(run: Run, wanted: list[str]) -> None:
-    present = {str(unit) for unit in state.choice().circuit(run)}
-    words = [word for word in wanted if word not in present]
-    gone = [f"-{name}" for name in present if name not in wanted]
-    _change(run, ", ".join([*words, *gone]))
+def _members_taker(run: Run, shown: list[str]) -> Callable[[list[str]], None]:
+    """Takes the names a browser sends, and from them what its user added and removed.
+
+    Units that were added elsewhere, and are not yet shown, stay.
+
+    Args:
+        run: Whose units.
+        shown: The names that the browser was given.
+    """
+
+    def take(wanted: list[str]) -> None:
+        nonlocal shown
+        words = [word for word in wanted if word not in shown]
+        gone = [f"-{name}" for name in shown if name not in wanted]
+        shown = wanted
+        _change(run, ", ".join([*words, *gone]))
+
+    return take
 
 
 def _words_changed(run: Run, key: str, words: str) -> None:
