@@ -18,24 +18,24 @@ warn(problems)
 overlay_view.comparison_picker(run, choice, "Runs to compare with the one chosen at the left")
 if found is None:
     view.next_step(run)
-    st.stop()
-labels, letters = view.labels_of(runs), view.letters_of(runs)
+else:
+    labels, letters = view.labels_of(runs), view.letters_of(runs)
 
-st.header("Numbers", anchor=False)
-view.number_table(found, labels, runs)
-view.setting_table(found, labels)
+    st.header("Numbers", anchor=False)
+    view.number_table(found, labels, runs)
+    view.setting_table(found, labels)
 
-heads, neurons = split("maps", (1, 1))
-with heads:
-    view.head_map(found, runs)
-with neurons:
-    view.neuron_bars(found, labels, run)
+    heads, neurons = split("maps", (1, 1))
+    with heads:
+        view.head_map(found, runs)
+    with neurons:
+        view.neuron_bars(found, labels, run)
 
-overlap, pairs = split("overlap", (2, 3))
-with overlap:
-    view.overlap_map(found, letters)
-with pairs:
-    view.pair_table(found, letters)
+    overlap, pairs = split("overlap", (2, 3))
+    with overlap:
+        view.overlap_map(found, letters)
+    with pairs:
+        view.pair_table(found, letters)
 
-st.header("Every unit of any circuit", anchor=False)
-view.unit_table(found, letters)
+    st.header("Every unit of any circuit", anchor=False)
+    view.unit_table(found, letters)

@@ -88,3 +88,32 @@ def test_a_discovery_that_renames_the_other_runs_opens_its_own(open_page, runs_f
     page.get_by_role("link", name="Circuit", exact=True).click()
     expect(page.locator("h1.cv-answer")).to_contain_text("2 attention heads")
     expect(page).to_have_url(re.compile(f"/circuit\\?run={new.run_id}"))
+
+
+def test_a_discovery_that_ends_while_another_page_is_open_takes_nobody_there(
+    open_page, runs_folder
+):
+    store = save_runs(runs_folder)
+    new = backdoor_run(seed=4)
+    folder = JobFolder.create(runs_folder / JOBS / "job", new.config)
+    page = open_page(f"/?run={RUNS[0]}")
+    expect(page.locator("h1.cv-answer")).to_be_visible()
+    page.get_by_role("link", name="Discover").click()
+    expect(page.locator("h1.cv-answer")).to_have_text(re.compile("^Searching"))
+    page.get_by_role("link", name="Circuit", exact=True).click()
+    expect(page.locator("h1.cv-answer")).to_contain_text("2 attention heads")
+    expect(page.locator(".stApp[data-test-script-state=notRunning]")).to_be_visible()
+    store.save(new)
+    folder.save(replace(folder.load(), state="done", run_id=new.run_id))
+    page.get_by_role("link", name="Discover").click()
+    expect(page.locator("h1.cv-answer")).to_have_text("Let gradient descent find out")
+    expect(page).to_have_url(re.compile(f"/discover\\?run={RUNS[0]}"))
+
+
+def test_the_tray_has_its_numbers_where_there_is_nothing_to_compare(open_page, runs_folder):
+    run = backdoor_run()
+    alone = replace(run, config=replace(run.config, model="the-only-run-of-it"))
+    save_runs(runs_folder).save(alone)
+    page = open_page(f"/compare?run={alone.run_id}")
+    expect(page.locator("h1.cv-answer")).to_have_text("There is nothing to compare yet")
+    expect(page.locator(".st-key-tray_numbers")).to_contain_text("of 256")
