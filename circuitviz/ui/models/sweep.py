@@ -62,6 +62,11 @@ def sweep_section(config: DiscoveryConfig, data: ChosenData) -> None:
             "and goes on where it was; finished runs appear in the app as they land."
         )
         st.code(text, language="yaml", wrap_lines=True)
+        if data.made:
+            st.caption(
+                "The file names your data by its folder. Downloading the file saves that folder, "
+                "and so does finding the circuit."
+            )
         st.download_button(
             f"Download {FILE}",
             download,
