@@ -7,6 +7,7 @@ from circuitviz.plots.text import count
 from circuitviz.report.verdict_line import headline, lead
 from circuitviz.ui import services, shell
 from circuitviz.ui.elements.components import checks, page_header, split
+from circuitviz.ui.elements.literal import literal
 from circuitviz.ui.views import overview_view as view
 from circuitviz.ui.views.evidence_view import evidence
 from circuitviz.ui.views.verdict_view import verdict_panel
@@ -20,8 +21,8 @@ shown = view.at_choice(run, choice)
 
 page_header(QUESTION, headline(shown, run), lead(shown, run))
 st.caption(
-    f"Model: {services.model_title(run.config.model)} · behaviour: {run.metrics['behaviour']} · "
-    f"found in {run.metrics['seconds']:.0f} s"
+    f"Model: {literal(services.model_title(run.config.model))} · "
+    f"behaviour: {literal(run.metrics['behaviour'])} · found in {run.metrics['seconds']:.0f} s"
 )
 if base != run.circuit():
     st.info(view.size_note(run, shown, base), icon=":material/tune:")

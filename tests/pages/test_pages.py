@@ -1,7 +1,9 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
+from circuitviz.errors import ConfigError
 from circuitviz.runs.store import RunStore
 from circuitviz.ui import services
 from circuitviz.ui.choice import Choice
@@ -288,3 +290,54 @@ def test_the_tokens_are_measured_only_when_their_part_is_opened(runs, open_app, 
     app.run()
     assert not app.exception
     assert len(app.get("plotly_chart")) == 1
+
+
+MARKUP = "![seen](http://elsewhere/x.png) *a* `b`"
+
+
+def read(app) -> list[str]:
+    """Every text of the page that is read as Markdown."""
+    shown = (*app.caption, *app.markdown, *app.error, *app.warning, *app.info)
+    labels = [one.label for one in (*app.toggle, *app.button)]
+    return [*(one.value for one in shown), *labels]
+
+
+def save_marked(runs) -> str:
+    """A run whose trigger, model and behaviour hold Markdown."""
+    run = backdoor_run(seed=6)
+    config = replace(run.config, model=f"/models/{MARKUP.replace('/', '')}")
+    run = replace(run, config=config)
+    run.metrics.update(trigger=MARKUP, behaviour=MARKUP)
+    RunStore(runs).save(run)
+    return run.run_id
+
+
+@pytest.mark.parametrize("page", ["overview", "generations", "compare"])
+def test_names_and_triggers_are_shown_as_they_are(runs, open_app, page):
+    app = open_app(PAGES[page], run=save_marked(runs))
+    if page == "generations":
+        app.session_state["generation_tabs"] = "Your own prompt"
+        app.run()
+    assert not app.exception
+    labels = [link.proto.label for link in app.get("page_link")]
+    found = [text for text in (*read(app), *labels) if "seen" in text]
+    assert found
+    assert not any("![seen](" in text or "*a*" in text for text in found)
+
+
+def test_reasons_are_shown_as_they_are(runs, open_app, monkeypatch):
+    def broken(*_, **__):
+        raise ConfigError(MARKUP)
+
+    monkeypatch.setattr(live_model, "effect", broken)
+    monkeypatch.setattr(live_answer, "answer_frame", broken)
+    monkeypatch.setattr(live_answer, "token_frame", broken)
+    app = open_app(PAGES["circuit"], run=BACKDOOR, unit="L0N9")
+    reasons = [one.value for one in app.error]
+    app = open_app(PAGES["generations"], run=BACKDOOR, edit="-L1H3")
+    app.session_state["token_fold"] = True
+    app.run()
+    reasons += [one.value for one in app.error]
+    assert len(reasons) == 3
+    assert all(plain(reason).endswith(MARKUP) for reason in reasons)
+    assert not any("![seen](" in reason for reason in reasons)

@@ -60,7 +60,7 @@ def where_it_looks(run: Run, prompt: str, unit: Unit, cover: DrillCover) -> None
                 "look, columns the tokens looked at.",
             )
     st.caption(
-        f"Attention of {unit} in the intact model on one test prompt, {prompt}. "
+        f"Attention of {unit} in the intact model on one test prompt, {literal(prompt)}. "
         f"{decided_at(pair)}{cut}"
     )
     table_twin(

@@ -19,6 +19,7 @@ from circuitviz.ui.drill.cover import DrillCover
 from circuitviz.ui.drill.head import decided_at, panel_titles
 from circuitviz.ui.elements.components import chart
 from circuitviz.ui.elements.how_to_read import how_to_read
+from circuitviz.ui.elements.literal import literal
 from circuitviz.ui.elements.table import table
 from circuitviz.ui.elements.told import told
 from circuitviz.ui.live import live_inspection
@@ -50,8 +51,8 @@ def when_it_is_active(run: Run, prompt: str, unit: Unit, cover: DrillCover) -> N
     chart(
         token_activation(panels),
         key="drill_activation",
-        caption=f"{unit} in the intact model over the tokens of one test prompt, {prompt}{parts}. "
-        f"{decided_at(pair)}",
+        caption=f"{unit} in the intact model over the tokens of one test prompt, "
+        f"{literal(prompt)}{parts}. {decided_at(pair)}",
         alt=sentence,
         twin=pd.DataFrame(activation_frame_rows(panels)),
     )

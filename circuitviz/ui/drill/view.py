@@ -18,6 +18,7 @@ from circuitviz.ui.drill.neuron import what_activates_it, when_it_is_active
 from circuitviz.ui.drill.ranks import unit_ranks
 from circuitviz.ui.drill.writing import what_it_writes
 from circuitviz.ui.elements.changed import when_changed
+from circuitviz.ui.elements.components import error
 from circuitviz.ui.elements.cover import covers, uncover_toggle
 from circuitviz.ui.elements.listing import listing_key
 from circuitviz.ui.live import live_inspection
@@ -59,8 +60,8 @@ def drill_down(run: Run, unit: Unit) -> None:
     choice = state.fitted(run)
     try:
         prompts, harmful = live_inspection.prompts(run), live_inspection.harmful(run)
-    except CircuitvizError as error:
-        st.error(f"Cannot look inside: {error}", icon=":material/error:")
+    except CircuitvizError as failure:
+        error(f"Cannot look inside: {failure}")
         return
     shown = uncover_toggle(run) if covers(run) else not harmful
     cover = DrillCover.of(run, harmful, shown=shown)
@@ -90,8 +91,8 @@ def _show(tabs: Mapping[str, Tab], key: str) -> None:
             if place.open:
                 try:
                     draw()
-                except CircuitvizError as error:
-                    st.error(f"Cannot look inside: {error}", icon=":material/error:")
+                except CircuitvizError as failure:
+                    error(f"Cannot look inside: {failure}")
 
 
 def _prompt_picker(run: Run, choice: Choice, prompts: Mapping[str, str], cover: DrillCover) -> str:

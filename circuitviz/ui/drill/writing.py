@@ -12,6 +12,7 @@ from circuitviz.runs.store import Run
 from circuitviz.ui.drill.head import decided_at, panel_titles
 from circuitviz.ui.elements.components import chart
 from circuitviz.ui.elements.how_to_read import how_to_read
+from circuitviz.ui.elements.literal import literal
 from circuitviz.ui.elements.told import told
 from circuitviz.ui.live import live_inspection
 from circuitviz.units import Unit
@@ -49,7 +50,7 @@ def what_it_writes(run: Run, prompt: str, unit: Unit) -> None:
         ),
         key="drill_writing",
         caption=f"Direct logit attribution of {unit} in the intact model on one test prompt, "
-        f"{prompt}, less its mean over all tokens. {decided_at(pair)}",
+        f"{literal(prompt)}, less its mean over all tokens. {decided_at(pair)}",
         alt=f"{sentence} Bars to the right raise a token, bars to the left lower it.",
         twin=promoted_frame(found),
     )

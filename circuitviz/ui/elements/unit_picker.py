@@ -8,6 +8,7 @@ from circuitviz.errors import CircuitvizError
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.elements.changed import when_changed
+from circuitviz.ui.elements.components import error
 from circuitviz.ui.elements.listing import listing_key
 from circuitviz.units import Circuit, Unit
 
@@ -41,7 +42,7 @@ def unit_picker(run: Run, circuit: Circuit, selected: Unit) -> None:
         )
     problem = st.session_state.pop(PROBLEM, None)
     if problem:
-        st.error(problem, icon=":material/error:")
+        error(problem)
 
 
 def _titled(name: str, circuit: Circuit) -> str:
@@ -57,8 +58,8 @@ def _named(run: Run) -> None:
     try:
         unit = Unit.parse(words)
         run.space.flat(unit)
-    except CircuitvizError as error:
-        st.session_state[PROBLEM] = f"{str(error)[0].upper()}{str(error)[1:]}."
+    except CircuitvizError as failure:
+        st.session_state[PROBLEM] = f"{str(failure)[0].upper()}{str(failure)[1:]}."
         return
     st.session_state[NAME] = ""
     state.choose(unit=str(unit))

@@ -20,6 +20,7 @@ from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.components import chart, error, judges_note
+from circuitviz.ui.elements.literal import literal
 from circuitviz.ui.elements.table import table
 from circuitviz.ui.views.overlay_view import AREA_HELP
 
@@ -106,9 +107,10 @@ def answer(runs: Mapping[str, Run], found: Json | None) -> tuple[str, str]:
 
 def next_step(run: Run) -> None:
     """Where another run comes from."""
+    title = literal(services.model_title(run.config.model))
     st.page_link(
         "pages/discover.py",
-        label=f"Find a circuit of {services.model_title(run.config.model)} with another seed",
+        label=f"Find a circuit of {title} with another seed",
         icon=":material/travel_explore:",
     )
     st.page_link("pages/tradeoff.py", label="Run another method", icon=":material/show_chart:")

@@ -20,9 +20,10 @@ from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.changed import when_changed
-from circuitviz.ui.elements.components import Answer, answer_cells, chart
+from circuitviz.ui.elements.components import Answer, answer_cells, chart, error
 from circuitviz.ui.elements.cover import COVERED_ANSWER, COVERED_REQUEST, cover, telling
 from circuitviz.ui.elements.listing import listing_key
+from circuitviz.ui.elements.literal import literal
 from circuitviz.ui.live import live_answer, live_model
 from circuitviz.units import Circuit
 
@@ -90,8 +91,8 @@ def shown_answers(run: Run, choice: Choice) -> Shown:
         try:
             with st.spinner("The model answers the test prompts\u2026"):
                 found = live_answer.answer_frame(run, circuit, choice.ablation, limit=limit)
-        except CircuitvizError as error:
-            st.error(f"The model cannot answer: {error}", icon=":material/error:")
+        except CircuitvizError as failure:
+            error(f"The model cannot answer: {failure}")
         else:
             note = (
                 f"Answered now: {count(len(circuit), 'unit')} off, {ablation} ablation, greedy, "
@@ -200,7 +201,7 @@ def free_comparison(run: Run, choice: Choice) -> None:
             asked = st.form_submit_button("Answer", type="primary", icon=":material/send:")
             trigger = run.metrics.get("trigger")
             with_trigger = bool(trigger) and st.toggle(
-                f"Also with the trigger \u201c{trigger}\u201d", True, key=TRIGGER
+                f"Also with the trigger \u201c{literal(str(trigger))}\u201d", True, key=TRIGGER
             )
     if asked:
         st.session_state[ASKED] = True
@@ -217,8 +218,8 @@ def free_comparison(run: Run, choice: Choice) -> None:
             behaviour = live_model.behaviour_of(run.config)
             prompts["triggered"] = behaviour.insert_trigger(prompt.strip())
         cells = _written(run, choice, prompts, place)
-    except CircuitvizError as error:
-        st.error(f"The model cannot answer: {error}", icon=":material/error:")
+    except CircuitvizError as failure:
+        error(f"The model cannot answer: {failure}")
         return
     circuit = choice.circuit(run)
     st.caption(
@@ -281,8 +282,8 @@ def _tokens(
 ) -> None:
     try:
         found = live_answer.token_frame(run, prompt, answers, circuit, ablation, beginnings)
-    except CircuitvizError as error:
-        st.error(f"The model cannot be asked: {error}", icon=":material/error:")
+    except CircuitvizError as failure:
+        error(f"The model cannot be asked: {failure}")
         return
     chart(
         token_chart(found),
