@@ -107,10 +107,22 @@ def around(page: Page) -> Callable[[], None]:
     def finish() -> None:
         if run is not None and numbers is not None:
             with numbers:
+                _warn_of_changes(run)
                 tray_numbers(run, state.fitted(run))
         set_imports_aside("pages")
 
     return finish
+
+
+def _warn_of_changes(run: Run) -> None:
+    """Beside numbers that are measured now: what they are measured on is not what it was."""
+    changed = services.changed_since(run)
+    if changed:
+        st.warning(
+            f"Changed since this run was made: {' and '.join(changed)}. Numbers that are measured "
+            "now do not belong to the saved ones; carry out the discovery again.",
+            icon=":material/warning:",
+        )
 
 
 def _tray_of(page: Page, run: Run) -> DeltaGenerator | None:

@@ -341,3 +341,11 @@ def test_reasons_are_shown_as_they_are(runs, open_app, monkeypatch):
     assert len(reasons) == 3
     assert all(plain(reason).endswith(MARKUP) for reason in reasons)
     assert not any("![seen](" in reason for reason in reasons)
+
+
+def test_a_run_of_other_weights_says_so_beside_what_is_measured_now(runs, open_app, live):
+    run = refusal_run()
+    assert not open_app(run=run.run_id).warning
+    RunStore(runs).save(replace(run, metrics={**run.metrics, "weights": "0123456789ab"}))
+    (warned,) = open_app(run=run.run_id).warning
+    assert warned.value.startswith("Changed since this run was made: the model")
