@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from circuitviz.runs.config import DiscoveryConfig
@@ -171,8 +171,7 @@ def _serve(pipe: Connection, discover: str, environment: dict[str, str]) -> None
     """The worker process: carry out what comes until the other end is gone."""
     # Before torch is imported.  More threads than cores slow all of them down.
     os.environ.update(environment)
-    # An ordinary exit, which gives back what libraries hold of the system.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    signal.signal(signal.SIGTERM, _end)
     _discard_output()
     told = 0.0
 
@@ -187,6 +186,13 @@ def _serve(pipe: Connection, discover: str, environment: dict[str, str]) -> None
             config: dict[str, Any] = pipe.recv()
             told = 0.0
             pipe.send(carry_out(config, discover, tell))
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """An ordinary exit, which gives back what libraries hold of the system, undisturbed."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(0)
 
 
 def _discard_output() -> None:
