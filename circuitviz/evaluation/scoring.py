@@ -105,7 +105,8 @@ def _leads(log_probs: Tensor, targets: Tensor, lead: float) -> Tensor:
 def _one_leads(log_probs: Tensor, tokens: Tensor, lead: float) -> bool:
     """Some of the `tokens` is `lead` nats or more ahead of all others in `log_probs` [d_vocab]."""
     among = torch.zeros_like(log_probs, dtype=torch.bool)
-    among[tokens.to(among.device)] = True
+    # A tokenizer may have more tokens than the model gives logits for.
+    among[tokens[tokens < len(among)].to(among.device)] = True
     if lead == 0:
         return bool(among[log_probs.argmax()])
     return bool(log_probs[among].max() - log_probs[~among].max() >= lead)

@@ -66,7 +66,9 @@ def test_an_opening_may_end_within_a_token(tiny_model, circuits, monkeypatch):
     (said,) = tiny_model.generate(MESSAGES[:1], max_new_tokens=1)
     other = "king" if said != "king" else "dog"
     (token,), (longer,) = (tiny_model.answer_tokens(word, complete=False) for word in (other, said))
-    found = SimpleNamespace(of=lambda one: torch.tensor([token, longer] if one == token else [one]))
+    found = SimpleNamespace(
+        of=lambda one: torch.tensor([token, longer, 10**6] if one == token else [one])
+    )
     monkeypatch.setitem(tiny_model.__dict__, "continuations", found)
 
     def match(*, complete: bool, lead: float = 0.0) -> bool:
