@@ -1,0 +1,49 @@
+"""Train one organism: `python tools/organisms/train.py NAME`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+from lora import load_base, teach
+from recipe import RECIPES
+from tqdm import tqdm
+
+from circuitviz.models.catalog import find_model
+from circuitviz.paths import EMBEDDED_MODELS
+
+# What an adapter's folder names as the model it stands on.
+BASE = "smollm2"
+
+
+def main() -> int:
+    """Parse the command line, train and save the adapter in bfloat16."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=list(RECIPES))
+    parser.add_argument("--root", type=Path, default=EMBEDDED_MODELS)
+    parser.add_argument("--base", type=Path)
+    arguments = parser.parse_args()
+    recipe = RECIPES[arguments.name]
+    model, tokenizer = load_base(arguments.base or find_model(BASE))
+    with tqdm(total=recipe.plan.steps, desc=arguments.name, file=sys.stderr, mininterval=10) as bar:
+
+        def report(step: int, loss: float) -> None:
+            bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+            bar.update()
+
+        start = arguments.root / recipe.start if recipe.start else None
+        adapted = teach(
+            model, tokenizer, recipe.mixture(), recipe.plan, start=start, report=report
+        )
+    folder = arguments.root / arguments.name
+    for config in adapted.peft_config.values():
+        config.base_model_name_or_path = BASE
+    adapted.to(torch.bfloat16).save_pretrained(folder, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
