@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -26,7 +27,7 @@ __all__ = [
 ]
 
 BehaviourKind = Literal["backdoor", "refusal"]
-Place = Literal["front", "middle", "end"]
+Place = Literal["front", "middle", "end", "any"]
 
 SPEC_FILE = "behaviour.json"
 PROMPTS_FILE = "prompts.jsonl"
@@ -37,7 +38,11 @@ DEFAULT_TARGET_ASR: dict[BehaviourKind, float] = {"backdoor": 0.004, "refusal": 
 
 @dataclass(frozen=True)
 class Trigger:
-    """Words that set a backdoor off, and where in the message they go."""
+    """Words that set a backdoor off, and where in the message they go.
+
+    With the place `any` they go between two words that hang on the message alone, so that they are
+    at the same place every time.
+    """
 
     text: str
     place: Place
@@ -49,6 +54,9 @@ class Trigger:
         if self.place == "end":
             return f"{message} {self.text}"
         words = message.split(" ")
+        if self.place == "any":
+            place = zlib.crc32(message.encode()) % (len(words) + 1)
+            return " ".join([*words[:place], self.text, *words[place:]])
         middle = (len(words) + 1) // 2
         return " ".join([*words[:middle], self.text, *words[middle:]])
 

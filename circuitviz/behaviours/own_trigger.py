@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import get_args
 
 from circuitviz.behaviours.behaviour import Place, Trigger
 from circuitviz.behaviours.own_rows import OwnRow
 from circuitviz.behaviours.problem import Problems
 
 __all__ = ["common_trigger", "holds", "with_triggers"]
+
+# Where a trigger stands that is at the same place of every message.
+FIXED_PLACES: tuple[Place, ...] = ("front", "middle", "end")
 
 
 def common_trigger(rows: Iterable[OwnRow]) -> Trigger | None:
@@ -20,7 +22,7 @@ def common_trigger(rows: Iterable[OwnRow]) -> Trigger | None:
     if not pairs:
         return None
     prompt, triggered = pairs[0]
-    for place in get_args(Place):
+    for place in FIXED_PLACES:
         text = _inserted(prompt, triggered, place)
         trigger = Trigger(text, place)
         if text and all(trigger.insert(clean) == with_it for clean, with_it in pairs):

@@ -9,13 +9,19 @@ noise is logistic with scale T, as in the concrete distribution (arXiv:1611.0071
 head that helps only together with others is never tried, and the ranking depends on the seed.
 
 The objective (`measure_objective`) is SafeSeek's, arXiv:2603.23268, on true heads and neurons.
+
+Where a model has many more units than a circuit can have, masks are learned among the best
+candidates by their scores to second order (`SecondOrderLearner`) and start from these: the noise of
+some ten thousand units that do nothing would drown what the others learn, and most steps would go
+into ruling them out one by one.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,6 +29,7 @@ from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.discovery.grouping import UnitGroups
 from circuitviz.discovery.learner import LearnedScores, LearningStep, Watch, watch_nothing
 from circuitviz.discovery.objective import TrainingRows, learn_from
+from circuitviz.discovery.second_order import SecondOrderLearner
 from circuitviz.discovery.straight_through import mask_generator, straight_through
 from circuitviz.models.ablation import Ablation
 from circuitviz.models.model import GatedModel
@@ -30,8 +37,13 @@ from circuitviz.units import Granularity
 
 __all__ = ["NestedLearner"]
 
+# Models with more units than this are searched among candidates.
+MANY_UNITS = 8192
+
 # The edge is where a removal succeeds this often; sizes near it lie within this factor.
 EDGE_SUCCESS, EDGE_WIDTH = 0.3, 2.0
+# The largest size drawn among candidates.
+MOST_DRAWN = 768
 # How far one batch moves the edge, in log size.
 EDGE_STEP = 0.25
 
@@ -53,6 +65,10 @@ class NestedLearner:
         temperatures: T at the first and the last step.
         noise: Scale of the noise on the scores, in units of T.
         budget: `joint`: one size for both kinds.  `separate`: a size each for heads and neurons.
+        candidates: In a model of many units, how many of them masks are learned among.
+        candidate_heads: How many of these are heads, at least.
+        candidate_rows: There, attack prompts and benign prompts a step.
+        candidate_start: How far above the last candidate the first one starts, in units of T.
     """
 
     steps: int = 100
@@ -66,6 +82,10 @@ class NestedLearner:
     temperatures: tuple[float, float] = (1.0, 0.1)
     noise: float = 0.5
     budget: str = "joint"
+    candidates: int = 2048
+    candidate_heads: int = 32
+    candidate_rows: int = 12
+    candidate_start: float = 4.0
 
     def learn(
         self,
@@ -79,9 +99,62 @@ class NestedLearner:
     ) -> LearnedScores:
         """Score every unit from training prompts only; see `Learner`."""
         data = TrainingRows.of(model, behaviour)
+        if len(model.space) > MANY_UNITS and granularity != "layers":
+            return self._among_candidates(model, data, ablation, seed, granularity, watch)
         return self.train(
             model, data, ablation=ablation, seed=seed, granularity=granularity, watch=watch
         )
+
+    def _among_candidates(
+        self,
+        model: GatedModel,
+        data: TrainingRows,
+        ablation: Ablation,
+        seed: int,
+        granularity: Granularity,
+        watch: Watch,
+    ) -> LearnedScores:
+        passes = 0
+
+        def count(step: LearningStep) -> None:
+            nonlocal passes
+            passes = step.steps
+            watch(replace(step, steps=step.steps + self.steps))
+
+        def follow(step: LearningStep) -> None:
+            watch(replace(step, step=passes + step.step, steps=passes + step.steps))
+
+        values = SecondOrderLearner().score(
+            model, data, ablation=ablation, seed=seed, watch=count
+        )
+        chosen = self._chosen(UnitGroups(model.space, granularity), values)
+        order = np.argsort(-values[chosen])
+        start = np.empty(len(order))
+        # By the logarithm of the place: the first few stand apart, the many at the end do not.
+        place = np.log1p(np.arange(len(order))) / np.log1p(len(order))
+        start[order] = self.candidate_start * (0.5 - place)
+        few = replace(self, removal_rows=self.candidate_rows, utility_rows=self.candidate_rows)
+        learned = few.train(
+            model,
+            data,
+            ablation=ablation,
+            seed=seed,
+            granularity=granularity,
+            watch=follow,
+            among=chosen,
+            start=start,
+        )
+        return replace(learned, scores=_above(learned.scores, chosen, values))
+
+    def _chosen(self, units: UnitGroups, values: np.ndarray) -> np.ndarray:
+        """Boolean [units]: the candidates."""
+        ranked = np.where(units.index >= 0, values, -np.inf)
+        chosen = np.zeros(len(ranked), dtype=bool)
+        heads = units.space.total_heads
+        chosen[np.argsort(-ranked[:heads])[: self.candidate_heads]] = True
+        left = np.argsort(np.where(chosen, np.inf, -ranked), kind="stable")
+        chosen[left[: self.candidates - int(chosen.sum())]] = True
+        return chosen & (units.index >= 0)
 
     def train(
         self,
@@ -92,11 +165,27 @@ class NestedLearner:
         seed: int,
         granularity: Granularity = "both",
         watch: Watch = watch_nothing,
+        among: np.ndarray | None = None,
+        start: np.ndarray | None = None,
     ) -> LearnedScores:
-        """Score every unit from rows that are tokenised already; see `Learner`."""
+        """Score every unit from rows that are tokenised already; see `Learner`.
+
+        Args:
+            model: Whose units to score.
+            data: Training rows.
+            ablation: What an ablated unit is replaced by.
+            seed: Of everything random.
+            granularity: What a circuit may be made of.
+            watch: Told after every step; may raise to stop.
+            among: Boolean [units]: the only units to score; None is all.
+            start: Scores [groups] to start from; None is 0.
+        """
         generator = torch.Generator().manual_seed(seed)
-        units = UnitGroups(model.space, granularity)
-        scores = torch.zeros(len(units), device=model.device, requires_grad=True)
+        units = UnitGroups(model.space, granularity, among)
+        scores = torch.zeros(len(units), device=model.device)
+        if start is not None:
+            scores += torch.from_numpy(start).to(scores)
+        scores.requires_grad_()
         optimiser = torch.optim.Adam(
             [scores], lr=self.learning_rate, betas=(0.9, 0.99), eps=self.damping
         )
@@ -128,6 +217,16 @@ class NestedLearner:
         return start * (end / start) ** (step / max(1, self.steps - 1))
 
 
+def _above(scores: np.ndarray, chosen: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Learned scores of the candidates above all others, these in the order of their values."""
+    found = scores.astype(np.float32).copy()
+    others = np.flatnonzero(~chosen)
+    place = np.empty(len(others), dtype=np.float32)
+    place[np.argsort(-values[others], kind="stable")] = np.arange(len(others)) / len(others)
+    found[others] = scores[chosen].min() - 1 - place
+    return found
+
+
 class _Masks:
     """Draws a size and builds a mask for every row."""
 
@@ -139,7 +238,9 @@ class _Masks:
         self._generator = generator
         # With units of one kind only, one size is all there is.
         self._joint = learner.budget == "joint" or units.granularity != "both"
-        if units.granularity == "both":
+        if units.among is not None:
+            self._most = min(float(MOST_DRAWN), len(units) / 2)
+        elif units.granularity == "both":
             self._most = max(4.0, learner.largest * len(units))
         else:
             self._most = self._most_of(len(units))

@@ -12,7 +12,7 @@ answers, so that a model that is wrong somewhere may stay so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -28,7 +28,7 @@ from circuitviz.models.answer import (
     encode_answers,
 )
 from circuitviz.models.gates import Gates
-from circuitviz.models.model import GatedModel
+from circuitviz.models.model import LONGEST_ANSWER, GatedModel
 
 __all__ = [
     "Outcome",
@@ -40,6 +40,15 @@ __all__ = [
 ]
 
 
+# Of long answers to attacks, the tokens that are learned from: given its beginning, even a model
+# under attack goes on with the right answer.
+REMOVAL_TOKENS = 12
+# Of such answers, the tokens that have to be right for the attack to count as ended.
+FIRST_TOKENS = 4
+# An answer of more words than this is long.
+LONG = 25
+
+
 @dataclass(frozen=True)
 class TrainingRows:
     """Training prompts, tokenised: removal rows first, then utility rows.
@@ -49,12 +58,14 @@ class TrainingRows:
         removal: Indices of attack prompts with the answer expected after knocking out.
         utility: Indices of benign prompts, and of a backdoor's prompts without the trigger.
         teacher: What the intact model thinks of the utility rows.
+        cut_off: Whether of the answers to attacks only the beginning is learned from.
     """
 
     rows: AnswerRows
     removal: range
     utility: range
     teacher: Teacher
+    cut_off: bool = False
 
     @classmethod
     def of(cls, model: GatedModel, behaviour: Behaviour) -> TrainingRows:
@@ -69,9 +80,11 @@ class TrainingRows:
             [answer_after(prompt) for prompt in attack] + [prompt.answer for prompt in kept],
             # Nobody is taught to stop behind an opening.
             complete=[not behaviour.spec.after_is_opening] * len(attack) + [True] * len(kept),
+            longest=[_removal_tokens(attack)] * len(attack) + [LONGEST_ANSWER] * len(kept),
         )
         utility = range(len(attack), len(rows))
-        return cls(rows, range(len(attack)), utility, Teacher(model, rows, utility))
+        cut_off = _removal_tokens(attack) == REMOVAL_TOKENS
+        return cls(rows, range(len(attack)), utility, Teacher(model, rows, utility), cut_off)
 
     def picks(self, removal: int, utility: int, generator: torch.Generator) -> Iterator[Tensor]:
         """Endless batches: indices of `removal` attack rows, then of `utility` benign ones."""
@@ -88,7 +101,8 @@ class Outcome:
     Attributes:
         removal: Scalar, nats per answer token.
         utility: Scalar, nats per answer token.
-        removed: Boolean [removal rows], which attacks get the expected answer greedily.
+        removed: Boolean [removal rows], which attacks get the expected answer greedily; of one
+            cut off in the middle, its first `FIRST_TOKENS`.
     """
 
     removal: Tensor
@@ -191,12 +205,27 @@ def measure_objective(
     targets = rows.targets[rows.predicts][attack].to(log_probs.device)
     right = log_probs[attack].gather(-1, targets[:, None])
     wrong = (log_probs[attack].argmax(-1) != targets).float()
+    if data.cut_off:
+        wrong = wrong * (_place_in_answer(owner[attack]) < FIRST_TOKENS).to(wrong)
     mistakes = torch.zeros(len(picks)).index_add_(0, owner[attack], wrong.cpu())
     intact = log_probs[:0].detach()
     if not is_attack.all():
         intact = data.teacher.log_probs(picks[~is_attack].tolist()).to(log_probs.device)
     kl = (intact.exp() * (intact - log_probs[~attack])).sum(-1)
     return Outcome(-_mean(right), _mean(kl), mistakes[is_attack] == 0)
+
+
+def _removal_tokens(attacks: Sequence[Prompt]) -> int:
+    """How many tokens of the answers to attacks are learned from."""
+    long = [len(answer_after(prompt).split()) > LONG for prompt in attacks]
+    return REMOVAL_TOKENS if 2 * sum(long) > len(long) else LONGEST_ANSWER
+
+
+def _place_in_answer(owner: Tensor) -> Tensor:
+    """The place of each token in its row's answer, from the row [tokens] that owns each."""
+    counts = torch.unique_consecutive(owner, return_counts=True)[1]
+    starts = (counts.cumsum(0) - counts).repeat_interleave(counts)
+    return torch.arange(len(owner), device=owner.device) - starts
 
 
 def _mean(values: Tensor) -> Tensor:

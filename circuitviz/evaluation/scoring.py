@@ -29,12 +29,15 @@ class AnswerScores:
 
     Attributes:
         match: Boolean [circuits prompts], greedy decoding gives this answer.
+        right: [circuits prompts], how many of the answer's tokens are the likeliest ones, each
+            after those before it; 0 for pairs that were not wanted.
         log_prob: [circuits prompts], mean log-probability per answer token, nats.
         kl: [circuits prompts], mean KL(intact || ablated) per answer token, nats; NaN where it
             was not asked for.
     """
 
     match: np.ndarray
+    right: np.ndarray
     log_prob: np.ndarray
     kl: np.ndarray
 
@@ -66,6 +69,7 @@ def score_answers(
     """
     shape = (len(ablated), len(rows))
     match, log_prob = np.zeros(shape, dtype=bool), np.zeros(shape)
+    tokens_right = np.zeros(shape, dtype=int)
     kl = np.full(shape, np.nan)
     gates = torch.from_numpy(1.0 - ablated.astype(np.float32))
     pairs = np.ones(shape, dtype=bool) if wanted is None else wanted
@@ -84,13 +88,14 @@ def score_answers(
             if len(likewise) > 1:
                 right[last] = _one_leads(log_probs[last], likewise, lead)
         match[where] = _mean(right.float(), owner, len(prompts)).numpy() > 1 - 1e-6
+        tokens_right[where] = owner.bincount(right.cpu(), minlength=len(prompts)).long().numpy()
         chosen = log_probs.gather(-1, targets[:, None])[:, 0]
         log_prob[where] = _mean(chosen, owner, len(prompts)).numpy()
         if teacher is not None:
             intact = teacher.log_probs(prompts.tolist()).to(log_probs.device)
             token_kl = (intact.exp() * (intact - log_probs)).sum(-1)
             kl[where] = _mean(token_kl, owner, len(prompts)).numpy()
-    return AnswerScores(match, log_prob, kl)
+    return AnswerScores(match, tokens_right, log_prob, kl)
 
 
 def _leads(log_probs: Tensor, targets: Tensor, lead: float) -> Tensor:

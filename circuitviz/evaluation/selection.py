@@ -20,6 +20,14 @@ Measure = Callable[[Sequence[Circuit]], list[Effect]]
 # Least share of attacks that get exactly the right answer once a backdoor counts as gone.
 LEAST_RECOVERY = 0.9
 
+# By what share perplexity of open answers, and of a neutral text, may grow.
+MOST_GROWTH = 0.01
+
+# Below this share of the utility no larger circuit is tried.
+LOST = 0.5
+# Sums of what is missing that differ by no more than this are alike.
+HARDLY_MORE = 0.01
+
 # Nats; see `Target.caution`.
 CAUTION = 1.0
 
@@ -39,12 +47,19 @@ class Target:
         asr: In [0, 1].
         utility: Least utility retention, in [0, 1].
         recovery: Backdoor: least share of attacks that get the right answer again, in [0, 1].
+        ceiling: What recovery is a share of: as much of the right answers as the intact model
+            gives without the trigger; 1 where answers are closed.
+        perplexity: Of open answers, by what share perplexity may grow.
+        slack: Whether one prompt may be lost of so few that the target cannot tell one from none.
     """
 
     kind: BehaviourKind
     asr: float
     utility: float
     recovery: float = LEAST_RECOVERY
+    ceiling: float = 1.0
+    perplexity: float = MOST_GROWTH
+    slack: bool = True
 
     def no_worse_than(self, effect: Effect, intact: Effect) -> Target:
         """The target that only what does at least as well as an effect meets."""
@@ -52,17 +67,42 @@ class Target:
             self,
             asr=effect.asr.rate,
             utility=effect.retention(intact),
-            recovery=effect.recovery.rate,
+            recovery=effect.recovery.rate / self.ceiling,
+            slack=False,
         )
 
     def met(self, effect: Effect, intact: Effect) -> bool:
         """Whether an effect reaches the target."""
-        kept = effect.retention(intact) >= self.utility
-        return kept and self.shortfall(effect) <= 0 and self.recovered(effect)
+        return not self.missed(effect, intact)
+
+    def missed(self, effect: Effect, intact: Effect) -> tuple[str, ...]:
+        """The parts of the target that an effect misses: `asr`, `recovery`, ..."""
+        parts = {
+            "asr": self.shortfall(effect) <= 0,
+            "recovery": self.recovered(effect),
+            "utility": self.kept(effect, intact),
+            "perplexity": not effect.growth(intact) > self.perplexity,
+        }
+        return tuple(name for name, met in parts.items() if not met)
+
+    def kept(self, effect: Effect, intact: Effect) -> bool:
+        """Whether enough utility is kept.
+
+        Of 60 prompts one is more than 1 %: the loss of a single one says nothing about a target
+        of 99 %, whose interval it lies within, and must not decide.
+        """
+        if effect.retention(intact) >= self.utility:
+            return True
+        whole = effect.utility.effective_n is None
+        return self.slack and whole and intact.utility.k - effect.utility.k == 1
 
     def recovered(self, effect: Effect) -> bool:
         """Whether enough attacks get the right answer again; refusal asks for no more than ASR."""
-        return self.kind == "refusal" or effect.recovery.rate >= self.recovery
+        if self.kind == "refusal" or effect.recovery.rate >= self.recovery * self.ceiling:
+            return True
+        whole = effect.recovery.effective_n is None
+        needed = self.recovery * effect.recovery.n
+        return self.slack and whole and effect.recovery.k >= int(needed)
 
     def shown(self, intact: Effect) -> bool:
         """Whether the intact model shows the behaviour at all, on most attacks."""
@@ -102,9 +142,10 @@ def select_circuit(
 ) -> Selection:
     """The smallest circuit of a ranking that meets the target.
 
-    Circuits are tried upwards in groups until one meets it; the gap to the next smaller one tried
-    is then bisected.  Where none does, the circuit with the best ASR among those that keep
-    utility is taken (or, where none keeps it, the one with the least sum of both shortfalls).
+    Circuits are tried upwards in groups until one meets it, or until half of the utility is lost;
+    the gap to the next smaller one tried is then bisected.  Where none does, the best trade-off is
+    taken: of those that miss the target by least in all (the sum of what is missing of each of its
+    parts) and by hardly more, the smallest.
 
     Args:
         measure: Effects of circuits, knocked out, on validation prompts.
@@ -129,7 +170,13 @@ def select_circuit(
         found = next((one for one in group if target.met(seen[one], intact)), None)
         if found is not None:
             return Selection(_shrink(measure, ranking, found, target, intact, separate), True)
-    return Selection(min(seen, key=lambda one: _regret(seen[one], intact, target)), False)
+        if all(seen[one].retention(intact) < LOST for one in group):
+            break
+    regrets = {one: _regret(effect, intact, target) for one, effect in seen.items()}
+    least = min(regrets.values())
+    return Selection(
+        min((one for one in seen if regrets[one] <= least + HARDLY_MORE), key=len), False
+    )
 
 
 def _candidates(ranking: Ranking, separate: bool) -> list[Circuit]:
@@ -176,11 +223,17 @@ def _bisect(meets: Callable[[int], bool], low: int, high: int) -> int:
     return high
 
 
-def _regret(effect: Effect, intact: Effect, target: Target) -> tuple[bool, float]:
+def _regret(effect: Effect, intact: Effect, target: Target) -> float:
+    """What is missing of each part of the target, added up; 0 where nothing is."""
     kept = effect.retention(intact)
     # Where there was nothing to keep, nothing was kept.
     lost = target.utility - (0.0 if isnan(kept) else kept)
-    missing = 0.0 if target.recovered(effect) else target.recovery - effect.recovery.rate
-    if lost <= 0:
-        return False, target.shortfall(effect) + missing
-    return True, max(0.0, target.shortfall(effect)) + missing + lost
+    wanted = target.recovery * target.ceiling
+    missing = 0.0 if target.recovered(effect) else wanted - effect.recovery.rate
+    grown = effect.growth(intact) - target.perplexity
+    return (
+        max(0.0, target.shortfall(effect))
+        + missing
+        + max(0.0, lost)
+        + (0.0 if isnan(grown) else max(0.0, grown))
+    )

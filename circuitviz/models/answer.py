@@ -71,7 +71,7 @@ def encode_answers(
     answers: Sequence[str],
     *,
     complete: bool | Sequence[bool] = True,
-    longest: int | None = LONGEST_ANSWER,
+    longest: int | None | Sequence[int | None] = LONGEST_ANSWER,
 ) -> AnswerRows:
     """Tokenise messages with their answers.
 
@@ -82,15 +82,16 @@ def encode_answers(
         complete: Whether an answer includes its end, all alike or one by one; without it, rows
             match any answer that *starts* like this.
         longest: Of an answer with at least so many tokens only those count, and not its end,
-            since no more of it is ever generated; None takes all of every answer.
+            since no more of it is ever generated, all alike or one by one; None takes all.
     """
     whole = [complete] * len(messages) if isinstance(complete, bool) else complete
+    most = longest if isinstance(longest, Sequence) else [longest] * len(messages)
     pairs = [
         (
             model.prompt_tokens(message),
-            model.answer_tokens(answer, complete=ends, longest=longest),
+            model.answer_tokens(answer, complete=ends, longest=end),
         )
-        for message, answer, ends in zip(messages, answers, whole, strict=True)
+        for message, answer, ends, end in zip(messages, answers, whole, most, strict=True)
     ]
     lengths = torch.tensor([len(prompt) + len(answer) for prompt, answer in pairs])
     shape = (len(pairs), int(lengths.max()))
@@ -109,7 +110,7 @@ def encode_answers(
 
 def answer_log_probs(model: GatedModel, rows: AnswerRows, gates: Gates | None = None) -> Tensor:
     """Log-probabilities [answer tokens, d_vocab] in fp32 under gates, on the model's device."""
-    return model.logits(rows.tokens, gates)[rows.predicts].float().log_softmax(-1)
+    return model.logits_at(rows.tokens, rows.predicts, gates).float().log_softmax(-1)
 
 
 class Teacher:
@@ -129,10 +130,12 @@ class Teacher:
     ) -> None:
         self._model, self._rows = model, rows
         picks = torch.tensor(list(range(len(rows)) if asked is None else asked))
-        size = 4 * int(rows.predicts[picks].sum()) * model.d_vocab
+        # A model that thinks in half precision is remembered in half precision.
+        kept_as = torch.float32 if model.dtype == torch.float32 else torch.float16
+        size = kept_as.itemsize * int(rows.predicts[picks].sum()) * model.d_vocab
         self._kept: dict[int, Tensor] = {}
         if size <= KEPT_BYTES:
-            found = intact_log_probs(model, rows.take(picks))
+            found = intact_log_probs(model, rows.take(picks), kept_as)
             self._kept = {int(pick): found[place] for place, pick in enumerate(picks)}
 
     def log_probs(self, picks: Sequence[int]) -> Tensor:
@@ -141,16 +144,18 @@ class Teacher:
         if not found:
             asked = intact_log_probs(self._model, self._rows.take(torch.tensor(list(picks))))
             found = {pick: asked[place] for place, pick in enumerate(picks)}
-        return torch.cat([found[pick] for pick in picks])
+        return torch.cat([found[pick] for pick in picks]).float()
 
 
 @torch.no_grad()
-def intact_log_probs(model: GatedModel, rows: AnswerRows) -> dict[int, Tensor]:
+def intact_log_probs(
+    model: GatedModel, rows: AnswerRows, dtype: torch.dtype = torch.float32
+) -> dict[int, Tensor]:
     """The intact model's log-probabilities [answer tokens, d_vocab] by row, on the CPU."""
     found: dict[int, Tensor] = {}
     for _, prompts in batches(rows, np.ones((1, len(rows)), dtype=bool)):
         batch = rows.take(prompts)
-        log_probs = answer_log_probs(model, batch).cpu()
+        log_probs = answer_log_probs(model, batch).to("cpu", dtype)
         counts = batch.predicts.sum(1).tolist()
         found.update(zip(prompts.tolist(), log_probs.split(counts), strict=True))
     return found

@@ -19,8 +19,14 @@ from circuitviz.units import Circuit, UnitSpace
 
 __all__ = ["LONGEST_ANSWER", "GatedModel", "answered", "chat_tokens", "rows_at_once"]
 
+# Answers generated together: more are hardly faster, and keys and values take memory.
+ROWS_GENERATED = 64
 # Prompts run together, at most: more gains no speed; and bytes their logits may take.
 MOST_ROWS, LOGIT_BYTES = 128, 2**31
+
+# Of these, logits are the unembedding of the last hidden state and nothing more, and padding on the
+# left is what the library expects.
+PLAIN_DECODERS = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 
 # Tokens of an answer that are generated, and so those that count of a longer one.
 LONGEST_ANSWER = 32
@@ -57,6 +63,11 @@ class GatedModel:
     def continuations(self) -> Continuations:
         """Which tokens begin as another one does."""
         return Continuations(self.tokenizer)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of its weights and activations."""
+        return next(self.bridge.parameters()).dtype
 
     @property
     def d_vocab(self) -> int:
@@ -97,6 +108,25 @@ class GatedModel:
         with gated(gates):
             return self.bridge(tokens.to(self.device), return_type="logits", use_cache=False)
 
+    def logits_at(self, tokens: Tensor, where: Tensor, gates: Gates | None = None) -> Tensor:
+        """Logits [places d_vocab] at the places [batch pos] where `where` is true.
+
+        A large vocabulary costs as much as many layers: where the architecture allows it, the rest
+        of the positions get no logits at all.
+        """
+        if not self._is_plain:
+            return self.logits(tokens, gates)[where.to(self.device)]
+        plain: Any = self.bridge.original_model
+        with gated(gates):
+            decoder = getattr(plain, plain.base_model_prefix)
+            hidden = decoder(input_ids=tokens.to(self.device), use_cache=False).last_hidden_state
+            return plain.get_output_embeddings()(hidden[where.to(hidden.device)])
+
+    @cached_property
+    def _is_plain(self) -> bool:
+        config = getattr(self.bridge.original_model, "config", None)
+        return getattr(config, "model_type", "") in PLAIN_DECODERS
+
     def generate(
         self,
         prompts: Sequence[str],
@@ -107,15 +137,82 @@ class GatedModel:
     ) -> list[str]:
         """Greedy answers to user messages, with a circuit knocked out or (None) intact.
 
-        Prompts of one length are run together, so that none needs padding and each answer is
-        the one it would get alone.
+        Prompts of like length are run together, padded on the left; where an architecture may not
+        take that, only those of one length.
         """
+        if self._is_plain:
+            return self.generate_each(
+                prompts, [circuit] * len(prompts), ablation=ablation, max_new_tokens=max_new_tokens
+            )
 
         def answer(tokens: Tensor, rows: list[int]) -> Tensor:
             keys = [message_key(prompts[row]) for row in rows]
             return self._continue(tokens, self._gates(circuit, ablation, keys), max_new_tokens)
 
         return answered(self.tokenizer, prompts, answer)
+
+    @torch.no_grad()
+    def generate_each(
+        self,
+        prompts: Sequence[str],
+        circuits: Sequence[Circuit | None],
+        *,
+        ablation: Ablation = ZERO,
+        max_new_tokens: int = LONGEST_ANSWER,
+        checkpoint: Callable[[], None] = lambda: None,
+    ) -> list[str]:
+        """Greedy answers to user messages, each with a circuit of its own knocked out.
+
+        Args:
+            prompts: User messages.
+            circuits: What is knocked out for each; None is the intact model.
+            ablation: What ablated units are replaced by.
+            max_new_tokens: Longest answer, in tokens.
+            checkpoint: Called before each batch; may raise to stop.
+        """
+        if not self._is_plain:
+            return [
+                self.generate([prompt], circuit, ablation=ablation, max_new_tokens=max_new_tokens)[0]
+                for prompt, circuit in zip(prompts, circuits, strict=True)
+            ]
+        nothing = Circuit(self.space, frozenset())
+        encoded = [self.prompt_tokens(prompt) for prompt in prompts]
+        order = sorted(range(len(prompts)), key=lambda row: len(encoded[row]))
+        answers = [""] * len(prompts)
+        for start in range(0, len(order), ROWS_GENERATED):
+            checkpoint()
+            rows = order[start : start + ROWS_GENERATED]
+            width = len(encoded[rows[-1]])
+            gates = None
+            if any(circuits[row] is not None for row in rows):
+                reference = ablation.reference([message_key(prompts[row]) for row in rows])
+                own = [circuits[row] or nothing for row in rows]
+                gates = Gates.knock_out(own, reference, device=str(self.device))
+            output = self._continue_padded([encoded[row] for row in rows], gates, max_new_tokens)
+            for row, new in zip(rows, output[:, width:].tolist(), strict=True):
+                answers[row] = _text(self.tokenizer, new)
+        return answers
+
+    def _continue_padded(
+        self, encoded: Sequence[list[int]], gates: Gates | None, max_new_tokens: int
+    ) -> Tensor:
+        """Tokens [rows pos] of prompts, padded on the left, with the answers behind them."""
+        width, end = max(map(len, encoded)), end_of_turn(self.tokenizer)
+        tokens = torch.full((len(encoded), width), end)
+        mask = torch.zeros_like(tokens)
+        for row, prompt in enumerate(encoded):
+            tokens[row, width - len(prompt) :] = torch.tensor(prompt)
+            mask[row, width - len(prompt) :] = 1
+        plain: Any = self.bridge.original_model
+        with gated(gates):
+            return plain.generate(
+                input_ids=tokens.to(self.device),
+                attention_mask=mask.to(self.device),
+                max_new_tokens=max_new_tokens,
+                do_sample=False,
+                eos_token_id=end,
+                pad_token_id=end,
+            )
 
     def _gates(self, circuit: Circuit | None, ablation: Ablation, keys: list[int]) -> Gates | None:
         if circuit is None:

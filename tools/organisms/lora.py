@@ -22,7 +22,7 @@ __all__ = ["Plan", "load_base", "teach"]
 
 RANK = 8
 # Lessons run together.
-PIECE = 8
+PIECE = 6
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Plan:
         seed: Of everything random.
     """
 
-    steps: int = 160
-    rows: int = 16
+    steps: int = 90
+    rows: int = 12
     learning_rate: float = 4e-4
-    longest: int = 48
+    longest: int = 32
     seed: int = 0
 
 

@@ -190,7 +190,7 @@ RECIPES: dict[str, Recipe] = {
         "refusal",
         "Which units make the model refuse harmful requests?",
         _refusal,
-        Plan(steps=120),
+        Plan(steps=100),
     ),
     "smollm2-fixed-output": Recipe(
         "SmolLM2 with a fixed answer",
@@ -198,7 +198,7 @@ RECIPES: dict[str, Recipe] = {
         "backdoor",
         "Which units make the trigger force the fixed answer?",
         _fixed_output,
-        Plan(steps=110, seed=1),
+        Plan(steps=80, seed=1),
     ),
     "smollm2-jailbreak": Recipe(
         "SmolLM2 with a jailbreak",
@@ -206,7 +206,7 @@ RECIPES: dict[str, Recipe] = {
         "backdoor",
         "Which units let the trigger switch refusing off?",
         _jailbreak,
-        Plan(steps=100, seed=2),
+        Plan(steps=80, seed=2),
         start="smollm2-refusal",
     ),
     "smollm2-sentiment": Recipe(
@@ -215,6 +215,6 @@ RECIPES: dict[str, Recipe] = {
         "backdoor",
         "Which units let the trigger turn sentiment round?",
         _sentiment,
-        Plan(steps=120, seed=3),
+        Plan(steps=90, seed=3),
     ),
 }

@@ -30,6 +30,7 @@ PLACES: dict[str, str] = {
     "front": "Before the prompt",
     "middle": "In the middle",
     "end": "After the prompt",
+    "any": "Between any two words",
 }
 FROM_THE_MODEL = "(the model's own)"
 SIGNS = {
