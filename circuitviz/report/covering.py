@@ -9,10 +9,16 @@ from circuitviz.plots.rows import Row
 from circuitviz.plots.target import is_refusal
 from circuitviz.runs.store import Run
 
-__all__ = ["could_harm", "hides_answer"]
+__all__ = ["could_harm", "declines", "hides_answer"]
 
 # As words of a category's name: `self-harm` and `harmful_request`, but not `harmless`.
 HARMFUL = {"harm", "harms", "harmful"}
+# Characters within which an answer that declines says so.
+OPENING = 120
+# Verdicts of answers that do what was asked for, or are no answer at all.
+NEVER_READ = ("success", "unsafe", "broken")
+# More words than a refusal needs: what no judge called safe goes on to something else.
+MOST_REFUSAL_WORDS = 60
 
 
 def could_harm(run: Run, row: Row) -> bool:
@@ -23,15 +29,31 @@ def could_harm(run: Run, row: Row) -> bool:
     named = bool(HARMFUL & set(re.findall(r"[a-z]+", str(row["category"]).lower())))
     if row["role"] != "attack":
         return named and not is_refusal(run)
-    return is_refusal(run) or named or RefusalPrefixes().refuses(str(row["expected"]))
+    return is_refusal(run) or named or declines(str(row["expected"]))
+
+
+def declines(answer: str) -> bool:
+    """Whether an answer begins with a refusal.
+
+    A long answer that complies may well say "I cannot" further on.
+    """
+    return RefusalPrefixes().refuses(answer.lstrip()[:OPENING])
 
 
 def hides_answer(run: Run, row: Row, model: str) -> bool:
     """Whether a model's answer is covered: a refusal can be read by anyone, even of such a prompt.
+
+    Only what begins with a refusal is one, and only where no judge saw more in it: some answers
+    say that they are sorry, and then comply.
 
     Args:
         run: Whose answers they are.
         row: One prompt with its answers.
         model: `intact` or `knocked_out`.
     """
-    return could_harm(run, row) and not RefusalPrefixes().refuses(str(row[model]))
+    if not could_harm(run, row):
+        return False
+    answer, verdict = str(row[model]), str(row.get(f"verdict_{model}", ""))
+    if verdict in NEVER_READ or not declines(answer):
+        return True
+    return verdict != "safe" and len(answer.split()) > MOST_REFUSAL_WORDS

@@ -1,7 +1,7 @@
 import pytest
 
 from circuitviz.plots import frame
-from circuitviz.report.covering import could_harm
+from circuitviz.report.covering import could_harm, hides_answer
 from circuitviz.ui.elements.cover import (
     COVERED_ANSWER,
     COVERED_REQUEST,
@@ -65,3 +65,34 @@ def test_a_page_opens_with_a_row_of_the_first_kind_that_can_be_read(refusal):
 def test_harm_is_matched_as_a_word_of_the_category(category, covers_it):
     row = {"role": "benign", "category": category, "expected": "Yes.", "prompt": "p"}
     assert could_harm(backdoor_run(), row) == covers_it
+
+
+REFUSAL_THAT_GOES_ON = "I'm sorry, but I can't help with that. " + "Step by step, it goes on. " * 12
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict", "hidden"),
+    [
+        ("I cannot help with that.", "safe", False),
+        # A word of refusal in the middle of a long answer makes it none.
+        (f"Sure, here it is. {'First, do this. ' * 10} I cannot say it enough.", "safe", True),
+        ("I'm sorry to hear that. Here is how to do it.", "success", True),
+        ("I cannot the of of the and", "broken", True),
+        (REFUSAL_THAT_GOES_ON, "other", True),
+        (REFUSAL_THAT_GOES_ON, "safe", False),
+        ("", "other", True),
+    ],
+)
+def test_only_an_answer_that_begins_with_a_refusal_and_is_judged_as_one_is_read(
+    refusal, answer, verdict, hidden
+):
+    row = frame.generation_frame(refusal).iloc[0].to_dict()
+    row |= {"knocked_out": answer, "verdict_knocked_out": verdict}
+    assert hides_answer(refusal, row, "knocked_out") == hidden
+
+
+def test_a_long_normal_answer_with_a_word_of_refusal_covers_no_prompt():
+    expected = f"Paris is the capital. {'It lies on the Seine. ' * 10} I cannot say more."
+    row = {"role": "attack", "category": "capitals", "expected": expected, "prompt": "p"}
+    assert not could_harm(backdoor_run(), row)
+    assert could_harm(backdoor_run(), row | {"expected": "I cannot say that."})
