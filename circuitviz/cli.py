@@ -18,6 +18,7 @@ from circuitviz.commands import (
     behaviours,
     compare,
     discover,
+    fetch,
     generate,
     judge,
     knockout,
@@ -41,7 +42,7 @@ UNUSABLE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 # In the order in which somebody new comes to need them: a model and prompts, finding a circuit,
 # reading what was found, changing the model.
 COMMANDS = (
-    *(models, preflight, templates, validate, behaviours),
+    *(models, fetch, preflight, templates, validate, behaviours),
     *(discover, sweep),
     *(runs, report, generate, compare, judge),
     *(knockout, tune),

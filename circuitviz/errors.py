@@ -3,6 +3,7 @@
 CircuitvizError
 ├── ConfigError             a value the caller chose is not usable
 ├── ModelNotFoundError      no embedded model and no folder under that name
+│   └── ModelNotFetchedError    a model that a command fetches, which was not fetched yet
 ├── UnsupportedModelError   the model lacks a hook point, a tokenizer or a chat template we need
 ├── PromptFileError         a prompts file is missing, empty or malformed
 ├── RunNotFoundError        no saved run or tuning under that id
@@ -19,6 +20,7 @@ __all__ = [
     "ConfigError",
     "JobCancelledError",
     "JobNotFoundError",
+    "ModelNotFetchedError",
     "ModelNotFoundError",
     "PromptFileError",
     "ReportError",
@@ -38,6 +40,18 @@ class ConfigError(CircuitvizError):
 
 class ModelNotFoundError(CircuitvizError):
     """No embedded model and no folder under that name."""
+
+
+class ModelNotFetchedError(ModelNotFoundError):
+    """A model that `circuitviz fetch` brings is not here yet.
+
+    Attributes:
+        name: What the command calls it.
+    """
+
+    def __init__(self, message: str, name: str = "") -> None:
+        super().__init__(message)
+        self.name = name
 
 
 class UnsupportedModelError(CircuitvizError):

@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import TextIO
@@ -47,7 +48,7 @@ def libraries_quiet() -> Iterator[None]:
         os.environ.setdefault(name, value)
     loggers = [logging.getLogger(name) for name in LOGGERS]
     levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _without_bars():
         warnings.simplefilter("ignore")
         for logger in loggers:
             logger.setLevel(logging.ERROR)
@@ -56,6 +57,20 @@ def libraries_quiet() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _without_bars() -> Iterator[None]:
+    """No progress bars of a transformers that was imported before anybody told it to be quiet."""
+    imported = sys.modules.get("transformers.utils.logging")
+    if imported is None or not imported.is_progress_bar_enabled():
+        yield
+        return
+    imported.disable_progress_bar()
+    try:
+        yield
+    finally:
+        imported.enable_progress_bar()
 
 
 def stdout_discarded() -> contextlib.redirect_stdout[TextIO]:

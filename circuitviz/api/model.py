@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from circuitviz.models.catalog import embedded_models
+from circuitviz.models.catalog import lasting_name
 from circuitviz.quiet import libraries_quiet
 from circuitviz.runs.config import DataType, DiscoveryConfig
 from circuitviz.units import UnitSpace
@@ -68,7 +68,8 @@ def load(
     ['The capital of France is Paris.']
 
     Args:
-        name_or_path: Name of an embedded model, or a Hugging Face folder.
+        name_or_path: Name of an embedded or fetched model, a Hugging Face folder, or a GGUF file,
+            which is converted on the first call.
         adapter: Folder of a LoRA adapter to put on top of it.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, or `balanced` over all GPUs.
         dtype: Of weights and activations.
@@ -76,12 +77,12 @@ def load(
         checkpointing: Whether layers are computed again on the way back, to save memory.
 
     Raises:
-        ModelNotFoundError: There is no such model.
+        ModelNotFoundError: There is no such model, or `circuitviz fetch` has yet to bring it.
         UnsupportedModelError: It cannot be loaded, or lacks what we need.
         ConfigError: There is no such device or dtype.
     """
     config = DiscoveryConfig(
-        model=_lasting(name_or_path),
+        model=lasting_name(str(name_or_path)),
         adapter=None if adapter is None else str(Path(adapter).resolve()),
         device=device,
         dtype=dtype,
@@ -104,10 +105,3 @@ def model_for(config: DiscoveryConfig) -> Model:
 def as_list(prompts: str | Sequence[str]) -> list[str]:
     """A lone prompt is a list of one: nobody means its letters."""
     return [prompts] if isinstance(prompts, str) else list(prompts)
-
-
-def _lasting(name_or_path: str | Path) -> str:
-    """The model as a saved run can name it: an embedded one by name, a folder by absolute path."""
-    name = str(name_or_path)
-    embedded = any(card.name == name for card in embedded_models())
-    return str(Path(name).resolve()) if not embedded and Path(name).is_dir() else name

@@ -22,6 +22,7 @@ from circuitviz.commands.options import (
 )
 from circuitviz.commands.output import Bar, say, say_json, say_on_stderr
 from circuitviz.discovery.methods import METHODS
+from circuitviz.models.catalog import lasting_name
 from circuitviz.quiet import stdout_discarded
 from circuitviz.runs.config import AblationKind, Budget, DiscoveryConfig
 from circuitviz.units import Granularity
@@ -77,7 +78,8 @@ def add(commands: AddParser) -> None:
     parser.add_argument(
         "model",
         metavar="MODEL",
-        help="embedded model, path of a local folder, or Hugging Face id from the local cache",
+        help="embedded or fetched model, path of a local folder or GGUF file, or Hugging Face id "
+        "from the local cache",
     )
     _add_looking(parser.add_argument_group("what to look for"))
     _add_learning(parser.add_argument_group("how to learn"))
@@ -173,7 +175,7 @@ def _discover(options: argparse.Namespace, library: Library) -> int:
     store = store_of(options)
     require_writable(store.folder)
     config = DiscoveryConfig(
-        model=_lasting_model(options.model, library),
+        model=lasting_name(options.model),
         prompts=str(Path(options.prompts).resolve()) if options.prompts else None,
         method=options.method,
         seed=options.seed,
@@ -214,9 +216,3 @@ def _steps(options: argparse.Namespace) -> int:
             f"for {', '.join(STEPWISE)}"
         )
     return options.steps
-
-
-def _lasting_model(model: str, library: Library) -> str:
-    """The model as a run can name it: an embedded one by name, any other by absolute path."""
-    embedded = any(card.name == model for card in library.models())
-    return str(Path(model).resolve()) if not embedded and Path(model).is_dir() else model

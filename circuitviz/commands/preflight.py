@@ -29,7 +29,8 @@ def add(commands: AddParser) -> None:
     parser.add_argument(
         "model",
         metavar="MODEL",
-        help="embedded model, path of a local folder, or Hugging Face id from the local cache",
+        help="embedded or fetched model, path of a local folder or GGUF file, or Hugging Face id "
+        "from the local cache",
     )
     add_adapter_option(parser)
     parser.add_argument(

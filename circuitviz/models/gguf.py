@@ -8,20 +8,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Mapping
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from circuitviz.errors import UnsupportedModelError
 from circuitviz.models.cache import models_cache
+from circuitviz.models.watched_process import watch_program
+from circuitviz.quiet import ENVIRONMENT
 from circuitviz.whole_folder import whole_folder
 
 __all__ = ["GGUF", "ORIGIN_FILE", "convert", "converted", "is_gguf"]
 
 GGUF = ".gguf"
 ORIGIN_FILE = "origin.json"
-STORED = "bfloat16"
+# The first bytes of every such file.
+MAGIC = b"GGUF"
+# How the parts of a model are called that lies in several files.
+PART = re.compile(r"-\d{5}-of-\d{5}$")
+# What reads the file: a program of its own, because the libraries draw progress bars, take twice
+# the memory of the weights, and cannot be stopped.
+CONVERTER = "circuitviz.models.gguf_converter"
+# The exit code of a program that the system ended.
+KILLED = -9
 
 
 def is_gguf(path: Path) -> bool:
@@ -44,71 +56,64 @@ def converted(path: Path) -> Path:
     return folder
 
 
-def convert(path: Path, folder: Path, told: Mapping[str, str] | None = None) -> None:
+def convert(
+    path: Path,
+    folder: Path,
+    told: Mapping[str, str] | None = None,
+    look: Callable[[], None] = lambda: None,
+) -> None:
     """Write the model of a GGUF file as an ordinary folder, whole or not at all.
 
     Args:
         path: The file.
-        folder: What to write.
+        folder: What to write; an earlier one is replaced.
         told: Further facts for `origin.json`.
+        look: Called several times a second meanwhile; what it raises stops the work.
 
     Raises:
         UnsupportedModelError: The file cannot be read, or is of a kind transformers cannot convert.
     """
-    # Late: slow to import.
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from circuitviz.models.weights import loading
-
-    with loading(path):
-        quantised = _tensor_types(path)
-        tokenizer = AutoTokenizer.from_pretrained(
-            path.parent, gguf_file=path.name, local_files_only=True
-        )
-        read = AutoModelForCausalLM.from_pretrained(
-            path.parent, gguf_file=path.name, local_files_only=True, dtype=torch.float32
-        )
-        model = _unquantised(read)
-    origin = {
-        "file": path.name,
-        "sha256": _sha256(path),
-        "tensors": quantised,
-        "dtype": STORED,
-        **(told or {}),
-    }
+    _require_whole(path)
     with whole_folder(folder) as draft:
-        model.save_pretrained(draft)
-        tokenizer.save_pretrained(draft)
-        (draft / ORIGIN_FILE).write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
+        code, said = watch_program(
+            # Not resolved: a link may have the name that says what the file is.
+            [
+                *(sys.executable, "-m", CONVERTER, str(path.absolute()), str(draft.absolute())),
+                json.dumps(dict(told or {})),
+            ],
+            look,
+            {**ENVIRONMENT, **os.environ, "HF_HUB_OFFLINE": "1"},
+        )
+        if code:
+            raise UnsupportedModelError(f"cannot convert {path}: {_reason(code, said)}")
 
 
-def _unquantised(read: Any) -> Any:
-    """The same weights in a model that was never quantised: one that was refuses to be saved."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    config = read.config
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
-    model.load_state_dict(read.to(torch.bfloat16).state_dict())
-    model.generation_config = read.generation_config
-    return model.eval()
-
-
-def _tensor_types(path: Path) -> dict[str, int]:
-    """How many tensors the file holds in each form, by the form's name."""
-    try:
-        from gguf import GGUFReader
-    except ImportError as error:
+def _require_whole(path: Path) -> None:
+    """Refuse what is no GGUF file of a whole model, before anything slow is imported."""
+    if find_spec("gguf") is None:
         raise UnsupportedModelError(
             f"reading {path} needs the package gguf, which is not installed: pip install gguf"
-        ) from error
-    counts = Counter(tensor.tensor_type.name for tensor in GGUFReader(path).tensors)
-    return dict(counts.most_common())
+        )
+    if PART.search(path.stem):
+        raise UnsupportedModelError(
+            f"{path} is one of several parts of a model; put them together first, with llama.cpp's "
+            "llama-gguf-split --merge"
+        )
+    try:
+        with path.open("rb") as file:
+            first = file.read(len(MAGIC))
+    except OSError as error:
+        raise UnsupportedModelError(f"cannot read {path}: {error.strerror}") from error
+    if first != MAGIC:
+        raise UnsupportedModelError(
+            f"{path} is not a GGUF file: it begins with {first!r} instead of {MAGIC!r}; get the "
+            "file again"
+        )
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _reason(code: int, said: str) -> str:
+    """Why the converter ended, in its own words where it has any."""
+    if code == KILLED:
+        return "it was ended from outside (often a lack of memory); free some, and try again"
+    lines = said.strip().splitlines()
+    return lines[-1] if lines else f"it ended with exit code {code}"

@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from circuitviz.errors import ModelNotFoundError, UnsupportedModelError
+from circuitviz.errors import (
+    CircuitvizError,
+    ModelNotFetchedError,
+    ModelNotFoundError,
+    UnsupportedModelError,
+)
 from circuitviz.models.adapter import Adapter, is_adapter
 from circuitviz.models.catalog import find_model
 from circuitviz.models.checkpoint import TOKENIZER_FILES
 
-__all__ = ["ModelSource", "find_source"]
+__all__ = ["ModelSource", "find_source", "unfetched_model"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ def find_source(
 
     Raises:
         ModelNotFoundError: Model, adapter or the adapter's own model are not here.
+        ModelNotFetchedError: `circuitviz fetch` brings one of them.
         UnsupportedModelError: One of them has not what it takes.
     """
     folder = find_model(name_or_path, download=download)
@@ -62,6 +68,20 @@ def find_source(
     return ModelSource(_base_of(own, download=download), own)
 
 
+def unfetched_model(name_or_path: str, adapter: str | None = None) -> str | None:
+    """What has to be fetched before a model can be loaded, as `circuitviz fetch` calls it.
+
+    None where nothing has to, also where something else is wrong with the model.
+    """
+    try:
+        find_source(name_or_path, adapter)
+    except ModelNotFetchedError as missing:
+        return missing.name
+    except CircuitvizError:
+        return None
+    return None
+
+
 def _base_of(adapter: Adapter, *, download: bool) -> Path:
     if adapter.base_path is None:
         raise UnsupportedModelError(
@@ -70,6 +90,9 @@ def _base_of(adapter: Adapter, *, download: bool) -> Path:
         )
     try:
         base = find_model(adapter.base_path, download=download)
+    except ModelNotFetchedError:
+        # It says itself what brings it.
+        raise
     except ModelNotFoundError as error:
         raise ModelNotFoundError(
             f"{adapter.folder} adapts {adapter.base!r}, which is not here; name that model as the "

@@ -25,7 +25,7 @@ from typing import Any
 import yaml
 
 from circuitviz.errors import CircuitvizError, ConfigError
-from circuitviz.models.catalog import embedded_models
+from circuitviz.models.catalog import lasting_name
 from circuitviz.runs.config import DiscoveryConfig
 
 __all__ = ["RayOptions", "Sweep", "read_sweep"]
@@ -151,10 +151,7 @@ def _model(item: Any, folder: Path) -> dict[str, Any]:
     _refuse_unknown("a model", item, MODEL_KEYS)
     if "model" not in item:
         raise ConfigError(f"an entry of models has no model; got {dict(item)!r}")
-    embedded = {card.name for card in embedded_models()}
-    return {
-        key: value if value in embedded else _lasting(value, folder) for key, value in item.items()
-    }
+    return {key: lasting_name(value, folder) for key, value in item.items()}
 
 
 def _behaviour(item: Any, folder: Path) -> dict[str, Any]:

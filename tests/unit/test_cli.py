@@ -27,7 +27,7 @@ def test_help_lists_every_command_in_the_order_somebody_new_needs_them(capsys, m
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
     listed = re.findall(r"^    (\w+)  ", capsys.readouterr().out, re.MULTILINE)
-    assert listed[:2] == ["models", "preflight"]
+    assert listed[:3] == ["models", "fetch", "preflight"]
     assert listed.index("templates") < listed.index("validate") < listed.index("discover")
     assert listed.index("discover") < listed.index("runs") < listed.index("knockout")
     modules = (PROJECT / "circuitviz" / "commands").glob("*.py")

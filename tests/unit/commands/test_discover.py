@@ -148,11 +148,11 @@ def test_paths_are_kept_absolute(monkeypatch, tmp_path):
 
 def test_an_embedded_name_wins_over_a_folder_of_that_name(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "planted").mkdir()
+    (tmp_path / "refusal").mkdir()
     library = FakeLibrary()
-    main(["discover", "planted"], library)
+    main(["discover", "refusal"], library)
     assert library.config is not None
-    assert library.config.model == "planted"
+    assert library.config.model == "refusal"
 
 
 def test_missing_the_behaviours_own_target_is_said_and_is_a_result(capsys, runs):
