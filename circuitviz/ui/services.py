@@ -11,6 +11,7 @@ import streamlit as st
 
 from circuitviz.errors import CircuitvizError
 from circuitviz.models.catalog import ModelCard, embedded_models
+from circuitviz.models.fetch import FETCHABLE
 from circuitviz.paths import EMBEDDED_RUNS, runs_folder
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.freshness import changed_since
@@ -133,6 +134,7 @@ def model_cards() -> list[ModelCard]:
 def model_title(name: str) -> str:
     """The name of a model for people."""
     titles = {card.name: card.title for card in embedded_models()}
+    titles |= {name: packaged.title for name, packaged in FETCHABLE.items()}
     return titles.get(name, Path(name).name or name)
 
 

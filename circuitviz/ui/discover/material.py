@@ -12,7 +12,9 @@ from circuitviz.behaviours.behaviour import SPEC_FILE
 from circuitviz.behaviours.plugins import behaviour_plugins
 from circuitviz.errors import CircuitvizError
 from circuitviz.models.catalog import ModelCard, find_model
+from circuitviz.models.source import unfetched_model
 from circuitviz.ui.discover.own_material import OwnModel, own_models, prepared_data
+from circuitviz.ui.elements.fetch_button import fetch_button
 from circuitviz.ui.elements.full_path import full_path
 from circuitviz.ui.elements.listing import listing_key
 
@@ -41,10 +43,21 @@ def material(models: list[ModelCard]) -> dict[str, Any]:
     else:
         fields = {"model": chosen}
         st.caption(next((card.summary for card in models if card.name == chosen), ""))
-    if not fields["model"]:
+    if not fields["model"] or _lacks_weights(fields["model"], fields.get("adapter")):
         return {}
     last = own[chosen].config.behaviour if chosen in own else None
     return {**fields, "behaviour": _behaviour(chosen, fields["model"], last)}
+
+
+def _lacks_weights(model: str, adapter: str | None) -> bool:
+    """Whether weights have to be fetched first; shows what fetches them."""
+    # A GGUF file is converted when it is looked at first.
+    with st.spinner("Looking at the model"):
+        missing = unfetched_model(model, adapter)
+    if missing is None:
+        return False
+    fetch_button(missing, "discover")
+    return True
 
 
 def _pills(models: list[ModelCard], own: dict[str, OwnModel]) -> str:
@@ -71,9 +84,9 @@ def _folder() -> str:
     return full_path(
         st.text_input(
             "Folder of a Hugging Face model",
-            placeholder="/path/to/model",
-            help="With config.json, safetensors weights and a tokenizer with a chat template. "
-            "Nothing is downloaded.",
+            placeholder="/path/to/model or /path/to/model.gguf",
+            help="With config.json, safetensors weights and a tokenizer with a chat template; or a "
+            "GGUF file, which is converted once. Nothing is downloaded.",
         )
     )
 

@@ -41,7 +41,7 @@ def own_models() -> dict[str, OwnModel]:
     found: dict[str, OwnModel] = {}
     for config in _past():
         if config.model not in embedded:
-            parts = [Path(part).name for part in (config.model, config.adapter) if part]
+            parts = [services.model_title(part) for part in (config.model, config.adapter) if part]
             model = OwnModel(config, " + ".join(parts))
             found.setdefault(model.name, model)
     latest = dict(list(found.items())[:MOST_MODELS])

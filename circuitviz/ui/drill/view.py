@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import streamlit as st
 
 from circuitviz.errors import CircuitvizError
+from circuitviz.models.source import unfetched_model
 from circuitviz.plots import story
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
@@ -18,8 +19,8 @@ from circuitviz.ui.drill.neuron import what_activates_it, when_it_is_active
 from circuitviz.ui.drill.ranks import unit_ranks
 from circuitviz.ui.drill.writing import what_it_writes
 from circuitviz.ui.elements.changed import when_changed
-from circuitviz.ui.elements.components import error
 from circuitviz.ui.elements.cover import covers, uncover_toggle
+from circuitviz.ui.elements.fetch_button import fetch_button, refused
 from circuitviz.ui.elements.listing import listing_key
 from circuitviz.ui.live import live_inspection
 from circuitviz.units import Unit
@@ -34,10 +35,14 @@ Tab = Callable[[], None]
 def asked_to_look(run: Run) -> bool:
     """Whether a model may be loaded to look inside: at once if it is small, else when asked to.
 
-    Shows the button that asks.
+    Shows the button that asks, or the one that fetches weights that are missing.
     """
-    embedded = {card.name for card in services.model_cards()}
-    if run.config.model in embedded or st.session_state.get(ASKED) == run.config.model:
+    missing = unfetched_model(run.config.model, run.config.adapter)
+    if missing is not None:
+        fetch_button(missing, "drill")
+        return False
+    small = {card.name for card in services.model_cards() if card.base is None}
+    if run.config.model in small or st.session_state.get(ASKED) == run.config.model:
         return True
     st.caption(
         "Looking inside needs the model itself, which takes its memory and a moment to load."
@@ -61,7 +66,7 @@ def drill_down(run: Run, unit: Unit) -> None:
     try:
         prompts, harmful = live_inspection.prompts(run), live_inspection.harmful(run)
     except CircuitvizError as failure:
-        error(f"Cannot look inside: {failure}")
+        refused(failure, "Cannot look inside", "drill")
         return
     shown = uncover_toggle(run) if covers(run) else not harmful
     cover = DrillCover.of(run, harmful, shown=shown)
@@ -92,7 +97,7 @@ def _show(tabs: Mapping[str, Tab], key: str) -> None:
                 try:
                     draw()
                 except CircuitvizError as failure:
-                    error(f"Cannot look inside: {failure}")
+                    refused(failure, "Cannot look inside", "drill_tab")
 
 
 def _prompt_picker(run: Run, choice: Choice, prompts: Mapping[str, str], cover: DrillCover) -> str:

@@ -16,6 +16,7 @@ import streamlit as st
 
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.evaluation.rate import Rate
+from circuitviz.quiet import libraries_quiet
 from circuitviz.runs import behaviour_of as behaviours
 from circuitviz.runs.config import AblationKind, DiscoveryConfig
 from circuitviz.runs.store import Run
@@ -165,7 +166,8 @@ def _model(config: DiscoveryConfig) -> GatedModel:
     set_imports_aside("models")
     # The cores belong to the worker that learns masks.
     torch.set_num_threads(1)
-    return model_of(config)
+    with libraries_quiet():
+        return model_of(config)
 
 
 @st.cache_resource(show_spinner=False)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from circuitviz.errors import CircuitvizError
+from circuitviz.errors import CircuitvizError, ModelNotFetchedError
+from circuitviz.models.fetch import FETCHABLE
 from circuitviz.plots.text import count
 from circuitviz.ui import services
 from circuitviz.ui.elements.changed import when_changed
 from circuitviz.ui.elements.components import split
+from circuitviz.ui.elements.fetch_button import fetch_button
 from circuitviz.ui.elements.full_path import full_path
 from circuitviz.ui.elements.literal import literal
 from circuitviz.ui.models.choice import choose_own, chosen_own, kept
@@ -41,6 +43,7 @@ class ChosenModel:
         adapter: Folder of a LoRA adapter, or None.
         found: What was found out about it; None where it cannot even be looked at.
         refusals: Why it cannot be used; empty if it can.
+        unfetched: Whether its weights have yet to be fetched, which the page offers.
     """
 
     name: str
@@ -48,6 +51,7 @@ class ChosenModel:
     adapter: str | None = None
     found: Preflight | None = None
     refusals: tuple[str, ...] = ()
+    unfetched: bool = False
 
     @property
     def usable(self) -> bool:
@@ -65,6 +69,9 @@ def model_form() -> ChosenModel:
         # The first look of a server's life imports what knows architectures.
         with st.spinner("Looking at the model"):
             found = look_at(name, adapter)
+    except ModelNotFetchedError as missing:
+        fetch_button(missing.name, "models")
+        return ChosenModel(name, title, adapter, refusals=(str(missing),), unfetched=True)
     except CircuitvizError as error:
         return _refused(ChosenModel(name, title, adapter, refusals=(str(error),)))
     if not found.supported:
@@ -75,6 +82,7 @@ def model_form() -> ChosenModel:
 
 def _model_choice() -> tuple[str, str | None]:
     cards = {card.name: card.title for card in services.model_cards()}
+    cards |= {name: f"{packaged.title}, as it is" for name, packaged in FETCHABLE.items()}
     key = kept("source", "folder", SOURCES)
     source = st.pills(
         "Where it is",
@@ -85,9 +93,6 @@ def _model_choice() -> tuple[str, str | None]:
         on_change=when_changed(key, _suggest_data),
     )
     if source == "embedded":
-        if not cards:
-            st.warning("No embedded model is installed.", icon=":material/info:")
-            return "", None
         chosen = st.selectbox(
             "Model",
             list(cards),
@@ -119,9 +124,10 @@ def _folder() -> str:
     return full_path(
         st.text_input(
             "Folder of the model",
-            placeholder="/path/to/model",
+            placeholder="/path/to/model or /path/to/model.gguf",
             help="As save_pretrained writes it: config.json, safetensors weights and a tokenizer "
-            "with a chat template. Code in the folder is never run.",
+            "with a chat template; or a GGUF file, which is converted once. Code in the folder is "
+            "never run.",
             key=kept("folder", ""),
         )
     )

@@ -29,6 +29,11 @@ def answer(model: ChosenModel, data: ChosenData) -> tuple[str, str]:
             "Any decoder with attention heads and MLP neurons. Model and prompts are checked at "
             "once, before anything is loaded, and nothing leaves this machine.",
         )
+    if model.unfetched:
+        return (
+            f"{model.title} needs weights that are not on this machine yet",
+            "Fetch them below. Then the page goes on by itself.",
+        )
     if not model.usable:
         return (
             f"{model.title} cannot be used",

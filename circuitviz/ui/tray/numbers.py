@@ -12,7 +12,8 @@ from circuitviz.plots import story
 from circuitviz.plots.text import evidence, percent
 from circuitviz.runs.store import Run
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.elements.components import Card, cards, error
+from circuitviz.ui.elements.components import Card, cards
+from circuitviz.ui.elements.fetch_button import refused
 from circuitviz.ui.live import live_model
 from circuitviz.ui.tray.saved_rates import saved_rates
 from circuitviz.units import Circuit
@@ -58,7 +59,7 @@ def tray_numbers(run: Run, choice: Choice) -> None:
             with st.spinner("Measuring exactly this set\u2026"):
                 found = _measured(run, choice, circuit)
         except CircuitvizError as failure:
-            error(f"Cannot measure this set: {failure}")
+            refused(failure, "Cannot measure this set", "tray")
             return
     cards(
         [

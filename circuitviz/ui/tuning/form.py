@@ -9,12 +9,14 @@ from typing import Any
 import streamlit as st
 
 from circuitviz.errors import CircuitvizError
+from circuitviz.models.source import unfetched_model
 from circuitviz.plots.story import is_refusal
 from circuitviz.plots.text import count
 from circuitviz.runs.store import Run
 from circuitviz.runs.tuning_config import MOST_EPOCHS, TuningConfig, TuningMode
 from circuitviz.ui import services, state
 from circuitviz.ui.elements.components import error
+from circuitviz.ui.elements.fetch_button import fetch_button
 from circuitviz.ui.jobs import job_start
 from circuitviz.ui.tuning_names import MODES
 
@@ -52,7 +54,11 @@ def tuning_form(run: Run) -> None:
         # RuntimeError: the path begins with the home folder of somebody unknown.
         error(str(failure))
         return
-    _start_button(config)
+    missing = unfetched_model(run.config.model, run.config.adapter)
+    if missing is None:
+        _start_button(config)
+    else:
+        fetch_button(missing, "tuning")
     st.caption("The same from a shell:")
     st.code(command_line(config), language="bash", wrap_lines=True)
 

@@ -16,7 +16,8 @@ from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.changed import when_changed
-from circuitviz.ui.elements.components import Card, cards, error
+from circuitviz.ui.elements.components import Card, cards
+from circuitviz.ui.elements.fetch_button import refused
 from circuitviz.ui.elements.listing import listing_key
 from circuitviz.ui.elements.unit_picker import unit_picker
 from circuitviz.ui.live import live_model
@@ -133,7 +134,7 @@ def _own_effect(run: Run, choice: Choice, unit: Unit) -> None:
     try:
         alone, intact, recovery, source = _alone(run, choice, unit)
     except CircuitvizError as failure:
-        error(f"Cannot measure this unit: {failure}")
+        refused(failure, "Cannot measure this unit", "unit")
         return
     # Rates on other prompts are no change from one to the other.
     before = percent(intact.rate) if intact.n == alone.n else None

@@ -20,8 +20,9 @@ from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.changed import when_changed
-from circuitviz.ui.elements.components import Answer, answer_cells, chart, error
+from circuitviz.ui.elements.components import Answer, answer_cells, chart
 from circuitviz.ui.elements.cover import COVERED_ANSWER, COVERED_REQUEST, cover, telling
+from circuitviz.ui.elements.fetch_button import refused
 from circuitviz.ui.elements.listing import listing_key
 from circuitviz.ui.elements.literal import literal
 from circuitviz.ui.live import live_answer, live_model
@@ -92,7 +93,7 @@ def shown_answers(run: Run, choice: Choice) -> Shown:
             with st.spinner("The model answers the test prompts\u2026"):
                 found = live_answer.answer_frame(run, circuit, choice.ablation, limit=limit)
         except CircuitvizError as failure:
-            error(f"The model cannot answer: {failure}")
+            refused(failure, "The model cannot answer", "answers")
         else:
             note = (
                 f"Answered now: {count(len(circuit), 'unit')} off, {ablation} ablation, greedy, "
@@ -219,7 +220,7 @@ def free_comparison(run: Run, choice: Choice) -> None:
             prompts["triggered"] = behaviour.insert_trigger(prompt.strip())
         cells = _written(run, choice, prompts, place)
     except CircuitvizError as failure:
-        error(f"The model cannot answer: {failure}")
+        refused(failure, "The model cannot answer", "free")
         return
     circuit = choice.circuit(run)
     st.caption(
@@ -283,7 +284,7 @@ def _tokens(
     try:
         found = live_answer.token_frame(run, prompt, answers, circuit, ablation, beginnings)
     except CircuitvizError as failure:
-        error(f"The model cannot be asked: {failure}")
+        refused(failure, "The model cannot be asked", "tokens")
         return
     chart(
         token_chart(found),

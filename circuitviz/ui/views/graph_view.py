@@ -14,7 +14,8 @@ from circuitviz.plots.graph_frame import edge_frame, graph_story, node_frame
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.elements.components import chart, error
+from circuitviz.ui.elements.components import chart
+from circuitviz.ui.elements.fetch_button import refused
 from circuitviz.ui.elements.how_to_read import how_to_read
 from circuitviz.ui.elements.told import told
 from circuitviz.ui.live import live_inspection
@@ -44,7 +45,7 @@ def graph_section(run: Run, choice: Choice, selected: Unit) -> None:
         with st.spinner("Measuring the paths among these units\u2026"):
             graph = live_inspection.graph(run, circuit, choice.ablation)
     except CircuitvizError as failure:
-        error(f"Cannot measure the paths: {failure}")
+        refused(failure, "Cannot measure the paths", "graph")
         return
     sentence = graph_story(graph)
     edges = edge_frame(graph)
