@@ -168,7 +168,8 @@ def _bare(
 def _gated(plain: PreTrainedModel, options: argparse.Namespace) -> GatedModel:
     plain.set_attn_implementation("eager")
     # Any tokenizer: rows are made of random tokens.
-    tokenizer = load_tokenizer(embedded_models()[0].name)
+    shipped = next(card.name for card in embedded_models() if card.base is None)
+    tokenizer = load_tokenizer(shipped)
     bridge = TransformerBridge.boot_transformers(
         "random", hf_model=plain, tokenizer=tokenizer, dtype=data_type(options.dtype)
     )

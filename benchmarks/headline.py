@@ -35,8 +35,11 @@ def main() -> int:
     from circuitviz.models.catalog import embedded_models
 
     parser = argparse.ArgumentParser(description=__doc__)
-    known = [card.name for card in embedded_models() if card.behaviour_kind]
-    parser.add_argument("--models", nargs="+", default=known, choices=known)
+    cards = [card for card in embedded_models() if card.behaviour_kind]
+    known = [card.name for card in cards]
+    # Real models have to be fetched: by name alone.
+    usual = [card.name for card in cards if card.base is None]
+    parser.add_argument("--models", nargs="+", default=usual, choices=known)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     arguments = parser.parse_args()

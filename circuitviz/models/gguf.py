@@ -12,10 +12,11 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from circuitviz.errors import UnsupportedModelError
+from circuitviz.errors import ConfigError, UnsupportedModelError
 from circuitviz.models.cache import models_cache
 from circuitviz.models.watched_process import watch_program
 from circuitviz.quiet import ENVIRONMENT
@@ -46,14 +47,31 @@ def converted(path: Path) -> Path:
 
     Raises:
         UnsupportedModelError: The file cannot be read, or is of a kind transformers cannot convert.
+        ConfigError: There is not enough memory for it.
     """
     about = path.stat()
     stamp = f"{path.resolve()} {about.st_size} {about.st_mtime_ns}"
     digest = hashlib.sha256(stamp.encode()).hexdigest()[:12]
     folder = models_cache() / f"{path.stem}-{digest}"
     if not (folder / ORIGIN_FILE).is_file():
-        convert(path, folder)
+        refusal = _refusal(path, folder)
+        if refusal:
+            raise UnsupportedModelError(refusal)
+        if not folder.is_dir():
+            # It was there, and somebody removed it.
+            convert(path, folder)
     return folder
+
+
+# Pages ask again and again, and a file that was refused once stays as it is.
+@lru_cache(maxsize=64)
+def _refusal(path: Path, folder: Path) -> str:
+    """Convert a file, and say why that cannot be done; "" where it is done."""
+    try:
+        convert(path, folder)
+    except UnsupportedModelError as error:
+        return str(error)
+    return ""
 
 
 def convert(
@@ -72,6 +90,7 @@ def convert(
 
     Raises:
         UnsupportedModelError: The file cannot be read, or is of a kind transformers cannot convert.
+        ConfigError: There is not enough memory for it.
     """
     _require_whole(path)
     with whole_folder(folder) as draft:
@@ -84,8 +103,14 @@ def convert(
             look,
             {**ENVIRONMENT, **os.environ, "HF_HUB_OFFLINE": "1"},
         )
+        if code == KILLED:
+            raise ConfigError(
+                f"converting {path} was ended from outside (often a lack of memory); free some, "
+                "and try again"
+            )
         if code:
-            raise UnsupportedModelError(f"cannot convert {path}: {_reason(code, said)}")
+            lines = said.strip().splitlines() or [f"the converter ended with exit code {code}"]
+            raise UnsupportedModelError(f"cannot convert {path}: {lines[-1]}")
 
 
 def _require_whole(path: Path) -> None:
@@ -109,11 +134,3 @@ def _require_whole(path: Path) -> None:
             f"{path} is not a GGUF file: it begins with {first!r} instead of {MAGIC!r}; get the "
             "file again"
         )
-
-
-def _reason(code: int, said: str) -> str:
-    """Why the converter ended, in its own words where it has any."""
-    if code == KILLED:
-        return "it was ended from outside (often a lack of memory); free some, and try again"
-    lines = said.strip().splitlines()
-    return lines[-1] if lines else f"it ended with exit code {code}"

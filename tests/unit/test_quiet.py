@@ -4,10 +4,11 @@ import logging
 import os
 import sys
 import warnings
+from types import SimpleNamespace
 
 import pytest
 
-from circuitviz.quiet import ENVIRONMENT, quiet_libraries, stdout_discarded
+from circuitviz.quiet import ENVIRONMENT, libraries_quiet, quiet_libraries, stdout_discarded
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +29,23 @@ def test_libraries_are_told_to_be_quiet_and_offline_but_the_users_wish_counts():
     assert os.environ["HF_HUB_OFFLINE"] == "1"
     assert not logging.getLogger("transformers").isEnabledFor(logging.WARNING)
     assert logging.getLogger("transformers").isEnabledFor(logging.ERROR)
+
+
+def test_bars_of_a_library_that_is_there_already_are_gone_for_a_while(monkeypatch):
+    shown = [True]
+    library = SimpleNamespace(
+        is_progress_bar_enabled=lambda: shown[-1],
+        disable_progress_bar=lambda: shown.append(False),
+        enable_progress_bar=lambda: shown.append(True),
+    )
+    monkeypatch.setitem(sys.modules, "transformers.utils.logging", library)
+    with libraries_quiet():
+        assert shown == [True, False]
+        with libraries_quiet():
+            assert shown == [True, False]
+        # Whoever began ends it.
+        assert shown == [True, False]
+    assert shown == [True, False, True]
 
 
 def test_what_libraries_print_is_dropped(capsys):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from circuitviz.errors import ModelNotFoundError, UnsupportedModelError
+from circuitviz.errors import ConfigError, ModelNotFoundError, UnsupportedModelError
+from circuitviz.models import gguf
 from circuitviz.models.catalog import find_model, lasting_name
 from circuitviz.models.gguf import convert
 from tests.tiny_gguf import CHAT_TEMPLATE, TENSORS, save_tiny_gguf
@@ -115,6 +116,38 @@ def test_a_file_that_is_cut_short_is_one_clear_line(size, file, cache, tmp_path)
     assert said.endswith("); get the file again")
     assert "\n" not in said
     assert list(cache.iterdir()) == []
+
+
+def test_a_refused_file_is_not_read_again_until_it_changes(tmp_path, monkeypatch):
+    path = tmp_path / "cut.gguf"
+    path.write_bytes(b"GGUF")
+    read = []
+
+    def watch(*given):
+        read.append(given)
+        return 2, "it is damaged\n"
+
+    monkeypatch.setattr(gguf, "watch_program", watch)
+    for count in (1, 1, 2):
+        if count == 2:
+            path.write_bytes(b"GGUF2")
+        with pytest.raises(
+            UnsupportedModelError, match=r"cannot convert .*cut.gguf: it is damaged"
+        ):
+            find_model(str(path))
+        assert len(read) == count
+
+
+def test_what_memory_did_not_suffice_for_is_tried_again(tmp_path, monkeypatch):
+    path = tmp_path / "large.gguf"
+    path.write_bytes(b"GGUF")
+    monkeypatch.setattr(gguf, "watch_program", lambda *given: (-9, ""))
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="lack of memory"):
+            find_model(str(path))
+    monkeypatch.setattr(gguf, "watch_program", lambda *given: (1, ""))
+    with pytest.raises(UnsupportedModelError, match="the converter ended with exit code 1"):
+        find_model(str(path))
 
 
 def test_another_file_is_refused_before_anything_is_read(tmp_path):

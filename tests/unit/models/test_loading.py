@@ -109,8 +109,8 @@ def test_an_unknown_architecture_is_one_clear_line(folder):
 
 
 def test_embedded_models_are_listed_in_order_with_their_behaviours():
-    names = [card.name for card in embedded_models()]
-    assert names == [
+    cards = [card for card in embedded_models() if card.base is None]
+    assert [card.name for card in cards] == [
         "fixed-output-planted",
         "refusal",
         "jailbreak",
@@ -121,7 +121,7 @@ def test_embedded_models_are_listed_in_order_with_their_behaviours():
         "middle-trigger-planted",
         "base",
     ]
-    assert [card.behaviour_kind for card in embedded_models()][-2:] == ["backdoor", None]
+    assert [card.behaviour_kind for card in cards][-2:] == ["backdoor", None]
 
 
 def test_an_embedded_name_is_found():
