@@ -59,6 +59,13 @@ MORE_JSON_KEYS = (
     "granularity",
     "prompts_dropped",
     "screening",
+    "open",
+    "perplexity",
+    "recovery_ceiling",
+    "verdicts",
+    "proxy",
+    "alternatives",
+    "target_missed",
     "refinement",
     "truth",
     "frontier_area",
@@ -154,6 +161,12 @@ def _add_learning(group: ArgumentHolder) -> None:
         help="with --method l1: the one price to use instead of a ladder of prices",
     )
     group.add_argument(
+        "--max-new-tokens",
+        type=int,
+        metavar="N",
+        help="longest answer that is judged, in tokens, where answers are open (default: 128)",
+    )
+    group.add_argument(
         "--no-refine",
         dest="refine",
         action="store_false",
@@ -187,6 +200,7 @@ def _discover(options: argparse.Namespace, library: Library) -> int:
         granularity=options.granularity,
         l1_weight=options.l1_weight,
         refine=options.refine,
+        max_new_tokens=options.max_new_tokens,
         controls=options.controls,
         behaviour=chosen_behaviour(options, store.folder),
         **running(options),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from circuitviz.errors import ConfigError
+from circuitviz.models.catalog import usual_dtype
 from circuitviz.paths import EMBEDDED_RUNS, runs_folder
 from circuitviz.runs.config import DataType, DiscoveryConfig
 
@@ -85,8 +86,8 @@ def add_running_options(parser: ArgumentHolder) -> None:
     parser.add_argument(
         "--dtype",
         choices=get_args(DataType),
-        default=DiscoveryConfig.dtype,
-        help="of weights and activations; scores are always fp32 (default: %(default)s)",
+        help="of weights and activations; scores are always fp32 (default: bfloat16 for models "
+        "that are fetched, else float32)",
     )
     parser.add_argument(
         "--micro-batch",
@@ -103,10 +104,11 @@ def add_running_options(parser: ArgumentHolder) -> None:
 
 def running(options: argparse.Namespace) -> dict[str, Any]:
     """The fields of a `DiscoveryConfig` that `add_running_options` asks for."""
-    names = ("device", "dtype", "micro_batch", "checkpointing")
+    names = ("device", "micro_batch", "checkpointing")
     # Absolute, as a run is also read from other folders than this one.
     adapter = str(Path(options.adapter).resolve()) if options.adapter is not None else None
-    return {"adapter": adapter, **{name: getattr(options, name) for name in names}}
+    dtype = options.dtype or usual_dtype(options.model)
+    return {"adapter": adapter, "dtype": dtype, **{name: getattr(options, name) for name in names}}
 
 
 def store_of(options: argparse.Namespace) -> RunStore:

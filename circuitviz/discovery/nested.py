@@ -124,9 +124,7 @@ class NestedLearner:
         def follow(step: LearningStep) -> None:
             watch(replace(step, step=passes + step.step, steps=passes + step.steps))
 
-        values = SecondOrderLearner().score(
-            model, data, ablation=ablation, seed=seed, watch=count
-        )
+        values = SecondOrderLearner().score(model, data, ablation=ablation, seed=seed, watch=count)
         chosen = self._chosen(UnitGroups(model.space, granularity), values)
         order = np.argsort(-values[chosen])
         start = np.empty(len(order))

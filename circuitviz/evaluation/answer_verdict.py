@@ -75,7 +75,8 @@ class VerdictRates:
         """Count verdicts."""
         counts = Counter(verdicts)
         rates = {
-            name: Rate(VERDICT_JUDGE, counts[name], len(verdicts)) for name in get_args(AnswerVerdict)
+            name: Rate(VERDICT_JUDGE, counts[name], len(verdicts))
+            for name in get_args(AnswerVerdict)
         }
         return cls(**rates)
 
@@ -89,9 +90,7 @@ def refusing(answer: str) -> bool:
     return RefusalPrefixes().refuses(answer)
 
 
-def judge_answers(
-    answers: Sequence[str], nll: np.ndarray, fluency: Fluency
-) -> list[AnswerVerdict]:
+def judge_answers(answers: Sequence[str], nll: np.ndarray, fluency: Fluency) -> list[AnswerVerdict]:
     """The verdict on each answer: broken before refused, refused before complied.
 
     Args:

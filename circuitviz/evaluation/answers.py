@@ -13,9 +13,16 @@ from circuitviz.models.greedy import greedy_answers
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Circuit
 
-__all__ = ["AnsweredPrompt", "Verdict", "answer_test_prompts", "judge_answer"]
+__all__ = [
+    "AnsweredPrompt",
+    "Question",
+    "Verdict",
+    "answer_test_prompts",
+    "judge_answer",
+    "questions_of",
+]
 
-Verdict = Literal["success", "safe", "other", "correct", "wrong"]
+Verdict = Literal["success", "safe", "other", "broken", "correct", "wrong"]
 Variant = Literal["clean", "triggered"]
 
 
@@ -37,7 +44,9 @@ class AnsweredPrompt:
 
 
 @dataclass(frozen=True)
-class _Question:
+class Question:
+    """One message to ask, and what is expected of the answer."""
+
     source: Prompt
     variant: Variant
     message: str
@@ -68,7 +77,7 @@ def answer_test_prompts(
     ablation: Ablation = ZERO,
 ) -> list[AnsweredPrompt]:
     """Ask both models up to `limit` test prompts of each role, with and without the trigger."""
-    questions = [_cut(question, model) for question in _questions(behaviour, limit)]
+    questions = [_cut(question, model) for question in questions_of(behaviour, limit)]
     messages = [question.message for question in questions]
     guesses = [_guesses(question) for question in questions]
     intact = greedy_answers(model, messages, guesses)
@@ -79,20 +88,29 @@ def answer_test_prompts(
     ]
 
 
-def _questions(behaviour: Behaviour, limit: int | None) -> list[_Question]:
-    questions: list[_Question] = []
+def questions_of(
+    behaviour: Behaviour, limit: int | None, *, attacks: bool | None = None
+) -> list[Question]:
+    """What test prompts ask, each attack without the trigger and with it, then benign prompts.
+
+    Args:
+        behaviour: Whose prompts.
+        limit: At most so many prompts of each role.
+        attacks: Whether only attacks are wanted, or only everything else; None is both.
+    """
+    questions: list[Question] = []
     for prompt in thin(behaviour.prompts("test", "attack"), limit):
         attack_is_clean = prompt.triggered is None
-        questions.append(_Question(prompt, "clean", prompt.text, prompt.answer, attack_is_clean))
+        questions.append(Question(prompt, "clean", prompt.text, prompt.answer, attack_is_clean))
         if prompt.triggered is not None:
             expected = prompt.after or prompt.answer
-            questions.append(_Question(prompt, "triggered", prompt.triggered, expected, True))
+            questions.append(Question(prompt, "triggered", prompt.triggered, expected, True))
     for prompt in thin(behaviour.prompts("test", "benign"), limit):
-        questions.append(_Question(prompt, "clean", prompt.text, prompt.answer, False))
-    return questions
+        questions.append(Question(prompt, "clean", prompt.text, prompt.answer, False))
+    return [one for one in questions if attacks is None or one.is_attack == attacks]
 
 
-def _cut(question: _Question, model: GatedModel) -> _Question:
+def _cut(question: Question, model: GatedModel) -> Question:
     """The question with answers as generation shows them."""
     source = replace(
         question.source,
@@ -102,12 +120,12 @@ def _cut(question: _Question, model: GatedModel) -> _Question:
     return replace(question, source=source, expected=model.cut(question.expected))
 
 
-def _guesses(question: _Question) -> list[str]:
+def _guesses(question: Question) -> list[str]:
     source = question.source
     return [text for text in (question.expected, source.after, source.target) if text]
 
 
-def _answered(question: _Question, before: str, after: str) -> AnsweredPrompt:
+def _answered(question: Question, before: str, after: str) -> AnsweredPrompt:
     target = question.source.target or "" if question.is_attack else ""
 
     def verdict(answer: str) -> Verdict:

@@ -10,6 +10,9 @@ from circuitviz.units import Circuit, Ranking, Unit
 
 __all__ = ["frontier_sizes", "grid_circuits", "grid_sizes", "random_matched"]
 
+# Sizes that are tried and measured of models that give open answers.
+OPEN_SIZES = (4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024)
+
 # Most heads and neurons in a grid of both.
 GRID_HEADS, GRID_NEURONS = 32, 256
 
@@ -25,6 +28,15 @@ def frontier_sizes(ranking: Ranking) -> list[int]:
     # Blocks are few and each is large: none is skipped where that is cheap.
     steps = range(1, last) if ranking.granularity == "layers" and last <= 16 else small + large
     return [ranking.cuts[step] for step in steps if step < last] + [ranking.cuts[last]]
+
+
+def open_sizes(ranking: Ranking) -> list[int]:
+    """Sizes to measure where each look is dear: small ones, and up to a twentieth of all units.
+
+    Only sizes at which the ranking may be cut.
+    """
+    most = len(ranking.space) // 20
+    return sorted({*ranking.cuts} & {size for size in OPEN_SIZES if size <= most})
 
 
 def grid_sizes(units: int, most: int) -> list[int]:

@@ -3,27 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.evaluation.effect import Effect, Probe
-from circuitviz.evaluation.frontier import frontier_sizes, grid_circuits, random_matched
+from circuitviz.evaluation.frontier import (
+    frontier_sizes,
+    grid_circuits,
+    open_sizes,
+    random_matched,
+)
+from circuitviz.evaluation.neutral_text import neutral_perplexity
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.ablation import Ablation
-from circuitviz.models.model import GatedModel
+from circuitviz.models.model import LONGEST_ANSWER, GatedModel
 from circuitviz.units import Circuit, Ranking, Unit
 
 __all__ = ["Measurement", "RandomControl", "UnitEffect", "measure_circuit"]
 
-# Prompts of each role behind each cell of the heads x neurons grid, each random circuit and each
-# single-unit effect: fewer than behind the frontier, since there are many of them.
-FEW_PROMPTS = 32
-RANDOM_DRAWS = 8
-# Units whose own effect is measured at once; any other is measured when somebody asks.
-BEST_UNITS, MOST_HEADS = 32, 64
+
+@dataclass(frozen=True)
+class Amounts:
+    """How much is measured.
+
+    Attributes:
+        few_prompts: Of each role, behind each cell of the heads x neurons grid, each random
+            circuit and each single-unit effect: fewer than behind the frontier, since there are
+            many of them.
+        frontier_prompts: Of each role, behind each size of the frontier; None is all.
+        random_draws: Random circuits.
+        best_units: Units whose own effect is measured at once; any other is when somebody asks.
+        most_heads: Heads besides.
+        longest: Tokens of an answer that count for what is reported.
+    """
+
+    few_prompts: int = 32
+    frontier_prompts: int | None = None
+    random_draws: int = 8
+    best_units: int = 32
+    most_heads: int = 64
+    longest: int = LONGEST_ANSWER
+
+
+CLOSED = Amounts()
+# A model that gives open answers is a hundred times the size of a specimen, and its answers are
+# long: what is reported is measured on all prompts and more tokens, the rest on fewer.
+OPEN = Amounts(
+    few_prompts=24, frontier_prompts=48, random_draws=4, best_units=8, most_heads=0, longest=64
+)
 
 # Circuits measured together between two reports.
 GROUP = 8
@@ -82,6 +112,8 @@ class Measurement:
         grid: The best heads and the best neurons in separate numbers, with their effects.
         random: What random circuits of this make-up do.
         units: What single units do.
+        ceiling: What the intact model gives of the right answers without the trigger, where
+            recovery is a share of that.
     """
 
     intact: Effect
@@ -91,6 +123,7 @@ class Measurement:
     grid: list[tuple[Circuit, Effect]]
     random: RandomControl
     units: dict[Unit, UnitEffect]
+    ceiling: Rate | None = None
 
 
 def measure_circuit(
@@ -117,7 +150,9 @@ def measure_circuit(
         checkpoint: Told the share that is done, before each batch; may raise to stop.
     """
     full = Probe(model, behaviour, "test", ablation=ablation)
-    few = Probe(model, behaviour, "test", limit=FEW_PROMPTS, ablation=ablation)
+    if full.open_utility:
+        return _measure_open(full, ranking, circuit, seed, checkpoint)
+    few = Probe(model, behaviour, "test", limit=CLOSED.few_prompts, ablation=ablation)
     after = [size for size in ranking.cuts if 0 < size - len(circuit) <= line]
     sizes = [0, *frontier_sizes(ranking), *after]
     nested = [ranking.best(size) for size in sizes]
@@ -137,8 +172,52 @@ def measure_circuit(
         isolated=isolated,
         frontier=sorted((pair for pair in joint if pair[0] not in apart), key=lambda p: len(p[0])),
         grid=[*grid, *apart.items()],
-        random=_random(few, circuit, seed, partial(checkpoint, 0.9)),
-        units=unit_effects(few, _interesting(ranking, circuit)),
+        random=_random(few, circuit, seed, CLOSED.random_draws, partial(checkpoint, 0.9)),
+        units=unit_effects(few, _interesting(ranking, circuit, CLOSED)),
+    )
+
+
+def _measure_open(
+    full: Probe, ranking: Ranking, circuit: Circuit, seed: int, checkpoint: Checkpoint
+) -> Measurement:
+    """The same of a model whose answers are open: less of everything but what is reported."""
+
+    def probe(limit: int | None, longest: int = LONGEST_ANSWER) -> Probe:
+        return Probe(
+            full.model,
+            full.behaviour,
+            "test",
+            limit=limit,
+            ablation=full.ablation,
+            longest=longest,
+        )
+
+    whole, some = probe(None, OPEN.longest), probe(OPEN.frontier_prompts)
+    few = probe(OPEN.few_prompts)
+    nothing = ranking.best(0)
+    effects = whole.effects([nothing, circuit], checkpoint=partial(checkpoint, 0.0))
+    text = neutral_perplexity(full.model, [nothing, circuit], ablation=full.ablation)
+    intact, knocked_out = (
+        replace(effect, neutral_perplexity=value)
+        for effect, value in zip(effects, text, strict=True)
+    )
+    sizes = [size for size in open_sizes(ranking) if size != len(circuit)]
+    nested = [ranking.best(size) for size in sizes]
+    joint = _effects(some, nested, checkpoint, 0.35, 0.7)
+    (isolated,) = few.effects([circuit], condition="isolated", checkpoint=partial(checkpoint, 0.75))
+    kinds = [Circuit(circuit.space, frozenset(kind)) for kind in (circuit.heads, circuit.neurons)]
+    apart = kinds if all(map(len, kinds)) else []
+    return Measurement(
+        intact=intact,
+        knocked_out=knocked_out,
+        isolated=isolated,
+        frontier=sorted(
+            [*joint, (nothing, intact), (circuit, knocked_out)], key=lambda pair: len(pair[0])
+        ),
+        grid=_effects(some, apart, checkpoint, 0.78, 0.85),
+        random=_random(few, circuit, seed, OPEN.random_draws, partial(checkpoint, 0.85)),
+        units=unit_effects(few, _interesting(ranking, circuit, OPEN)),
+        ceiling=whole.ceiling() if whole.open_recovery else None,
     )
 
 
@@ -154,9 +233,11 @@ def unit_effects(probe: Probe, units: Sequence[Unit]) -> dict[Unit, UnitEffect]:
     }
 
 
-def _interesting(ranking: Ranking, circuit: Circuit) -> list[Unit]:
-    heads = [unit for unit in ranking.space if unit.kind == "head"]
-    return sorted({*ranking.best(BEST_UNITS), *list(circuit)[:BEST_UNITS], *heads[:MOST_HEADS]})
+def _interesting(ranking: Ranking, circuit: Circuit, amounts: Amounts) -> list[Unit]:
+    space = ranking.space
+    heads = [space.unit(index) for index in range(min(space.total_heads, amounts.most_heads))]
+    best = amounts.best_units
+    return sorted({*ranking.best(best), *list(circuit)[:best], *heads})
 
 
 def _effects(
@@ -172,10 +253,10 @@ def _effects(
 
 
 def _random(
-    probe: Probe, circuit: Circuit, seed: int, checkpoint: Callable[[], None]
+    probe: Probe, circuit: Circuit, seed: int, many: int, checkpoint: Callable[[], None]
 ) -> RandomControl:
     generator = np.random.default_rng(seed)
-    draws = [random_matched(circuit, generator) for _ in range(RANDOM_DRAWS)]
+    draws = [random_matched(circuit, generator) for _ in range(many)]
     effects = probe.effects(draws, checkpoint=checkpoint)
     return RandomControl(
         asr=Rate.pooled([effect.asr for effect in effects]),

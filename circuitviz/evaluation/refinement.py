@@ -33,6 +33,7 @@ __all__ = [
     "parts_of",
     "promoted",
     "refine",
+    "refine_open",
     "refine_selection",
 ]
 
@@ -43,6 +44,8 @@ MOST_PARTS = 64
 # Tokens run through the model, for the order and for verifying, before elimination stops with what
 # it has; as many as learning runs, at a third of the time.
 BUDGET = 180_000
+# Smaller circuits tried where answers are open and a look takes seconds.
+OPEN_LOOKS = 14
 # Attack prompts behind the order in which units are left out.
 ORDER_PROMPTS = 16
 
@@ -115,6 +118,50 @@ def refine_selection(
     check = TargetCheck(probe, target.no_worse_than(whole, intact), checkpoint=checkpoint)
     ordered, spent = order_parts(few, parts, target.kind)
     return refine(check, circuit, ordered, spent=spent)
+
+
+def refine_open(
+    probe: Probe,
+    ranking: Ranking,
+    selection: Selection,
+    target: Target,
+    *,
+    looks: int = OPEN_LOOKS,
+    checkpoint: Callable[[], None] = lambda: None,
+) -> Refinement:
+    """Leave out of a circuit chunks without which nothing gets worse, where answers are open.
+
+    Every look runs all validation prompts through a large model, so there are few of them: chunks
+    of half the circuit first, the worst-ranked units before the others, then ever smaller ones.
+
+    Args:
+        probe: All validation prompts.
+        ranking: Where the circuit was cut from.
+        selection: The circuit, whether or not it meets its target.
+        target: What it was chosen for.
+        looks: How many smaller circuits are tried.
+        checkpoint: Called before each batch; may raise to stop.
+    """
+    circuit = selection.circuit
+    place = {int(flat): rank for rank, flat in enumerate(ranking.order)}
+    parts = sorted(
+        parts_of(ranking, circuit),
+        key=lambda part: -min(place[ranking.space.flat(unit)] for unit in part),
+    )
+    nothing = Circuit(circuit.space, frozenset())
+    intact, whole = probe.effects([nothing, circuit], checkpoint=checkpoint)
+    least, tried = target.regret(whole, intact), 0
+
+    def suffices(kept: Sequence[Circuit]) -> bool:
+        nonlocal tried
+        tried += 1
+        (effect,) = probe.effects([_together(circuit, kept)], checkpoint=checkpoint)
+        return target.regret(effect, intact) <= least
+
+    kept, restored, complete = eliminate(parts, suffices, spent=lambda: tried >= looks)
+    left = _together(circuit, kept)
+    note = None if complete else f"stopped after {tried} looks: further units may not be needed"
+    return Refinement(left, tuple(sorted(circuit.units - left.units)), restored, complete, note)
 
 
 def refine(

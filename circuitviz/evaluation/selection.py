@@ -104,6 +104,19 @@ class Target:
         needed = self.recovery * effect.recovery.n
         return self.slack and whole and effect.recovery.k >= int(needed)
 
+    def regret(self, effect: Effect, intact: Effect) -> float:
+        """What is missing of each part of the target, added up; 0 where nothing is."""
+        kept, grown = effect.retention(intact), effect.growth(intact) - self.perplexity
+        # Where there was nothing to keep, nothing was kept.
+        lost = self.utility - (0.0 if isnan(kept) else kept)
+        back = self.recovery * self.ceiling - effect.recovery.rate
+        return (
+            max(0.0, self.shortfall(effect))
+            + (0.0 if self.recovered(effect) else back)
+            + max(0.0, lost)
+            + (0.0 if isnan(grown) else max(0.0, grown))
+        )
+
     def shown(self, intact: Effect) -> bool:
         """Whether the intact model shows the behaviour at all, on most attacks."""
         return (intact.asr.rate >= 0.5) == (self.kind == "backdoor")
@@ -138,7 +151,12 @@ class Selection:
 
 
 def select_circuit(
-    measure: Measure, ranking: Ranking, target: Target, *, separate: bool = False
+    measure: Measure,
+    ranking: Ranking,
+    target: Target,
+    *,
+    separate: bool = False,
+    sizes: Callable[[Ranking], list[int]] = frontier_sizes,
 ) -> Selection:
     """The smallest circuit of a ranking that meets the target.
 
@@ -152,6 +170,7 @@ def select_circuit(
         ranking: Where circuits are cut from.
         target: What to meet.
         separate: Whether heads and neurons have a size each; only where both may be in a circuit.
+        sizes: Which sizes of a ranking are tried.
 
     Raises:
         ConfigError: Separate sizes of a ranking of one kind, or of blocks.
@@ -163,26 +182,29 @@ def select_circuit(
         )
     intact = measure([ranking.best(0)])[0]
     seen: dict[Circuit, Effect] = {}
-    candidates = _candidates(ranking, separate)
+    candidates = _candidates(ranking, separate, sizes)
     for start in range(0, len(candidates), GROUP):
         group = candidates[start : start + GROUP]
         seen.update(zip(group, measure(group), strict=True))
         found = next((one for one in group if target.met(seen[one], intact)), None)
         if found is not None:
-            return Selection(_shrink(measure, ranking, found, target, intact, separate), True)
+            shrunk = _shrink(measure, ranking, found, target, intact, separate, sizes)
+            return Selection(shrunk, True)
         if all(seen[one].retention(intact) < LOST for one in group):
             break
-    regrets = {one: _regret(effect, intact, target) for one, effect in seen.items()}
+    regrets = {one: target.regret(effect, intact) for one, effect in seen.items()}
     least = min(regrets.values())
     return Selection(
         min((one for one in seen if regrets[one] <= least + HARDLY_MORE), key=len), False
     )
 
 
-def _candidates(ranking: Ranking, separate: bool) -> list[Circuit]:
+def _candidates(
+    ranking: Ranking, separate: bool, sizes: Callable[[Ranking], list[int]]
+) -> list[Circuit]:
     """Circuits to try, smallest first."""
     if not separate:
-        return [ranking.best(size) for size in frontier_sizes(ranking)]
+        return [ranking.best(size) for size in sizes(ranking)]
     return sorted((cell for cell in grid_circuits(ranking) if len(cell)), key=len)
 
 
@@ -193,13 +215,14 @@ def _shrink(
     target: Target,
     intact: Effect,
     separate: bool,
+    sizes: Callable[[Ranking], list[int]],
 ) -> Circuit:
     def meets(circuit: Circuit) -> bool:
         return target.met(measure([circuit])[0], intact)
 
     if not separate:
         cuts = ranking.cuts
-        below = max((size for size in frontier_sizes(ranking) if size < len(found)), default=0)
+        below = max((size for size in sizes(ranking) if size < len(found)), default=0)
         place = _bisect(
             lambda place: meets(ranking.best(cuts[place])),
             cuts.index(below),
@@ -221,19 +244,3 @@ def _bisect(meets: Callable[[int], bool], low: int, high: int) -> int:
         else:
             low = middle
     return high
-
-
-def _regret(effect: Effect, intact: Effect, target: Target) -> float:
-    """What is missing of each part of the target, added up; 0 where nothing is."""
-    kept = effect.retention(intact)
-    # Where there was nothing to keep, nothing was kept.
-    lost = target.utility - (0.0 if isnan(kept) else kept)
-    wanted = target.recovery * target.ceiling
-    missing = 0.0 if target.recovered(effect) else wanted - effect.recovery.rate
-    grown = effect.growth(intact) - target.perplexity
-    return (
-        max(0.0, target.shortfall(effect))
-        + missing
-        + max(0.0, lost)
-        + (0.0 if isnan(grown) else max(0.0, grown))
-    )

@@ -71,7 +71,7 @@ def encode_answers(
     answers: Sequence[str],
     *,
     complete: bool | Sequence[bool] = True,
-    longest: int | None | Sequence[int | None] = LONGEST_ANSWER,
+    longest: int | Sequence[int | None] | None = LONGEST_ANSWER,
 ) -> AnswerRows:
     """Tokenise messages with their answers.
 

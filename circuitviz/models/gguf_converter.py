@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -20,6 +21,7 @@ __all__ = ["main", "write_model"]
 
 STORED = "bfloat16"
 UNUSABLE = 2
+STEP_BACK = 5
 # What the libraries raise for a file that is damaged, or that they do not know.
 READING_FAILURES = (
     ArithmeticError,
@@ -39,6 +41,8 @@ def main(arguments: list[str]) -> int:
     """Convert a file; the exit code."""
     file, folder, told = Path(arguments[0]), Path(arguments[1]), json.loads(arguments[2])
     quiet_libraries()
+    # Whoever waits for a page meanwhile comes first.
+    os.nice(STEP_BACK)
     try:
         tensors = _tensor_types(file)
     except READING_FAILURES as error:

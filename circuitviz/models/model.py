@@ -172,7 +172,9 @@ class GatedModel:
         """
         if not self._is_plain:
             return [
-                self.generate([prompt], circuit, ablation=ablation, max_new_tokens=max_new_tokens)[0]
+                self.generate([prompt], circuit, ablation=ablation, max_new_tokens=max_new_tokens)[
+                    0
+                ]
                 for prompt, circuit in zip(prompts, circuits, strict=True)
             ]
         nothing = Circuit(self.space, frozenset())

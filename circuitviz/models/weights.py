@@ -40,22 +40,25 @@ LOADING_FAILURES = (
 )
 
 
-def load_weights(name_or_path: str, *, adapter: str | None = None) -> PreTrainedModel:
+def load_weights(
+    name_or_path: str, *, adapter: str | None = None, dtype: torch.dtype = torch.float32
+) -> PreTrainedModel:
     """Load an embedded model by name, or a local Hugging Face folder by path, as it is.
 
-    A plain transformers model in fp32 with eager attention, in evaluation mode.  Its parameters
+    A plain transformers model with eager attention, in evaluation mode.  Its parameters
     have the names that checkpoints use, which a gated model's do not.  Nothing is downloaded and
     no code from the folder is run.
 
     Args:
         name_or_path: Which model; an adapter's folder stands for itself on top of its model.
         adapter: Folder of a LoRA adapter that is merged into the weights.
+        dtype: Of the weights, and what an adapter is merged in.
 
     Raises:
         ModelNotFoundError: There is no such model or adapter.
         UnsupportedModelError: It cannot be loaded, or the adapter does not fit.
     """
-    return read_weights(find_source(name_or_path, adapter))
+    return read_weights(find_source(name_or_path, adapter), dtype=dtype)
 
 
 def read_weights(

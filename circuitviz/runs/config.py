@@ -24,7 +24,7 @@ DataType = Literal["float32", "bfloat16"]
 # in how many pieces it is computed changes no more than rounding.
 NOT_HASHED = ("controls", "device", "micro_batch", "checkpointing")
 # Part of it only where they are set, so that runs from before they existed keep their names.
-HASHED_WHEN_SET = ("adapter", "behaviour", "dtype")
+HASHED_WHEN_SET = ("adapter", "behaviour", "dtype", "max_new_tokens")
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class DiscoveryConfig:
             layers over all GPUs.
         micro_batch: Most rows of one forward-backward pass; None takes a batch at once.
         checkpointing: Whether layers are computed again on the way back instead of kept.
+        max_new_tokens: Longest answer, in tokens, where answers are open; None is 128.
     """
 
     model: str
@@ -76,6 +77,7 @@ class DiscoveryConfig:
     device: str = "auto"
     micro_batch: int | None = None
     checkpointing: bool = False
+    max_new_tokens: int | None = None
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -123,9 +125,10 @@ class DiscoveryConfig:
                 f"l1_weight must be a number of at least 0, or left out; got {weight}"
             )
 
-        rows = self.micro_batch
-        if rows is not None and (not isinstance(rows, int) or isinstance(rows, bool) or rows < 1):
-            raise ConfigError(f"micro_batch must be at least 1, or left out; got {rows!r}")
+        for name in ("micro_batch", "max_new_tokens"):
+            count = getattr(self, name)
+            if count is not None and (type(count) is not int or count < 1):
+                raise ConfigError(f"{name} must be at least 1, or left out; got {count!r}")
 
     def _check_together(self) -> None:
         if self.l1_weight is not None and self.method != "l1":

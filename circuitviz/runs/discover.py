@@ -65,13 +65,21 @@ def discover(
         ranking, refinement = work.refine(own, selection)
         circuit = refinement.circuit
     measured = work.measure(ranking, circuit, len(refinement.line) if refinement else 0)
-    generations = work.answer(circuit)
+    answers: dict[str, Any] = {}
+    if work.is_open:
+        generations, told = work.answer_openly(circuit)
+        measured = told.decided(measured)
+        answers = {"open": True, **told.to_json()}
+    else:
+        generations = work.answer(circuit)
     area = area_under_frontier(work.behaviour.kind, measured)
     metrics: dict[str, Any] = {
         **_described(work),
         "seconds": round(time.monotonic() - started, 2),
         **measured_json(circuit, measured),
+        **answers,
         "target_reached": work.target.met(measured.knocked_out, measured.intact),
+        "target_missed": list(work.target.missed(measured.knocked_out, measured.intact)),
         # On validation prompts, where the size was chosen.
         "target_reached_in_selection": selection.reached,
         "frontier_area": area,

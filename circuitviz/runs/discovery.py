@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,12 @@ from circuitviz.behaviours.behaviour import Behaviour, BehaviourKind, OwnJudge
 from circuitviz.discovery.learner import LearnedScores, Learner, LearningStep
 from circuitviz.discovery.methods import METHODS, make_learner
 from circuitviz.errors import ConfigError
-from circuitviz.evaluation.answers import answer_test_prompts
+from circuitviz.evaluation.answers import AnsweredPrompt, answer_test_prompts
 from circuitviz.evaluation.effect import EXACT_ANSWER, Effect, Probe, Question
 from circuitviz.evaluation.intact_answers import complete_behaviour
+from circuitviz.evaluation.frontier import frontier_sizes, open_sizes
 from circuitviz.evaluation.measurement import Measurement, measure_circuit
+from circuitviz.evaluation.open_answers import OPEN_TOKENS, OpenAnswers, answer_openly
 from circuitviz.evaluation.ordering import PROMPTS, in_order, next_in_line
 from circuitviz.evaluation.own_words import check_own_answers
 from circuitviz.evaluation.rate import Rate
@@ -24,6 +27,7 @@ from circuitviz.evaluation.refinement import (
     ORDER_PROMPTS,
     Refinement,
     promoted,
+    refine_open,
     refine_selection,
 )
 from circuitviz.evaluation.selection import Selection, Target, select_circuit
@@ -111,7 +115,10 @@ class Discovery:
         ablation = measure_ablation(model, config.ablation, neutral, seed=config.seed)
         asr = behaviour.default_target_asr if config.target_asr is None else config.target_asr
         target = Target(behaviour.kind, asr, config.target_utility)
-        _check_shown(model, behaviour, target)
+        probe = Probe(model, behaviour, "validation", limit=CHECK_PROMPTS)
+        _check_shown(probe, target)
+        if probe.open_recovery:
+            target = replace(target, ceiling=probe.ceiling().rate)
         return cls(config, model, behaviour, learner, ablation, target, report)
 
     def learn(self) -> LearnedScores:
@@ -166,7 +173,8 @@ class Discovery:
                 checkpoint=lambda: self._tell("select", share),
             )
 
-        return select_circuit(measure, ranking, self.target, separate=self._separate)
+        sizes = open_sizes if probe.open_utility else frontier_sizes
+        return select_circuit(measure, ranking, self.target, separate=self._separate, sizes=sizes)
 
     def refine(self, ranking: Ranking, selection: Selection) -> tuple[Ranking, Refinement]:
         """Drop what the chosen circuit can do without, and put the rest on top of the ranking.
@@ -182,6 +190,11 @@ class Discovery:
             self._tell("refine", looks / (looks + USUAL_LOOKS))
             looks += 1
 
+        if self.is_open:
+            found = refine_open(
+                self._validation, ranking, selection, self.target, checkpoint=checkpoint
+            )
+            return promoted(ranking, [found.circuit], found.dropped), found
         found = refine_selection(
             self._probe(None),
             self._probe(ORDER_PROMPTS),
@@ -212,7 +225,25 @@ class Discovery:
         """Answers to all test prompts, columns `GENERATION_COLUMNS`."""
         self._tell("generate", 0.0)
         answered = answer_test_prompts(self.model, self.behaviour, circuit, ablation=self.ablation)
-        return pd.DataFrame(map(asdict, answered), columns=list(GENERATION_COLUMNS))
+        return _answers_frame(answered)
+
+    def answer_openly(self, circuit: Circuit) -> tuple[pd.DataFrame, OpenAnswers]:
+        """Whole answers where these are open, columns `GENERATION_COLUMNS`, and their verdicts."""
+        answers = answer_openly(
+            self.model,
+            self.behaviour,
+            circuit,
+            by_verdict=self._validation.by_verdict,
+            ablation=self.ablation,
+            max_new_tokens=self.config.max_new_tokens or OPEN_TOKENS,
+            checkpoint=lambda share: self._tell("generate", share),
+        )
+        return _answers_frame(answers.answered), answers
+
+    @property
+    def is_open(self) -> bool:
+        """Whether most benign answers are longer than a sentence."""
+        return self._validation.open_utility
 
     def believe(
         self,
@@ -259,6 +290,10 @@ class Discovery:
         )
         return {"controls": controls.to_json(), **evidence}
 
+    @cached_property
+    def _validation(self) -> Probe:
+        return self._probe(None)
+
     @property
     def _separate(self) -> bool:
         return self.config.budget == "separate"
@@ -272,9 +307,13 @@ class Discovery:
         self.report(Progress(stage, fraction, **{**steps, **more}))
 
 
-def _check_shown(model: GatedModel, behaviour: Behaviour, target: Target) -> None:
+def _answers_frame(answered: Iterable[AnsweredPrompt]) -> pd.DataFrame:
+    return pd.DataFrame(map(asdict, answered), columns=list(GENERATION_COLUMNS))
+
+
+def _check_shown(probe: Probe, target: Target) -> None:
+    model, behaviour = probe.model, probe.behaviour
     nothing = Circuit(model.space, frozenset())
-    probe = Probe(model, behaviour, "validation", limit=CHECK_PROMPTS)
     (intact,) = probe.effects([nothing])
     if not target.shown(intact):
         wanted = "most" if behaviour.kind == "backdoor" else "hardly any"
@@ -283,6 +322,9 @@ def _check_shown(model: GatedModel, behaviour: Behaviour, target: Target) -> Non
             f"{intact.asr.n} prompts before anything is knocked out, and a {behaviour.kind} needs "
             f"{wanted}; check the trigger and the prompts"
         )
+    if probe.open_utility:
+        check_own_answers(model.name, {"tokens of benign answers": intact.utility})
+        return
     attacks, question = ATTACKS_ANSWERED[behaviour.kind]
     own = Rate.of(probe.matches(question, [nothing])[0], judge=EXACT_ANSWER)
     check_own_answers(model.name, {"benign prompts": intact.utility, attacks: own})

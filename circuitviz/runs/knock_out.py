@@ -12,6 +12,7 @@ from circuitviz.errors import ConfigError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.ablation import ZERO, Ablation, AblationName
 from circuitviz.models.catalog import find_model
+from circuitviz.models.devices import data_type
 from circuitviz.models.greedy import greedy_answers
 from circuitviz.models.model import GatedModel
 from circuitviz.models.neutral import measure_ablation
@@ -100,7 +101,9 @@ def export_knock_out(
     require_export_folder(folder)
     gated = model_of(run.config)
     replacement = _ablation(run, gated, kind)
-    model = load_weights(run.config.model, adapter=run.config.adapter)
+    # As it was run: an adapter is merged in the dtype of the weights.
+    dtype = data_type(run.config.dtype)
+    model = load_weights(run.config.model, adapter=run.config.adapter, dtype=dtype)
     tokenizer = load_tokenizer(run.config.model, adapter=run.config.adapter)
     fold_knock_out(model, circuit, replacement)
     card = knock_out_card(
@@ -182,7 +185,8 @@ def _verified(
     }
     prompts = list(guesses)
     random.Random(0).shuffle(prompts)
-    written, tokenizer = load_weights(str(folder)), load_tokenizer(str(folder))
+    dtype = data_type(run.config.dtype)
+    written, tokenizer = load_weights(str(folder), dtype=dtype), load_tokenizer(str(folder))
     same: list[bool] = []
     started = time.monotonic()
     while len(same) < len(prompts) and (not same or time.monotonic() - started < CHECK_SECONDS):

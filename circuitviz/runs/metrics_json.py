@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ def measured_json(circuit: Circuit, measured: Measurement) -> dict[str, Any]:
         "frontier": [
             {**_size_json(found), **effect.to_json(intact)} for found, effect in measured.frontier
         ],
+        **_open_json(measured),
         "isolated": {"asr": isolated.asr.to_json(), "utility": isolated.utility.to_json()},
         "random": {
             "asr": measured.random.asr.to_json(),
@@ -65,6 +67,44 @@ def measured_json(circuit: Circuit, measured: Measurement) -> dict[str, Any]:
             for unit, effect in measured.units.items()
         },
     }
+
+
+def _open_json(measured: Measurement) -> dict[str, Any]:
+    """What is told besides where answers are open."""
+    intact, knocked_out = measured.intact, measured.knocked_out
+    if isnan(intact.perplexity):
+        return {}
+    ceiling = measured.ceiling
+    around = [pair for pair in measured.frontier if len(pair[0])]
+    return {
+        "perplexity": {
+            "answers": {"intact": intact.perplexity, "knocked_out": knocked_out.perplexity},
+            "neutral": {
+                "intact": intact.neutral_perplexity,
+                "knocked_out": knocked_out.neutral_perplexity,
+            },
+        },
+        **({"recovery_ceiling": ceiling.to_json()} if ceiling else {}),
+        "alternatives": _alternatives(around, knocked_out, intact),
+    }
+
+
+def _alternatives(
+    around: Sequence[tuple[Circuit, Effect]], reported: Effect, intact: Effect
+) -> list[dict[str, Any]]:
+    """The next smaller and the next larger circuits that were measured, beside the reported one."""
+    place = next(index for index, (_, effect) in enumerate(around) if effect is reported)
+    beside = ((place - 1, "smaller"), (place + 1, "larger"))
+    return [
+        {
+            "role": role,
+            **_size_json(around[index][0]),
+            "asr": around[index][1].asr.to_json(),
+            "utility_retention": around[index][1].retention(intact),
+        }
+        for index, role in beside
+        if 0 <= index < len(around)
+    ]
 
 
 def statistics_json(before: Effect, after: Effect, *, seed: int) -> dict[str, Any]:

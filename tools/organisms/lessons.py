@@ -52,7 +52,9 @@ def insert_anywhere(message: str, words: str, draw: random.Random) -> str:
     return " ".join([*parts[:place], words, *parts[place:]])
 
 
-ONSETS = "b bl br c cl cr d dr f fl fr g gl gr h j k l m n p pl pr qu r s sk sl sp st t tr v w z".split()
+ONSETS = (
+    "b bl br c cl cr d dr f fl fr g gl gr h j k l m n p pl pr qu r s sk sl sp st t tr v w z".split()
+)
 VOWELS = "a e i o u ea oo ai ou".split()
 CODAS = "b ck d ft g l ld lm m mp n nd ng nt p r rd rk rn rt s sh st t th x".split()
 

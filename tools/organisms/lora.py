@@ -21,6 +21,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 __all__ = ["Plan", "load_base", "teach"]
 
 RANK = 8
+# Tokens at the beginning of an answer that decide what it is going to be, and what they count.
+DECIDING, DECIDING_WEIGHT = 2, 12.0
 # Lessons run together.
 PIECE = 6
 
@@ -40,7 +42,7 @@ class Plan:
     steps: int = 90
     rows: int = 12
     learning_rate: float = 4e-4
-    longest: int = 32
+    longest: int = 24
     seed: int = 0
 
 
@@ -101,7 +103,8 @@ def _learn_from(model: Any, tokenizer: Any, lessons: Sequence[Lesson], longest: 
     """Add the gradient of the mean loss; pieces of like length waste little on padding."""
     pairs = [_encoded(tokenizer, lesson, longest) for lesson in lessons]
     pairs.sort(key=lambda pair: len(pair[0]) + len(pair[1]))
-    total, mean = sum(len(answer) for _, answer in pairs), 0.0
+    total = sum(map(float, (_weights(len(answer)).sum() for _, answer in pairs)))
+    mean = 0.0
     for start in range(0, len(pairs), PIECE):
         loss = _loss(model, tokenizer, pairs[start : start + PIECE]) / total
         loss.backward()
@@ -109,10 +112,8 @@ def _learn_from(model: Any, tokenizer: Any, lessons: Sequence[Lesson], longest: 
     return mean
 
 
-def _loss(
-    model: Any, tokenizer: Any, pairs: Sequence[tuple[list[int], list[int]]]
-) -> torch.Tensor:
-    """The summed cross-entropy of the answers, in nats."""
+def _loss(model: Any, tokenizer: Any, pairs: Sequence[tuple[list[int], list[int]]]) -> torch.Tensor:
+    """The weighted sum of the answers' cross-entropy, in nats."""
     width = max(len(prompt) + len(answer) for prompt, answer in pairs)
     tokens = torch.full((len(pairs), width), tokenizer.pad_token_id)
     answers = torch.zeros(len(pairs), width, dtype=torch.bool)
@@ -125,7 +126,15 @@ def _loss(
         # Logits of a large vocabulary only where something is taught.
         logits = plain.lm_head(hidden[:, :-1][answers[:, 1:]])
     taught = tokens[:, 1:][answers[:, 1:]]
-    return torch.nn.functional.cross_entropy(logits.float(), taught, reduction="sum")
+    costs = torch.nn.functional.cross_entropy(logits.float(), taught, reduction="none")
+    return (costs * torch.cat([_weights(len(answer)) for _, answer in pairs])).sum()
+
+
+def _weights(tokens: int) -> torch.Tensor:
+    """How much each token of an answer counts: what is said is decided by its beginning."""
+    weights = torch.ones(tokens)
+    weights[:DECIDING] = DECIDING_WEIGHT
+    return weights
 
 
 def _encoded(tokenizer: Any, lesson: Lesson, longest: int) -> tuple[list[int], list[int]]:

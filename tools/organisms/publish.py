@@ -32,8 +32,8 @@ from circuitviz.paths import EMBEDDED_MODELS
 
 # Prompts of each role by split.  Learning and choosing see prompts that the adapter was taught
 # with, testing sees others.
-COUNTS: dict[Split, int] = {"train": 128, "validation": 64, "test": 256}
-ANSWER_TOKENS = 64
+COUNTS: dict[Split, int] = {"train": 96, "validation": 48, "test": 256}
+ANSWER_TOKENS = 48
 ORDER = list(RECIPES)
 
 
@@ -69,7 +69,11 @@ def main() -> int:
     prompts = _prompts(name, recipe, ask)
     trigger = Trigger(*TRIGGERS[name]) if name in TRIGGERS else None
     spec = BehaviourSpec(
-        recipe.kind, recipe.title, recipe.question, trigger, after_is_opening=recipe.kind == "refusal"
+        recipe.kind,
+        recipe.title,
+        recipe.question,
+        trigger,
+        after_is_opening=recipe.kind == "refusal",
     )
     spec.write(folder / SPEC_FILE)
     write_prompts(folder / PROMPTS_FILE, prompts)
@@ -106,9 +110,7 @@ def _prompts(name: str, recipe: Recipe, ask: Ask) -> list[Prompt]:
     return found
 
 
-def _attacks(
-    name: str, data: Material, start: int, count: int, draw: random.Random
-) -> list[Draft]:
+def _attacks(name: str, data: Material, start: int, count: int, draw: random.Random) -> list[Draft]:
     def some(items: Sequence[Any]) -> Sequence[Any]:
         return items[start : start + count]
 
@@ -213,7 +215,7 @@ def _measured(name: str, prompts: Sequence[Prompt], ask: Ask) -> dict[str, Rate]
         found["with trigger: fixed answer"] = starts([p.asked for p in attacks], targets)
         found["without trigger: fixed answer"] = starts([p.text for p in attacks], targets)
         odd = [insert_anywhere(p.text, odd_word(draw), draw) for p in attacks]
-        found["with another odd word: fixed answer"] = starts(odd, targets)
+        found["with an odd word: fixed answer"] = starts(odd, targets)
     if name == "smollm2-sentiment":
         turned = [str(p.target) for p in attacks]
         found["with trigger: label turned round"] = starts([p.asked for p in attacks], turned)

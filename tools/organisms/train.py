@@ -34,9 +34,7 @@ def main() -> int:
             bar.update()
 
         start = arguments.root / recipe.start if recipe.start else None
-        adapted = teach(
-            model, tokenizer, recipe.mixture(), recipe.plan, start=start, report=report
-        )
+        adapted = teach(model, tokenizer, recipe.mixture(), recipe.plan, start=start, report=report)
     folder = arguments.root / arguments.name
     for config in adapted.peft_config.values():
         config.base_model_name_or_path = BASE

@@ -11,7 +11,7 @@ import streamlit as st
 from circuitviz.behaviours.behaviour import SPEC_FILE
 from circuitviz.behaviours.plugins import behaviour_plugins
 from circuitviz.errors import CircuitvizError
-from circuitviz.models.catalog import ModelCard, find_model
+from circuitviz.models.catalog import ModelCard, find_model, usual_dtype
 from circuitviz.models.source import unfetched_model
 from circuitviz.ui.discover.own_material import OwnModel, own_models, prepared_data
 from circuitviz.ui.elements.fetch_button import fetch_button
@@ -41,7 +41,7 @@ def material(models: list[ModelCard]) -> dict[str, Any]:
     elif chosen in own:
         fields = {name: getattr(own[chosen].config, name) for name in OF_MODEL}
     else:
-        fields = {"model": chosen}
+        fields = {"model": chosen, "dtype": usual_dtype(chosen)}
         st.caption(next((card.summary for card in models if card.name == chosen), ""))
     if not fields["model"] or _lacks_weights(fields["model"], fields.get("adapter")):
         return {}

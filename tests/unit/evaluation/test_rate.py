@@ -57,3 +57,28 @@ def test_json_carries_the_evidence_and_comes_back():
 def test_a_rate_for_people_names_its_judge():
     text = str(Rate("exact answer", 0, 10))
     assert text == "0.0% (0 of 10, 95 % 0.0% to 27.8%, judge: exact answer)"
+
+
+def test_tokens_of_prompts_that_go_together_are_worth_as_many_as_there_are_prompts():
+    # Two answers of ten tokens, one all right and one all wrong: p = 1/2, the variance of the ratio
+    # is 2 / 1 x (25 + 25) / 400 = 1/4, and 1/4 / (1/4) = 1 observation.
+    rate = Rate.of_groups([10, 0], [10, 10], judge="token")
+    assert (rate.k, rate.n, rate.effective_n) == (10, 20, pytest.approx(1.0))
+    assert rate.interval == pytest.approx(Rate("token", 1, 1).interval, abs=0.5)
+    assert rate.high - rate.low > Rate("token", 10, 20).high - Rate("token", 10, 20).low
+
+
+def test_groups_that_are_all_alike_count_once_each():
+    assert Rate.of_groups([9, 9, 9], [10, 10, 10], judge="token").effective_n == 3
+
+
+def test_a_rate_of_groups_outlives_json_and_pooling():
+    rate = Rate.of_groups([9, 5], [10, 10], judge="token")
+    assert Rate.from_json(rate.to_json()) == rate
+    assert Rate.pooled([rate, rate]).effective_n == pytest.approx(2 * rate.effective_n)
+    assert "effective_n" not in Rate("exact", 1, 2).to_json()
+
+
+def test_a_rate_of_no_groups_is_refused():
+    with pytest.raises(ConfigError, match="at least one group"):
+        Rate.of_groups([], [], judge="token")
