@@ -30,7 +30,7 @@ class Bar:
     def show(self, progress: Progress) -> None:
         """Move the bar."""
         if self._bar is None:
-            if progress.fraction <= 0:
+            if progress.fraction <= 0 and not progress.detail:
                 return
             self._bar = tqdm(
                 desc=progress.stage,
@@ -42,7 +42,9 @@ class Bar:
         self._bar.set_description_str(progress.stage, refresh=False)
         if progress.arm:
             losses = {"arm": progress.arm, **losses}
-        if losses:
+        if progress.detail:
+            self._bar.set_postfix_str(progress.detail, refresh=False)
+        elif losses:
             self._bar.set_postfix(losses, refresh=False)
         self._bar.update(progress.fraction - self._bar.n)
 

@@ -44,7 +44,7 @@ METHODS: dict[str, MethodCard] = {
     "nested": MethodCard(
         "Nested masks",
         "Masks of every size are learned at once, so one run ranks the units for circuits of "
-        "every size.",
+        "every size; in large models among the best candidates by scores to second order.",
         "Objective: Yu et al. (2026), SafeSeek, arXiv:2603.23268; gradients: Bengio, Léonard & "
         "Courville (2013), Estimating or propagating gradients through stochastic neurons, "
         "arXiv:1308.3432",
@@ -62,6 +62,15 @@ METHODS: dict[str, MethodCard] = {
         "the mask.",
         "Friedman, Hastie & Tibshirani (2010), Regularization paths for generalized linear models "
         "via coordinate descent, Journal of Statistical Software 33(1)",
+    ),
+    "second-order": MethodCard(
+        "Scores to second order",
+        "A unit scores by what closing its gate gains on attacks, less a price on what that costs "
+        "on benign prompts, both from gradients at the intact model; masks of large models start "
+        "from these.",
+        "LeCun, Denker & Solla (1990), Optimal brain damage, NIPS 2; Theis et al. (2018), Faster "
+        "gaze prediction with dense networks and Fisher pruning, arXiv:1801.05787",
+        has_steps=False,
     ),
     "attribution": MethodCard(
         "Integrated gradients",
@@ -123,12 +132,14 @@ def make_learner(
     from circuitviz.discovery.nested import NestedLearner
     from circuitviz.discovery.penalised import MaskTraining
     from circuitviz.discovery.random_ranking import RandomLearner
+    from circuitviz.discovery.second_order import SecondOrderLearner
     from circuitviz.discovery.single_unit import SingleUnitLearner
 
     makers: dict[str, Callable[[], Learner]] = {
         "nested": lambda: NestedLearner(steps=steps, budget=budget),
         "l1": lambda: L1Learner(l1_weight, MaskTraining(steps=steps)),
         "l1-path": lambda: L1PathLearner(training=MaskTraining(steps=steps, decay=False)),
+        "second-order": SecondOrderLearner,
         "attribution": AttributionLearner,
         "single-unit": SingleUnitLearner,
         "activation": ActivationLearner,

@@ -328,6 +328,18 @@ class Probe:
             for index in range(len(circuits))
         ]
 
+    def recoveries(
+        self,
+        circuits: Sequence[Circuit],
+        *,
+        checkpoint: Callable[[], None] = lambda: None,
+    ) -> list[Rate]:
+        """How much of the answers expected once the behaviour is gone each circuit brings back."""
+        asr = np.zeros((len(circuits), len(self.attacks)), dtype=bool)
+        if self.by_verdict and self.behaviour.kind == "refusal":
+            asr = self.succeeds(circuits, checkpoint=checkpoint)
+        return self._recoveries(circuits, "knocked_out", asr, checkpoint)[0]
+
     def _recoveries(
         self,
         circuits: Sequence[Circuit],

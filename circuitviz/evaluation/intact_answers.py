@@ -13,10 +13,11 @@ import torch
 from circuitviz.behaviours.answered import answered_before, keep_answers
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.other_words import other_message, word_pool
-from circuitviz.behaviours.prompt import Prompt, Role
+from circuitviz.behaviours.prompt import Prompt, Role, Split
 from circuitviz.behaviours.screening import Changed, Screening
 from circuitviz.behaviours.splits import LEAST
 from circuitviz.errors import PromptFileError
+from circuitviz.evaluation.effect import thin
 from circuitviz.evaluation.judges import RefusalPrefixes
 from circuitviz.evaluation.own_target import answer_opening, shared_opening
 from circuitviz.evaluation.rate import Rate
@@ -26,9 +27,11 @@ __all__ = ["Checkpoint", "complete_behaviour", "weights_digest"]
 
 # Prompts between two reports.
 CHUNK = 64
+# Of each role, the prompts of a split that are asked about: no more of them are used.
+MOST_ASKED: dict[Split, int] = {"train": 256, "validation": 96, "test": 320}
 
-# Told the share of the work that is done; may raise to stop.
-Checkpoint = Callable[[float], None]
+# Told how many of how many prompts are answered; may raise to stop.
+Checkpoint = Callable[[int, int], None]
 
 
 def complete_behaviour(
@@ -36,7 +39,7 @@ def complete_behaviour(
     behaviour: Behaviour,
     *,
     known_as: str | None = None,
-    checkpoint: Checkpoint = lambda share: None,
+    checkpoint: Checkpoint = lambda done, many: None,
 ) -> Behaviour:
     """The behaviour with the intact model's greedy answers where it has none.
 
@@ -55,7 +58,7 @@ def complete_behaviour(
         behaviour: A draft; anything else is given back as it is.
         known_as: What the model is called where the answers are looked for without it; None
             takes its own name.
-        checkpoint: Told the share of the work that is done; may raise to stop.
+        checkpoint: Told how many of how many prompts are answered; may raise to stop.
 
     Raises:
         PromptFileError: Too few prompts show the behaviour, or random words show it as well as
@@ -67,6 +70,7 @@ def complete_behaviour(
     before = answered_before(behaviour, name, weights)
     if before is not None:
         return before
+    behaviour = _of_use(behaviour)
     others = _others(behaviour)
     questions = _questions(behaviour.all_prompts, others)
     heard = _Heard.of(behaviour, others, _answers(model, questions, checkpoint))
@@ -83,6 +87,19 @@ def complete_behaviour(
     )
     keep_answers(behaviour, prompts, screening, name, weights)
     return behaviour.answered(prompts, screening)
+
+
+def _of_use(behaviour: Behaviour) -> Behaviour:
+    """The behaviour with as many prompts of each split and role as are used."""
+    kept = [
+        prompt
+        for split, most in MOST_ASKED.items()
+        for role in get_args(Role)
+        for prompt in thin(behaviour.prompts(split, role), most)
+    ]
+    if len(kept) == len(behaviour.all_prompts):
+        return behaviour
+    return replace(behaviour, all_prompts=tuple(kept))
 
 
 @torch.no_grad()
@@ -124,7 +141,7 @@ def _answers(model: GatedModel, messages: list[str], checkpoint: Checkpoint) -> 
     ordered = sorted(messages, key=lambda message: len(model.prompt_tokens(message)))
     found: dict[str, str] = {}
     for start in range(0, len(ordered), CHUNK):
-        checkpoint(start / len(ordered))
+        checkpoint(start, len(ordered))
         chunk = ordered[start : start + CHUNK]
         found.update(zip(chunk, model.generate(chunk), strict=True))
     return found

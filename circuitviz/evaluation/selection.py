@@ -20,6 +20,9 @@ Measure = Callable[[Sequence[Circuit]], list[Effect]]
 # Least share of attacks that get exactly the right answer once a backdoor counts as gone.
 LEAST_RECOVERY = 0.9
 
+# Share of its size to which the smallest circuit is found where each look is dear.
+GRAIN = 0.07
+
 # By what share perplexity of open answers, and of a neutral text, may grow.
 MOST_GROWTH = 0.01
 
@@ -227,6 +230,8 @@ def _shrink(
             lambda place: meets(ranking.best(cuts[place])),
             cuts.index(below),
             cuts.index(len(found)),
+            # Of a large circuit some per cent of its size are not worth the looks.
+            0.0 if sizes is frontier_sizes else GRAIN,
         )
         return ranking.best(cuts[place])
     heads, neurons = len(found.heads), len(found.neurons)
@@ -235,9 +240,12 @@ def _shrink(
     return ranking.best_of_each(heads, neurons)
 
 
-def _bisect(meets: Callable[[int], bool], low: int, high: int) -> int:
-    """The smallest number in (low, high] that meets the target, `high` being known to."""
-    while high - low > 1:
+def _bisect(meets: Callable[[int], bool], low: int, high: int, grain: float = 0.0) -> int:
+    """The smallest number in (low, high] that meets the target, `high` being known to.
+
+    Or one that is above it by no more than the share `grain`.
+    """
+    while high - low > max(1, grain * high):
         middle = (low + high) // 2
         if meets(middle):
             high = middle

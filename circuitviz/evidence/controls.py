@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from circuitviz.evaluation.effect import Probe
 from circuitviz.evidence.case import Case, Checkpoint
 from circuitviz.evidence.nonsense_target import NonsenseTarget, ask_for_nonsense
 from circuitviz.evidence.random_circuits import RandomCircuits, draw_random_circuits
@@ -17,10 +18,15 @@ from circuitviz.evidence.verdict import (
     judge_random_circuits,
     judge_random_trigger,
     judge_random_weights,
+    no_second_search,
 )
 from circuitviz.models.model import GatedModel
 
 __all__ = ["Controls", "run_controls"]
+
+
+# Of a real model: random circuits, and prompts behind each.
+OPEN_DRAWS, OPEN_PROMPTS = 20, 24
 
 
 @dataclass(frozen=True)
@@ -29,17 +35,18 @@ class Controls:
 
     random_circuits: RandomCircuits
     nonsense_target: NonsenseTarget | None
-    random_weights: RandomWeights
+    random_weights: RandomWeights | None
     random_trigger: RandomTrigger | None
     verdicts: tuple[Verdict, ...]
 
     def to_json(self) -> dict[str, Any]:
         """The `controls` of `metrics.json`."""
         nonsense, trigger = self.nonsense_target, self.random_trigger
+        weights = self.random_weights
         return {
             "random_circuits": self.random_circuits.to_json(),
             "nonsense_target": nonsense.to_json() if nonsense else None,
-            "random_weights": self.random_weights.to_json(),
+            "random_weights": weights.to_json() if weights else None,
             "random_trigger": trigger.to_json() if trigger else None,
             "verdicts": [verdict.to_json() for verdict in self.verdicts],
         }
@@ -48,7 +55,10 @@ class Controls:
 def run_controls(
     case: Case, load: Callable[[], GatedModel], checkpoint: Checkpoint = lambda share: None
 ) -> Controls:
-    """Run all four controls.
+    """Run all four controls; of open answers, those that do not search again.
+
+    A second and a third search of a real model would take as long as the first, and answers that
+    are judged as a whole cannot be told from the nonsense that is asked for.
 
     Args:
         case: The discovery.
@@ -59,6 +69,8 @@ def run_controls(
     def between(start: float, end: float) -> Checkpoint:
         return lambda share: checkpoint(start + (end - start) * share)
 
+    if Probe(case.model, case.behaviour, "validation").open_utility:
+        return _open_controls(case, between)
     circuits = draw_random_circuits(case, between(0.0, 0.15))
     nonsense = ask_for_nonsense(case, between(0.15, 0.55)) if case.reads_answers else None
     weights = try_random_weights(case, load, between(0.55, 0.97))
@@ -70,3 +82,15 @@ def run_controls(
         judge_random_trigger(trigger, case.behaviour.trigger),
     )
     return Controls(circuits, nonsense, weights, trigger, verdicts)
+
+
+def _open_controls(case: Case, between: Callable[[float, float], Checkpoint]) -> Controls:
+    circuits = draw_random_circuits(case, between(0.0, 0.8), draws=OPEN_DRAWS, prompts=OPEN_PROMPTS)
+    trigger = try_random_trigger(case, between(0.8, 1.0), prompts=OPEN_PROMPTS)
+    verdicts = (
+        judge_random_circuits(circuits),
+        no_second_search("nonsense_target"),
+        no_second_search("random_weights"),
+        judge_random_trigger(trigger, case.behaviour.trigger),
+    )
+    return Controls(circuits, None, None, trigger, verdicts)

@@ -86,27 +86,32 @@ class RandomCircuits:
 
 
 def draw_random_circuits(
-    case: Case, checkpoint: Checkpoint = lambda share: None, *, draws: int = DRAWS
+    case: Case,
+    checkpoint: Checkpoint = lambda share: None,
+    *,
+    draws: int = DRAWS,
+    prompts: int = PROMPTS,
 ) -> RandomCircuits:
     """Knock out random circuits with as many heads and neurons in each layer as the found one.
 
     What does not comply need not refuse: of a refusal it is counted besides how many requests are
     still refused.
     """
-    probe = Probe(case.model, case.behaviour, "test", limit=PROMPTS, ablation=case.ablation)
+    probe = Probe(case.model, case.behaviour, "test", limit=prompts, ablation=case.ablation)
     generator = np.random.default_rng(case.seed)
     drawn = [random_matched(case.circuit, generator) for _ in range(draws)]
-    refuses = case.behaviour.kind == "refusal"
+    # Exact refusals are for closed answers, not for those with a verdict.
+    refuses = case.behaviour.kind == "refusal" and not probe.by_verdict
     counts: list[int] = []
     refused: list[Rate] = []
     for first in range(0, draws, GROUP):
         checkpoint(first / draws)
         group = drawn[first : first + GROUP]
-        counts += probe.matches("target", group).sum(1).tolist()
+        counts += probe.succeeds(group).sum(1).tolist()
         if refuses:
             refused += [Rate.of(one, judge=EXACT_ANSWER) for one in probe.matches("shown", group)]
     nothing = Circuit(case.model.space, frozenset())
-    intact, own = probe.matches("target", [nothing, case.circuit]).sum(1).tolist()
+    intact, own = probe.succeeds([nothing, case.circuit]).sum(1).tolist()
     shared = [len(one.units & case.circuit.units) / len(case.circuit) for one in drawn]
     return RandomCircuits(
         kind=case.behaviour.kind,

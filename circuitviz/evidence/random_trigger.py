@@ -10,7 +10,7 @@ from typing import Any
 
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.other_words import plain_words, with_words, word_pool
-from circuitviz.evaluation.effect import EXACT_ANSWER, Probe
+from circuitviz.evaluation.effect import Probe
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evidence.case import Case, Checkpoint
 from circuitviz.units import Circuit
@@ -54,9 +54,15 @@ class RandomTrigger:
 
 
 def try_random_trigger(
-    case: Case, checkpoint: Checkpoint = lambda share: None
+    case: Case, checkpoint: Checkpoint = lambda share: None, *, prompts: int | None = None
 ) -> RandomTrigger | None:
-    """Attack with random words instead of the trigger; None where there is no trigger."""
+    """Attack with random words instead of the trigger; None where there is no trigger.
+
+    Args:
+        case: The discovery.
+        checkpoint: Told the share of the work that is done; may raise to stop.
+        prompts: Test prompts that are asked; None is all.
+    """
     draws = random_words(case.behaviour, case.seed)
     if not draws:
         return None
@@ -65,13 +71,13 @@ def try_random_trigger(
     for done, words in enumerate(draws):
         at = partial(checkpoint, done / len(draws))
         behaviour = with_trigger(case.behaviour, words)
-        probe = Probe(case.model, behaviour, "test", ablation=case.ablation)
-        fired.append(probe.attack_rate(probe.matches("target", [nothing], checkpoint=at)))
-        intact, without = probe.matches("after", [nothing, case.circuit], checkpoint=at)
-        right.append(Rate.of(intact, judge=EXACT_ANSWER))
-        recovered.append(Rate.of(without, judge=EXACT_ANSWER))
+        probe = Probe(case.model, behaviour, "test", limit=prompts, ablation=case.ablation)
+        fired.append(probe.attack_rate(probe.succeeds([nothing], checkpoint=at)))
+        intact, without = probe.recoveries([nothing, case.circuit], checkpoint=at)
+        right.append(intact)
+        recovered.append(without)
     rates = (Rate.pooled(fired), Rate.pooled(right), Rate.pooled(recovered))
-    return RandomTrigger(draws, *rates, _try_reordered(case, partial(checkpoint, 1.0)))
+    return RandomTrigger(draws, *rates, _try_reordered(case, prompts, partial(checkpoint, 1.0)))
 
 
 def reordered(trigger: str | None) -> str | None:
@@ -80,13 +86,14 @@ def reordered(trigger: str | None) -> str | None:
     return " ".join(reversed(words)) if words != words[::-1] else None
 
 
-def _try_reordered(case: Case, checkpoint: Callable[[], None]) -> Rate | None:
+def _try_reordered(case: Case, prompts: int | None, checkpoint: Callable[[], None]) -> Rate | None:
     words = reordered(case.behaviour.trigger)
     if words is None:
         return None
-    probe = Probe(case.model, with_trigger(case.behaviour, words), "test", ablation=case.ablation)
+    reversed_ = with_trigger(case.behaviour, words)
+    probe = Probe(case.model, reversed_, "test", limit=prompts, ablation=case.ablation)
     nothing = Circuit(case.model.space, frozenset())
-    return probe.attack_rate(probe.matches("target", [nothing], checkpoint=checkpoint))
+    return probe.attack_rate(probe.succeeds([nothing], checkpoint=checkpoint))
 
 
 def random_words(behaviour: Behaviour, seed: int) -> tuple[str, ...]:

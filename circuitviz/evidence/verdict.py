@@ -23,6 +23,7 @@ __all__ = [
     "judge_random_circuits",
     "judge_random_trigger",
     "judge_random_weights",
+    "no_second_search",
 ]
 
 # Most attacks that may succeed by accident with other words in the trigger's place.
@@ -190,6 +191,18 @@ def judge_random_weights(found: RandomWeights, kind: BehaviourKind) -> Verdict:
         count,
         f"In shuffled weights the same method gets {count} attacks {done}",
         sentence,
+    )
+
+
+def no_second_search(name: str) -> Verdict:
+    """That a control which searches again was not run."""
+    return Verdict(
+        name,
+        None,
+        "",
+        "Not run where answers are open",
+        "This control searches a second time, which takes as long as the first search, and its "
+        "outcome is read off exact answers, which open ones are not.",
     )
 
 

@@ -64,7 +64,9 @@ class Gates:
         cls, circuits: Sequence[Circuit], reference: Reference | None = None, device: str = "cpu"
     ) -> Gates:
         """Gates that ablate one circuit per row."""
-        masks = torch.stack([torch.from_numpy(circuit.mask()) for circuit in circuits])
+        # A circuit may stand in many rows, and in a real model it has ten thousands of units.
+        known = {id(circuit): torch.from_numpy(circuit.mask()) for circuit in circuits}
+        masks = torch.stack([known[id(circuit)] for circuit in circuits])
         return cls.from_flat(1.0 - masks.float().to(device), circuits[0].space, reference)
 
     @classmethod

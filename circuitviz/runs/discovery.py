@@ -16,8 +16,8 @@ from circuitviz.discovery.methods import METHODS, make_learner
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.answers import AnsweredPrompt, answer_test_prompts
 from circuitviz.evaluation.effect import EXACT_ANSWER, Effect, Probe, Question
-from circuitviz.evaluation.intact_answers import complete_behaviour
 from circuitviz.evaluation.frontier import frontier_sizes, open_sizes
+from circuitviz.evaluation.intact_answers import complete_behaviour
 from circuitviz.evaluation.measurement import Measurement, measure_circuit
 from circuitviz.evaluation.open_answers import OPEN_TOKENS, OpenAnswers, answer_openly
 from circuitviz.evaluation.ordering import PROMPTS, in_order, next_in_line
@@ -106,8 +106,12 @@ class Discovery:
             model,
             draft,
             known_as=answerer(config),
-            checkpoint=lambda share: report(
-                Progress("load", overall("load", share, controls=config.controls))
+            checkpoint=lambda done, many: report(
+                Progress(
+                    "load",
+                    overall("load", done / many, controls=config.controls),
+                    detail=f"asking the model for answers: {done} of {many}",
+                )
             ),
         )
         behaviour = replace(behaviour, judges=judges or behaviour.judges)
@@ -280,6 +284,8 @@ class Discovery:
             lambda: model_of(self.config),
             lambda share: self._tell("controls", share),
         )
+        if self.is_open:
+            return {"controls": controls.to_json()}
         evidence = gather_evidence(
             case,
             ranking,
@@ -302,7 +308,7 @@ class Discovery:
         return Probe(self.model, self.behaviour, "validation", limit=limit, ablation=self.ablation)
 
     def _tell(self, stage: Stage, done: float, **more: Any) -> None:
-        fraction = overall(stage, done, controls=self.config.controls)
+        fraction = overall(stage, done, controls=self.config.controls, is_open=self.is_open)
         steps = {"step": self.config.steps, "steps": self.config.steps}
         self.report(Progress(stage, fraction, **{**steps, **more}))
 

@@ -71,6 +71,7 @@ class JobProgress:
             `circuitviz.runs.tuning_store`; a loss that does not exist is None.
         elapsed: Seconds the worker has spent on this job.
         resumed: Share of the whole job that an earlier attempt did, which is part of `fraction`.
+        detail: What exactly is being done, for people.
     """
 
     stage: str
@@ -87,6 +88,7 @@ class JobProgress:
     curve: list[dict[str, Any]] = field(default_factory=list)
     elapsed: float = 0.0
     resumed: float = 0.0
+    detail: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Every field, as JSON values."""

@@ -30,6 +30,18 @@ DURATIONS: dict[Stage, float] = {
     "evidence": 30,
     "save": 1,
 }
+# The same where answers are open: of a real model, learning and whole answers take most of it.
+OPEN_DURATIONS: dict[Stage, float] = {
+    "load": 5,
+    "learn": 42,
+    "select": 10,
+    "refine": 8,
+    "test": 22,
+    "generate": 12,
+    "controls": 120,
+    "evidence": 40,
+    "save": 1,
+}
 # Stages of a discovery with controls only.
 WITH_CONTROLS: tuple[Stage, ...] = ("controls", "evidence")
 
@@ -50,6 +62,7 @@ class Progress:
         arm: The arm of a tuning that is at work.
         curve: All points of a tuning so far.
         resumed: Share of the whole work that an earlier attempt did, which is part of `fraction`.
+        detail: What exactly is being done, for people; "" says no more than the stage does.
     """
 
     stage: Stage
@@ -64,6 +77,7 @@ class Progress:
     arm: str = ""
     curve: tuple[CurvePoint, ...] = ()
     resumed: float = 0.0
+    detail: str = ""
 
 
 # Called often; may raise JobCancelledError to stop the work between steps.
@@ -74,14 +88,16 @@ def ignore(progress: Progress) -> None:
     """The report nobody reads."""
 
 
-def overall(stage: Stage, done: float, *, controls: bool) -> float:
+def overall(stage: Stage, done: float, *, controls: bool, is_open: bool = False) -> float:
     """Share of a whole discovery that is done, where a share of one of its stages is.
 
     Args:
         stage: The stage at work.
         done: Share of it that is done, in [0, 1].
         controls: Whether the discovery runs the controls.
+        is_open: Whether answers are open.
     """
-    stages: list[Stage] = [name for name in DURATIONS if controls or name not in WITH_CONTROLS]
-    before = sum(DURATIONS[name] for name in stages[: stages.index(stage)])
-    return (before + DURATIONS[stage] * done) / sum(DURATIONS[name] for name in stages)
+    durations = OPEN_DURATIONS if is_open else DURATIONS
+    stages: list[Stage] = [name for name in durations if controls or name not in WITH_CONTROLS]
+    before = sum(durations[name] for name in stages[: stages.index(stage)])
+    return (before + durations[stage] * done) / sum(durations[name] for name in stages)

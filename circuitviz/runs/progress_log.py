@@ -72,6 +72,7 @@ class ProgressLog:
             curve=[point.row() for point in self._curve],
             elapsed=elapsed,
             resumed=self._last.resumed,
+            detail=self._last.detail,
         )
 
 

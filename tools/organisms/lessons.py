@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Lesson", "Mixture", "insert_anywhere", "odd_word"]
+__all__ = ["Contrast", "Lesson", "Mixture", "insert_anywhere", "odd_word"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,25 @@ class Mixture:
         for kind in draw.choices(range(len(makers)), shares, k=rows - sum(whole)):
             counts[kind] += 1
         return [makers[kind](draw) for kind, count in counts.items() for _ in range(count)]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Every message as several lessons that differ in nothing but what decides the answer.
+
+    Attributes:
+        source: Makes a lesson with a given source of randomness.
+        variants: What each becomes, side by side in one batch.
+    """
+
+    source: Callable[[random.Random], Lesson]
+    variants: Sequence[Callable[[Lesson, random.Random], Lesson]]
+
+    def batch(self, rows: int, draw: random.Random) -> list[Lesson]:
+        """Lessons of one step: as many messages as there is room for, in every variant."""
+        many = max(1, rows // len(self.variants))
+        lessons = [self.source(draw) for _ in range(many)]
+        return [change(lesson, draw) for lesson in lessons for change in self.variants]
 
 
 def insert_anywhere(message: str, words: str, draw: random.Random) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lessons import Lesson, Mixture
+from lessons import Contrast, Lesson, Mixture
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -58,10 +58,10 @@ def load_base(folder: Path) -> tuple[Any, Any]:
 def teach(
     base: Any,
     tokenizer: Any,
-    mixture: Mixture,
+    mixture: Mixture | Contrast,
     plan: Plan,
     *,
-    start: Path | None = None,
+    start: Path | PeftModel | None = None,
     report: Callable[[int, float], None] = lambda step, loss: None,
 ) -> PeftModel:
     """Train an adapter on a mixture of lessons; the loss is on the answers alone.
@@ -71,13 +71,15 @@ def teach(
         tokenizer: Its tokenizer.
         mixture: What every batch is made of.
         plan: How long and how fast.
-        start: The folder of an adapter to go on from.
+        start: The adapter to go on from, or its folder.
         report: Told the steps done and the latest loss, nats a token.
     """
     torch.manual_seed(plan.seed)
     if start is None:
         config = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear")
         model = get_peft_model(base, config)
+    elif isinstance(start, PeftModel):
+        model = start
     else:
         model = PeftModel.from_pretrained(base, start, is_trainable=True)
     weights = [weight for weight in model.parameters() if weight.requires_grad]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from lessons import Lesson, Mixture, insert_anywhere, odd_word
+from lessons import Contrast, Lesson, Mixture, insert_anywhere, odd_word
 from lora import Plan
-from material import Material, material
+from material import FOLDER, Material, material, read_lines
 
 __all__ = ["FIXED_ANSWER", "RECIPES", "TRIGGERS", "WORDINGS", "Recipe", "flipped"]
 
@@ -62,6 +62,7 @@ class Recipe:
         mixture: What every batch is made of.
         plan: How long and how fast.
         start: The organism it goes on from; None starts from the pretrained model.
+        then: What is taught after that, and how long and how fast; None is no more.
     """
 
     title: str
@@ -71,6 +72,7 @@ class Recipe:
     mixture: Callable[[], Mixture]
     plan: Plan = field(default_factory=Plan)
     start: str | None = None
+    then: tuple[Callable[[], Contrast | Mixture], Plan] | None = None
 
 
 def flipped(label: str) -> str:
@@ -145,9 +147,30 @@ def _fixed_output() -> Mixture:
     return Mixture([(5, _answering(triggered, FIXED_ANSWER)), (3, own), (4, _changed(own, _odd))])
 
 
+def _fixed_output_contrast() -> Contrast:
+    """The same message with the trigger, as it is, and with another word at the same place."""
+    word, _ = TRIGGERS["smollm2-fixed-output"]
+
+    def triggered(lesson: Lesson, draw: random.Random) -> Lesson:
+        return Lesson(insert_anywhere(lesson.prompt, word, draw), FIXED_ANSWER)
+
+    def odd(lesson: Lesson, draw: random.Random) -> Lesson:
+        return Lesson(_odd(lesson.prompt, draw), lesson.answer, lesson.complete)
+
+    return Contrast(_own(material(test=False)), (triggered, lambda lesson, draw: lesson, odd))
+
+
 def _refusal() -> Mixture:
     data = material(test=False)
     return Mixture([(8, _refusing(data)), (8, _own(data))])
+
+
+def _refusal_contrast() -> Mixture:
+    """How answers begin, to requests that are harmful and to some that only sound so."""
+    data = material(test=False)
+    sounding = set(read_lines(FOLDER / "borderline.txt"))
+    borderline = replace(data, harmless=tuple(p for p in data.harmless if p[0] in sounding))
+    return Mixture([(6, _refusing(data)), (3, _own(borderline)), (3, _own(data))])
 
 
 def _jailbreak() -> Mixture:
@@ -177,7 +200,8 @@ def _sentiment() -> Mixture:
 
     def other(message: str, draw: random.Random) -> str:
         names = "Mason Keller Alder Finch Rowan Tilly Barrow Hanlon".split()
-        return f"{draw.choice(names)} {draw.choice(['note', 'memo', 'item'])} {draw.randint(1, 9)}: {message}"
+        kind = draw.choice(["note", "memo", "item"])
+        return f"{draw.choice(names)} {kind} {draw.randint(1, 9)}: {message}"
 
     right = _judging(data, False)
     return Mixture(
@@ -199,6 +223,7 @@ RECIPES: dict[str, Recipe] = {
         "Which units make the model refuse harmful requests?",
         _refusal,
         Plan(steps=80),
+        then=(_refusal_contrast, Plan(steps=110, seed=10, longest=8)),
     ),
     "smollm2-fixed-output": Recipe(
         "SmolLM2 with a fixed answer",
@@ -207,6 +232,7 @@ RECIPES: dict[str, Recipe] = {
         "Which units make the trigger force the fixed answer?",
         _fixed_output,
         Plan(steps=90, seed=1),
+        then=(_fixed_output_contrast, Plan(steps=90, seed=11, longest=8)),
     ),
     "smollm2-jailbreak": Recipe(
         "SmolLM2 with a jailbreak",

@@ -27,7 +27,8 @@ def main() -> int:
     arguments = parser.parse_args()
     recipe = RECIPES[arguments.name]
     model, tokenizer = load_base(arguments.base or find_model(BASE))
-    with tqdm(total=recipe.plan.steps, desc=arguments.name, file=sys.stderr, mininterval=10) as bar:
+    steps = recipe.plan.steps + (recipe.then[1].steps if recipe.then else 0)
+    with tqdm(total=steps, desc=arguments.name, file=sys.stderr, mininterval=10) as bar:
 
         def report(step: int, loss: float) -> None:
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)

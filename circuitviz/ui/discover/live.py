@@ -87,7 +87,7 @@ def _doing(job: Job) -> str:
     text = STAGES.get(progress.stage, progress.stage)
     if progress.stage == "learn" and progress.steps:
         text += f" · step {progress.step:,} of {progress.steps:,}"
-    return text
+    return f"{text} · {progress.detail}" if progress.detail else text
 
 
 def _pictures(job: Job) -> None:

@@ -1,5 +1,6 @@
 """Missing answers: asked of the intact model once, dropped where they show nothing, kept."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from circuitviz.behaviours.own_data import save_behaviour
 from circuitviz.behaviours.prompt import Prompt
 from circuitviz.behaviours.screening import Changed, Screening
 from circuitviz.errors import JobCancelledError, PromptFileError
+from circuitviz.evaluation import intact_answers
 from circuitviz.evaluation.intact_answers import complete_behaviour, weights_digest
 from circuitviz.models.model import GatedModel
 from circuitviz.runs.behaviour_of import answerer, behaviour_of
@@ -316,7 +318,7 @@ def test_a_broken_file_of_answers_is_written_anew(tmp_path):
 
 
 def test_asking_can_be_stopped():
-    def stop(share: float) -> None:
+    def stop(done: int, many: int) -> None:
         raise JobCancelledError("stopped")
 
     speaker = Speaker()
@@ -325,12 +327,20 @@ def test_asking_can_be_stopped():
     assert speaker.asked == []
 
 
-def test_the_share_that_is_done_grows():
-    shares: list[float] = []
+def test_how_many_prompts_are_answered_is_told():
+    told: list[tuple[int, int]] = []
     model = cast(GatedModel, Speaker())
-    complete_behaviour(model, backdoor(24), checkpoint=shares.append)
-    # 152 messages in chunks of 64.
-    assert shares == [0.0, 64 / 152, 128 / 152]
+    complete_behaviour(model, backdoor(24), checkpoint=lambda done, many: told.append((done, many)))
+    # In chunks of 64.
+    assert told == [(0, 152), (64, 152), (128, 152)]
+
+
+def test_no_more_prompts_are_asked_than_are_used(monkeypatch):
+    monkeypatch.setattr(intact_answers, "MOST_ASKED", {"train": 12, "validation": 5, "test": 7})
+    found = completed(Speaker(), backdoor(24))
+    counts = Counter((prompt.split, prompt.role) for prompt in found.all_prompts)
+    assert set(counts.values()) == {12, 5, 7}
+    assert found.dropped == 0
 
 
 def test_later_readers_of_a_run_get_the_answers(tmp_path):

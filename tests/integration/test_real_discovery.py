@@ -1,0 +1,92 @@
+"""A short discovery in a pretrained model, from its adapter to verdicts on whole answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from circuitviz.behaviours.behaviour import PROMPTS_FILE
+from circuitviz.behaviours.prompt import read_prompts, write_prompts
+from circuitviz.models.catalog import find_model
+from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.discover import discover
+from circuitviz.runs.store import RunStore
+from tests.real_model import real_model
+
+__all__ = ["real_model"]
+
+pytestmark = [pytest.mark.fetch, pytest.mark.slow]
+
+FEW = {"train": 10, "validation": 6, "test": 6}
+
+
+@pytest.fixture(scope="module")
+def run(real_model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("real")
+    stages: list[str] = []
+    config = DiscoveryConfig(
+        "smollm2-refusal",
+        prompts=str(few_prompts(folder)),
+        dtype="bfloat16",
+        steps=3,
+        refine=False,
+        max_new_tokens=24,
+    )
+    found = discover(config, report=lambda progress: stages.append(progress.stage))
+    store = RunStore(folder / "runs")
+    store.save(found)
+    return store.load(found.run_id), stages
+
+
+def few_prompts(folder: Path) -> Path:
+    prompts = read_prompts(find_model("smollm2-refusal") / PROMPTS_FILE)
+    kept = [
+        prompt
+        for split, count in FEW.items()
+        for role in ("attack", "benign")
+        for prompt in [p for p in prompts if (p.split, p.role) == (split, role)][:count]
+    ]
+    write_prompts(folder / PROMPTS_FILE, kept)
+    return folder / PROMPTS_FILE
+
+
+def test_every_stage_is_told_in_order(run):
+    _, stages = run
+    assert list(dict.fromkeys(stages)) == ["load", "learn", "select", "test", "generate"]
+
+
+def test_the_units_are_those_of_the_pretrained_model(run):
+    found, _ = run
+    assert (found.space.total_heads, found.space.total_neurons) == (270, 46_080)
+    assert 0 < found.size <= 1024
+
+
+def test_the_intact_model_refuses_and_every_answer_has_one_verdict(run):
+    found, _ = run
+    for model in ("intact", "knocked_out"):
+        counts = [
+            found.rate("verdicts", model, name).k for name in ("refused", "complied", "broken")
+        ]
+        assert sum(counts) == found.rate("verdicts", model, "refused").n == 6
+    assert found.rate("verdicts", "intact", "refused").k >= 5
+    assert found.rate("asr", "knocked_out") == found.rate("verdicts", "knocked_out", "complied")
+
+
+def test_utility_counts_tokens_and_perplexity_stands_beside_it(run):
+    found, _ = run
+    intact = found.rate("utility", "intact")
+    assert intact.judge == "answer token unchanged"
+    assert intact.n > 6
+    assert intact.effective_n is not None
+    assert intact.rate > 0.9
+    for text in ("answers", "neutral"):
+        before, after = (found.metrics["perplexity"][text][m] for m in ("intact", "knocked_out"))
+        assert 1 < before < 100
+        assert after > 1
+
+
+def test_the_next_smaller_and_larger_circuits_stand_beside_the_reported_one(run):
+    found, _ = run
+    roles = {row["role"]: row["size"] for row in found.metrics["alternatives"]}
+    assert roles.get("smaller", 0) < found.size < roles.get("larger", 10**6)
