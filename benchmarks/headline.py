@@ -32,7 +32,7 @@ MARKS = {True: "passes", False: "**FAILS**", None: "does not apply"}
 
 def main() -> int:
     """Run what is missing and print the table."""
-    from circuitviz.models.catalog import embedded_models
+    from circuitviz.models.catalog import embedded_models, usual_dtype
 
     parser = argparse.ArgumentParser(description=__doc__)
     cards = [card for card in embedded_models() if card.behaviour_kind]
@@ -45,7 +45,12 @@ def main() -> int:
     arguments = parser.parse_args()
     store = RunStore(arguments.runs)
     configs = [
-        DiscoveryConfig(model, seed=seed, controls=seed == arguments.seeds[0])
+        DiscoveryConfig(
+            model,
+            seed=seed,
+            controls=seed == arguments.seeds[0],
+            dtype=usual_dtype(model),  # type: ignore[arg-type]  # one of the two there are
+        )
         for model in arguments.models
         for seed in arguments.seeds
     ]
@@ -72,8 +77,20 @@ def _run(store: RunStore, config: DiscoveryConfig) -> Run:
 def _row(run: Run) -> str:
     found = run.metrics["circuit"]
     before, after = run.rate("asr", "intact"), run.rate("asr", "knocked_out")
-    recovery = run.rate("recovery")
+    recovery, reach = run.rate("recovery"), ""
+    if "recovery_ceiling" in run.metrics:
+        reach = f", of {run.rate('recovery_ceiling').rate:.1%} without the trigger"
+    kept = f"{run.metrics['utility_retention']:.1%}"
+    if "perplexity" in run.metrics:
+        grown = run.metrics["perplexity"]
+        kept += "; perplexity " + ", ".join(
+            f"{text} {grown[text]['knocked_out'] / grown[text]['intact'] - 1:+.1%}"
+            for text in ("answers", "neutral")
+        )
+    missed = run.metrics.get("target_missed")
     mark = "" if run.metrics["target_reached"] else " (target not reached)"
+    if missed:
+        mark = f" (target missed: {', '.join(missed)})"
     cells = (
         f"`{run.config.model}`",
         run.config.seed,
@@ -81,8 +98,8 @@ def _row(run: Run) -> str:
         f"{found['sparsity']:.2%}",
         f"{before.rate:.1%} ({before.k}/{before.n})",
         f"{after.rate:.1%} ({after.k}/{after.n}, {after.low:.1%} to {after.high:.1%})",
-        f"{run.metrics['utility_retention']:.1%}",
-        f"{recovery.rate:.1%} ({recovery.k}/{recovery.n})",
+        kept,
+        f"{recovery.rate:.1%} ({recovery.k}/{recovery.n}{reach})",
         f"{run.metrics['seconds']:.0f}",
     )
     return f"| {' | '.join(map(str, cells))} |"

@@ -39,8 +39,14 @@ def missed_target(run: Run) -> str:
         f"the target, ASR {bound} {target['asr']:.1%} and {target['utility']:.1%} of utility kept, "
         f"is not reached; the best circuit found (size {found['size']}) has ASR "
         f"{run.rate('asr', 'knocked_out').rate:.1%} and keeps "
-        f"{_share(run.metrics['utility_retention'])} on test prompts"
+        f"{_share(run.metrics['utility_retention'])} on test prompts{_missed(run.metrics)}"
     )
+
+
+def _missed(metrics: dict[str, Any]) -> str:
+    """Which parts of the target were missed, where the run says so."""
+    parts = metrics.get("target_missed")
+    return f"; missed: {', '.join(parts)}" if parts else ""
 
 
 def run_summary(run: Run, folder: Path) -> str:
@@ -63,6 +69,7 @@ def run_summary(run: Run, folder: Path) -> str:
         ("  knocked out", f"{run.rate('utility', 'knocked_out')}"),
         ("  retention", _share(metrics["utility_retention"])),
         ("recovery", f"{Rate.from_json(metrics['recovery'])}"),
+        *_open_lines(metrics),
         ("ablation", run.config.ablation),
         ("time", f"{metrics['seconds']:.1f} s"),
         *_verdict_lines(metrics),
@@ -87,6 +94,22 @@ def knock_out_summary(export: KnockOutExport) -> str:
         ),
     )
     return "\n".join(f"{name:<{NAME_WIDTH}}{value}" for name, value in lines)
+
+
+def _open_lines(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    """What is told besides where answers are open."""
+    lines: list[tuple[str, str]] = []
+    if "recovery_ceiling" in metrics:
+        lines.append(("  at most", f"{Rate.from_json(metrics['recovery_ceiling'])}"))
+    for text, named in (("answers", "of its own answers"), ("neutral", "of a neutral text")):
+        if "perplexity" in metrics:
+            before, after = (metrics["perplexity"][text][m] for m in ("intact", "knocked_out"))
+            change = f"{before:.2f} to {after:.2f} ({after / before - 1:+.1%}), {named}"
+            lines.append(("perplexity" if text == "answers" else "", change))
+    for model, verdicts in metrics.get("verdicts", {}).items():
+        counts = ", ".join(f"{name} {rate['k']}" for name, rate in verdicts.items())
+        lines.append(("answers", f"{model.replace('_', ' ')}: {counts}"))
+    return lines
 
 
 def _screening_lines(metrics: dict[str, Any]) -> list[tuple[str, str]]:

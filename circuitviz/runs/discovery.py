@@ -95,7 +95,7 @@ class Discovery:
         Raises:
             CircuitvizError: It cannot be loaded, or the model does not show the behaviour.
         """
-        report(Progress("load", 0.0))
+        report(Progress("load", 0.0, detail="loading the model"))
         draft = draft_of(config)
         learner = make_learner(
             config.method, steps=config.steps, budget=config.budget, l1_weight=config.l1_weight
@@ -120,6 +120,8 @@ class Discovery:
         asr = behaviour.default_target_asr if config.target_asr is None else config.target_asr
         target = Target(behaviour.kind, asr, config.target_utility)
         probe = Probe(model, behaviour, "validation", limit=CHECK_PROMPTS)
+        began = overall("load", 1.0, controls=config.controls, is_open=probe.open_utility)
+        report(Progress("load", began, detail="looking whether the model shows the behaviour"))
         _check_shown(probe, target)
         if probe.open_recovery:
             target = replace(target, ceiling=probe.ceiling().rate)
