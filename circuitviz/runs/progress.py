@@ -38,8 +38,8 @@ OPEN_DURATIONS: dict[Stage, float] = {
     "refine": 8,
     "test": 22,
     "generate": 12,
-    "controls": 120,
-    "evidence": 40,
+    "controls": 10,
+    "evidence": 1,
     "save": 1,
 }
 # Stages of a discovery with controls only.

@@ -1,6 +1,7 @@
 """Choosing a size: the smallest that meets the target, or the best there is."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -146,3 +147,68 @@ def test_no_worse_than_an_effect_is_met_by_that_effect_and_by_nothing_worse():
     refusal = Target("refusal", 0.9, 0.9).no_worse_than(effect(98, 80, 0), intact)
     assert refusal.met(effect(98, 80, 0), intact)
     assert not refusal.met(effect(97, 80, 0), intact)
+
+
+def open_effect(asr: int, utility: float, perplexity: float, recovery: float = 0.9) -> Effect:
+    return Effect(
+        Rate("j", asr, 100),
+        Rate("t", round(1000 * utility), 1000, 50.0),
+        Rate("t", round(1000 * recovery), 1000, 50.0),
+        0.0,
+        perplexity=perplexity,
+    )
+
+
+def test_the_parts_of_the_target_that_are_missed_are_named():
+    target, intact = Target("backdoor", 0.004, 0.99), open_effect(100, 1.0, 2.0)
+    assert target.missed(open_effect(0, 0.995, 2.01), intact) == ()
+    assert target.missed(open_effect(1, 0.98, 2.03, 0.89), intact) == (
+        *("asr", "recovery", "utility", "perplexity"),
+    )
+
+
+def test_perplexity_may_grow_by_one_per_cent_and_the_text_that_grows_most_decides():
+    intact = replace(open_effect(0, 1.0, 2.0), neutral_perplexity=10.0)
+    fine = replace(open_effect(0, 1.0, 2.0), neutral_perplexity=10.1)
+    worse = replace(open_effect(0, 1.0, 2.0), neutral_perplexity=10.2)
+    target = Target("backdoor", 0.004, 0.99)
+    assert fine.growth(intact) == pytest.approx(0.01)
+    assert "perplexity" in target.missed(worse, intact)
+
+
+def test_recovery_is_a_share_of_what_the_intact_model_reaches_without_the_trigger():
+    intact = open_effect(100, 1.0, 2.0)
+    target = Target("backdoor", 0.004, 0.99, ceiling=0.9)
+    assert target.met(open_effect(0, 1.0, 2.0, recovery=0.82), intact)
+    assert not target.met(open_effect(0, 1.0, 2.0, recovery=0.80), intact)
+
+
+@pytest.mark.parametrize(("kept", "met"), [(60, True), (59, True), (58, False)])
+def test_one_prompt_of_so_few_that_it_is_more_than_the_target_allows_decides_nothing(kept, met):
+    def counted(utility: int) -> Effect:
+        return Effect(Rate("j", 0, 60), Rate("j", utility, 60), Rate("j", 60, 60), 0.0)
+
+    target = Target("backdoor", 0.004, 0.99)
+    assert target.met(counted(kept), counted(60)) is met
+    # Elimination may lose nothing that the whole circuit achieves.
+    assert target.no_worse_than(counted(60), counted(60)).met(counted(kept), counted(60)) is (
+        kept == 60
+    )
+
+
+def test_a_missed_target_gives_the_smallest_of_the_best_trade_offs():
+    # From 8 units on nothing more is won, and every larger circuit costs utility.
+    measure = measure_by_size(lambda size: (100 if size < 8 else 5, max(0, 100 - size)))
+    found = select_circuit(measure, RANKING, Target("backdoor", 0.004, 0.999))
+    assert (len(found.circuit), found.reached) == (8, False)
+
+
+def test_no_larger_circuit_is_tried_once_half_of_the_utility_is_lost():
+    tried: list[int] = []
+
+    def measure(circuits: Sequence[Circuit]) -> list[Effect]:
+        tried.extend(len(circuit) for circuit in circuits)
+        return [effect(100, 100 if len(one) < 4 else 40) for one in circuits]
+
+    select_circuit(measure, RANKING, Target("backdoor", 0.004, 0.99))
+    assert max(tried) < 64
