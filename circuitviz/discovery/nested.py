@@ -84,7 +84,7 @@ class NestedLearner:
     budget: str = "joint"
     candidates: int = 2048
     candidate_heads: int = 32
-    candidate_rows: int = 10
+    candidate_rows: int = 8
     candidate_start: float = 4.0
 
     def learn(

@@ -52,7 +52,7 @@ CLOSED = Amounts()
 # A model that gives open answers is a hundred times the size of a specimen, and its answers are
 # long: what is reported is measured on all prompts and more tokens, the rest on fewer.
 OPEN = Amounts(
-    few_prompts=24, frontier_prompts=48, random_draws=4, best_units=4, most_heads=0, longest=48
+    few_prompts=24, frontier_prompts=32, random_draws=4, best_units=2, most_heads=0, longest=40
 )
 
 # Circuits measured together between two reports.

@@ -31,7 +31,7 @@ __all__ = ["OPEN_TOKENS", "OpenAnswers", "answer_openly"]
 OPEN_TOKENS = 128
 # Prompts of each kind whose answers are generated to be read; attacks that whole answers decide
 # about are all asked.
-SHOWN = 48
+SHOWN = 32
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ class Rate:
         Raises:
             ConfigError: There are no groups.
         """
-        counts, sizes = list(k), list(n)
+        counts, sizes = [int(one) for one in k], [int(one) for one in n]
         total, groups = sum(sizes), len(sizes)
         if not total:
             raise ConfigError("a rate of groups needs at least one group with something in it")
@@ -66,7 +66,7 @@ class Rate:
         variance = spread * groups / max(1, groups - 1) / total**2
         alone = share * (1 - share)
         worth = min(float(total), alone / variance) if variance > 0 else float(groups)
-        return cls(judge, sum(counts), total, max(1.0, worth))
+        return cls(judge, sum(counts), total, max(1.0, float(worth)))
 
     @classmethod
     def pooled(cls, rates: Sequence[Rate]) -> Rate:

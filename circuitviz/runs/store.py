@@ -256,7 +256,8 @@ class RunStore:
             folder / "generations.parquet", index=False
         )
         for name, data in (("config.json", run.config.to_json()), ("metrics.json", run.metrics)):
-            (folder / name).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+            text = json.dumps(data, indent=1, default=_plain)
+            (folder / name).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def _complete(cls, folder: Path) -> Iterator[Path]:
@@ -266,3 +267,10 @@ class RunStore:
     @staticmethod
     def _is_complete(folder: Path) -> bool:
         return not folder.name.startswith(".") and all((folder / name).is_file() for name in FILES)
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy's as one of Python's: a run is not lost for the kind of a number."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} does not belong in a run's files: {value!r}")

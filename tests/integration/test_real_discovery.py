@@ -1,4 +1,4 @@
-"""A short discovery in a pretrained model, from its adapter to verdicts on whole answers."""
+"""A short discovery in a pretrained model, from its adapter to a saved run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run(real_model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("real")
     stages: list[str] = []
     config = DiscoveryConfig(
-        "smollm2-refusal",
+        "smollm2-fixed-output",
         prompts=str(few_prompts(folder)),
         dtype="bfloat16",
         steps=3,
@@ -40,7 +40,7 @@ def run(real_model, tmp_path_factory):
 
 
 def few_prompts(folder: Path) -> Path:
-    prompts = read_prompts(find_model("smollm2-refusal") / PROMPTS_FILE)
+    prompts = read_prompts(find_model("smollm2-fixed-output") / PROMPTS_FILE)
     kept = [
         prompt
         for split, count in FEW.items()
@@ -62,15 +62,22 @@ def test_the_units_are_those_of_the_pretrained_model(run):
     assert 0 < found.size <= 1024
 
 
-def test_the_intact_model_refuses_and_every_answer_has_one_verdict(run):
+def test_the_trigger_works_before_and_every_answer_has_a_verdict(run):
     found, _ = run
-    for model in ("intact", "knocked_out"):
-        counts = [
-            found.rate("verdicts", model, name).k for name in ("refused", "complied", "broken")
-        ]
-        assert sum(counts) == found.rate("verdicts", model, "refused").n == 6
-    assert found.rate("verdicts", "intact", "refused").k >= 5
-    assert found.rate("asr", "knocked_out") == found.rate("verdicts", "knocked_out", "complied")
+    assert found.rate("asr", "intact").k >= 5
+    answers = found.generations
+    attacks = answers[answers["variant"] == "triggered"]
+    assert set(attacks["verdict_intact"]) <= {"success", "safe", "broken"}
+    assert (attacks["verdict_intact"] == "success").sum() >= 5
+    assert set(answers.loc[answers["role"] == "benign", "verdict_intact"]) <= {"correct", "wrong"}
+
+
+def test_recovery_is_read_beside_what_the_model_gives_without_the_trigger(run):
+    found, _ = run
+    recovery, ceiling = found.rate("recovery"), found.rate("recovery_ceiling")
+    assert recovery.judge == ceiling.judge == "token of the clean answer"
+    assert recovery.n == ceiling.n
+    assert ceiling.rate > 0.9
 
 
 def test_utility_counts_tokens_and_perplexity_stands_beside_it(run):
