@@ -197,6 +197,21 @@ def test_a_tuning_is_started_once_the_weights_are_here(index, no_runs, open_app,
     assert "start_tuning" not in buttons(app)
 
 
+def test_controls_and_other_methods_wait_for_the_weights(index, no_runs, open_app, runner):
+    run = backdoor_run()
+    real = replace(run, config=replace(run.config, model="real"))
+    RunStore(no_runs).save(real)
+    app = open_app(run=real.run_id)
+    assert not app.exception
+    assert "fetch_smollm2_controls" in buttons(app)
+    assert "run_controls" not in buttons(app)
+    app = open_app("pages/tradeoff.py", run=real.run_id)
+    app.button(key="run_method").click().run()
+    assert not app.exception
+    assert "`circuitviz fetch smollm2` brings them (93 MB)" in plain(app.error[0].value)
+    assert runner.listed == []
+
+
 def test_a_real_model_is_loaded_only_when_asked_to(index, no_runs, open_app, runner, monkeypatch):
     run = backdoor_run()
     real = replace(run, config=replace(run.config, model="real"))

@@ -7,6 +7,9 @@ from collections.abc import Callable
 import streamlit as st
 
 from circuitviz.errors import CircuitvizError
+from circuitviz.models.fetch import require_fetched
+from circuitviz.models.source import unfetched_model
+from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.job import JobConfig, JobKind
 from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.ui import services
@@ -26,6 +29,8 @@ def start(config: JobConfig) -> bool:
         Whether there is a job to watch; where there is none, it is said why.
     """
     try:
+        if not isinstance(config, TuningConfig):
+            _require_weights(config)
         job_id = _active_job_of(config) or services.runner().submit(config)
     except CircuitvizError as failure:
         error(str(failure))
@@ -66,6 +71,17 @@ def start_button(config: JobConfig, *, saved: bool, key: str, opener: Callable[[
 
 def _kind(config: JobConfig) -> JobKind:
     return "tuning" if isinstance(config, TuningConfig) else "discovery"
+
+
+def _require_weights(config: DiscoveryConfig) -> None:
+    """Refuse a model that has yet to be fetched; what else is wrong with it, the job tells.
+
+    Raises:
+        ModelNotFetchedError: It has.
+    """
+    missing = unfetched_model(config.model, config.adapter)
+    if missing is not None:
+        require_fetched(missing)
 
 
 def _active_job_of(config: JobConfig) -> str | None:

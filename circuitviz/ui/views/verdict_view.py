@@ -8,10 +8,12 @@ from html import escape
 
 import streamlit as st
 
+from circuitviz.models.source import unfetched_model
 from circuitviz.plots.verdict import Verdict, controls_run, verdict_summary, verdicts
 from circuitviz.runs.store import Run
 from circuitviz.ui import services
 from circuitviz.ui.discover.live import launch, watch
+from circuitviz.ui.elements.fetch_button import fetch_button
 
 __all__ = ["verdict_html", "verdict_panel"]
 
@@ -74,6 +76,10 @@ def _offer(run: Run) -> None:
         st.page_link(
             "pages/discover.py", label="Watch them on Discover", icon=":material/travel_explore:"
         )
+        return
+    missing = unfetched_model(config.model, config.adapter)
+    if missing is not None:
+        fetch_button(missing, "controls")
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         pressed = st.button(
