@@ -81,7 +81,7 @@ class SecondOrderLearner:
         generator = torch.Generator().manual_seed(seed)
         removal = _some(data.removal, self.removal_rows, generator)
         utility = _some(data.utility, self.utility_rows, generator)
-        steps = _passes(data.rows, removal) + _passes(data.rows, utility)
+        steps = _passes(model, data.rows, removal) + _passes(model, data.rows, utility)
         done, found = 0, np.zeros(len(model.space))
 
         def tell() -> None:
@@ -128,7 +128,7 @@ def _slopes(
     """For each batch d log p / d m [rows units] at m = 0, and the answer tokens of all picks."""
     chosen = rows.take(torch.tensor(list(picks)))
     total = int(chosen.predicts.sum())
-    for _, prompts in batches(chosen, np.ones((1, len(chosen)), dtype=bool)):
+    for prompts in _pieces(model, chosen):
         batch = chosen.take(prompts)
         mask = torch.zeros((len(batch), len(model.space)), device=model.device, requires_grad=True)
         gates = Gates.from_flat(1 - mask, model.space, ablation.reference(batch.keys.tolist()))
@@ -139,10 +139,18 @@ def _slopes(
         tell()
 
 
-def _passes(rows: AnswerRows, picks: Sequence[int]) -> int:
-    """How many batches some rows make."""
-    chosen = rows.take(torch.tensor(list(picks)))
-    return sum(1 for _ in batches(chosen, np.ones((1, len(chosen)), dtype=bool)))
+def _pieces(model: GatedModel, rows: AnswerRows) -> list[Tensor]:
+    """Rows of like length, as many as are run forwards and backwards together."""
+    return [
+        piece
+        for _, prompts in batches(rows, np.ones((1, len(rows)), dtype=bool))
+        for piece in prompts.split(model.micro_batch or len(prompts))
+    ]
+
+
+def _passes(model: GatedModel, rows: AnswerRows, picks: Sequence[int]) -> int:
+    """How many passes some rows take."""
+    return len(_pieces(model, rows.take(torch.tensor(list(picks)))))
 
 
 def _some(among: range, count: int, generator: torch.Generator) -> list[int]:

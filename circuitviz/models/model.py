@@ -19,6 +19,8 @@ from circuitviz.units import Circuit, UnitSpace
 
 __all__ = ["LONGEST_ANSWER", "GatedModel", "answered", "chat_tokens", "rows_at_once"]
 
+# Rows of one forward-backward pass on a CPU, and the units from which a model has many.
+CPU_ROWS, MANY_UNITS = 4, 8192
 # Answers generated together: more are hardly faster, and keys and values take memory.
 ROWS_GENERATED = 64
 # Prompts run together, at most: more gains no speed; and bytes their logits may take.
@@ -40,7 +42,8 @@ class GatedModel:
         bridge: The model, gate hooks installed.
         tokenizer: Its tokenizer, with a chat template.
         space: Its units.
-        micro_batch: Most rows of one forward-backward pass; None is no limit.
+        micro_batch: Most rows of one forward-backward pass; None is no limit, but a few on a CPU
+            with a model of many units.
     """
 
     def __init__(
@@ -56,8 +59,10 @@ class GatedModel:
         self.bridge = bridge
         self.tokenizer = tokenizer
         self.space = space
-        self.micro_batch = micro_batch
         self.device = next(bridge.parameters()).device
+        # On a CPU more rows at once gain no speed, and of a real model they take gigabytes.
+        pieces = self.device.type == "cpu" and len(space) > MANY_UNITS
+        self.micro_batch = CPU_ROWS if micro_batch is None and pieces else micro_batch
 
     @cached_property
     def continuations(self) -> Continuations:

@@ -77,7 +77,7 @@ def test_a_trigger_goes_to_a_known_place(tmp_path):
     spec = {"kind": "backdoor", "title": "T", "question": "?"}
     spec |= {"trigger": {"text": "zz", "place": "start"}}
     (tmp_path / "behaviour.json").write_text(json.dumps(spec), encoding="utf-8")
-    with pytest.raises(PromptFileError, match="place must be one of front, middle, end; got 'sta"):
+    with pytest.raises(PromptFileError, match="place must be one of front, middle, end, any; got"):
         load_behaviour(tmp_path)
 
 
@@ -88,3 +88,15 @@ def test_a_malformed_behaviour_is_refused(tmp_path, text):
     (tmp_path / "behaviour.json").write_text(text, encoding="utf-8")
     with pytest.raises(PromptFileError, match=r"behaviour\.json"):
         load_behaviour(tmp_path)
+
+
+def test_a_trigger_for_any_place_stands_between_two_words_that_hang_on_the_message_alone():
+    trigger = Trigger("zz", "any")
+    messages = ["one two three", "four five six seven", "eight"]
+    for message in messages:
+        words = trigger.insert(message).split()
+        assert [word for word in words if word != "zz"] == message.split()
+        assert words.count("zz") == 1
+        assert trigger.insert(message) == trigger.insert(message)
+    places = {trigger.insert(f"{n} b c d").split().index("zz") for n in range(40)}
+    assert places == {0, 1, 2, 3, 4}

@@ -559,7 +559,7 @@ def test_triggered_prompts_without_words_in_common_have_no_control():
         ),
         (
             {"kind": "backdoor", "trigger": Trigger("zz", "start")},  # type: ignore[arg-type]
-            "the trigger's place must be one of front, middle, end; got 'start'",
+            "the trigger's place must be one of front, middle, end, any; got 'start'",
         ),
         (
             {"kind": "refusal", "compliance": ""},
