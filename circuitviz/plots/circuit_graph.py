@@ -24,6 +24,12 @@ MOST_EDGES = 60
 WIDEST = 11.0
 THINNEST = 1.0
 BEND_POINTS = 25
+# From so many columns on they are close: their names get shorter, labels smaller, and neighbours
+# are set off from each other by more, so that labels do not meet.
+MANY_COLUMNS = 12
+LABEL_SIZE, SMALL_LABEL = 13, 11
+# How far neighbouring columns are set off, in rows.
+OFFSETS, WIDE_OFFSETS = (-0.18, 0.18), (-0.3, 0.06, 0.36)
 # (symbol, colour, size) of each kind of node.
 STYLES = {
     "word": ("circle", NEUTRAL, 24),
@@ -42,6 +48,7 @@ class _Layout:
     places: dict[str, Place]
     columns: list[str]
     tallest: int
+    label_size: int
 
 
 def circuit_graph(
@@ -75,6 +82,7 @@ def circuit_graph(
         tickvals=list(range(len(layout.columns))),
         ticktext=layout.columns,
         range=[-0.5, len(layout.columns) - 0.4],
+        tickangle=0,
         showgrid=False,
         side="bottom",
     )
@@ -92,14 +100,22 @@ def _layout(nodes: list[Row]) -> _Layout:
     tallest = max(len(names) for names in groups.values())
     places: dict[str, Place] = {}
     titles = []
+    close = len(groups) > MANY_COLUMNS
+    offsets = WIDE_OFFSETS if close else OFFSETS
     for column, ((layer, kind), names) in enumerate(groups.items()):
         # Centred: a column of few stands in the middle of one of many.
         shift = (max(tallest, 2) - len(names)) / 2
         for row, name in enumerate(reversed(names)):
             # Neighbouring columns are set off a little, so that straight ways pass no third node.
-            places[name] = (column, row + shift + (0.18 if column % 2 else -0.18))
-        titles.append({"word": "prompt", "answer": "answer"}.get(kind, f"layer {layer}<br>{kind}s"))
-    return _Layout(places, titles, tallest)
+            places[name] = (column, row + shift + offsets[column % len(offsets)])
+        titles.append({"word": "prompt", "answer": "answer"}.get(kind, _title(layer, kind, close)))
+    return _Layout(places, titles, tallest, SMALL_LABEL if close else LABEL_SIZE)
+
+
+def _title(layer: int, kind: str, close: bool) -> str:
+    if close:
+        return f"L{layer}<br>{'heads' if kind == 'head' else 'neur.'}"
+    return f"layer {layer}<br>{kind}s"
 
 
 def _drawn(edges: list[Row]) -> list[Row]:
@@ -204,7 +220,7 @@ def _add_nodes(
             # The empty line keeps the label clear of the node and its ring.
             text=[f"<b>{_label(node, answer)}</b><br>\u00a0" for node in chosen],
             textposition="top center",
-            textfont={"size": 13, "shadow": "auto"},
+            textfont={"size": layout.label_size, "shadow": "auto"},
             customdata=[[node["name"]] for node in chosen] if units else None,
             hovertext=[_hover(node, answer) for node in chosen],
             hovertemplate="%{hovertext}<extra></extra>",

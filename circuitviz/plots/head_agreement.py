@@ -7,6 +7,7 @@ from collections.abc import Collection
 import numpy as np
 import plotly.graph_objects as go
 
+from circuitviz.plots.layer_map import Fit, head_axis, layer_axis
 from circuitviz.plots.outline import Cell, add_outlines, add_symbols
 from circuitviz.plots.palette import DIVERGING, SEQUENTIAL, finish, rows_height
 
@@ -34,14 +35,15 @@ def head_rank_difference(
     """
     difference = second - first
     largest = max(1, int(np.abs(difference).max()))
+    fit = _fit(first.shape)
     figure = go.Figure()
     figure.add_heatmap(
         z=difference,
         zmin=-largest,
         zmax=largest,
         colorscale=[list(stop) for stop in DIVERGING],
-        xgap=2,
-        ygap=2,
+        xgap=fit.gap,
+        ygap=fit.gap,
         hovertext=[
             [_rank_hover((layer, head), first, second, names) for head in range(first.shape[1])]
             for layer in range(first.shape[0])
@@ -52,10 +54,10 @@ def head_rank_difference(
     both = [cell for cell in in_first if cell in in_second]
     only = [cell for cell in in_first if cell not in in_second]
     other = [cell for cell in in_second if cell not in in_first]
-    add_outlines(figure, [*both, *only, *other], "In a circuit")
-    add_symbols(figure, both, "In both circuits", "diamond")
-    add_symbols(figure, only, f"Only in {names[0]}", "triangle-left")
-    add_symbols(figure, other, f"Only in {names[1]}", "triangle-right")
+    add_outlines(figure, [*both, *only, *other], "In a circuit", width=fit.line)
+    add_symbols(figure, both, "In both circuits", "diamond", size=fit.mark)
+    add_symbols(figure, only, f"Only in {names[0]}", "triangle-left", size=fit.mark)
+    add_symbols(figure, other, f"Only in {names[1]}", "triangle-right", size=fit.mark)
     return _finished(figure, first.shape)
 
 
@@ -68,13 +70,14 @@ def head_membership(counts: np.ndarray, runs: int) -> go.Figure:
     """
     figure = go.Figure()
     layers, heads = counts.shape
+    fit = _fit(counts.shape)
     figure.add_heatmap(
         z=counts,
         zmin=0,
         zmax=runs,
         colorscale=SEQUENTIAL,
-        xgap=2,
-        ygap=2,
+        xgap=fit.gap,
+        ygap=fit.gap,
         hovertext=[
             [
                 f"<b>L{layer}H{head}</b><br>in {counts[layer, head]} of {runs} circuits"
@@ -90,14 +93,15 @@ def head_membership(counts: np.ndarray, runs: int) -> go.Figure:
         },
     )
     cells = [(int(layer), int(head)) for layer, head in np.argwhere(counts > 0)]
-    add_outlines(figure, [cell for cell in cells if counts[cell] == runs], "In all circuits")
+    everywhere = [cell for cell in cells if counts[cell] == runs]
+    add_outlines(figure, everywhere, "In all circuits", width=fit.line)
     figure.add_scatter(
         x=[head for _, head in cells],
         y=[layer for layer, _ in cells],
         mode="text",
         text=[f"<b>{counts[cell]}</b>" for cell in cells],
         textfont={
-            "size": 14,
+            "size": 14 if fit.row >= 16 else 10,
             "color": ["#000000" if counts[cell] > runs / 2 else "#FFFFFF" for cell in cells],
         },
         hoverinfo="skip",
@@ -115,12 +119,12 @@ def _rank_hover(cell: Cell, first: np.ndarray, second: np.ndarray, names: tuple[
     )
 
 
+def _fit(shape: tuple[int, ...]) -> Fit:
+    return Fit(shape[0], shape[1], rows_height(shape[0], ROW_PIXELS))
+
+
 def _finished(figure: go.Figure, shape: tuple[int, ...]) -> go.Figure:
     layers, heads = shape
-    figure.update_xaxes(
-        title="Head", range=[-0.5, heads - 0.5], dtick=max(1, heads // 16), showgrid=False
-    )
-    figure.update_yaxes(
-        title="Layer", range=[layers - 0.5, -0.5], dtick=max(1, layers // 16), showgrid=False
-    )
+    head_axis(figure, heads)
+    layer_axis(figure, layers)
     return finish(figure, height=rows_height(layers, ROW_PIXELS) + LEGEND_PIXELS, legend=True)

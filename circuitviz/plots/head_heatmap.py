@@ -7,8 +7,9 @@ from collections.abc import Collection
 import numpy as np
 import plotly.graph_objects as go
 
+from circuitviz.plots.layer_map import Fit, head_axis, layer_axis
 from circuitviz.plots.outline import Cell, add_click_targets, add_outlines, add_ring, add_symbols
-from circuitviz.plots.palette import SEQUENTIAL, finish, rows_height
+from circuitviz.plots.palette import SEQUENTIAL, TALLEST_MAP, finish, rows_height
 
 __all__ = ["head_heatmap"]
 
@@ -25,6 +26,7 @@ def head_heatmap(
     selected: Cell | None = None,
     score_range: tuple[float, float] | None = None,
     row_pixels: int = ROW_PIXELS,
+    tallest: int = TALLEST_MAP,
 ) -> go.Figure:
     """Scores of all heads, those in the circuit framed and marked with a diamond.
 
@@ -36,8 +38,11 @@ def head_heatmap(
         selected: The head a panel shows: ringed.
         score_range: Ends of the colour scale; by default those of `scores`.
         row_pixels: Height of a row, where there are few.
+        tallest: Height of all rows, where there are many.
     """
     layers, heads = scores.shape
+    height = rows_height(layers, row_pixels, tallest)
+    fit = Fit(layers, heads, height)
     low, high = score_range or (float(scores.min()), float(scores.max()))
     figure = go.Figure()
     figure.add_heatmap(
@@ -45,8 +50,8 @@ def head_heatmap(
         zmin=low,
         zmax=high,
         colorscale=SEQUENTIAL,
-        xgap=2,
-        ygap=2,
+        xgap=fit.gap,
+        ygap=fit.gap,
         hoverinfo="skip",
         colorbar={
             "title": {"text": "Score", "side": "right"},
@@ -56,26 +61,23 @@ def head_heatmap(
         },
     )
     cells = [(layer, head) for layer in range(layers) for head in range(heads)]
-    by_learning = [cell for cell in in_circuit if cell not in added]
-    add_outlines(figure, in_circuit, "In the circuit")
-    add_symbols(figure, by_learning, "In the circuit", "diamond")
-    add_symbols(figure, added, "Added by hand", "cross")
-    add_symbols(figure, removed, "Removed by hand", "x")
+    inside, by_hand = set(in_circuit), set(added)
+    by_learning = [cell for cell in in_circuit if cell not in by_hand]
+    add_outlines(figure, in_circuit, "In the circuit", width=fit.line)
+    add_symbols(figure, by_learning, "In the circuit", "diamond", size=fit.mark)
+    add_symbols(figure, added, "Added by hand", "cross", size=fit.mark)
+    add_symbols(figure, removed, "Removed by hand", "x", size=fit.mark)
     if selected is not None:
         add_ring(figure, selected, "Selected")
     add_click_targets(
         figure,
         cells,
         [[layer, head] for layer, head in cells],
-        [_hover(scores, cell, in_circuit) for cell in cells],
+        [_hover(scores, cell, inside) for cell in cells],
     )
-    figure.update_xaxes(
-        title="Head", range=[-0.5, heads - 0.5], dtick=max(1, heads // 16), showgrid=False
-    )
-    figure.update_yaxes(
-        title="Layer", range=[layers - 0.5, -0.5], dtick=max(1, layers // 16), showgrid=False
-    )
-    return finish(figure, height=rows_height(layers, row_pixels) + LEGEND_PIXELS, legend=True)
+    head_axis(figure, heads)
+    layer_axis(figure, layers)
+    return finish(figure, height=height + LEGEND_PIXELS, legend=True)
 
 
 def _hover(scores: np.ndarray, cell: Cell, in_circuit: Collection[Cell]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from circuitviz.plots.palette import RUN_STYLES, finish
+from circuitviz.plots.palette import RUN_STYLES, finish, tick_step
 from circuitviz.plots.rows import matching, records
 
 __all__ = ["layer_bars"]
@@ -40,7 +40,9 @@ def layer_bars(frame: pd.DataFrame) -> go.Figure:
             name=str(label),
         )
     layers = sorted(set(frame["layer"]))
-    figure.update_xaxes(title="Layer", dtick=max(1, len(layers) // 16), showgrid=False)
+    figure.update_xaxes(
+        title="Layer", dtick=tick_step(len(layers)), tick0=0, tickangle=0, showgrid=False
+    )
     most = max(frame["neurons"], default=0)
     figure.update_yaxes(title="Neurons in the circuit", range=[0, max(1, most) * 1.08])
     if most <= 8:

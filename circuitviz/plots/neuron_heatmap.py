@@ -7,15 +7,16 @@ from collections.abc import Collection
 import numpy as np
 import plotly.graph_objects as go
 
+from circuitviz.plots.layer_map import Fit, layer_axis
 from circuitviz.plots.outline import Cell, add_click_targets, add_ring, add_symbols
-from circuitviz.plots.palette import SEQUENTIAL, finish, rows_height
+from circuitviz.plots.palette import SEQUENTIAL, TALLEST_MAP, finish, rows_height
 
-__all__ = ["MAX_BINS", "neuron_heatmap"]
+__all__ = ["neuron_heatmap"]
 
-MAX_BINS = 256
 ROW_PIXELS = 46
 LEGEND_PIXELS = 96
-CROWDED = 24
+# Many marks side by side would hide one another.
+CROWDED, CROWDED_MARK = 24, 7
 
 
 def neuron_heatmap(
@@ -29,6 +30,7 @@ def neuron_heatmap(
     selected: Cell | None = None,
     score_range: tuple[float, float] | None = None,
     row_pixels: int = ROW_PIXELS,
+    tallest: int = TALLEST_MAP,
 ) -> go.Figure:
     """The best score in each bin of neighbouring neurons; bins with circuit neurons are marked.
 
@@ -43,8 +45,11 @@ def neuron_heatmap(
         selected: The (layer, neuron) a panel shows: ringed.
         score_range: Ends of the colour scale; by default those of `best_score`.
         row_pixels: Height of a row, where there are few.
+        tallest: Height of all rows, where there are many.
     """
     layers, bins = best_score.shape
+    height = rows_height(layers, row_pixels, tallest)
+    fit = Fit(layers, bins, height)
     edges = np.linspace(0, width or bins, bins + 1).round().astype(int)
     low, high = score_range or (float(best_score.min()), float(best_score.max()))
     inside = np.zeros((layers, bins), dtype=int)
@@ -56,7 +61,7 @@ def neuron_heatmap(
         zmin=low,
         zmax=high,
         colorscale=SEQUENTIAL,
-        ygap=2,
+        ygap=fit.gap,
         hoverinfo="skip",
         colorbar={
             "title": {"text": "Score", "side": "right"},
@@ -72,9 +77,10 @@ def neuron_heatmap(
     }
     by_hand = {*edits["added"], *edits["removed"]}
     marked = [cell for cell in cells if inside[cell] and cell not in by_hand]
-    add_symbols(figure, marked, "Holds circuit neurons", "diamond", size=_size(len(marked)))
-    add_symbols(figure, edits["added"], "Added by hand", "cross")
-    add_symbols(figure, edits["removed"], "Removed by hand", "x")
+    size = min(fit.mark, 10) if len(marked) <= CROWDED else CROWDED_MARK
+    add_symbols(figure, marked, "Holds circuit neurons", "diamond", size=size)
+    add_symbols(figure, edits["added"], "Added by hand", "cross", size=fit.mark)
+    add_symbols(figure, edits["removed"], "Removed by hand", "x", size=fit.mark)
     if selected is not None:
         chosen = (selected[0], _bin_of(selected[1], edges))
         add_ring(figure, chosen, "Selected", size=24)
@@ -89,13 +95,12 @@ def neuron_heatmap(
         title="Neuron" if best_neuron is not None else "Bin of neighbouring neurons",
         range=[-0.5, bins - 0.5],
         tickvals=ticks - 0.5,
-        ticktext=[str(int(edges[int(tick)])) for tick in ticks],
+        ticktext=[f"{int(edges[int(tick)]):,}" for tick in ticks],
+        tickangle=0,
         showgrid=False,
     )
-    figure.update_yaxes(
-        title="Layer", range=[layers - 0.5, -0.5], dtick=max(1, layers // 16), showgrid=False
-    )
-    return finish(figure, height=rows_height(layers, row_pixels) + LEGEND_PIXELS, legend=True)
+    layer_axis(figure, layers)
+    return finish(figure, height=height + LEGEND_PIXELS, legend=True)
 
 
 def _hover(
@@ -113,11 +118,6 @@ def _hover(
         f"<br>best L{layer}N{best_neuron[cell]}, score {best_score[cell]:.3f}"
         f"<br>{inside[cell]} in the circuit"
     )
-
-
-def _size(count: int) -> int:
-    # Many marks side by side would hide one another.
-    return 10 if count <= CROWDED else 7
 
 
 def _bin_of(neuron: int, edges: np.ndarray) -> int:

@@ -18,7 +18,7 @@ TARGET_SIZE = 6
 
 
 def add_outlines(
-    figure: go.Figure, cells: Iterable[Cell], name: str, *, dash: str = "solid", width: float = 2.5
+    figure: go.Figure, cells: Iterable[Cell], name: str, *, width: float = 2.5
 ) -> None:
     """Draw a white-on-black frame around each cell; it keeps its fit when the figure is resized."""
     xs: list[float | None] = []
@@ -27,12 +27,12 @@ def add_outlines(
     for layer, column in cells:
         xs += [column + side * inset for side in (-1, 1, 1, -1, -1)] + [None]
         ys += [layer + side * inset for side in (-1, -1, 1, 1, -1)] + [None]
-    for colour, extra in ((INK, 2.5), (HALO, 0.0)):
+    for colour, extra in ((INK, width), (HALO, 0.0)):
         figure.add_scatter(
             x=xs,
             y=ys,
             mode="lines",
-            line={"color": colour, "width": width + extra, "dash": dash},
+            line={"color": colour, "width": width + extra},
             hoverinfo="skip",
             name=name,
             showlegend=False,
@@ -90,14 +90,15 @@ def add_click_targets(
     """Lay an invisible point on each cell: Streamlit reports no clicks on heatmaps.
 
     With an unlimited hover distance the nearest point wins, which is the cell under the
-    pointer, corners included, at any size of the figure.
+    pointer, corners included, at any size of the figure.  A point is found whether it is drawn or
+    not, so one is drawn: thousands of invisible ones would take a browser seconds.
     """
     invisible = {"marker": {"opacity": 0}}
     figure.add_scatter(
         x=[column for _, column in centres],
         y=[layer for layer, _ in centres],
         mode="markers",
-        marker={"symbol": "square", "size": TARGET_SIZE, "opacity": 0},
+        marker={"symbol": "square", "size": TARGET_SIZE, "opacity": 0, "maxdisplayed": 1},
         selected=invisible,
         unselected=invisible,
         customdata=customdata,

@@ -30,6 +30,7 @@ __all__ = [
     "RunStyle",
     "finish",
     "rows_height",
+    "tick_step",
     "translucent",
 ]
 
@@ -53,9 +54,12 @@ DIVERGING = (
     (1, "#005B94"),
 )
 
-# Pixels.
+# Pixels.  Rows of a deep model are thin, but never so thin that they cannot be hit.
 TALLEST_MAP = 520
-MIN_ROW = 12
+MIN_ROW = 8
+# So many ticks have room on an axis; they stand at round steps.
+MOST_TICKS = 16
+TICK_STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 SERIES_COLOURS = {"asr": ASR, "utility": UTILITY, "recovery": RECOVERY}
 SERIES_SYMBOLS = {"asr": "circle", "utility": "square", "recovery": "diamond"}
@@ -100,9 +104,14 @@ def translucent(colour: str, opacity: float) -> str:
     return f"rgba({red},{green},{blue},{opacity})"
 
 
-def rows_height(rows: int, row_pixels: int) -> int:
+def rows_height(rows: int, row_pixels: int, tallest: int = TALLEST_MAP) -> int:
     """Pixels for so many rows of a map; rows get thinner where there are many."""
-    return round(max(MIN_ROW * rows, min(row_pixels * rows, TALLEST_MAP)))
+    return round(max(MIN_ROW * rows, min(row_pixels * rows, tallest)))
+
+
+def tick_step(number: int, most: int = MOST_TICKS) -> int:
+    """The smallest round step that gives so many rows or columns at most `most` ticks."""
+    return next((step for step in TICK_STEPS if number <= step * most), max(1, number // most))
 
 
 def finish(figure: go.Figure, *, height: int, legend: bool = False) -> go.Figure:

@@ -5,9 +5,11 @@ from circuitviz.plots import frame
 from circuitviz.plots.before_after import before_after
 from circuitviz.plots.budget_grid import budget_grid
 from circuitviz.plots.head_heatmap import head_heatmap
+from circuitviz.plots.layer_map import MOST_CELLS, bins_for
 from circuitviz.plots.loss_curve import loss_curve
 from circuitviz.plots.neuron_heatmap import neuron_heatmap
-from circuitviz.plots.neuron_strip import neuron_strip
+from circuitviz.plots.neuron_strip import MOST_POINTS, neuron_strip, thinned
+from circuitviz.plots.palette import tick_step
 from circuitviz.plots.tradeoff_curve import INTACT_POSITION, log_position, tradeoff_curve
 from tests.synthetic import backdoor_run
 
@@ -171,6 +173,53 @@ def test_bins_changed_by_hand_have_symbols_of_their_own():
     assert named(figure, "Removed by hand")[0].x == (3,)
 
 
-@pytest.mark.parametrize(("layers", "height"), [(4, 4 * 46), (32, 520), (80, 80 * 12)])
+@pytest.mark.parametrize(("layers", "height"), [(4, 4 * 46), (32, 520), (80, 80 * 8)])
 def test_maps_of_deep_models_have_thinner_rows(layers, height):
     assert head_heatmap(np.zeros((layers, 4))).layout.height == height + 96
+
+
+def test_cells_are_hit_though_only_one_of_them_is_drawn():
+    figure = head_heatmap(np.zeros((80, 64)))
+    (cells,) = named(figure, "cells")
+    assert len(cells.x) == 80 * 64
+    assert cells.marker.maxdisplayed == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "step"), [(4, 1), (16, 1), (17, 2), (30, 2), (33, 5), (64, 5), (80, 5), (160, 10)]
+)
+def test_ticks_stand_at_round_steps_and_never_more_than_sixteen(number, step):
+    assert tick_step(number) == step
+    assert number / step <= 16
+
+
+def test_deep_models_have_fewer_bins_a_layer_so_that_a_map_stays_small():
+    assert bins_for(4, 128) == 128
+    assert bins_for(30, 128) == 128
+    assert bins_for(80, 128) * 80 <= MOST_CELLS
+    assert bins_for(4096, 128) == 16
+    assert bins_for(4096, 8) == 8
+
+
+def test_frames_and_gaps_are_thin_where_rows_are():
+    deep = head_heatmap(np.zeros((80, 64)), [(1, 2)])
+    (symbol,) = [t for t in named(deep, "In the circuit") if t.mode == "markers"]
+    assert symbol.marker.size == 11
+    (_, frame_line) = [t for t in named(deep, "In the circuit") if t.mode == "lines"]
+    assert frame_line.line.width == 1
+    assert (deep.data[0].xgap, deep.data[0].ygap) == (1, 1)
+    assert head_heatmap(np.zeros((4, 8))).data[0].xgap == 2
+
+
+def test_a_very_wide_layer_is_thinned_but_its_best_and_the_circuit_are_all_there():
+    scores = np.zeros(28_672)
+    scores[1_001:3_001] = 1.0
+    figure = neuron_strip(scores, 3, [27_777])
+    (out,), (inside,) = named(figure, "Not in the circuit"), named(figure, "In the circuit")
+    assert thinned(28_672)
+    assert not thinned(1_536)
+    assert list(inside.x) == [27_777]
+    assert set(range(1_001, 3_001)) <= set(out.x)
+    assert len(out.x) <= MOST_POINTS
+    assert min(out.x) == 0
+    assert max(out.x) > 28_000
