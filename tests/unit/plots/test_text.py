@@ -6,10 +6,15 @@ from circuitviz.plots.text import (
     evidence,
     evidence_of,
     interval,
+    kinds_of,
+    made_of,
     percent,
     probability,
+    ranges,
+    shortened,
     sparsity,
 )
+from circuitviz.units import UnitSpace
 
 
 @pytest.mark.parametrize(
@@ -52,3 +57,44 @@ def test_a_rate_that_was_not_measured_says_so():
     assert evidence_of(None) == "not measured"
     kept = evidence_of(Rate("exact", 0, 10).to_json()).replace("\u202f", " ")
     assert kept == "0.0 % (0 of 10 · 95 % CI 0.0–27.8 %)"
+
+
+SPACE = UnitSpace(n_layers=30, n_heads=9, d_mlp=1536)
+
+
+@pytest.mark.parametrize(
+    ("heads", "neurons", "text"),
+    [
+        (6, 188, "6 heads of 270 (2.2 %) and 188 neurons of 46,080 (0.41 %)"),
+        (1, 0, "1 head of 270 (0.37 %) and no neurons"),
+        (0, 1, "no heads and 1 neuron of 46,080 (0.002 %)"),
+        (0, 0, "no units"),
+    ],
+)
+def test_a_circuit_is_named_by_its_heads_and_its_neurons_apart(heads, neurons, text):
+    assert made_of(heads, neurons, SPACE).replace("\u202f", " ") == text
+
+
+def test_in_few_words_what_is_none_is_left_out():
+    assert kinds_of(6, 188, SPACE) == "6 of 270 heads and 188 of 46,080 neurons"
+    assert kinds_of(6, 0, SPACE) == "6 of 270 heads"
+    assert kinds_of(0, 0, SPACE) == "no units"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [([], ""), ([3], "3"), ([2, 1], "1 and 2"), ([0, 1, 2, 7, 9], "0\u20132, 7 and 9")],
+)
+def test_neighbouring_numbers_are_joined(numbers, text):
+    assert ranges(numbers) == text
+
+
+def test_what_tokens_are_worth_stands_beside_their_number():
+    rate = Rate("answer token unchanged", 6707, 6782, 187.0)
+    assert "6,707 of 6,782 (worth 187 independent ones) \u00b7 95" in evidence(rate)
+
+
+def test_long_text_is_cut_at_a_blank():
+    assert shortened("one two\nthree", 20) == "one two three"
+    assert shortened("one two three", 9) == "one two\u2026"
+    assert shortened("onetwothree", 5) == "onetw\u2026"

@@ -1,6 +1,6 @@
 import pytest
 
-from circuitviz.plots.words import marked, words_that_differ
+from circuitviz.plots.words import is_long, marked, words_that_differ
 
 
 def test_only_the_words_that_differ_are_marked():
@@ -53,3 +53,22 @@ def test_words_that_went_and_came_are_told_by_tag_and_spoken_word():
 
 def test_a_last_blank_that_both_have_is_no_difference():
     assert words_that_differ("a x ", "a y ") == [("a ", False), ("x", True), (" ", False)]
+
+
+def test_words_alike_by_chance_between_long_differences_are_no_match():
+    before = "I cannot help you with that and you know why it is so"
+    after = "First go to the shop and buy what is on the list here"
+    assert words_that_differ(before, after) == [(before, True)]
+    assert words_that_differ(after, before) == [(after, True)]
+
+
+def test_one_word_changed_in_a_long_answer_is_one_mark():
+    before = "one two three four five six seven eight nine ten eleven twelve"
+    after = before.replace("six", "6")
+    assert marked(after, before) == after.replace("6", "<mark>6</mark>")
+
+
+def test_a_long_stretch_is_marked_in_another_way():
+    text = " ".join(f"word{number}" for number in range(12))
+    assert marked(text, "", "gone").startswith('<del class="cv-long"><span class="cv-spoken">')
+    assert not is_long("only a few words")
