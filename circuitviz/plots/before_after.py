@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from circuitviz.plots.judged import share_axis
 from circuitviz.plots.palette import (
     NEUTRAL,
     SERIES_COLOURS,
@@ -68,7 +69,7 @@ def before_after(frame: pd.DataFrame) -> go.Figure:
         range=[-0.03, VALUES_AT + 0.24],
         tickvals=[0, 0.25, 0.5, 0.75, 1],
         tickformat=".0%",
-        title="Share of test prompts",
+        title=share_axis(frame["judge"]),
     )
     figure.update_yaxes(
         tickvals=list(rows_at.values()),

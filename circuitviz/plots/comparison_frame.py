@@ -13,7 +13,17 @@ import numpy as np
 import pandas as pd
 
 from circuitviz.plots.evidence_frame import difference_sentence
-from circuitviz.plots.text import count, evidence_of, percent, probability, sparsity
+from circuitviz.plots.open_frame import perplexity_growth, verdict_rates
+from circuitviz.plots.text import (
+    count,
+    evidence,
+    evidence_of,
+    made_of,
+    percent,
+    probability,
+    sparsity,
+)
+from circuitviz.runs.store import Run
 from circuitviz.units import UnitSpace
 
 __all__ = [
@@ -85,12 +95,23 @@ def _setting(value: object) -> str:
     return "default" if value is None else str(value)
 
 
-def number_frame(found: Json, labels: Labels) -> pd.DataFrame:
+def number_frame(
+    found: Json, labels: Labels, runs: Mapping[str, Run] | None = None
+) -> pd.DataFrame:
     """One column per run: size, rates with their evidence, frontier area, seconds, truth scores.
 
     A row that no run has a value for is left out.
+
+    Args:
+        found: The comparison.
+        labels: Of the runs by id.
+        runs: By id, for what a comparison does not say of them.
     """
-    columns = {labels[run["run_id"]]: _numbers(run) for run in found["runs"]}
+    whole = runs or {}
+    columns = {
+        labels[run["run_id"]]: _numbers(run) | _further(whole.get(run["run_id"]))
+        for run in found["runs"]
+    }
     fields = list(next(iter(columns.values())))
     rows = [
         {"": field, **{label: numbers[field] for label, numbers in columns.items()}}
@@ -116,6 +137,21 @@ def _numbers(run: Json) -> dict[str, Any]:
         "average precision": truth.get("average_precision"),
         "precision at |truth|": truth.get("precision_at_truth"),
         "seconds": None if run.get("seconds") is None else round(float(run["seconds"])),
+    }
+
+
+def _further(run: Run | None) -> dict[str, Any]:
+    """What only the run itself says: shares of heads and of neurons, and what open answers have."""
+    if run is None:
+        return {}
+    found = run.metrics["circuit"]
+    utility, growth = run.rate("utility", "knocked_out"), perplexity_growth(run)
+    broken = verdict_rates(run).get("knocked_out", {}).get("broken")
+    return {
+        "size": f"{run.size:,}: {made_of(found['heads'], found['neurons'], run.space)}",
+        "utility kept": f"{percent(run.metrics['utility_retention'])} ({evidence(utility)})",
+        "perplexity, change": None if growth is None else f"{100 * growth:+.1f}\u202f%",
+        "gibberish": None if broken is None else f"{percent(broken.rate)} ({evidence(broken)})",
     }
 
 

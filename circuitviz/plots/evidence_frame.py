@@ -13,6 +13,7 @@ import pandas as pd
 
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots.frame import rates_at
+from circuitviz.plots.judged import counted
 from circuitviz.plots.target import is_refusal
 from circuitviz.plots.text import count, evidence, evidence_of, interval, percent, probability
 from circuitviz.runs.store import Run
@@ -214,13 +215,14 @@ def next_sentence(run: Run) -> str:
     series = "asr" if is_refusal(run) else "recovery"
     before = rates_at(run).get(series)
     after = rates_at(run, size=run.size + len(units)).get(series)
-    if before is None or after is None:
+    # Of two judges, a change is none.
+    if before is None or after is None or before.judge != after.judge:
         return f"{text}."
     what = "answered harmful requests" if is_refusal(run) else "right answers"
     off = "it" if len(units) == 1 else "them"
     return (
         f"{text}. With {off} off as well, {what} go from {before.k:,} to {after.k:,} of "
-        f"{after.n:,} test prompts (95\u202f% CI {interval(after)}; judge: {after.judge})."
+        f"{after.n:,} {counted(after)} (95\u202f% CI {interval(after)}; judge: {after.judge})."
     )
 
 

@@ -19,11 +19,14 @@ from circuitviz.units import Circuit, Unit
 
 __all__ = [
     "CONDITION_COLUMNS",
+    "LAYER_ROWS",
     "SERIES",
     "TRADEOFF_COLUMNS",
     "UNIT_COLUMNS",
+    "UNIT_ROWS",
     "bin_neurons",
     "condition_frame",
+    "frontier_judge",
     "frontier_rows",
     "generation_frame",
     "grid_frame",
@@ -52,8 +55,13 @@ TRADEOFF_COLUMNS = (
     "rate",
     "low",
     "high",
+    "judge",
 )
 UNIT_COLUMNS = ("unit", "kind", "layer", "index", "rank", "score", "in_circuit")
+# Most rows of a table of one layer's neurons.
+LAYER_ROWS = 2048
+# Most units of a set that a page lists.
+UNIT_ROWS = 1000
 CONDITION_COLUMNS = ("condition", "series", "k", "n", "rate", "low", "high", "judge")
 
 
@@ -68,10 +76,29 @@ def frontier_rows(
 def point_rates(run: Run, row: Row) -> dict[str, Rate]:
     """The rates of one frontier row by series; a series without prompts is left out."""
     return {
-        series: Rate(judge_of(run, series), int(row[f"{series}_k"]), int(row[f"{series}_n"]))
+        series: Rate(
+            _row_judge(run, series, row),
+            int(row[f"{series}_k"]),
+            int(row[f"{series}_n"]),
+            _effective_n(run, row, series),
+        )
         for series in SERIES
         if int(row[f"{series}_n"]) > 0
     }
+
+
+def _effective_n(run: Run, row: Row, series: str) -> float | None:
+    """How many independent observations a row's n is worth; None where each stands alone.
+
+    Where the row does not say it, as large a share as at the size that the run reports.
+    """
+    known = row.get(f"{series}_effective_n")
+    if known is not None and known == known:
+        return float(known)
+    entry = _reported_rate(run, series)
+    if not entry.get("effective_n"):
+        return None
+    return int(row[f"{series}_n"]) * float(entry["effective_n"]) / int(entry["n"])
 
 
 def rates_at(
@@ -96,9 +123,26 @@ def rates_at(
 
 def judge_of(run: Run, series: str) -> str:
     """The judge that counted a series in this run."""
+    return str(_reported_rate(run, series).get("judge", "unnamed judge"))
+
+
+def frontier_judge(run: Run, series: str) -> str:
+    """The judge that counted a series at every size: of attacks, maybe a cheaper one."""
+    proxy = (run.metrics.get("proxy") or {}).get("name")
+    return str(proxy) if series == "asr" and proxy else judge_of(run, series)
+
+
+def _row_judge(run: Run, series: str, row: Row) -> str:
+    """The judge of one row: whole answers are judged where the run reports a rate of its own."""
+    whole = bool(run.metrics.get("verdicts")) and row["budget"] == "joint"
+    if whole and int(row["size"]) in (0, run.size):
+        return judge_of(run, series)
+    return frontier_judge(run, series)
+
+
+def _reported_rate(run: Run, series: str) -> dict[str, Any]:
     entry: dict[str, Any] = run.metrics.get(series) or {}
-    rate = entry if "judge" in entry else entry.get("knocked_out", {})
-    return str(rate.get("judge", "unnamed judge"))
+    return entry if "judge" in entry else entry.get("knocked_out", {})
 
 
 def tradeoff_frame(run: Run) -> pd.DataFrame:
@@ -127,6 +171,7 @@ def _long(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
                     "rate": rate.rate,
                     "low": rate.low,
                     "high": rate.high,
+                    "judge": rate.judge,
                 }
             )
     return pd.DataFrame(found, columns=list(TRADEOFF_COLUMNS))
@@ -170,18 +215,32 @@ def random_control(run: Run) -> tuple[int, Rate] | None:
     return (run.size, Rate.from_json(control["asr"])) if control.get("asr") else None
 
 
-def unit_frame(run: Run, circuit: Circuit, kind: str | None = None, top: int = 60) -> pd.DataFrame:
+def unit_frame(
+    run: Run,
+    circuit: Circuit,
+    kind: str | None = None,
+    top: int = 60,
+    most: int | None = None,
+) -> pd.DataFrame:
     """The highest-ranked units, and any unit of the circuit, best first.
 
     Columns `UNIT_COLUMNS` (rank 1 is best), asr_alone (share in [0, 1] with only this unit off)
     and n_alone (of how many prompts); both missing where not measured.
+
+    Args:
+        run: Ranks the units.
+        circuit: Whose units are all listed.
+        kind: `head` or `neuron`; None: both.
+        top: How many of the highest-ranked ones are listed, in the circuit or not.
+        most: Most rows there are, for sets of nearly the whole model; None: as many as there are.
     """
     inside = circuit.mask()[run.ranking]
     is_head = run.ranking < run.space.total_heads
     of_kind = {None: np.ones_like(is_head), "head": is_head, "neuron": ~is_head}[kind]
     kept = of_kind & (inside | (np.cumsum(of_kind) <= top))
     columns = [*UNIT_COLUMNS, "asr_alone", "n_alone"]
-    rows = [_unit_record(run, int(at), bool(inside[at])) for at in np.flatnonzero(kept)]
+    places = np.flatnonzero(kept)[:most]
+    rows = [_unit_record(run, int(at), bool(inside[at])) for at in places]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -203,16 +262,28 @@ def _unit_record(run: Run, position: int, inside: bool) -> dict[str, Any]:
 
 
 def layer_frame(run: Run, circuit: Circuit, layer: int) -> pd.DataFrame:
-    """Every neuron of a layer in order: unit, score, in_circuit."""
+    """A layer's neurons in order: unit, score, in_circuit.
+
+    Of a layer of more than `LAYER_ROWS`, the best ones and those of the circuit.
+    """
     _, neurons = run.space.split(run.scores)
-    units = [Unit("neuron", layer, index) for index in range(run.space.d_mlp)]
+    scores = neurons[layer]
+    inside = np.zeros(len(scores), dtype=bool)
+    inside[[unit.index for unit in circuit.units if _is_neuron(unit, layer)]] = True
+    kept = inside.copy()
+    kept[np.argsort(-scores, kind="stable")[:LAYER_ROWS]] = True
+    index = np.flatnonzero(kept)
     return pd.DataFrame(
         {
-            "unit": [str(unit) for unit in units],
-            "score": neurons[layer],
-            "in_circuit": [unit in circuit for unit in units],
+            "unit": [f"L{layer}N{neuron}" for neuron in index],
+            "score": scores[index],
+            "in_circuit": inside[index],
         }
     )
+
+
+def _is_neuron(unit: Unit, layer: int) -> bool:
+    return unit.kind == "neuron" and unit.layer == layer
 
 
 def unit_effect(run: Run, unit: Unit) -> Rate | None:

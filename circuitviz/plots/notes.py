@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from circuitviz.plots.frame import judge_of
+from circuitviz.plots.frame import frontier_judge, judge_of
+from circuitviz.plots.judged import by_token
+from circuitviz.plots.open_frame import proxy_sentence
 from circuitviz.plots.palette import SERIES_LABELS
 from circuitviz.runs.store import Run
 
-__all__ = ["judges_note", "run_note", "score_note"]
+__all__ = ["frontier_note", "judges_note", "run_note", "score_note"]
 
 
 def run_note(run: Run, n: str | int | None = None) -> str:
     """The conditions every number of a run shares: n, judge, ablation, split."""
-    rate = run.rate("asr", "knocked_out")
-    amount = f"{n:,}" if isinstance(n, int) else (n or f"{rate.n:,}")
+    return _conditions(run, run.rate("asr", "knocked_out").judge, n)
+
+
+def frontier_note(run: Run, n: str | int | None = None) -> str:
+    """The conditions of the rates at every size, which a cheaper judge may have counted."""
+    note, stands_in = _conditions(run, frontier_judge(run, "asr"), n), proxy_sentence(run)
+    return f"{note}. {stands_in}" if stands_in else note
+
+
+def _conditions(run: Run, judge: str, n: str | int | None) -> str:
+    amount = f"{n:,}" if isinstance(n, int) else (n or f"{run.rate('asr', 'knocked_out').n:,}")
+    utility = run.rate("utility", "knocked_out")
+    # Tokens of one answer go together, and are not the prompts that n counts.
+    tokens = f" · utility of {utility.n:,} answer tokens" if by_token(utility) else ""
     return (
-        f"n = {amount} test prompts · judge: {rate.judge} · {run.config.ablation} ablation · "
+        f"n = {amount} test prompts{tokens} · judge: {judge} · {run.config.ablation} ablation · "
         "intervals are 95 % Wilson"
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
+from circuitviz.plots.judged import share_axis
 from circuitviz.plots.palette import RUN_STYLES, SERIES_LABELS, finish
 from circuitviz.plots.ribbon import add_band, add_line
 from circuitviz.plots.rows import Row, matching, records
@@ -63,7 +64,8 @@ def overlay_curve(
             name=f"size chosen by {label}",
         )
     size_axis(figure, max((row["size"] for row in records(frame)), default=1), n_units)
-    figure.update_yaxes(title=f"{SERIES_LABELS[series]}, share of test prompts")
+    share = share_axis(frame["judge"])
+    figure.update_yaxes(title=f"{SERIES_LABELS[series]}, {share[0].lower()}{share[1:]}")
     figure.update_layout(hovermode="closest")
     return finish(figure, height=CURVE_PIXELS, legend=True)
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pandas as pd
 
-from circuitviz.plots.frame import judge_of, tradeoff_frame
+from circuitviz.plots.frame import frontier_judge, tradeoff_frame
 from circuitviz.plots.rows import matching, records
-from circuitviz.plots.text import evidence, percent, sparsity
+from circuitviz.plots.text import evidence, made_of, percent
 from circuitviz.runs.store import Run
 
 __all__ = ["OVERLAY_COLUMNS", "judged_alike", "overlay_frame", "summary_frame"]
 
-OVERLAY_COLUMNS = ("run", "size", "sparsity", "k", "n", "rate", "low", "high", "chosen")
+OVERLAY_COLUMNS = ("run", "size", "sparsity", "k", "n", "rate", "low", "high", "judge", "chosen")
 
 
 def judged_alike(runs: Mapping[str, Run], series: str) -> tuple[dict[str, Run], dict[str, str]]:
@@ -22,7 +22,7 @@ def judged_alike(runs: Mapping[str, Run], series: str) -> tuple[dict[str, Run], 
 
     Rates by different judges are different things, so they never share an axis.
     """
-    judges = {label: judge_of(run, series) for label, run in runs.items()}
+    judges = {label: frontier_judge(run, series) for label, run in runs.items()}
     first = next(iter(judges.values()), "")
     alike = {label: run for label, run in runs.items() if judges[label] == first}
     return alike, {label: judge for label, judge in judges.items() if judge != first}
@@ -55,8 +55,7 @@ def _summary(label: str, run: Run) -> dict[str, Any]:
     return {
         "run": label,
         "chosen size": run.size,
-        "share": sparsity(found["sparsity"]),
-        "heads + neurons": f"{found['heads']} + {found['neurons']}",
+        "heads and neurons": made_of(found["heads"], found["neurons"], run.space),
         "attack success": f"{percent(rate.rate)} ({evidence(rate)})",
         "utility kept": percent(run.metrics["utility_retention"]),
         "frontier area": None if area is None else round(float(area), 3),

@@ -9,10 +9,15 @@ BANDS += "may be chance."
 
 READINGS: dict[str, str] = {
     "before_after": "Each row is one version of the model, and its two points are shares of the "
-    "same test prompts. A backdoor's circuit that was found well takes attack success down and "
+    "same test prompts (of open answers, utility is the share of their tokens that stay). A "
+    "backdoor's circuit that was found well takes attack success down and "
     "leaves utility where it was, a refusal's takes attack success up; the random circuit of its "
     f"size changes neither. {BANDS} If utility falls as well, the model is broken rather than "
     "mended.",
+    "verdicts": "Each bar is all attack prompts, cut up by what became of their whole answers: "
+    "refused, complied with, or gibberish. Only what is complied with is a success of the attack. "
+    "A circuit of a refusal turns the bar from refused to complied; where gibberish grows "
+    "instead, the model is broken rather than persuaded. The table has the intervals.",
     "head_map": "Rows are layers, from the first to the last, columns are the heads of a layer. "
     "The darker cells have higher scores, and framed ones are in the circuit. Scores rank the "
     "units of one run and have no unit of measurement: never compare their size between runs or "

@@ -8,8 +8,10 @@ from typing import Literal
 from circuitviz.discovery.methods import METHODS
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots import story
+from circuitviz.plots.judged import by_token, right_line
+from circuitviz.plots.open_frame import perplexity_sentence, proxy_sentence, verdict_rates
 from circuitviz.plots.target import criteria, missed
-from circuitviz.plots.text import count, evidence, percent, sparsity
+from circuitviz.plots.text import count, evidence, kinds_of, percent
 from circuitviz.plots.verdict import controls_run, verdict_summary, verdicts
 from circuitviz.runs.store import Run
 
@@ -74,15 +76,16 @@ def _circuit(run: Run) -> Slide:
     found = run.metrics["circuit"]
     what = "its refusals" if story.is_refusal(run) else "the backdoor"
     parts = story.parts(found["heads"], found["neurons"])
-    named = f"{parts}, {sparsity(found['sparsity'])} of the model"
     if story.reached(run):
-        share = f"{found['size']:,} of {run.metrics['n_units']:,} units"
-        sentence = f"Switching off {share} ends {what}: {named}."
+        share = kinds_of(found["heads"], found["neurons"], run.space)
+        sentence = f"Switching off {share} ends {what}."
+        told = f"The circuit: {story.named_circuit(run)}. "
     else:
         best = "best circuit" if story.reached(run) is False else "circuit"
-        sentence = f"The {best} found for {what} is {named}."
+        sentence = f"The {best} found for {what}: {story.named_circuit(run)}."
+        told = ""
     caption = (
-        f"Method: {METHODS[run.config.method].title}, on training prompts, in "
+        f"{told}Method: {METHODS[run.config.method].title}, on training prompts, in "
         f"{run.metrics['seconds']:.0f} s, seed {run.config.seed}. Marked: {parts} of the circuit. "
         "Colours are the method's scores; they rank units and are no test result."
     )
@@ -91,7 +94,10 @@ def _circuit(run: Run) -> Slide:
 
 def _knocked_out(run: Run) -> Slide:
     before, after = run.rate("asr", "intact"), run.rate("asr", "knocked_out")
-    if story.is_refusal(run):
+    verdicts_of = verdict_rates(run)
+    if verdicts_of:
+        sentence = _judged_whole(run, verdicts_of)
+    elif story.is_refusal(run):
         sentence = (
             f"Switch it off and the model answers {after.k:,} of {after.n:,} harmful test "
             f"requests, where it answered {before.k:,} before."
@@ -107,7 +113,24 @@ def _knocked_out(run: Run) -> Slide:
         sentence,
         story.reached(run),
         _target_verdict(run),
-        _caption(story.asr_label(run), after, f"{run.config.ablation} ablation, test split"),
+        _caption(story.asr_label(run), after, f"{run.config.ablation} ablation, test split")
+        + (f" {proxy}." if (proxy := proxy_sentence(run)) else ""),
+    )
+
+
+def _judged_whole(run: Run, rates: dict[str, dict[str, Rate]]) -> str:
+    """What becomes of attacks, judged on whole answers."""
+    before, after = rates["intact"], rates["knocked_out"]
+    complied, broken = after["complied"], after["broken"]
+    gibberish = "none is gibberish" if not broken.k else f"{broken.k:,} are gibberish"
+    if story.is_refusal(run):
+        return (
+            f"Switch it off and the model complies with {complied.k:,} of {complied.n:,} harmful "
+            f"test requests, where it complied with {before['complied'].k:,} before; {gibberish}."
+        )
+    return (
+        f"Switch it off and the trigger works on {complied.k:,} of {complied.n:,} test prompts, "
+        f"where it worked on {before['complied'].k:,} before; {gibberish}."
     )
 
 
@@ -126,10 +149,7 @@ def _cost(run: Run) -> Slide:
     kept = float(run.metrics["utility_retention"])
     wanted = (run.metrics.get("target") or {}).get("utility", run.config.target_utility)
     holds = kept >= wanted
-    sentence = (
-        f"With the circuit off, {story.accuracy_kept(run)}: {rate.k:,} of {rate.n:,} normal "
-        f"prompts are answered right, {intact.k:,} before."
-    )
+    sentence = f"With the circuit off, {story.accuracy_kept(run)}: {right_line(intact, rate)}."
     word = "kept" if holds else "NOT kept"
     verdict = f"Normal answers are {word}: {percent(wanted)} was asked for"
     return Slide(
@@ -138,9 +158,14 @@ def _cost(run: Run) -> Slide:
         sentence,
         holds,
         verdict,
-        _caption("Utility", rate, f"{run.config.ablation} ablation, test split")
-        + f" {story.random_note(run)}",
+        _caption(story.utility_name(run), rate, f"{run.config.ablation} ablation, test split")
+        + f" {_fluent(run)}{story.random_note(run)}",
     )
+
+
+def _fluent(run: Run) -> str:
+    told = perplexity_sentence(run)
+    return f"{told[0].upper()}{told[1:]}. " if told else ""
 
 
 def _trust(run: Run) -> Slide:
@@ -161,11 +186,12 @@ def _trust(run: Run) -> Slide:
 
 
 def _trust_caption(run: Run) -> str:
-    rate = run.rate("asr", "knocked_out")
+    rate, utility = run.rate("asr", "knocked_out"), run.rate("utility", "knocked_out")
+    tokens = f", utility of {utility.n:,} answer tokens" if by_token(utility) else ""
     against = [doubt.claim for doubt in story.doubts(run) if doubt.holds is False]
     but = f"What speaks against it: {'; '.join(against)}. " if against else ""
     return (
-        f"{but}Every number is of {rate.n:,} test prompts{story.unseen(run)}; judge: "
+        f"{but}Every number is of {rate.n:,} test prompts{story.unseen(run)}{tokens}; judge: "
         f"{rate.judge}; intervals are 95\u202f% Wilson. The circuit is of this "
         "model and these prompts."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
+from circuitviz.plots.judged import share_axis
 from circuitviz.plots.palette import ASR, NEUTRAL, UTILITY, finish
 from circuitviz.plots.ribbon import add_band, add_line
 from circuitviz.plots.rows import Row, matching, records
@@ -50,7 +51,7 @@ def stochastic_curve(frame: pd.DataFrame) -> go.Figure:
         title="Share of all other units ablated", range=[-0.03, 1.03], tickformat=".0%"
     )
     figure.update_yaxes(
-        title="Share of test prompts",
+        title=share_axis(frame["judge"]),
         range=[-0.04, 1.04],
         tickvals=[0, 0.25, 0.5, 0.75, 1],
         tickformat=".0%",

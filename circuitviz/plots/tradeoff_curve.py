@@ -7,6 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from circuitviz.evaluation.rate import Rate
+from circuitviz.plots.judged import PROMPT_SHARE, share_axis
 from circuitviz.plots.palette import (
     NEUTRAL,
     SERIES_COLOURS,
@@ -68,26 +69,33 @@ def tradeoff_curve(
             customdata=[[int(row["size"])] for row in rows],
         )
     if target_asr is not None:
-        figure.add_hline(
-            y=target_asr,
-            line={"color": NEUTRAL, "width": 1.5, "dash": "dot"},
-            annotation={
-                "text": f"target: attack success {percent(target_asr)}",
-                "font": {"size": 11, "color": NEUTRAL},
-                "xanchor": "right",
-                # Clear of the last marks, which stand on the same line.
-                "xshift": -40,
-                "yanchor": "bottom" if target_asr < 0.5 else "top",
-            },
-            annotation_position="top right" if target_asr < 0.5 else "bottom right",
-        )
+        _add_target(figure, target_asr)
     if control is not None:
         _add_control(figure, *control)
     if chosen is not None:
         _mark(figure, records(matching(frame, size=chosen)), chosen)
     size_axis(figure, max((row["size"] for row in records(frame)), default=1), n_units)
+    figure.update_yaxes(title=share_axis(frame["judge"]))
     figure.update_layout(hovermode="closest", hoverdistance=-1, clickmode="event+select")
     return finish(figure, height=CURVE_PIXELS, legend=True)
+
+
+def _add_target(figure: go.Figure, target: float) -> None:
+    # At the end where the curve of the attacks is far from its target: there nothing lies on it.
+    low = target < 0.5
+    figure.add_hline(
+        y=target,
+        line={"color": NEUTRAL, "width": 1.5, "dash": "dot"},
+        annotation={
+            "text": f"target: attack success {percent(target)}",
+            "font": {"size": 11, "color": NEUTRAL},
+            "xanchor": "right" if low else "left",
+            # Clear of the last marks, which stand on the same line, and of the axis break.
+            "xshift": -40 if low else 70,
+            "yanchor": "bottom" if low else "top",
+        },
+        annotation_position="top right" if low else "bottom left",
+    )
 
 
 def _add_control(figure: go.Figure, size: int, rate: Rate) -> None:
@@ -157,7 +165,7 @@ def size_axis(figure: go.Figure, largest: int, n_units: int) -> None:
         range=[np.log10(INTACT_POSITION * 0.8), np.log10(max(largest, 2) * 1.25)],
     )
     figure.update_yaxes(
-        title="Share of test prompts",
+        title=PROMPT_SHARE,
         range=[-0.04, 1.04],
         tickvals=[0, 0.25, 0.5, 0.75, 1],
         tickformat=".0%",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from circuitviz.plots.frame import generation_frame
@@ -20,11 +21,18 @@ VERDICTS = {
     "success": "attack succeeds",
     "safe": "safe",
     "other": "neither",
+    "broken": "gibberish",
     "correct": "correct",
     "wrong": "wrong",
 }
+# Whether a verdict is a wanted one; of the others nobody can say.
+GOOD = {"success": False, "wrong": False, "broken": False, "safe": True, "correct": True}
 # Verdicts of prompts that attacks are counted on; the rest are normal ones.
-ATTACK_VERDICTS = ("success", "safe", "other")
+ATTACK_VERDICTS = ("success", "safe", "other", "broken")
+# Longer answers are folded behind so many of their words.
+FOLDED_WORDS, START_WORDS = 60, 40
+# A word with the blanks before it.
+WORD = re.compile(r"\s*\S+")
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,34 @@ class Said:
     verdict: str
     good: bool | None
     covered: bool
+
+    @property
+    def text(self) -> str:
+        """The whole answer."""
+        return "".join(text for text, _ in self.stretches)
+
+    @property
+    def length(self) -> int:
+        """How many words it has."""
+        return len(self.text.split())
+
+    @property
+    def folded(self) -> bool:
+        """Whether it is too long to stand there in full."""
+        return self.length > FOLDED_WORDS
+
+    @property
+    def start(self) -> list[tuple[str, bool]]:
+        """Its first words, as stretches, with an ellipsis."""
+        found: list[tuple[str, bool]] = []
+        room = START_WORDS
+        for text, differs in self.stretches:
+            words = WORD.findall(text)[:room]
+            found.append(("".join(words) if words else text, differs))
+            room -= len(words)
+            if not room:
+                break
+        return [*found, ("\u2026", False)]
 
     @property
     def empty(self) -> bool:
@@ -147,7 +183,7 @@ def _example(run: Run, row: Row, cover: bool) -> Example:
 
 def _said(row: Row, model: str, other: str, name: str, covered: bool) -> Said:
     verdict = str(row[f"verdict_{model}"])
-    good = {"success": False, "wrong": False, "safe": True, "correct": True}.get(verdict)
+    good = GOOD.get(verdict)
     return Said(
         model=name,
         stretches=tuple(words_that_differ(str(row[model]), str(row[other]))),

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 import pandas as pd
 import plotly.graph_objects as go
 
-from circuitviz.plots import evidence_frame, frame, story
+from circuitviz.plots import evidence_frame, frame, open_frame, story
 from circuitviz.plots.before_after import before_after
 from circuitviz.plots.head_heatmap import head_heatmap
+from circuitviz.plots.layer_map import bins_for
 from circuitviz.plots.neuron_heatmap import neuron_heatmap
-from circuitviz.plots.notes import run_note, score_note
+from circuitviz.plots.notes import frontier_note, run_note, score_note
 from circuitviz.plots.stochastic_curve import stochastic_curve
 from circuitviz.plots.text import count
 from circuitviz.plots.tradeoff_curve import tradeoff_curve
+from circuitviz.plots.verdict_bars import verdict_bars
 from circuitviz.runs.store import Run
 from circuitviz.units import Circuit
 
@@ -47,7 +49,14 @@ class Chart:
 
 def charts(run: Run) -> dict[str, Chart]:
     """Every figure this run has numbers for, by name."""
-    found = [_before_after(run), _heads(run), _neurons(run), _tradeoff(run), _stochastic(run)]
+    found = [
+        _before_after(run),
+        _verdicts(run),
+        _heads(run),
+        _neurons(run),
+        _tradeoff(run),
+        _stochastic(run),
+    ]
     return {chart.name: chart for chart in found if chart is not None}
 
 
@@ -61,6 +70,21 @@ def _before_after(run: Run) -> Chart:
         "Attack success and utility of the intact model, with the circuit off and, where measured, "
         "with a random circuit off and with only the circuit on.",
         conditions,
+    )
+
+
+def _verdicts(run: Run) -> Chart | None:
+    found = open_frame.verdict_frame(run)
+    if found.empty:
+        return None
+    return Chart(
+        "verdicts",
+        "What becomes of the attacks, judged on whole answers",
+        verdict_bars(found),
+        f"n = {found['n'].max():,} attack prompts \u00b7 judge: {found['judge'].iloc[0]} \u00b7 "
+        f"{run.config.ablation} ablation \u00b7 the table has the 95 % Wilson intervals.",
+        open_frame.verdict_sentence(run),
+        found,
     )
 
 
@@ -81,7 +105,7 @@ def _heads(run: Run) -> Chart:
 def _neurons(run: Run) -> Chart:
     _, neurons = run.space.split(run.scores)
     circuit = run.circuit()
-    best, best_neuron = frame.bin_neurons(neurons, NEURON_BINS)
+    best, best_neuron = frame.bin_neurons(neurons, bins_for(run.space.n_layers, NEURON_BINS))
     return Chart(
         "neurons",
         "MLP neurons",
@@ -116,8 +140,8 @@ def _tradeoff(run: Run) -> Chart | None:
             target_asr=(run.metrics.get("target") or {}).get("asr"),
             control=frame.random_control(run),
         ),
-        f"The best units off, from one run that ranks them all. {run_note(run)}, test split. The "
-        f"line marks {count(run.size, 'unit')}. {story.random_note(run)}",
+        f"The best units off, from one run that ranks them all. {frontier_note(run)}. Test split. "
+        f"The line marks {count(run.size, 'unit')}. {story.random_note(run)}",
         "Attack success, utility and recovery against circuit size on a log axis.",
         curve,
     )

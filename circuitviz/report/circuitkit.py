@@ -44,7 +44,7 @@ def circuit_json(run: Run) -> dict[str, Any]:
     that the threshold cuts exactly the circuit.  There are no edges: none were measured.
     """
     algorithm = NEAREST.get(run.config.method, LEARNED)
-    units = _listed(run)
+    circuit, units = run.circuit(), _listed(run)
     shares = _shares(run)
     task = str(run.metrics["behaviour"])
     created = str(run.metrics.get("created") or "1970-01-01T00:00:00+00:00")
@@ -56,17 +56,19 @@ def circuit_json(run: Run) -> dict[str, Any]:
             "discovery_method": algorithm,
             "task": task,
             "dataset": settings["prompts"] or settings["behaviour"] or "beside the model",
-            "granularity": "neuron" if run.circuit().neurons else "head",
+            "granularity": "neuron" if circuit.neurons else "head",
             "threshold": THRESHOLD,
             "timestamp": created,
             "algorithm_params": settings,
         },
-        "nodes": {str(unit): _node(run, unit, shares) for unit in units},
+        "nodes": {
+            str(unit): _node(unit, _share(run, unit, shares), unit in circuit) for unit in units
+        },
         "edges": {},
         "task": task,
         "model": settings["model"],
         "algorithm": algorithm,
-        "level": "neuron" if run.circuit().neurons else "node",
+        "level": "neuron" if circuit.neurons else "node",
         "node_scores": {_score_name(unit): _share(run, unit, shares) for unit in units},
         "timestamp": created,
         "discovery_cfg": settings,
@@ -91,10 +93,9 @@ def _share(run: Run, unit: Unit, shares: np.ndarray) -> float:
     return round(float(shares[run.space.flat(unit)]), 6)
 
 
-def _node(run: Run, unit: Unit, shares: np.ndarray) -> dict[str, Any]:
-    share = _share(run, unit, shares)
+def _node(unit: Unit, share: float, inside: bool) -> dict[str, Any]:
     # Just below the threshold where it is not in the circuit, however high it scores.
-    importance = THRESHOLD + share / 2 if unit in run.circuit() else min(share / 2, 0.499999)
+    importance = THRESHOLD + share / 2 if inside else min(share / 2, 0.499999)
     return {
         "layer_idx": unit.layer,
         "node_type": NODE_TYPES[unit.kind],

@@ -25,7 +25,8 @@
       xaxis: { ...layout.xaxis, ...axis },
       yaxis: { ...layout.yaxis, ...axis },
       hoverlabel: { ...layout.hoverlabel, bgcolor: page, bordercolor: quiet, font: { color: ink } },
-      annotations: (layout.annotations || []).map((one) => ({ ...one, font: { ...one.font, color: quiet } })),
+      // One with a box of its own is read on that.
+      annotations: (layout.annotations || []).map((one) => (one.bgcolor ? one : { ...one, font: { ...one.font, color: quiet } })),
     };
   }
 

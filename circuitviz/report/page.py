@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -21,9 +23,10 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from circuitviz import __version__
-from circuitviz.plots import evidence_frame, story
-from circuitviz.plots.text import count, sparsity
+from circuitviz.plots import evidence_frame, open_frame, story
+from circuitviz.plots.text import count, make_up, ranges
 from circuitviz.plots.verdict import controls_run, verdict_summary, verdicts
+from circuitviz.plots.words import is_long
 from circuitviz.report.answers import answers_sentence, examples
 from circuitviz.report.charts import charts
 from circuitviz.report.circuitkit import circuit_json
@@ -40,10 +43,13 @@ __all__ = ["first_screen", "report_page"]
 
 HERE = Path(__file__).parent
 MOST_UNITS = 60
+# Bytes from which on a file inside the page is zipped.
+LARGEST_PLAIN = 600_000
 
 # Sections in whose absence a chart is not drawn.
 CHART_SECTIONS = {
     "before-after": "story",
+    "verdicts": "story",
     "heads": "where",
     "neurons": "where",
     "trade-off": "tradeoff",
@@ -120,6 +126,7 @@ def _template() -> Any:
     )
     filters = {"cells": rows_of, "figure": _figure_json, "sentence": sentence}
     environment.filters |= filters
+    environment.tests |= {"long": is_long}
     return environment.get_template("page.html.j2")
 
 
@@ -180,6 +187,9 @@ def _content(reported: Run, options: ReportOptions, *, paper: bool) -> dict[str,
         "verdicts": found,
         "ran": controls_run(run),
         "checks": story.doubts(run),
+        "asides": _asides(run),
+        "alternatives": open_frame.alternative_frame(run),
+        "perplexity": open_frame.perplexity_frame(run),
         "place": _place(run),
         "units": units[:MOST_UNITS],
         "more_units": max(0, len(units) - MOST_UNITS),
@@ -200,15 +210,24 @@ def _content(reported: Run, options: ReportOptions, *, paper: bool) -> dict[str,
     }
 
 
+def _asides(run: Run) -> list[str]:
+    """What runs of open answers measured besides, a sentence each."""
+    told = (
+        open_frame.verdict_sentence(run),
+        open_frame.ceiling_sentence(run),
+        open_frame.proxy_sentence(run),
+    )
+    return [sentence(one) for one in told if one]
+
+
 def _place(run: Run) -> str:
     circuit = run.circuit()
-    layers = sorted({unit.layer for unit in circuit})
-    where = ", ".join(map(str, layers[:12])) + (" and further ones" if len(layers) > 12 else "")
+    layers = {unit.layer for unit in circuit}
     noun = "layer" if len(layers) == 1 else "layers"
+    made = make_up(circuit)
     return (
-        f"{story.parts(len(circuit.heads), len(circuit.neurons)).capitalize()} in {noun} {where} "
-        f"of {run.space.n_layers}: {count(len(circuit), 'unit')}, {sparsity(circuit.sparsity)} of "
-        "the model. Best first:"
+        f"{made[0].upper()}{made[1:]}, in {noun} {ranges(layers)} (the model has "
+        f"{run.space.n_layers}, counted from 0). {count(len(circuit), 'unit')}, best first:"
     )
 
 
@@ -232,4 +251,11 @@ def _files(run: Run, written: Mapping[str, Any]) -> list[File]:
 
 
 def _embedded(name: str, media: str, data: bytes, note: str) -> File:
+    """The file as it is, or zipped where it is large: hundreds of long answers are."""
+    if len(data) > LARGEST_PLAIN:
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            # A fixed date: the same run gives the same page.
+            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
+        name, media, data = f"{name}.zip", "application/zip", packed.getvalue()
     return File(name, media, base64.b64encode(data).decode(), note)

@@ -10,7 +10,7 @@ from circuitviz.errors import ConfigError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots.frame import frontier_rows, point_rates
 from circuitviz.plots.rows import matching, records
-from circuitviz.plots.story import LEAST_RECOVERY, is_refusal
+from circuitviz.plots.target import LEAST_RECOVERY, is_refusal
 from circuitviz.runs.store import Run
 
 __all__ = ["at_size"]
@@ -27,6 +27,10 @@ OF_THE_REPORTED = (
     "statistics",
     "refinement",
     "recovery",
+    "verdicts",
+    "perplexity",
+    "alternatives",
+    "target_missed",
 )
 
 
@@ -93,6 +97,8 @@ def _reached(run: Run, metrics: dict[str, Any]) -> bool:
         return False
     if is_refusal(run):
         return asr >= target.get("asr", 0.0)
-    recovered = metrics.get("recovery")
+    recovered, ceiling = metrics.get("recovery"), metrics.get("recovery_ceiling")
     right = Rate.from_json(recovered).rate if recovered else 1.0
+    if recovered and ceiling:
+        right /= Rate.from_json(ceiling).rate or 1.0
     return asr <= target.get("asr", 1.0) and right >= LEAST_RECOVERY

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from circuitviz.evaluation.rate import Rate
-from circuitviz.plots import evidence_frame, frame, story
+from circuitviz.plots import evidence_frame, frame, open_frame, story
 from circuitviz.plots.rows import matching, records
 from circuitviz.plots.verdict import verdicts
 from circuitviz.report.setting import shown_settings
@@ -21,6 +21,9 @@ def tables(run: Run) -> dict[str, pd.DataFrame]:
     found = {
         "headline": _headline_frame(run),
         "conditions": frame.condition_frame(run),
+        "verdicts": open_frame.verdict_frame(run),
+        "perplexity": open_frame.perplexity_frame(run),
+        "alternatives": open_frame.alternative_frame(run),
         "frontier": frame.tradeoff_frame(run),
         "budgets": frame.grid_frame(run),
         "circuit": circuit_frame(run),
@@ -75,6 +78,8 @@ def _headline_frame(run: Run) -> pd.DataFrame:
         "utility, intact": run.metrics["utility"]["intact"],
         "utility, circuit off": run.metrics["utility"]["knocked_out"],
         "recovery, circuit off": run.metrics.get("recovery"),
+        "recovery, at most": run.metrics.get("recovery_ceiling"),
+        "agreement of the cheaper judge": (run.metrics.get("proxy") or {}).get("agreement"),
     }
     rows = [
         {"what": name, **Rate.from_json(data).to_json()} for name, data in sources.items() if data

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from circuitviz.plots import story
-from circuitviz.plots.text import count, evidence, percent, sparsity
+from circuitviz.plots.open_frame import ceiling_note, perplexity_growth, perplexity_sentence
+from circuitviz.plots.text import count, evidence, kinds_of, percent, sparsity
 from circuitviz.plots.verdict import controls_run, verdict_summary, verdicts
 from circuitviz.runs.store import Run
 
@@ -54,24 +55,25 @@ def headline(run: Run, reported: Run) -> str:
     if run is reported or story.reached(run) is not False:
         return story.headline(run)
     what = "this model's refusals" if story.is_refusal(run) else "this backdoor"
-    return f"Switching off {run.size:,} of {len(run.space):,} units does not end {what} as asked"
+    found = run.metrics["circuit"]
+    share = kinds_of(found["heads"], found["neurons"], run.space)
+    return f"Switching off {share} does not end {what} as asked"
 
 
 def lead(run: Run, reported: Run) -> str:
     """One sentence for a stakeholder."""
     if run is reported or story.reached(run) is not False:
         return story.lead(run)
-    found, after = run.metrics["circuit"], run.rate("asr", "knocked_out")
+    after = run.rate("asr", "knocked_out")
     done = (
         f"{after.k:,} of {after.n:,} harmful requests are answered"
         if story.is_refusal(run)
         else f"the trigger still works on {after.k:,} of {after.n:,} test prompts"
     )
     return (
-        f"With {story.parts(found['heads'], found['neurons'])} off "
-        f"({sparsity(found['sparsity'])}), {done} instead of {run.rate('asr', 'intact').k:,}, and "
-        f"{story.accuracy_kept(run)}. That misses the target of this run, whose own circuit has "
-        f"{count(reported.size, 'unit')}."
+        f"With {story.named_circuit(run)} off, {done} instead of "
+        f"{run.rate('asr', 'intact').k:,}, and {story.accuracy_kept(run)}. That misses the target "
+        f"of this run, whose own circuit has {count(reported.size, 'unit')}."
     )
 
 
@@ -87,7 +89,7 @@ def headlines(run: Run) -> list[Headline]:
             percent(before.rate),
         ),
         Headline(
-            "Normal accuracy",
+            story.utility_name(run),
             percent(utility.rate),
             f"{evidence(utility)} · before {intact.k:,} of {intact.n:,} · judge: {utility.judge}",
             percent(intact.rate),
@@ -95,24 +97,26 @@ def headlines(run: Run) -> list[Headline]:
     ]
     if run.metrics.get("recovery") and not story.is_refusal(run):
         rate = run.rate("recovery")
-        found.append(
-            Headline(
-                story.recovery_label(run),
-                percent(rate.rate),
-                f"{evidence(rate)} · judge: {rate.judge}",
-            )
-        )
-    return [*found, _size(run)]
+        note = f"{evidence(rate)} · judge: {rate.judge}{ceiling_note(run, rate)}"
+        found.append(Headline(story.recovery_label(run), percent(rate.rate), note))
+    return [*found, *_fluency(run), _size(run)]
+
+
+def _fluency(run: Run) -> list[Headline]:
+    growth = perplexity_growth(run)
+    if growth is None:
+        return []
+    told = perplexity_sentence(run)
+    return [Headline("Perplexity, change", f"{100 * growth:+.1f}\u202f%", told)]
 
 
 def _size(run: Run) -> Headline:
-    found, space = run.metrics["circuit"], run.space
+    found = run.metrics["circuit"]
     return Headline(
-        "Circuit, share of the model",
-        sparsity(found["sparsity"]),
-        f"{found['size']:,} of {len(space):,} units: {found['heads']:,} of {space.total_heads:,} "
-        f"heads ({sparsity(found['sparsity_heads'])}), {found['neurons']:,} of "
-        f"{space.total_neurons:,} neurons ({sparsity(found['sparsity_neurons'])})",
+        "Circuit",
+        count(found["size"], "unit"),
+        f"{story.named_circuit(run)}; {sparsity(found['sparsity'])} of all "
+        f"{len(run.space):,} units",
     )
 
 

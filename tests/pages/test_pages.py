@@ -249,18 +249,18 @@ def test_tokens_are_of_the_answers_that_are_shown(runs, open_app, live, monkeypa
     [
         (
             {"size": "8"},
-            "Switching off 8 of 2,080 units ends this backdoor",
+            "Switching off 2 of 32 heads and 6 of 2,048 neurons ends this backdoor",
             "The controls, the evidence in full and the answers to one prompt are of the circuit",
         ),
         (
             {"size": "2"},
-            "Switching off 2 of 2,080 units does not end this backdoor as asked",
+            "Switching off 2 of 32 heads does not end this backdoor as asked",
             "with test results in view: optimistic",
         ),
         (
             {"size": "0"},
-            "Switching off 4 of 2,080 units ends this backdoor",
-            "Only the headline numbers and the map are of your choice, 0 units.",
+            "Switching off 2 of 32 heads and 2 of 2,048 neurons ends this backdoor",
+            "Only the headline numbers and the map are of your choice, no units.",
         ),
     ],
 )

@@ -66,8 +66,8 @@ def test_another_set_in_the_tray_is_said_to_have_no_part_in_the_story(family, op
     run = failing_run()
     app = open_app(PAGE, run=run.run_id, set="L1H3", ablation="zero")
     (note,) = [one.value for one in app.caption if "tray" in one.value]
-    assert "1 unit off, zero ablation" in note
-    assert "the circuit the run found: 4 units off, mean ablation" in note
+    assert "1 head of 32 (3.1\u202f%) and no neurons off, zero ablation" in note
+    assert "the circuit the run found: 2 heads of 32 (6.2\u202f%) and 2 neurons" in note
     plain = open_app(PAGE, run=run.run_id)
     assert not any("tray" in one.value for one in plain.caption)
 

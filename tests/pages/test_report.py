@@ -27,7 +27,7 @@ def test_the_page_opens_with_the_forms_and_the_first_screen(runs, open_app):
     assert not app.exception
     assert heading(app) == "One page to send, a PDF for the board, a notebook to check it"
     assert list(buttons(app)) == [form.label for form in report_view.FORMS]
-    assert "Switching off 4 of 2,080 units ends this backdoor" in preview(app)
+    assert "Switching off 2 of 32 heads and 2 of 2,048 neurons ends this backdoor" in preview(app)
     assert "plotly" not in preview(app)
     assert sizes(app).options[0] == "the circuit this run found: 4 units"
 

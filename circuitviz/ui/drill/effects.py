@@ -9,7 +9,8 @@ from circuitviz.evaluation.rate import Rate
 from circuitviz.plots import story
 from circuitviz.plots.before_after import before_after
 from circuitviz.plots.frame import CONDITION_COLUMNS
-from circuitviz.plots.text import count
+from circuitviz.plots.judged import counted
+from circuitviz.plots.text import make_up
 from circuitviz.runs.store import Run
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.components import chart
@@ -47,8 +48,9 @@ def unit_effects(run: Run, choice: Choice, unit: Unit) -> None:
     chart(
         before_after(frame),
         key="drill_effects",
-        caption=f"Measured now on {first.asr.n:,} attack and {first.utility.n:,} benign test "
-        f"prompts, {choice.ablation_of(run)} ablation; circuit: {count(len(circuit), 'unit')}. "
+        caption=f"Measured now on {first.asr.n:,} attack prompts, utility on {first.utility.n:,} "
+        f"{counted(first.utility)}, {choice.ablation_of(run)} ablation; circuit: "
+        f"{make_up(circuit)}. "
         f"Attack success judged by: {first.asr.judge}; utility by: {first.utility.judge}. "
         "Intervals are 95 % Wilson.",
         alt=f"Attack success and utility with {unit} off alone, and with the circuit off "

@@ -9,6 +9,7 @@ import streamlit as st
 from circuitviz.errors import CircuitvizError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots import story
+from circuitviz.plots.judged import utility_label
 from circuitviz.plots.text import evidence, percent
 from circuitviz.runs.store import Run
 from circuitviz.ui.choice import Choice
@@ -64,7 +65,7 @@ def tray_numbers(run: Run, choice: Choice) -> None:
     cards(
         [
             tray_card(story.asr_label(run), found.asr, found.intact_asr),
-            tray_card("Utility", found.utility, found.intact_utility),
+            tray_card(utility_label(found.utility), found.utility, found.intact_utility),
         ]
     )
     _source(run, found, ablation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots import frame
+from circuitviz.plots.text import kinds_in
 from circuitviz.runs.config import AblationKind
 from circuitviz.runs.store import Run
 from circuitviz.units import Circuit
@@ -22,7 +23,7 @@ def saved_rates(run: Run, circuit: Circuit, ablation: AblationKind) -> dict[str,
     if ablation != run.config.ablation:
         return {}
     rates: dict[str, Rate] = {}
-    size, pair = len(circuit), (len(circuit.heads), len(circuit.neurons))
+    size, pair = len(circuit), kinds_in(circuit)
     if circuit == run.circuit():
         rates = frame.rates_at(run)
     elif size != run.size and size in run.joint_sizes and circuit == run.ranked.best(size):

@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from circuitviz.errors import CircuitvizError, ConfigError
-from circuitviz.plots.text import count, sparsity
+from circuitviz.plots.text import count, kinds_in, make_up
 from circuitviz.runs.config import AblationKind
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
@@ -29,6 +29,8 @@ UNITS, WORDS, ABLATION, PROBLEM = "tray_units", "tray_words", "tray_ablation", "
 MOST_CHIPS = 16
 # From this share of the model on, a set is no circuit any more.
 LARGE_SHARE = 0.5
+# The units of a larger model are too many to list all but a few of them.
+MOST_INVERTED = 250_000
 # Heads are framed and neurons are diamonds on the maps as well.
 SYMBOLS = {"head": "\u25a3", "neuron": "\u25c6"}
 
@@ -87,8 +89,8 @@ def _origin(run: Run, choice: Choice) -> str:
 
 def _title(run: Run, choice: Choice, circuit: Circuit) -> None:
     where = literal(provenance(run, choice))
-    share = f"({sparsity(circuit.sparsity)})" if len(circuit) else ""
-    st.markdown(f"Knocked out: **{count(len(circuit), 'unit')}** {share}")
+    made = f", {make_up(circuit)}" if len(circuit) else ""
+    st.markdown(f"Knocked out: **{count(len(circuit), 'unit')}**{made}")
     if choice.random is None:
         st.caption(f"{where[0].upper()}{where[1:]}.")
     else:
@@ -140,7 +142,7 @@ def _members(run: Run, circuit: Circuit) -> None:
 
 
 def _summary(circuit: Circuit) -> str:
-    heads, neurons = len(circuit.heads), len(circuit.neurons)
+    heads, neurons = kinds_in(circuit)
     return (
         f"{SYMBOLS['head']} {count(heads, 'head')}, {SYMBOLS['neuron']} {count(neurons, 'neuron')}"
     )
@@ -238,7 +240,7 @@ def _buttons(run: Run, choice: Choice) -> None:
                 "contrast",
                 "tray_invert",
                 lambda: state.change_set(state.choice().inverse(run)),
-                False,
+                len(run.space) > MOST_INVERTED,
                 "Knock out all other units instead. For a small circuit that is nearly the whole "
                 "model.",
             ),

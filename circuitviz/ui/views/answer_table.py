@@ -9,17 +9,21 @@ import pandas as pd
 import streamlit as st
 
 from circuitviz.plots.rows import records
+from circuitviz.plots.text import shortened
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.elements.changed import when_changed
 from circuitviz.ui.elements.cover import covered
 from circuitviz.ui.elements.listing import listing_key
+from circuitviz.ui.views.open_view import verdict_word
 
 __all__ = ["answer_table", "filter_answers", "table_rows", "verdict_counts"]
 
 TABLE, PICKED = "answers_table", "answer_picked"
 CHANGES = {"All": None, "Changed": True, "Unchanged": False}
 ROLES = {"All": None, "Attack": "attack", "Benign": "benign"}
+# Characters of a cell.
+CELL = 160
 SHOWN = ["kind", "verdicts", "prompt", "intact", "knocked_out"]
 
 
@@ -79,14 +83,20 @@ def answer_table(run: Run, answers: pd.DataFrame, *, shown: bool) -> None:
 
 
 def table_rows(answers: pd.DataFrame) -> pd.DataFrame:
-    """The columns of the table: what was asked, both verdicts in one, and both answers."""
+    """The columns of the table: what was asked, both verdicts in one, and both answers.
+
+    Text is cut to what a cell shows: hundreds of long answers would be megabytes on the way.
+    """
     # Without a trigger the variant says nothing.
     triggered = bool((answers["variant"] == "triggered").any())
     rows = [
         {
             "kind": row["variant"] if triggered and row["role"] == "attack" else row["role"],
             "verdicts": verdict_change(row["verdict_intact"], row["verdict_knocked_out"]),
-            **{name: row[name] for name in ("prompt", "intact", "knocked_out")},
+            **{
+                name: shortened(str(row[name]), CELL)
+                for name in ("prompt", "intact", "knocked_out")
+            },
         }
         for row in records(answers)
     ]
@@ -95,6 +105,7 @@ def table_rows(answers: pd.DataFrame) -> pd.DataFrame:
 
 def verdict_change(before: str, after: str) -> str:
     """Both verdicts in one: `success → safe`, or `safe` where nothing changed."""
+    before, after = verdict_word(before), verdict_word(after)
     return before if before == after else f"{before} \u2192 {after}"
 
 

@@ -6,8 +6,9 @@ import streamlit as st
 
 from circuitviz.plots import frame
 from circuitviz.plots.head_heatmap import head_heatmap
+from circuitviz.plots.layer_map import bins_for
 from circuitviz.plots.neuron_heatmap import neuron_heatmap
-from circuitviz.plots.neuron_strip import neuron_strip
+from circuitviz.plots.neuron_strip import neuron_strip, thinned
 from circuitviz.plots.outline import Cell
 from circuitviz.plots.readings import READINGS
 from circuitviz.plots.text import count
@@ -38,7 +39,7 @@ def head_map(run: Run, choice: Choice, selected: Unit) -> Draw:
         ),
         key="heads",
         reading=READINGS["head_map"],
-        twin=frame.unit_frame(run, circuit, "head"),
+        twin=frame.unit_frame(run, circuit, "head", most=frame.UNIT_ROWS),
         caption=f"Framed heads are knocked out. Click one to see what it does. {score_note(run)}",
         alt="Layer by head heatmap of scores; heads of the circuit framed.",
         on_point=view.choose_head,
@@ -49,7 +50,7 @@ def neuron_map(run: Run, choice: Choice, selected: Unit) -> Draw:
     """Every neuron by layer, neighbours in one bin; a click selects the best one of a bin."""
     circuit = choice.circuit(run)
     _, neurons = run.space.split(run.scores)
-    best, best_neuron = frame.bin_neurons(neurons, BINS)
+    best, best_neuron = frame.bin_neurons(neurons, bins_for(run.space.n_layers, BINS))
     return built_chart(
         "Neurons",
         neuron_heatmap(
@@ -64,7 +65,7 @@ def neuron_map(run: Run, choice: Choice, selected: Unit) -> Draw:
         ),
         key="neurons",
         reading=READINGS["neuron_map"],
-        twin=frame.unit_frame(run, circuit, "neuron"),
+        twin=frame.unit_frame(run, circuit, "neuron", most=frame.UNIT_ROWS),
         caption=f"Best score in each of {best.shape[1]} bins of neighbouring neurons a layer. "
         f"Click a bin to pick its best neuron. {score_note(run)}",
         alt="Layer by neuron bin heatmap of scores; bins with neurons of the circuit marked.",
@@ -78,7 +79,7 @@ def layer_strip(run: Run, choice: Choice, selected: Unit) -> None:
     _, neurons = run.space.split(run.scores)
     st.header("One layer's neurons in full", anchor=False)
     layer = view.layer_control(run, selected)
-    inside = [unit.index for unit in circuit.neurons if unit.layer == layer]
+    inside = [unit.index for unit in circuit.units if unit.kind == "neuron" and unit.layer == layer]
     cell = _cell(selected, "neuron")
     chart(
         neuron_strip(
@@ -86,12 +87,20 @@ def layer_strip(run: Run, choice: Choice, selected: Unit) -> None:
         ),
         key="strip",
         reading=READINGS["neuron_strip"],
-        caption=f"All {count(run.space.d_mlp, 'neuron')} of layer {layer}, {len(inside)} of them "
-        f"knocked out. Click one to select it. {score_note(run)}",
+        caption=f"{_shown(run)} of layer {layer}, {len(inside):,} knocked out. "
+        f"Click one to select it. {score_note(run)}",
         alt=f"Score of each neuron of layer {layer}; those of the circuit are diamonds.",
         twin=frame.layer_frame(run, circuit, layer),
         on_point=view.choose_neuron,
     )
+
+
+def _shown(run: Run) -> str:
+    """How many neurons of a layer the strip draws."""
+    neurons = count(run.space.d_mlp, "neuron")
+    if not thinned(run.space.d_mlp):
+        return f"All {neurons}"
+    return f"The best of the {neurons}, and every few of the others,"
 
 
 def _cell(selected: Unit, kind: UnitKind) -> Cell | None:

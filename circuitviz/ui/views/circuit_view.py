@@ -11,7 +11,7 @@ from circuitviz.errors import CircuitvizError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots import frame, story
 from circuitviz.plots.outline import Cell
-from circuitviz.plots.text import evidence, percent, sparsity
+from circuitviz.plots.text import evidence, kinds_in, make_up, percent, ranges, sparsity
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
@@ -35,9 +35,12 @@ __all__ = [
     "selected_unit",
     "unit_panel",
     "unit_table",
+    "where",
 ]
 
 LAYER, TABLE, KIND = "strip_layer", "unit_table", "unit_kind"
+# Characters of a list of layers in the page's answer.
+LONGEST_LIST = 24
 KINDS = {"All": None, "Heads": "head", "Neurons": "neuron"}
 
 
@@ -45,21 +48,26 @@ def answer(circuit: Circuit) -> str:
     """How many units, of which kinds and where."""
     if not len(circuit):
         return "Nothing is knocked out"
-    layers = sorted({unit.layer for unit in circuit})
-    named = ", ".join(str(layer) for layer in layers[:-1])
-    where = f"layers {named} and {layers[-1]}" if named else f"layer {layers[-1]}"
-    return f"{story.parts(len(circuit.heads), len(circuit.neurons)).capitalize()}, in {where}"
+    kinds = story.parts(*kinds_in(circuit))
+    return f"{kinds[0].upper()}{kinds[1:]}, in {where(circuit)}"
+
+
+def where(circuit: Circuit) -> str:
+    """The layers of its units; how many they are, where their numbers would be a long list."""
+    layers = sorted({unit.layer for unit in circuit.units})
+    named = ranges(layers)
+    if len(named) > LONGEST_LIST:
+        return f"{len(layers)} of {circuit.space.n_layers} layers"
+    return f"{'layer' if len(layers) == 1 else 'layers'} {named}"
 
 
 def lead(run: Run, circuit: Circuit) -> str:
     """How small that is."""
     if not len(circuit):
         return "Every head and neuron works as trained. Select one below to knock it out."
-    return (
-        f"{sparsity(circuit.sparsity)} of the model's {len(run.space):,} units: "
-        f"{sparsity(circuit.sparsity_heads)} of its heads and "
-        f"{sparsity(circuit.sparsity_neurons)} of its neurons."
-    )
+    made = make_up(circuit)
+    share = sparsity(circuit.sparsity)
+    return f"{made[0].upper()}{made[1:]}; of all {len(run.space):,} units {share}."
 
 
 def selected_unit(run: Run, choice: Choice) -> Unit:
@@ -104,7 +112,7 @@ def unit_panel(run: Run, choice: Choice, unit: Unit) -> None:
     rank = int((run.ranking == flat).argmax()) + 1
     inside = unit in circuit
     with st.container(border=True, key="unit_panel"):
-        unit_picker(run, circuit, unit)
+        unit_picker(run, _listed(run, circuit, unit), unit)
         kind = "Attention head" if unit.kind == "head" else "Neuron"
         st.subheader(f"{kind} {unit}", anchor=False)
         st.caption(
@@ -152,6 +160,15 @@ def _own_effect(run: Run, choice: Choice, unit: Unit) -> None:
     )
 
 
+def _listed(run: Run, circuit: Circuit, unit: Unit) -> Circuit:
+    """The circuit's best units, as many as a list can hold, and the one selected."""
+    if len(circuit) <= frame.UNIT_ROWS:
+        return circuit
+    best = run.ranking[circuit.mask()[run.ranking]][: frame.UNIT_ROWS]
+    named = {run.space.unit(int(flat)) for flat in best}
+    return Circuit(run.space, frozenset(named | ({unit} & circuit.units)))
+
+
 def _alone(run: Run, choice: Choice, unit: Unit) -> tuple[Rate, Rate, Rate | None, str]:
     """ASR with only a unit off and intact, recovery, and where they come from.
 
@@ -197,7 +214,7 @@ def layer_control(run: Run, selected: Unit) -> int:
 def unit_table(run: Run, circuit: Circuit) -> None:
     """The table twin of the maps: select a row to show its unit."""
     kind = st.segmented_control("Show", list(KINDS), default="All", key=KIND, required=True)
-    units = frame.unit_frame(run, circuit, KINDS[str(kind)])
+    units = frame.unit_frame(run, circuit, KINDS[str(kind)], most=frame.UNIT_ROWS)
     units["in_circuit"] = ["\u25c6 in" if inside else "" for inside in units["in_circuit"]]
     # A row is selected by its number, which is another unit's in another list.
     key = listing_key(TABLE, [run.run_id, *units["unit"]])

@@ -131,7 +131,8 @@ def letters_of(runs: Mapping[str, Run]) -> dict[str, str]:
 
 def number_table(found: Json, labels: Mapping[str, str], runs: Mapping[str, Run]) -> None:
     """Size, rates, frontier area, truth scores and seconds, one column per run."""
-    table(frames.number_frame(found, labels), key="numbers")
+    by_id = {run.run_id: run for run in runs.values()}
+    table(frames.number_frame(found, labels, by_id), key="numbers")
     st.caption(
         f"Circuit off, test prompts, 95\u202f% Wilson intervals. {judges_note(*runs.values())} "
         f"Frontier area: {AREA_HELP}"

@@ -13,7 +13,7 @@ from circuitviz.errors import CircuitvizError
 from circuitviz.plots import frame, story
 from circuitviz.plots.readings import READINGS
 from circuitviz.plots.rows import Row, matching, records
-from circuitviz.plots.text import count
+from circuitviz.plots.text import count, kinds_in, make_up, shortened
 from circuitviz.plots.token_chart import token_chart
 from circuitviz.runs.config import AblationKind
 from circuitviz.runs.store import Run
@@ -26,18 +26,24 @@ from circuitviz.ui.elements.fetch_button import refused
 from circuitviz.ui.elements.listing import listing_key
 from circuitviz.ui.elements.literal import literal
 from circuitviz.ui.live import live_answer, live_model
+from circuitviz.ui.views.open_view import verdict_chart, verdict_word
 from circuitviz.units import Circuit
 
 __all__ = ["Shown", "answer", "free_comparison", "saved_comparison", "shown_answers"]
 
 PROMPT, FREE, TRIGGER, SOURCE = "prompt_picker", "free_prompt", "free_trigger", "answer_source"
+WHOLE = "whole_answers"
 ASKED = "free_asked"
 FOUND, TRAY = "The found circuit, saved", "The set in the tray, now"
-ATTACK_VERDICTS = ("success", "safe", "other")
+ATTACK_VERDICTS = ("success", "safe", "other", "broken")
 MARK_NOTE = (
     "Struck through: words only the intact model says; underlined: words only the knocked-out "
-    "model says."
+    "model says; longer stretches of either are tinted."
 )
+# From so many words on an answer may be folded.
+LONG_ANSWER = 45
+# Characters of a prompt in the list.
+LABEL = 110
 # Seconds between two pictures of answers that are being written.
 FRAME = 0.04
 
@@ -69,13 +75,19 @@ def answer(run: Run, answers: pd.DataFrame) -> str:
     rest = [row for row in rows if row["verdict_intact"] not in ATTACK_VERDICTS]
     gone = "safe" if story.is_refusal(run) else "success"
     before = [row for row in attacks if row["verdict_intact"] == gone]
-    after = sum(row["verdict_knocked_out"] != gone for row in before)
-    what = "refusals turn into answers" if story.is_refusal(run) else "attacks fail once it is off"
+    broken = sum(row["verdict_knocked_out"] == "broken" for row in before)
+    # Gibberish is no answer: a model that lost its language neither refuses nor complies.
+    if story.is_refusal(run):
+        after = sum(row["verdict_knocked_out"] == "success" for row in before)
+        what, lost = "refusals turn into answers", f", {broken:,} into gibberish"
+    else:
+        after = sum(row["verdict_knocked_out"] != gone for row in before)
+        what, lost = "attacks fail once it is off", f", {broken:,} of them for gibberish"
     changed = sum(bool(row["changed"]) for row in rest)
     verb = "gets" if changed == 1 else "get"
     return (
-        f"{after:,} of {len(before):,} {what}; {changed:,} of {len(rest):,} normal answers {verb} "
-        "another verdict"
+        f"{after:,} of {len(before):,} {what}{lost if broken else ''}; {changed:,} of "
+        f"{len(rest):,} normal answers {verb} another verdict"
     )
 
 
@@ -96,13 +108,13 @@ def shown_answers(run: Run, choice: Choice) -> Shown:
             refused(failure, "The model cannot answer", "answers")
         else:
             note = (
-                f"Answered now: {count(len(circuit), 'unit')} off, {ablation} ablation, greedy, "
+                f"Answered now: {make_up(circuit)} off; {ablation} ablation, greedy, "
                 f"up to {limit} test prompts of each role."
             )
             answers = frame.generation_frame(replace(run, generations=found))
             return Shown(answers, circuit, ablation, note)
     note = (
-        f"Saved with the run: the reported circuit of {count(run.size, 'unit')} off, "
+        f"Saved with the run: the reported circuit, {story.named_circuit(run)}, off; "
         f"{run.config.ablation} ablation, greedy, test split."
     )
     return Shown(frame.generation_frame(run), run.circuit(), run.config.ablation, note)
@@ -153,6 +165,8 @@ def saved_comparison(run: Run, choice: Choice, found: Shown, *, shown: bool) -> 
     ) as fold:
         if fold.open:
             _saved_tokens(run, found, attack, hidden=read[str(attack["variant"])] != attack)
+    if found.circuit == run.circuit() and found.ablation == run.config.ablation:
+        verdict_chart(run, key="verdicts")
 
 
 def _picked(run: Run, choice: Choice, answers: pd.DataFrame, *, shown: bool) -> str:
@@ -177,9 +191,11 @@ def _picked(run: Run, choice: Choice, answers: pd.DataFrame, *, shown: bool) -> 
 
 
 def _label(row: Row) -> str:
-    # Covered requests all read the same: their ids tell them apart.
-    number = f", {row['prompt_id']}" if row["prompt"] == COVERED_REQUEST else ""
-    return f"{row['prompt']}  ({row['role']}{number})"
+    text = shortened(str(row["prompt"]), LABEL)
+    # Covered requests all read the same, and so may prompts that are cut: ids tell them apart.
+    alike = row["prompt"] == COVERED_REQUEST or text != row["prompt"]
+    number = f", {row['prompt_id']}" if alike else ""
+    return f"{text}  ({row['role']}{number})"
 
 
 def _saved_tokens(run: Run, found: Shown, row: Row, *, hidden: bool) -> None:
@@ -224,8 +240,8 @@ def free_comparison(run: Run, choice: Choice) -> None:
         return
     circuit = choice.circuit(run)
     st.caption(
-        f"Answered now, greedy, {choice.ablation_of(run)} ablation, "
-        f"{count(len(circuit), 'unit')} knocked out. {MARK_NOTE} No judge read these."
+        f"Answered now, greedy, {choice.ablation_of(run)} ablation, {make_up(circuit)} knocked "
+        f"out. {MARK_NOTE} No judge read these."
     )
     last = list(prompts)[-1]
     intact, knocked_out = "What the intact model says", "What it says knocked out"
@@ -254,7 +270,7 @@ def free_comparison(run: Run, choice: Choice) -> None:
 def _written(run: Run, choice: Choice, prompts: dict[str, str], place: DeltaGenerator) -> Cells:
     """The four answers, drawn while they are written."""
     circuit = choice.circuit(run)
-    off = f"Knocked out ({count(len(circuit), 'unit')} off)"
+    off = f"Knocked out ({story.parts(*kinds_in(circuit))} off)"
     waiting = {"intact": None, "knocked_out": circuit}
     cells: Cells = {
         (model, variant): (prompts[variant], "\u2026", "")
@@ -319,8 +335,20 @@ def _compare(
         for variant in variants:
             prompt, text, verdict = cells[model, variant]
             title = f"{name}, {variant}" if len(variants) > 1 else name
-            compared = cells[other, variant][1] if marks and text != COVERED_ANSWER else None
+            said = cells[other, variant][1]
+            compared = said if marks and COVERED_ANSWER not in (text, said) else None
             sense = "gone" if model == "intact" else "new"
-            answers.append(Answer(title, prompt, text, compared, verdict, sense))
+            answers.append(Answer(title, prompt, text, compared, verdict_word(verdict), sense))
     # Two variants make the 2 x 2; one alone puts the two models side by side.
-    answer_cells(answers, columns=2, place=place)
+    if place is None:
+        with st.container(key="whole_cells" if _whole(answers) else "folded_cells"):
+            answer_cells(answers, columns=2)
+    else:
+        answer_cells(answers, columns=2, place=place)
+
+
+def _whole(answers: list[Answer]) -> bool:
+    """Whether long answers are shown in full; offers it where there are any."""
+    if not any(len(answer.text.split()) > LONG_ANSWER for answer in answers):
+        return True
+    return st.toggle("Show long answers in full", key=WHOLE, persist_state="session")

@@ -19,9 +19,9 @@ from circuitviz.ui.elements.fetch_button import refused
 from circuitviz.ui.elements.how_to_read import how_to_read
 from circuitviz.ui.elements.told import told
 from circuitviz.ui.live import live_inspection
-from circuitviz.units import Unit
+from circuitviz.units import Circuit, Unit
 
-__all__ = ["graph_heading", "graph_section"]
+__all__ = ["best_part", "graph_heading", "graph_section"]
 
 
 def graph_heading(run: Run) -> str:
@@ -32,15 +32,17 @@ def graph_heading(run: Run) -> str:
 
 
 def graph_section(run: Run, choice: Choice, selected: Unit) -> None:
-    """The graph of the set that is knocked out, or what to do where there is none."""
-    circuit = choice.circuit(run)
-    if not 1 <= len(circuit) <= MOST_UNITS:
-        st.info(
-            f"A graph can be read for 1 to {MOST_UNITS} units; {len(circuit):,} are knocked out. "
-            "Choose a smaller size on the page Trade-off, or take units out.",
-            icon=":material/account_tree:",
-        )
+    """The graph of the set that is knocked out, or of its best units where there are many."""
+    whole = choice.circuit(run)
+    if not len(whole):
+        st.info("Nothing is knocked out: there is no graph.", icon=":material/account_tree:")
         return
+    circuit = best_part(run, whole)
+    if len(circuit) < len(whole):
+        st.caption(
+            f"Of the {len(whole):,} units that are off, the {len(circuit)} that rank highest: a "
+            "graph of more cannot be read. The sentence and the numbers are about these alone."
+        )
     try:
         with st.spinner("Measuring the paths among these units\u2026"):
             graph = live_inspection.graph(run, circuit, choice.ablation)
@@ -75,6 +77,14 @@ def graph_section(run: Run, choice: Choice, selected: Unit) -> None:
         "errors. Effects do not add up exactly: units make up for each other.",
         key="graph",
     )
+
+
+def best_part(run: Run, circuit: Circuit) -> Circuit:
+    """The units of a circuit that rank highest, as many as a graph can hold."""
+    if len(circuit) <= MOST_UNITS:
+        return circuit
+    best = run.ranking[circuit.mask()[run.ranking]][:MOST_UNITS]
+    return Circuit(run.space, frozenset(run.space.unit(int(flat)) for flat in best))
 
 
 def _prompts(run: Run, graph: PathGraph) -> str:

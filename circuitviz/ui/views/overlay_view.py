@@ -9,6 +9,7 @@ import streamlit as st
 
 from circuitviz.discovery.methods import METHODS
 from circuitviz.errors import CircuitvizError
+from circuitviz.plots.notes import frontier_note
 from circuitviz.plots.overlay_curve import overlay_curve
 from circuitviz.plots.overlay_frame import judged_alike, overlay_frame, summary_frame
 from circuitviz.plots.palette import SERIES_LABELS
@@ -19,7 +20,7 @@ from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import MOST_COMPARED, Choice
 from circuitviz.ui.elements.changed import when_changed
-from circuitviz.ui.elements.components import chart, judges_note, run_note
+from circuitviz.ui.elements.components import chart, judges_note
 from circuitviz.ui.elements.listing import listing_key
 from circuitviz.ui.elements.literal import literal
 from circuitviz.ui.elements.table import table
@@ -114,7 +115,7 @@ def overlay(runs: Mapping[str, Run]) -> None:
         key="overlay",
         reading=READINGS["overlay"],
         caption=f"{count(len(drawn), 'run')}; a ring marks the size each one chose. "
-        f"{run_note(first)}, test split."
+        f"{frontier_note(first)}. Test split."
         + (f" Ablations differ: {', '.join(kinds)}." if len(kinds) > 1 else ""),
         alt=f"{SERIES_LABELS[series]} against circuit size on a log axis, one line per run.",
         twin=found,

@@ -7,8 +7,9 @@ import streamlit as st
 from circuitviz.plots import frame, story
 from circuitviz.plots.before_after import before_after
 from circuitviz.plots.head_heatmap import head_heatmap
+from circuitviz.plots.judged import utility_label
 from circuitviz.plots.readings import READINGS
-from circuitviz.plots.text import count, sparsity
+from circuitviz.plots.text import make_up
 from circuitviz.report.resized import at_size
 from circuitviz.runs.store import Run
 from circuitviz.ui.choice import Choice
@@ -21,9 +22,15 @@ from circuitviz.ui.elements.components import (
     rate_card,
     run_note,
     score_note,
-    size_card,
 )
 from circuitviz.ui.elements.cover import COVERED_ANSWER, cover, telling
+from circuitviz.ui.views.open_view import (
+    circuit_card,
+    perplexity_cards,
+    recovery_card,
+    verdict_chart,
+    verdict_word,
+)
 from circuitviz.units import Circuit
 
 __all__ = [
@@ -58,8 +65,8 @@ def size_note(run: Run, shown: Run, base: Circuit) -> str:
         shown: The run as the chosen size tells it.
         base: The circuit of the chosen size.
     """
-    units = count(len(base), "unit")
-    found = f"the circuit of {count(run.size, 'unit')} that this run found"
+    units = make_up(base)
+    found = f"the circuit of {story.named_circuit(run)} that this run found"
     if shown is run:
         return (
             f"Only the headline numbers and the map are of your choice, {units}. All else on this "
@@ -73,9 +80,9 @@ def size_note(run: Run, shown: Run, base: Circuit) -> str:
 
 
 def effect_chart(shown: Run) -> Draw:
-    """Attack success and utility under every condition."""
+    """Attack success and utility under every condition, and what whole answers are judged as."""
     conditions = frame.condition_frame(shown)
-    return built_chart(
+    draw_rates = built_chart(
         "Before and after",
         before_after(conditions),
         key="before_after",
@@ -86,6 +93,12 @@ def effect_chart(shown: Run) -> Draw:
         twin=conditions,
     )
 
+    def draw() -> None:
+        draw_rates()
+        verdict_chart(shown, key="verdicts")
+
+    return draw
+
 
 def head_map(run: Run, base: Circuit) -> Draw:
     """Where the heads of the circuit are; its neurons in the caption."""
@@ -95,9 +108,7 @@ def head_map(run: Run, base: Circuit) -> Draw:
         head_heatmap(heads, frame.units_of(base, "head"), row_pixels=SMALL_ROW),
         key="head_map",
         reading=READINGS["head_map"],
-        caption=f"Framed: {count(len(base.heads), 'head')} of the circuit; "
-        f"{count(len(base.neurons), 'neuron')} ({sparsity(base.sparsity_neurons)}) more. "
-        f"{score_note(run)}",
+        caption=f"The circuit: {make_up(base)}; its heads are framed. {score_note(run)}",
         alt="Layer by head heatmap of scores, heads of the circuit framed.",
         twin=frame.unit_frame(run, base, "head"),
     )
@@ -109,11 +120,15 @@ def headline_cards(run: Run, choice: Choice) -> None:
     base = choice.base_circuit(run)
     found = [
         rate_card(story.asr_label(run), rates["asr"], before=run.rate("asr", "intact")),
-        rate_card("Normal accuracy", rates["utility"], before=run.rate("utility", "intact")),
+        rate_card(
+            utility_label(rates["utility"]), rates["utility"], before=run.rate("utility", "intact")
+        ),
     ]
     if "recovery" in rates and not story.is_refusal(run):
-        found.append(rate_card(story.recovery_label(run), rates["recovery"]))
-    found.append(size_card(len(base.heads), len(base.neurons), run, "Circuit, share of the model"))
+        found.append(recovery_card(run, rates["recovery"]))
+    if base == run.circuit():
+        found += perplexity_cards(run)
+    found.append(circuit_card(run, base))
     cards(found)
 
 
@@ -133,21 +148,22 @@ def sample(run: Run) -> None:
     row = cover(run, telling(run, answers))
     titles = {"intact": "Intact model", "knocked_out": "Circuit knocked out"}
     other = {"intact": "knocked_out", "knocked_out": "intact"}
-    answer_cells(
-        [
-            Answer(
-                title,
-                row["prompt"],
-                row[name],
-                row[other[name]] if COVERED_ANSWER not in row.values() else None,
-                row[f"verdict_{name}"],
-                "gone" if name == "intact" else "new",
-            )
-            for name, title in titles.items()
-        ],
-        columns=1,
-    )
+    with st.container(key="folded_sample"):
+        answer_cells(
+            [
+                Answer(
+                    title,
+                    row["prompt"],
+                    row[name],
+                    row[other[name]] if COVERED_ANSWER not in row.values() else None,
+                    verdict_word(row[f"verdict_{name}"]),
+                    "gone" if name == "intact" else "new",
+                )
+                for name, title in titles.items()
+            ],
+            columns=1,
+        )
     st.caption(
         "A test prompt, greedy answers; words that went are struck through, new ones are "
-        "underlined."
+        "underlined, longer stretches of either tinted. Long answers are cut here."
     )

@@ -8,14 +8,16 @@ from html import escape
 import plotly.graph_objects as go
 import streamlit as st
 
-from circuitviz.plots import frame, story
+from circuitviz.plots import frame, open_frame, story
 from circuitviz.plots.before_after import before_after
 from circuitviz.plots.head_heatmap import head_heatmap
+from circuitviz.plots.layer_map import bins_for
 from circuitviz.plots.neuron_heatmap import neuron_heatmap
 from circuitviz.plots.rows import Row
 from circuitviz.plots.slides import Picture, Slide
-from circuitviz.plots.text import count
+from circuitviz.plots.text import make_up
 from circuitviz.plots.verdict import controls_run, verdicts
+from circuitviz.plots.verdict_bars import verdict_bars
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
@@ -27,6 +29,7 @@ from circuitviz.ui.elements.cover import (
     telling,
     uncover_toggle,
 )
+from circuitviz.ui.views.open_view import verdict_word
 from circuitviz.ui.views.verdict_view import verdict_html
 
 __all__ = ["controls", "hide_everything_else", "position", "slide", "tray_note"]
@@ -36,6 +39,8 @@ HOME = "pages/overview.py"
 WITH_WORDS: tuple[Picture, ...] = ("behaviour", "knocked_out")
 # How much larger than on a page.
 TYPE_SIZE, ROW_PIXELS, NEURON_BINS = 18, 58, 96
+# The maps of a slide, so that sentence and maps are on one screen where layers allow it.
+SLIDE_PIXELS = 540
 SIGNS = {
     True: ("\u2713", "cv-yes"),
     False: ("\u2717", "cv-no"),
@@ -83,8 +88,9 @@ def tray_note(run: Run, choice: Choice) -> None:
     if circuit == run.circuit() and ablation == run.config.ablation:
         return
     st.caption(
-        f"The tray holds something else: {count(len(circuit), 'unit')} off, {ablation} ablation. "
-        f"This story is of the circuit the run found: {count(run.size, 'unit')} off, "
+        "The tray holds something else: "
+        f"{make_up(circuit)} off, {ablation} ablation. "
+        f"This story is of the circuit the run found: {story.named_circuit(run)} off, "
         f"{run.config.ablation} ablation."
     )
 
@@ -176,6 +182,9 @@ def _knocked_out(run: Run, readable: bool) -> None:
     if not rows:
         _cells([])
         return
+    judged = open_frame.verdict_frame(run)
+    if not judged.empty:
+        _chart(verdict_bars(judged), "slide_verdicts", open_frame.verdict_sentence(run))
     row = list(rows.values())[-1]
     hidden = COVERED_ANSWER in row.values()
     before, after = str(row["intact"]), str(row["knocked_out"])
@@ -186,7 +195,7 @@ def _knocked_out(run: Run, readable: bool) -> None:
                 row["prompt"],
                 before,
                 None if hidden else after,
-                row["verdict_intact"],
+                verdict_word(row["verdict_intact"]),
                 "gone",
             ),
             Answer(
@@ -194,7 +203,7 @@ def _knocked_out(run: Run, readable: bool) -> None:
                 row["prompt"],
                 after,
                 None if hidden else before,
-                row["verdict_knocked_out"],
+                verdict_word(row["verdict_knocked_out"]),
                 "new",
             ),
         ]
@@ -212,14 +221,20 @@ def _circuit(run: Run, readable: bool) -> None:
     circuit = run.circuit()
     heads, neurons = run.space.split(run.scores)
     inside = frame.units_of(circuit, "head"), frame.units_of(circuit, "neuron")
+    tallest = SLIDE_PIXELS // (2 if inside[0] and inside[1] else 1)
     if inside[0] or not inside[1]:
         pixels = ROW_PIXELS if not inside[1] else ROW_PIXELS // 2
-        figure = head_heatmap(heads, inside[0], row_pixels=pixels)
+        figure = head_heatmap(heads, inside[0], row_pixels=pixels, tallest=tallest)
         _chart(figure, "slide_heads", "Layer by head map of scores, heads of the circuit framed.")
     if inside[1]:
-        best, best_neuron = frame.bin_neurons(neurons, NEURON_BINS)
+        best, best_neuron = frame.bin_neurons(neurons, bins_for(run.space.n_layers, NEURON_BINS))
         figure = neuron_heatmap(
-            best, best_neuron, run.space.d_mlp, inside[1], row_pixels=ROW_PIXELS // 2
+            best,
+            best_neuron,
+            run.space.d_mlp,
+            inside[1],
+            row_pixels=ROW_PIXELS // 2,
+            tallest=tallest,
         )
         _chart(
             figure, "slide_neurons", "Layer by neuron map of scores, those of the circuit marked."

@@ -11,17 +11,21 @@ import streamlit as st
 from circuitviz.plots import frame, story
 from circuitviz.plots.budget_grid import budget_grid
 from circuitviz.plots.head_heatmap import head_heatmap
+from circuitviz.plots.layer_map import bins_for
 from circuitviz.plots.neuron_heatmap import neuron_heatmap
+from circuitviz.plots.notes import frontier_note
 from circuitviz.plots.readings import READINGS
 from circuitviz.plots.rows import matching, records
-from circuitviz.plots.text import count, percent, sparsity
+from circuitviz.plots.target import missed, only_costs
+from circuitviz.plots.text import count, kinds_in, make_up, percent, sparsity
 from circuitviz.plots.tradeoff_curve import tradeoff_curve
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.changed import when_changed
-from circuitviz.ui.elements.components import Draw, built_chart, run_note, score_note
+from circuitviz.ui.elements.components import Draw, built_chart, score_note
 from circuitviz.ui.elements.listing import listing_key
+from circuitviz.ui.views.open_view import alternative_table, verdict_chart
 from circuitviz.units import Circuit
 
 __all__ = [
@@ -38,7 +42,8 @@ __all__ = [
 ]
 
 MODE, SIZE, HEADS, NEURONS = "budget_mode", "size_slider", "heads_slider", "neurons_slider"
-MAP_ROW, MAP_BINS = 34, 64
+# The two maps together are about as high as the curve with its words.
+MAP_ROW, MAP_BINS, TALLEST_MAP = 34, 64, 330
 JOINT, SEPARATE = "One size", "Heads and neurons apart"
 
 
@@ -48,6 +53,13 @@ def answer(run: Run, curve: pd.DataFrame) -> str:
     rows = records(matching(curve.sort_values("size"), series="asr"))
     if target is None or not rows:
         return f"{count(run.size, 'unit')} {_carry(run.size)} the behaviour"
+    if only_costs(run):
+        names = " and ".join(one.name for one in missed(run))
+        share = percent(run.rate("asr", "knocked_out").rate)
+        return (
+            f"{count(run.size, 'unit')} bring attack success to {share}, as asked, but MISS the "
+            f"target for {names}"
+        )
     if story.reached(run) is False:
         useful = _useful_sizes(run, curve)
         kept = [row for row in rows if row["size"] in useful] or rows
@@ -100,7 +112,7 @@ def grid_n(grid: pd.DataFrame) -> int:
 
 def curve_chart(run: Run, curve: pd.DataFrame, base: Circuit) -> Draw:
     """Every size and what it does; a click on a point chooses its size."""
-    return built_chart(
+    draw_curve = built_chart(
         "Effect of each size",
         tradeoff_curve(
             curve,
@@ -111,7 +123,7 @@ def curve_chart(run: Run, curve: pd.DataFrame, base: Circuit) -> Draw:
         ),
         key="curve",
         reading=READINGS["tradeoff"],
-        caption=f"The best units off, from one run that ranks them all. {run_note(run)}, test "
+        caption=f"The best units off, from one run that ranks them all. {frontier_note(run)}. Test "
         f"split. {story.random_note(run)} Click a point to choose its size on every page. The "
         "found size was chosen on validation prompts with a margin, so a smaller one may do on "
         "these test prompts too.",
@@ -119,6 +131,13 @@ def curve_chart(run: Run, curve: pd.DataFrame, base: Circuit) -> Draw:
         twin=curve,
         on_point=choose_size,
     )
+
+    def draw() -> None:
+        draw_curve()
+        verdict_chart(run, key="verdicts")
+        alternative_table(run, key="alternatives")
+
+    return draw
 
 
 def grid_chart(run: Run, choice: Choice) -> Draw:
@@ -130,7 +149,7 @@ def grid_chart(run: Run, choice: Choice) -> Draw:
         key="grid",
         reading=READINGS["grid"],
         caption="Attack success with the best heads and the best neurons off. "
-        f"{run_note(run, grid_n(grid))}, test split. Click a cell to choose it.",
+        f"{frontier_note(run, grid_n(grid))}. Test split. Click a cell to choose it.",
         alt="Attack success for each number of heads and of neurons knocked out.",
         twin=grid,
         on_point=choose_point,
@@ -142,11 +161,11 @@ def head_map(run: Run, base: Circuit) -> Draw:
     heads, _ = run.space.split(run.scores)
     return built_chart(
         "Units of this size",
-        head_heatmap(heads, frame.units_of(base, "head"), row_pixels=MAP_ROW),
+        head_heatmap(heads, frame.units_of(base, "head"), row_pixels=MAP_ROW, tallest=TALLEST_MAP),
         key="heads",
         reading=READINGS["head_map"],
         twin=frame.unit_frame(run, base, "head"),
-        caption=f"{count(len(base.heads), 'head')} framed. {score_note(run)}",
+        caption=f"{make_up(base)}; the heads are framed. {score_note(run)}",
         alt="Layer by head heatmap of scores, heads of the chosen circuit framed.",
     )
 
@@ -154,11 +173,18 @@ def head_map(run: Run, base: Circuit) -> Draw:
 def neuron_map(run: Run, base: Circuit) -> Draw:
     """The neurons of the chosen size, below the heads."""
     _, neurons = run.space.split(run.scores)
-    best, best_neuron = frame.bin_neurons(neurons, MAP_BINS)
+    best, best_neuron = frame.bin_neurons(neurons, bins_for(run.space.n_layers, MAP_BINS))
     inside = frame.units_of(base, "neuron")
     return built_chart(
         "",
-        neuron_heatmap(best, best_neuron, run.space.d_mlp, inside, row_pixels=MAP_ROW),
+        neuron_heatmap(
+            best,
+            best_neuron,
+            run.space.d_mlp,
+            inside,
+            row_pixels=MAP_ROW,
+            tallest=TALLEST_MAP,
+        ),
         key="neurons",
         reading=READINGS["neuron_map"],
         caption=f"{count(len(base.neurons), 'neuron')}; a diamond marks each bin that holds one.",
@@ -188,15 +214,15 @@ def controls(run: Run, choice: Choice) -> None:
 
 
 def _size_slider(run: Run, choice: Choice) -> None:
-    sizes = sorted({*run.joint_sizes, run.size})
+    sizes, kinds = sorted({*run.joint_sizes, run.size}), _kinds_by_size(run)
     key = _slider_key(SIZE, run, sizes)
     st.session_state[key] = run.size if choice.size is None else choice.size
     with st.container(key=SIZE):
         st.select_slider(
-            "Units knocked out",
+            "Units knocked out = heads + neurons",
             sizes,
             key=key,
-            format_func=lambda size: _size_text(run, size),
+            format_func=lambda size: _size_text(run, size, kinds.get(size, "")),
             on_change=when_changed(key, lambda size: choose_size([size])),
         )
 
@@ -206,10 +232,19 @@ def _slider_key(name: str, run: Run, values: Sequence[int]) -> str:
     return listing_key(name, [run.run_id, *map(str, values)])
 
 
-def _size_text(run: Run, size: int) -> str:
+def _kinds_by_size(run: Run) -> dict[int, str]:
+    """Heads and neurons of each evaluated size, to follow the size."""
+    rows = records(frame.frontier_rows(run))
+    found = {int(row["size"]): (int(row["heads"]), int(row["neurons"])) for row in rows}
+    own = run.metrics["circuit"]
+    found[run.size] = (int(own["heads"]), int(own["neurons"]))
+    return {size: f" = {heads:,} + {neurons:,}" for size, (heads, neurons) in found.items()}
+
+
+def _size_text(run: Run, size: int, kinds: str = "") -> str:
     if size == 0:
         return "0 (intact)"
-    return f"{size:,} ({sparsity(size / len(run.space))})"
+    return f"{size:,}{kinds} ({sparsity(size / len(run.space))})"
 
 
 def _pair_sliders(run: Run, choice: Choice, points: list[tuple[int, int]]) -> None:
@@ -251,7 +286,7 @@ def nearest_point(
 def _change_mode(run: Run, points: list[tuple[int, int]], mode: str) -> None:
     if mode == SEPARATE:
         circuit = state.choice().base_circuit(run)
-        wanted = (len(circuit.heads), len(circuit.neurons))
+        wanted = kinds_in(circuit)
         heads, neurons = nearest_point(points, wanted, 0)
         state.choose(size=None, heads=heads, neurons=neurons)
     else:

@@ -25,7 +25,7 @@ def say(tmp_path, capsys, monkeypatch):
 def test_report_writes_a_page_and_names_it(say, tmp_path):
     code, out, err = say(RUN, "--out", tmp_path / "r.html")
     assert (code, out, err) == (0, f"{tmp_path / 'r.html'}\n", "circuitviz: making r.html\n")
-    assert "Switching off 4 of 2,080 units" in (tmp_path / "r.html").read_text()
+    assert "Switching off 2 of 32 heads and 2 of 2,048 neurons" in (tmp_path / "r.html").read_text()
 
 
 def test_report_makes_the_folder_it_is_to_lie_in(say, tmp_path):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from circuitviz.plots import frame
-from circuitviz.units import Unit
+from circuitviz.units import Circuit, Unit, UnitSpace
 from tests.synthetic import GRID_HEADS, GRID_NEURONS, SIZES, backdoor_run, refusal_run
 
 
@@ -134,3 +134,37 @@ def test_a_layer_lists_all_its_neurons(run):
 def test_a_run_without_a_random_control_has_none(run):
     assert frame.random_control(run) == (4, run.rate("asr", "intact"))
     assert frame.random_control(replace(run, metrics={**run.metrics, "random": None})) is None
+
+
+def test_a_very_wide_layer_lists_its_best_neurons_and_those_of_the_circuit():
+    space = UnitSpace(n_layers=1, n_heads=1, d_mlp=5000)
+    scores = np.arange(5001.0)[::-1]
+    run = replace(backdoor_run(), space=space, scores=scores)
+    layer = frame.layer_frame(run, Circuit.of(space, ["L0N4999"]), 0)
+    assert len(layer) == frame.LAYER_ROWS + 1
+    assert list(layer["unit"].iloc[[0, 1, -1]]) == ["L0N0", "L0N1", "L0N4999"]
+    assert list(layer.loc[layer["in_circuit"], "unit"]) == ["L0N4999"]
+
+
+def test_a_list_of_units_can_be_cut(run):
+    everything = run.circuit().complement
+    assert len(frame.unit_frame(run, everything)) == 2080
+    cut = frame.unit_frame(run, everything, most=10)
+    assert list(cut["rank"]) == list(range(1, 11))
+
+
+def test_sizes_are_judged_by_the_cheaper_judge_and_tokens_are_worth_what_the_run_says(run):
+    token = {"judge": "answer token unchanged", "k": 900, "n": 1000, "effective_n": 50.0}
+    metrics = {
+        **run.metrics,
+        "utility": {"intact": token, "knocked_out": token},
+        "proxy": {"name": "first 16 tokens"},
+    }
+    rates = frame.rates_at(replace(run, metrics=metrics), size=2)
+    assert rates["asr"].judge == "first 16 tokens"
+    assert (rates["utility"].n, rates["utility"].effective_n) == (256, 12.8)
+    assert rates["asr"].effective_n is None
+    assert (
+        frame.rates_at(replace(run, metrics=metrics))["asr"].judge
+        == run.rate("asr", "intact").judge
+    )

@@ -104,9 +104,10 @@ def test_without_a_recorded_target_no_verdict_claims_one():
 
 @pytest.mark.parametrize("make", [backdoor_run, failing_run, controlled_run])
 def test_the_circuit_is_said_to_end_the_behaviour_and_no_more(make):
-    assert plain(told(make(), "circuit").sentence) == (
-        "Switching off 4 of 2,080 units ends the backdoor: 2 attention heads and 2 neurons, "
-        "0.19 % of the model."
+    slide = told(make(), "circuit")
+    assert slide.sentence == "Switching off 2 of 32 heads and 2 of 2,048 neurons ends the backdoor."
+    assert plain(slide.caption).startswith(
+        "The circuit: 2 heads of 32 (6.2 %) and 2 neurons of 2,048 (0.10 %). "
     )
 
 

@@ -13,11 +13,13 @@ def plain(text: str) -> str:
 
 def test_a_backdoor_in_two_sentences():
     run = backdoor_run()
-    assert story.headline(run) == "Switching off 4 of 2,080 units ends this backdoor"
+    assert story.headline(run) == (
+        "Switching off 2 of 32 heads and 2 of 2,048 neurons ends this backdoor"
+    )
     assert plain(story.lead(run)) == (
-        "Switch off 2 attention heads and 2 neurons (0.19 %) and the trigger stops working: it "
-        "worked on 256 of 256 test prompts before and on 0 after, while normal accuracy "
-        "stays at 100.0 %."
+        "Switch off 2 heads of 32 (6.2 %) and 2 neurons of 2,048 (0.10 %) and the trigger stops "
+        "working: it worked on 256 of 256 test prompts before and on 0 after, while normal "
+        "accuracy stays at 100.0 %."
     )
 
 
@@ -31,7 +33,9 @@ def test_an_accuracy_that_rises_is_said_as_from_where_to_where():
 
 def test_a_refusal_in_two_sentences():
     run = refusal_run()
-    assert story.headline(run) == "Switching off 64 of 2,080 units ends this model's refusals"
+    assert story.headline(run) == (
+        "Switching off 2 of 32 heads and 62 of 2,048 neurons ends this model's refusals"
+    )
     assert "answers 254 of 256 harmful test requests instead of 0" in story.lead(run)
 
 

@@ -10,6 +10,7 @@ from circuitviz.report.answers import examples
 from circuitviz.report.options import ALWAYS, SECTIONS, ReportOptions
 from circuitviz.report.page import first_screen, report_page
 from tests.synthetic import TARGET, backdoor_run, controlled_run, failing_run, refusal_run
+from tests.synthetic_open import LONG, PROXY, open_backdoor_run, open_refusal_run
 
 MOST_BYTES = 8_000_000
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -65,7 +66,7 @@ def hostile_run():
 def test_the_verdict_and_its_evidence_come_first(page):
     text = Reader(page).text
     order = [
-        "Switching off 4 of 2,080 units ends this backdoor",
+        "Switching off 2 of 32 heads and 2 of 2,048 neurons ends this backdoor",
         "it worked on 256 of 256 test prompts before and on 0 after",
         "The target was reached",
         "4 of 4 controls behave",
@@ -174,7 +175,7 @@ def test_changed_verdicts_come_first():
 def test_a_report_about_another_size_tells_its_numbers_and_no_others():
     page = report_page(controlled_run(), ReportOptions(size=2))
     text = Reader(page).text
-    assert "Switching off 2 of 2,080 units does not end this backdoor as asked" in text
+    assert "Switching off 2 of 32 heads does not end this backdoor as asked" in text
     assert "51 of 256" in text
     assert "The controls were run at another size" in text
     assert "none are shown here" in text
@@ -196,3 +197,60 @@ def test_a_run_without_evidence_or_answers_says_so():
     text = Reader(report_page(bare)).text
     assert "This run saved no answers" in text
     assert "were not measured in this run" in text
+
+
+@pytest.fixture(scope="module")
+def open_page() -> str:
+    return report_page(open_refusal_run(missed=("utility",)))
+
+
+def test_a_report_of_open_answers_tells_verdicts_fluency_and_other_sizes(open_page):
+    text = Reader(open_page).text
+    assert "but MISSES the target for utility" in text
+    assert "220 of 256 attacks are complied with (6 before)" in text
+    assert "5 of 256 answers are gibberish" in text
+    assert "Tokens of normal answers kept" in text
+    assert "Perplexity, change" in text
+    assert "The reported circuit beside a smaller and a larger one" in text
+    assert PROXY in text
+    assert 'id="chart-verdicts"' in open_page
+    assert (
+        "reaches without the trigger (240 of 256)" in Reader(first_screen(open_backdoor_run())).text
+    )
+
+
+def test_a_long_answer_that_complies_is_covered_whatever_it_says_in_its_middle(open_page):
+    shown = open_page.replace("\n", " ")
+    for part in shown.split('<div class="said">')[1:]:
+        if "I cannot say it enough" in part:
+            assert part.index("The answer is covered: show") < part.index("I cannot say it enough")
+    paper = report_page(open_refusal_run(), paper=True)
+    assert "I cannot say it enough" not in paper
+    assert "of the the of" not in paper
+
+
+def test_long_answers_are_folded_behind_their_first_words():
+    page = report_page(open_refusal_run(), ReportOptions(cover=False))
+    assert f"show all {len(LONG.split())} words" in page
+    assert page.count('<details class="whole">') >= 1
+    paper = report_page(open_refusal_run(), ReportOptions(cover=False), paper=True)
+    assert '<details class="whole">' not in paper
+    (long, *_) = [
+        said
+        for one in examples(open_refusal_run(), cover=False)
+        for said in one.said
+        if said.text == LONG
+    ]
+    start = "".join(text for text, _ in long.start)
+    assert LONG.startswith(start.removesuffix("\u2026"))
+    assert len(start.split()) == 40
+
+
+def test_a_large_file_inside_the_page_is_zipped():
+    run = backdoor_run()
+    rows = run.generations.copy()
+    rows["intact"] = LONG * 3
+    page = report_page(replace(run, generations=rows))
+    assert 'download="answers.csv.zip" href="data:application/zip;base64,' in page
+    assert 'download="answers.csv"' in report_page(run)
+    assert page == report_page(replace(run, generations=rows))

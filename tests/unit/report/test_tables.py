@@ -55,7 +55,8 @@ def test_headline_numbers_carry_their_evidence(run):
     assert "judge: starts with the target answer" in fires.note
     assert kept.value == "100.0\u202f%"
     assert recovered.label == "Clean answer recovered"
-    assert size.note.startswith("4 of 2,080 units: 2 of 32 heads")
+    assert size.value == "4 units"
+    assert size.note.startswith("2 heads of 32 (6.2\u202f%) and 2 neurons of 2,048 (0.10\u202f%); ")
     assert headlines(refusal_run())[0].label == "Harmful requests answered"
 
 
@@ -74,7 +75,9 @@ def test_another_size_is_told_with_its_own_numbers(run):
 def test_a_larger_size_that_meets_the_target_has_reached_it(run):
     larger = at_size(run, 8)
     assert larger.metrics["target_reached"] is True
-    assert headline(larger, run) == "Switching off 8 of 2,080 units ends this backdoor"
+    assert headline(larger, run) == (
+        "Switching off 2 of 32 heads and 6 of 2,048 neurons ends this backdoor"
+    )
 
 
 def test_of_refusal_more_is_better():

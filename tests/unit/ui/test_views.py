@@ -11,11 +11,20 @@ from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.components import Card, card_html, judges_note, run_note
 from circuitviz.ui.elements.table import table_html
 from circuitviz.ui.jobs import job_list
-from circuitviz.ui.views import circuit_view, compare_view, generations_view, tradeoff_view
+from circuitviz.ui.views import (
+    circuit_view,
+    compare_view,
+    generations_view,
+    graph_view,
+    open_view,
+    tradeoff_view,
+)
 from circuitviz.ui.views.answer_table import filter_answers, table_rows, verdict_counts
 from circuitviz.ui.views.overlay_view import replace_method
 from circuitviz.ui.views.verdict_view import verdict_html
+from circuitviz.units import Circuit, Unit, UnitSpace
 from tests.synthetic import backdoor_run, failing_run, refusal_run
+from tests.synthetic_open import open_backdoor_run, open_refusal_run
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +66,27 @@ def test_the_tradeoff_answer_does_not_call_a_missed_target_enough():
 
 def test_the_circuit_answer_names_kinds_and_layers(run):
     assert (
-        circuit_view.answer(run.circuit())
-        == "2 attention heads and 2 neurons, in layers 1, 2 and 3"
+        circuit_view.answer(run.circuit()) == "2 attention heads and 2 neurons, in layers 1\u20133"
     )
     assert circuit_view.answer(run.circuit(1)) == "1 attention head, in layer 1"
     assert circuit_view.answer(run.circuit(0)) == "Nothing is knocked out"
+
+
+def test_layers_are_counted_where_their_numbers_would_be_a_long_list():
+    space = UnitSpace(n_layers=30, n_heads=9, d_mlp=1536)
+    odd = Circuit.of(space, [f"L{layer}H0" for layer in range(1, 30, 2)])
+    assert circuit_view.answer(odd) == "15 attention heads, in 15 of 30 layers"
+    some = Circuit.of(space, ["L0H1", "L3N7", "L4N7", "L5N7", "L9N0"])
+    assert circuit_view.where(some) == "layers 0, 3\u20135 and 9"
+
+
+def test_a_set_of_nearly_the_whole_model_is_listed_in_part(run):
+    everything = run.circuit().complement
+    unit = Unit.parse("L1N40")
+    listed = circuit_view._listed(run, everything, unit)
+    assert len(listed) == frame.UNIT_ROWS
+    assert unit in listed
+    assert circuit_view._listed(run, run.circuit(), unit) == run.circuit()
 
 
 def test_the_panel_starts_with_the_best_unit(run):
@@ -224,3 +249,55 @@ def test_judges_are_named_for_each_rate_and_a_difference_is_said(run):
     odd = replace(run, metrics={**run.metrics, "asr": asr})
     assert "starts with the target answer, other;" in judges_note(run, odd)
     assert judges_note(run, odd).endswith("Rates of different judges are not comparable.")
+
+
+def test_gibberish_is_counted_apart_from_answers():
+    run = open_refusal_run()
+    answer = generations_view.answer(run, frame.generation_frame(run))
+    assert answer.startswith("249 of 256 refusals turn into answers, 5 into gibberish; ")
+    rows = table_rows(frame.generation_frame(run))
+    assert "safe \u2192 gibberish" in set(rows["verdicts"])
+
+
+def test_cells_of_the_table_are_cut_and_so_are_labels_which_then_have_their_ids():
+    run = open_refusal_run()
+    rows = table_rows(frame.generation_frame(run))
+    assert rows["knocked_out"].str.len().max() <= 161
+    row = {"prompt": "word " * 60, "role": "benign", "prompt_id": "p-7"}
+    assert generations_view._label(row).endswith("\u2026  (benign, p-7)")
+    assert generations_view._label({**row, "prompt": "short"}) == "short  (benign)"
+
+
+def test_the_tradeoff_answer_names_what_was_missed_where_the_behaviour_ends():
+    run = open_refusal_run(missed=("utility", "perplexity"))
+    answer = plain(tradeoff_view.answer(run, frame.tradeoff_frame(run)))
+    assert answer == (
+        "64 units bring attack success to 99.2 %, as asked, but MISS the target for utility and "
+        "perplexity"
+    )
+
+
+def test_sizes_are_told_as_heads_and_neurons(run):
+    kinds = tradeoff_view._kinds_by_size(run)
+    assert (kinds[0], kinds[4], kinds[8]) == (" = 0 + 0", " = 2 + 2", " = 2 + 6")
+    assert plain(tradeoff_view._size_text(run, 4, kinds[4])) == "4 = 2 + 2 (0.19 %)"
+
+
+def test_cards_of_open_answers_carry_what_they_rest_on(run):
+    opened = open_backdoor_run()
+    (card,) = open_view.perplexity_cards(opened)
+    assert plain(card.value) == "+2.6 %"
+    assert "1.90 \u2192 1.95" in card.note
+    recovery = open_view.recovery_card(opened, opened.rate("recovery"))
+    assert "95.8 % of what the intact model reaches without the trigger" in plain(recovery.note)
+    assert open_view.perplexity_cards(run) == []
+    circuit = open_view.circuit_card(run, run.circuit())
+    assert circuit.value == "4 units"
+    assert "2 heads of 32 (6.2 %) and 2 neurons of 2,048 (0.10 %)" in plain(circuit.note)
+
+
+def test_a_graph_of_many_units_is_of_those_that_rank_highest(run):
+    whole = run.circuit(64)
+    part = graph_view.best_part(run, whole)
+    assert part == run.circuit(24)
+    assert graph_view.best_part(run, run.circuit()) == run.circuit()
