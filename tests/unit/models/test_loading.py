@@ -36,7 +36,8 @@ def test_an_unknown_model_is_refused_with_the_names_there_are(name):
     with pytest.raises(ModelNotFoundError) as refusal:
         load_model(name)
     message = str(refusal.value)
-    assert message.startswith(f"no model {name!r}: give one of fixed-output-planted, ")
+    names = ", ".join(card.name for card in embedded_models())
+    assert message.startswith(f"no model {name!r}: give one of {names}, smollm2, the path of ")
     assert "\n" not in message
 
 
