@@ -122,7 +122,7 @@ def test_paths_are_relative_to_the_file(tmp_path):
         (
             {"models": [MODELS], "methods": ["nested", "magic"]},
             f"the run with model {MODELS}, method magic, seed 0: method must be one of nested, "
-            "l1, l1-path, attribution, single-unit, activation, random; got 'magic'",
+            "l1, l1-path, second-order, attribution, single-unit, activation, random; got 'magic'",
         ),
         (
             {"models": [MODELS], "settings": [{"steps": 0}]},
