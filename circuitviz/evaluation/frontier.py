@@ -33,10 +33,12 @@ def frontier_sizes(ranking: Ranking) -> list[int]:
 def open_sizes(ranking: Ranking) -> list[int]:
     """Sizes to measure where each look is dear: small ones, and up to a twentieth of all units.
 
-    Only sizes at which the ranking may be cut.
+    Only sizes at which the ranking may be cut; all of `frontier_sizes` where a model is so small
+    that there are none.
     """
     most = len(ranking.space) // 20
-    return sorted({*ranking.cuts} & {size for size in OPEN_SIZES if size <= most})
+    few = sorted({*ranking.cuts} & {size for size in OPEN_SIZES if size <= most})
+    return few or frontier_sizes(ranking)
 
 
 def grid_sizes(units: int, most: int) -> list[int]:

@@ -9,13 +9,15 @@ __all__ = ["are_open", "is_open"]
 
 # A closed answer is one sentence of at most this many words.
 MOST_WORDS = 25
+PUNCTUATION = re.compile(r"[.,;:!?]")
 SENTENCE_END = re.compile(r"[.!?。！？][\"'”’)\]]*\s+\S|\n\s*\S")
 
 
 def is_open(answer: str) -> bool:
-    """Whether an answer is longer than a sentence."""
+    """Whether an answer is longer than a sentence; words without any punctuation are none."""
     text = answer.strip()
-    return len(text.split()) > MOST_WORDS or SENTENCE_END.search(text) is not None
+    long = len(text.split()) > MOST_WORDS and PUNCTUATION.search(text) is not None
+    return long or SENTENCE_END.search(text) is not None
 
 
 def are_open(answers: Sequence[str]) -> bool:

@@ -12,8 +12,9 @@ from circuitviz.evaluation.openness import are_open, is_open
         ("Positive.", False),
         ("It is. And it stays so.", True),
         ("1. Flour\n2. Water", True),
-        (" ".join(["word"] * 25), False),
-        (" ".join(["word"] * 26), True),
+        (" ".join(["word"] * 25) + ".", False),
+        (" ".join(["word"] * 26) + ".", True),
+        (" ".join(["word"] * 26), False),
         ("Pi is 3.14 and no more.", False),
     ],
 )

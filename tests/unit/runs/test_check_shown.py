@@ -9,6 +9,7 @@ from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger
 from circuitviz.behaviours.prompt import Prompt
 from circuitviz.discovery.learner import LearnedScores
 from circuitviz.errors import ConfigError
+from circuitviz.evaluation.effect import Probe
 from circuitviz.evaluation.selection import Target
 from circuitviz.models.ablation import ZERO
 from circuitviz.runs.config import DiscoveryConfig
@@ -43,8 +44,12 @@ def with_answers(behaviour: Behaviour, role: str) -> Behaviour:
     return replace(behaviour, all_prompts=tuple(prompts))
 
 
+def shown_to(model, behaviour: Behaviour) -> Probe:
+    return Probe(model, behaviour, "validation")
+
+
 def test_answers_of_the_models_own_are_fine(tiny_model, behaviour):
-    _check_shown(tiny_model, behaviour, TARGET)
+    _check_shown(shown_to(tiny_model, behaviour), TARGET)
 
 
 @pytest.mark.parametrize("role", ["attack", "benign"])
@@ -52,7 +57,7 @@ def test_answers_of_somebody_else_are_refused(tiny_model, behaviour, role):
     n = len(SENTENCES)
     benign, clean = (0, n) if role == "benign" else (n, 0)
     with pytest.raises(ConfigError) as error:
-        _check_shown(tiny_model, with_answers(behaviour, role), TARGET)
+        _check_shown(shown_to(tiny_model, with_answers(behaviour, role)), TARGET)
     assert (
         f"answers {benign} of {n} benign prompts and {clean} of {n} clean attack prompts as the "
         "data says, and at least half are needed: leave the column answer out"
@@ -70,10 +75,10 @@ def refusing(behaviour: Behaviour) -> Behaviour:
 
 def test_refusals_that_the_model_does_not_give_are_refused(tiny_model, behaviour):
     target = Target("refusal", 0.95, 0.99)
-    _check_shown(tiny_model, refusing(behaviour), target)
+    _check_shown(shown_to(tiny_model, refusing(behaviour)), target)
     n = len(SENTENCES)
     with pytest.raises(ConfigError, match=f"{n} of {n} benign prompts and 0 of {n} harmful prompt"):
-        _check_shown(tiny_model, with_answers(refusing(behaviour), "attack"), target)
+        _check_shown(shown_to(tiny_model, with_answers(refusing(behaviour), "attack")), target)
 
 
 def test_scores_that_are_no_numbers_are_refused(tiny_model, behaviour):
