@@ -41,6 +41,7 @@ def test_slow_methods_have_fewer_seeds_and_those_without_a_seed_one():
         "nested": 5,
         "l1": 2,
         "l1-path": 2,
+        "second-order": 2,
         "attribution": 3,
         "single-unit": 1,
         "activation": 1,
