@@ -167,7 +167,9 @@ def test_each_tab_says_what_its_chart_shows(runs, open_app, live, looking, unit,
     assert sentence in told(app)[0]
 
 
-def test_of_a_large_circuit_the_graph_shows_the_units_that_rank_highest(runs, open_app, live, looking):
+def test_of_a_large_circuit_the_graph_shows_the_units_that_rank_highest(
+    runs, open_app, live, looking
+):
     app = open_app(PAGE, run=REFUSAL)
     assert not app.exception
     assert any("Of the 64 units that are off, the " in element.value for element in app.caption)
