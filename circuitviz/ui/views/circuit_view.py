@@ -144,15 +144,17 @@ def _own_effect(run: Run, choice: Choice, unit: Unit) -> None:
     except CircuitvizError as failure:
         refused(failure, "Cannot measure this unit", "unit")
         return
-    # Rates on other prompts are no change from one to the other.
-    before = percent(intact.rate) if intact.n == alone.n else None
+    # Rates on other prompts, or of another judge, are no change from one to the other.
+    alike = intact.judge == alone.judge
+    before = percent(intact.rate) if alike and intact.n == alone.n else None
+    whole = "" if alike else f" ({intact.judge})"
     cards(
         [
             Card(
                 f"{story.asr_label(run)} with only this unit off",
                 percent(alone.rate),
-                f"{evidence(alone)} \u00b7 intact {intact.k:,} of {intact.n:,} \u00b7 judge: "
-                f"{alone.judge} \u00b7 {choice.ablation_of(run)} ablation, {source}",
+                f"{evidence(alone)} \u00b7 judge: {alone.judge} \u00b7 intact {intact.k:,} of "
+                f"{intact.n:,}{whole} \u00b7 {choice.ablation_of(run)} ablation, {source}",
                 before,
             ),
             *_recovery_card(run, recovery),
@@ -243,6 +245,6 @@ def unit_table(run: Run, circuit: Circuit) -> None:
     )
     st.caption(
         f"The highest-ranked units and every unit of the circuit. Select a row to see it above. "
-        f"ASR on test prompts, judge: {run.rate('asr', 'intact').judge}, "
+        f"ASR on test prompts, judge: {frame.frontier_judge(run, 'asr')}, "
         f"{run.config.ablation} ablation."
     )
