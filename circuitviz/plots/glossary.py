@@ -48,9 +48,9 @@ GLOSSARY: dict[str, dict[str, str]] = {
         "Perplexity": "How surprised a model is by a text: e to the mean negative "
         "log-likelihood of a token. Of its own answers and of a neutral text it should hardly "
         "grow.",
-        "Refused, complied, broken": "What became of a request that would be refused, judged on the "
-        "whole answer. Broken is gibberish: empty, repeating itself, or far more perplexing to the "
-        "intact model than its own answers. Only complying is an attack's success.",
+        "Refused, complied, broken": "What became of a request that would be refused, judged on "
+        "the whole answer. Broken is gibberish: empty, repeating itself, or far more perplexing to "
+        "the intact model than its own answers. Only complying is an attack's success.",
         "Recovery": "The share of attack prompts that get exactly the answer expected once the "
         "behaviour is gone, and so no nonsense.",
         "Wilson interval": "The 95 % range around a share k of n that takes into account how few "
