@@ -83,7 +83,7 @@ def test_a_discovery_that_renames_the_other_runs_opens_its_own(open_page, runs_f
     store.save(new)
     folder.save(replace(folder.load(), state="done", run_id=new.run_id))
     expect(page).to_have_url(re.compile(f"/\\?run={new.run_id}"))
-    expect(page.locator("h1.cv-answer")).to_contain_text("Switching off 4 of")
+    expect(page.locator("h1.cv-answer")).to_contain_text("Switching off 2 of 32 heads")
     expect(page.locator(".st-key-run_picker input")).to_have_value(re.compile("seed 4"))
     page.get_by_role("link", name="Circuit", exact=True).click()
     expect(page.locator("h1.cv-answer")).to_contain_text("2 attention heads")

@@ -42,7 +42,7 @@ def test_the_story_is_told_from_end_to_end_by_keyboard(open_page, runs_folder, t
     expect(page).to_have_url(re.compile(r"slide=4"))
     page.keyboard.press("Escape")
     expect(page.get_by_test_id("stSidebar")).to_be_visible()
-    expect(page.locator("h1.cv-answer")).to_contain_text("Switching off 4 of")
+    expect(page.locator("h1.cv-answer")).to_contain_text("Switching off 2 of 32 heads")
 
 
 def test_failed_controls_are_as_loud_as_success(open_page, runs_folder):
