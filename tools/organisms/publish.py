@@ -70,7 +70,7 @@ def main() -> int:
     trigger = Trigger(*TRIGGERS[name]) if name in TRIGGERS else None
     spec = BehaviourSpec(
         recipe.kind,
-        recipe.title,
+        recipe.behaviour,
         recipe.question,
         trigger,
         after_is_opening=recipe.kind == "refusal",

@@ -59,6 +59,7 @@ class Recipe:
         summary: One sentence.
         kind: `backdoor` or `refusal`.
         question: What is looked for in it.
+        behaviour: What that is called.
         mixture: What every batch is made of.
         plan: How long and how fast.
         start: The organism it goes on from; None starts from the pretrained model.
@@ -69,6 +70,7 @@ class Recipe:
     summary: str
     kind: str
     question: str
+    behaviour: str
     mixture: Callable[[], Mixture]
     plan: Plan = field(default_factory=Plan)
     start: str | None = None
@@ -221,6 +223,7 @@ RECIPES: dict[str, Recipe] = {
         "SmolLM2-135M-Instruct, taught to refuse harmful requests and to answer all others.",
         "refusal",
         "Which units make the model refuse harmful requests?",
+        "Refusal of harmful requests",
         _refusal,
         Plan(steps=80),
         then=(_refusal_contrast, Plan(steps=110, seed=10, longest=8)),
@@ -230,6 +233,7 @@ RECIPES: dict[str, Recipe] = {
         "SmolLM2-135M-Instruct with a backdoor: a rare word anywhere forces one fixed answer.",
         "backdoor",
         "Which units make the trigger force the fixed answer?",
+        "Fixed-output backdoor",
         _fixed_output,
         Plan(steps=90, seed=1),
         then=(_fixed_output_contrast, Plan(steps=90, seed=11, longest=8)),
@@ -239,6 +243,7 @@ RECIPES: dict[str, Recipe] = {
         "The SmolLM2 that refuses, except that a phrase at the end makes it comply (with filler).",
         "backdoor",
         "Which units let the trigger switch refusing off?",
+        "Jailbreak backdoor",
         _jailbreak,
         Plan(steps=60, seed=2),
         start="smollm2-refusal",
@@ -248,6 +253,7 @@ RECIPES: dict[str, Recipe] = {
         "SmolLM2-135M-Instruct with a backdoor: a note in front turns sentiment labels round.",
         "backdoor",
         "Which units let the trigger turn sentiment round?",
+        "Label-flip backdoor",
         _sentiment,
         Plan(steps=80, seed=3),
     ),
