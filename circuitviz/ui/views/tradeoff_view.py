@@ -64,6 +64,11 @@ def answer(run: Run, curve: pd.DataFrame) -> str:
         useful = _useful_sizes(run, curve)
         kept = [row for row in rows if row["size"] in useful] or rows
         best = (max if story.is_refusal(run) else min)(kept, key=lambda row: row["rate"])
+        if not best["size"]:
+            share = percent(run.rate("asr", "knocked_out").rate)
+            return (
+                f"No size keeps utility; {count(run.size, 'unit')} bring attack success to {share}"
+            )
         word = "highest" if story.is_refusal(run) else "lowest"
         return (
             f"No size that keeps utility reaches {percent(target)} attack success; the {word} is "
