@@ -128,7 +128,7 @@ def answer_openly(
     attacks = [place for place, question in enumerate(questions) if question.is_attack]
     if not by_verdict:
         return OpenAnswers(answered, {}, None)
-    decided = {
+    decided: dict[str, list[AnswerVerdict]] = {
         name: [found[place] for place in attacks]
         for name, found in zip(("intact", "knocked_out"), verdicts, strict=True)
     }

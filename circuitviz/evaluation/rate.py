@@ -46,7 +46,7 @@ class Rate:
         return cls(judge, sum(values), len(values))
 
     @classmethod
-    def of_groups(cls, k: Sequence[int], n: Sequence[int], *, judge: str) -> Rate:
+    def of_groups(cls, k: Iterable[int], n: Iterable[int], *, judge: str) -> Rate:
         """Count what comes in groups, k_i of n_i in each: the tokens of an answer, say.
 
         The interval is Wilson's with the effective sample size of Korn & Graubard (1998),

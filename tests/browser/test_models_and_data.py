@@ -90,7 +90,7 @@ def test_from_a_folder_and_a_table_to_a_circuit(open_page, runs_folder, model, t
     answer(page, "Searching house-assistant")
 
     expect(page).to_have_url(re.compile(r"/\?run=house-assistant"), timeout=PATIENCE)
-    answer(page, re.compile(r"units? .*backdoor"))
+    answer(page, re.compile(r"Switching off .*backdoor"))
     page.get_by_role("link", name="Circuit", exact=True).click()
     answer(page, re.compile(r"attention head|neuron"))
     expect(page.locator(".st-key-heads .nsewdrag").first).to_be_visible()
