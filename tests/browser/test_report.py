@@ -81,9 +81,7 @@ def open_report(browser: Browser, tmp_path: Path) -> Iterator[OpenReport]:
 @pytest.mark.parametrize(("theme", "width"), [("light", 1440), ("dark", 900), ("dark", 400)])
 def test_charts_are_drawn_offline_and_fit_the_page(open_report, theme, width):
     page = open_report(theme=theme, width=width)
-    expect(page.locator("h1")).to_have_text(
-        "Switching off 4 of 32 heads ends this backdoor"
-    )
+    expect(page.locator("h1")).to_have_text("Switching off 4 of 32 heads ends this backdoor")
     expect(page.locator(".chart svg.main-svg").first).to_be_visible()
     assert page.locator(".chart:has(svg.main-svg)").count() == CHARTS
     assert page.evaluate("document.documentElement.scrollWidth") <= width
