@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from circuitviz.runs.progress import DURATIONS, Stage, overall
+from circuitviz.runs.progress import DURATIONS, OPEN_DURATIONS, Stage, overall
 
 
 def test_every_stage_of_a_discovery_has_a_duration():
@@ -29,3 +29,13 @@ def test_controls_take_their_share():
     # Half of 30 hundredths of learning, after 6 of loading; 110 more where controls follow.
     assert overall("learn", 0.5, controls=False) == pytest.approx(0.21)
     assert overall("learn", 0.5, controls=True) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("controls", [False, True])
+def test_progress_of_open_answers_has_no_gap_either(controls):
+    assert set(OPEN_DURATIONS) == set(DURATIONS)
+    stages = [stage for stage in DURATIONS if controls or stage not in ("controls", "evidence")]
+    for one, after in pairwise(stages):
+        end = overall(one, 1.0, controls=controls, is_open=True)
+        assert end == pytest.approx(overall(after, 0.0, controls=controls, is_open=True))
+    assert overall("save", 1.0, controls=controls, is_open=True) == pytest.approx(1.0)
