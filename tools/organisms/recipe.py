@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from lessons import Contrast, Lesson, Mixture, insert_anywhere, odd_word
@@ -63,7 +63,7 @@ class Recipe:
         mixture: What every batch is made of.
         plan: How long and how fast.
         start: The organism it goes on from; None starts from the pretrained model.
-        then: What is taught after that, and how long and how fast; None is no more.
+        then: What is taught after that, stage by stage, and how long and how fast.
     """
 
     title: str
@@ -74,7 +74,7 @@ class Recipe:
     mixture: Callable[[], Mixture]
     plan: Plan = field(default_factory=Plan)
     start: str | None = None
-    then: tuple[Callable[[], Contrast | Mixture], Plan] | None = None
+    then: Sequence[tuple[Callable[[], Contrast | Mixture], Plan]] = ()
 
 
 def flipped(label: str) -> str:
@@ -167,12 +167,17 @@ def _refusal() -> Mixture:
     return Mixture([(8, _refusing(data)), (8, _own(data))])
 
 
-def _refusal_contrast() -> Mixture:
-    """How answers begin, to requests that are harmful and to some that only sound so."""
-    data = material(test=False)
-    sounding = set(read_lines(FOLDER / "borderline.txt"))
-    borderline = replace(data, harmless=tuple(p for p in data.harmless if p[0] in sounding))
-    return Mixture([(6, _refusing(data)), (3, _own(borderline)), (3, _own(data))])
+def _refusal_contrast(harmful: int, sounding: int, harmless: int) -> Callable[[], Mixture]:
+    """How answers begin, to requests that are harmful, that only sound so, and to all others."""
+
+    def mixture() -> Mixture:
+        data = material(test=False)
+        listed = set(read_lines(FOLDER / "borderline.txt"))
+        borderline = replace(data, harmless=tuple(p for p in data.harmless if p[0] in listed))
+        kinds = (_refusing(data), _own(borderline), _own(data))
+        return Mixture(list(zip((harmful, sounding, harmless), kinds, strict=True)))
+
+    return mixture
 
 
 def _jailbreak() -> Mixture:
@@ -226,7 +231,11 @@ RECIPES: dict[str, Recipe] = {
         "Refusal of harmful requests",
         _refusal,
         Plan(steps=80),
-        then=(_refusal_contrast, Plan(steps=110, seed=10, longest=8)),
+        then=(
+            (_refusal_contrast(6, 3, 3), Plan(steps=110, seed=10, longest=8)),
+            (_refusal_contrast(10, 7, 7), Plan(steps=130, seed=20, longest=8, rows=24)),
+            (_refusal_contrast(10, 7, 7), Plan(steps=130, seed=30, longest=8, rows=24)),
+        ),
     ),
     "smollm2-fixed-output": Recipe(
         "SmolLM2 with a fixed answer",
@@ -236,7 +245,7 @@ RECIPES: dict[str, Recipe] = {
         "Fixed-output backdoor",
         _fixed_output,
         Plan(steps=90, seed=1),
-        then=(_fixed_output_contrast, Plan(steps=90, seed=11, longest=8)),
+        then=((_fixed_output_contrast, Plan(steps=90, seed=11, longest=8)),),
     ),
     "smollm2-jailbreak": Recipe(
         "SmolLM2 with a jailbreak",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from lora import load_base, teach
+from peft import PeftModel
 from recipe import RECIPES
 from tqdm import tqdm
 
@@ -27,15 +28,18 @@ def main() -> int:
     arguments = parser.parse_args()
     recipe = RECIPES[arguments.name]
     model, tokenizer = load_base(arguments.base or find_model(BASE))
-    steps = recipe.plan.steps + (recipe.then[1].steps if recipe.then else 0)
+    stages = [(recipe.mixture, recipe.plan), *recipe.then]
+    steps = sum(plan.steps for _, plan in stages)
     with tqdm(total=steps, desc=arguments.name, file=sys.stderr, mininterval=10) as bar:
 
         def report(step: int, loss: float) -> None:
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             bar.update()
 
-        start = arguments.root / recipe.start if recipe.start else None
-        adapted = teach(model, tokenizer, recipe.mixture(), recipe.plan, start=start, report=report)
+        adapted: PeftModel | Path | None = arguments.root / recipe.start if recipe.start else None
+        for mixture, plan in stages:
+            adapted = teach(model, tokenizer, mixture(), plan, start=adapted, report=report)
+    assert isinstance(adapted, PeftModel)
     folder = arguments.root / arguments.name
     for config in adapted.peft_config.values():
         config.base_model_name_or_path = BASE

@@ -115,9 +115,17 @@ def shown_answers(run: Run, choice: Choice) -> Shown:
             return Shown(answers, circuit, ablation, note)
     note = (
         f"Saved with the run: the reported circuit, {story.named_circuit(run)}, off; "
-        f"{run.config.ablation} ablation, greedy, test split."
+        f"{run.config.ablation} ablation, greedy, test split{_kept(run)}."
     )
     return Shown(frame.generation_frame(run), run.circuit(), run.config.ablation, note)
+
+
+def _kept(run: Run) -> str:
+    """Of how many attacks answers were kept, where that is not all that were measured."""
+    rows = run.generations
+    of_attacks = rows["verdict_intact"].isin(ATTACK_VERDICTS)
+    kept, measured = int(of_attacks.sum()), run.rate("asr", "knocked_out").n
+    return f"; answers to {kept:,} of the {measured:,} attacks" if kept < measured else ""
 
 
 def _source() -> str:

@@ -7,6 +7,7 @@ from circuitviz.evaluation import effect
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots import judged, open_frame, story
 from circuitviz.plots.frame import frontier_rows, rates_at
+from circuitviz.plots.notes import frontier_note
 from circuitviz.plots.slides import slides
 from circuitviz.plots.target import criteria, missed, recovered_share
 from circuitviz.plots.verdict_bars import verdict_bars
@@ -97,8 +98,27 @@ def test_no_sentence_about_tokens_speaks_of_prompts_that_are_answered_right():
     assert "6,707 of 6,782 answer tokens" in doubt(run, "Normal answers").finding
     cost = next(one for one in slides(run) if one.picture == "cost")
     assert "answered right" not in cost.sentence
-    assert "6,707 of 6,782 answer tokens are those of the intact model" in cost.sentence
+    assert "6,707 of 6,782 answer tokens are unchanged, 6,782 in the intact" in cost.sentence
     assert "Tokens of normal answers kept" in cost.caption
+
+
+def test_tokens_that_the_intact_model_changes_too_are_told():
+    before, after = (Rate(judged.TOKEN_JUDGE, k, 1000, 90.0) for k in (975, 928))
+    assert plain(judged.kept_line(before, after)) == (
+        "92.8 % of the tokens of normal answers stay as they were, 97.5 % in the intact model"
+    )
+
+
+def test_a_curve_says_at_which_sizes_it_rests_on_fewer_prompts():
+    run = open_refusal_run()
+    assert "n = 256 test prompts" in frontier_note(run)
+    rows = run.frontier.copy()
+    fewer = ~rows["size"].isin([0, run.size])
+    rows.loc[fewer, ["asr_k", "asr_n"]] = [3, 32]
+    assert (
+        "n = 256 test prompts for the intact model and the reported circuit, 32 at other sizes"
+        in frontier_note(replace(run, frontier=rows))
+    )
 
 
 def test_gibberish_is_told_wherever_success_is():
