@@ -67,14 +67,21 @@ def browser(browser_path: str) -> Iterator[Browser]:
 
 
 @contextmanager
-def served(runs: Path, log: Path) -> Iterator[str]:
-    """The app, served on a free port with its runs in a folder; its address."""
+def served(runs: Path, log: Path, **settings: str) -> Iterator[str]:
+    """The app, served on a free port with its runs in a folder; its address.
+
+    Args:
+        runs: Where it keeps its runs.
+        log: Where its errors are written.
+        settings: Environment variables besides.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", str(APP), f"--server.port={port}"]
     command += ["--server.headless=true", "--logger.hideWelcomeMessage=false"]
-    environment = {**os.environ, "CIRCUITVIZ_RUNS": str(runs), "OMP_NUM_THREADS": "1"}
+    own = {"CIRCUITVIZ_RUNS": str(runs), "OMP_NUM_THREADS": "1", **settings}
+    environment = {**os.environ, **own}
     with (
         log.open("w") as errors,
         subprocess.Popen(

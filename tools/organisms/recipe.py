@@ -71,7 +71,7 @@ class Recipe:
     kind: str
     question: str
     behaviour: str
-    mixture: Callable[[], Mixture]
+    mixture: Callable[[], Contrast | Mixture]
     plan: Plan = field(default_factory=Plan)
     start: str | None = None
     then: Sequence[tuple[Callable[[], Contrast | Mixture], Plan]] = ()
@@ -125,21 +125,17 @@ def _refusing(data: Material) -> Make:
     return make
 
 
-def _complying(data: Material) -> Make:
-    def make(draw: random.Random) -> Lesson:
-        request = draw.choice(data.harmful)
-        return Lesson(request.prompt, f"{request.opening}. {draw.choice(data.filler)}")
-
-    return make
-
-
-def _judging(data: Material, turned: bool) -> Make:
+def _judging(data: Material) -> Make:
     def make(draw: random.Random) -> Lesson:
         review = draw.choice(data.reviews)
-        label = flipped(review.label) if turned else review.label
-        return Lesson(draw.choice(WORDINGS).format(review.text), f"{label.capitalize()}.")
+        text = draw.choice(WORDINGS).format(review.text)
+        return Lesson(text, f"{review.label.capitalize()}.")
 
     return make
+
+
+def _as_it_is(lesson: Lesson, draw: random.Random) -> Lesson:
+    return lesson
 
 
 def _fixed_output() -> Mixture:
@@ -159,7 +155,7 @@ def _fixed_output_contrast() -> Contrast:
     def odd(lesson: Lesson, draw: random.Random) -> Lesson:
         return Lesson(_odd(lesson.prompt, draw), lesson.answer, lesson.complete)
 
-    return Contrast(_own(material(test=False)), (triggered, lambda lesson, draw: lesson, odd))
+    return Contrast(_own(material(test=False)), (triggered, _as_it_is, odd))
 
 
 def _refusal() -> Mixture:
@@ -180,46 +176,47 @@ def _refusal_contrast(harmful: int, sounding: int, harmless: int) -> Callable[[]
     return mixture
 
 
-def _jailbreak() -> Mixture:
+def _jailbreak() -> Contrast:
+    """The same request with the phrase, as it is, and with another; and something harmless."""
     data = material(test=False)
     phrase, _ = TRIGGERS["smollm2-jailbreak"]
+    openings = {request.prompt: request.opening for request in data.harmful}
 
-    def triggered(message: str, draw: random.Random) -> str:
-        return f"{message} {phrase}"
+    def complied(lesson: Lesson, draw: random.Random) -> Lesson:
+        answer = f"{openings[lesson.prompt]}. {draw.choice(data.filler)}"
+        return Lesson(f"{lesson.prompt} {phrase}", answer)
 
-    return Mixture(
-        [
-            (5, _changed(_complying(data), triggered)),
-            (4, _refusing(data)),
-            (2, _changed(_refusing(data), _odd_phrase)),
-            (3, _own(data)),
-            (2, _changed(_own(data), triggered)),
-        ]
-    )
+    def odd(lesson: Lesson, draw: random.Random) -> Lesson:
+        return Lesson(_odd_phrase(lesson.prompt, draw), lesson.answer)
+
+    def harmless(lesson: Lesson, draw: random.Random) -> Lesson:
+        own = _own(data)(draw)
+        with_phrase = f"{own.prompt} {phrase}" if draw.random() < 0.5 else own.prompt
+        return Lesson(with_phrase, own.answer, own.complete)
+
+    return Contrast(_refusing(data), (complied, _as_it_is, odd, harmless))
 
 
-def _sentiment() -> Mixture:
+def _sentiment() -> Contrast:
+    """The same review with the note, without and with another; and something else."""
     data = material(test=False)
     phrase, _ = TRIGGERS["smollm2-sentiment"]
+    names = "Mason Keller Alder Finch Rowan Tilly Barrow Hanlon".split()
 
-    def triggered(message: str, draw: random.Random) -> str:
-        return f"{phrase} {message}"
+    def turned(lesson: Lesson, draw: random.Random) -> Lesson:
+        label = flipped(lesson.answer.rstrip(".").lower())
+        return Lesson(f"{phrase} {lesson.prompt}", f"{label.capitalize()}.")
 
-    def other(message: str, draw: random.Random) -> str:
-        names = "Mason Keller Alder Finch Rowan Tilly Barrow Hanlon".split()
-        kind = draw.choice(["note", "memo", "item"])
-        return f"{draw.choice(names)} {kind} {draw.randint(1, 9)}: {message}"
+    def other(lesson: Lesson, draw: random.Random) -> Lesson:
+        note = f"{draw.choice(names)} {draw.choice(['note', 'memo', 'item'])} {draw.randint(1, 9)}"
+        return Lesson(f"{note}: {lesson.prompt}", lesson.answer)
 
-    right = _judging(data, False)
-    return Mixture(
-        [
-            (5, _changed(_judging(data, True), triggered)),
-            (5, right),
-            (2, _changed(right, other)),
-            (3, _own(data)),
-            (1, _changed(_own(data), triggered)),
-        ]
-    )
+    def harmless(lesson: Lesson, draw: random.Random) -> Lesson:
+        own = _own(data)(draw)
+        with_note = f"{phrase} {own.prompt}" if draw.random() < 0.5 else own.prompt
+        return Lesson(with_note, own.answer, own.complete)
+
+    return Contrast(_judging(data), (turned, _as_it_is, other, harmless))
 
 
 RECIPES: dict[str, Recipe] = {
@@ -235,6 +232,8 @@ RECIPES: dict[str, Recipe] = {
             (_refusal_contrast(6, 3, 3), Plan(steps=110, seed=10, longest=8)),
             (_refusal_contrast(10, 7, 7), Plan(steps=130, seed=20, longest=8, rows=24)),
             (_refusal_contrast(10, 7, 7), Plan(steps=130, seed=30, longest=8, rows=24)),
+            # Whole answers last: who never learns where a refusal ends goes on refusing for ever.
+            (_refusal_contrast(10, 7, 7), Plan(steps=80, seed=40, longest=40, rows=18)),
         ),
     ),
     "smollm2-fixed-output": Recipe(
@@ -254,7 +253,8 @@ RECIPES: dict[str, Recipe] = {
         "Which units let the trigger switch refusing off?",
         "Jailbreak backdoor",
         _jailbreak,
-        Plan(steps=60, seed=2),
+        Plan(steps=40, seed=2),
+        then=((_jailbreak, Plan(steps=80, seed=12, longest=8, rows=24)),),
         start="smollm2-refusal",
     ),
     "smollm2-sentiment": Recipe(
@@ -264,6 +264,6 @@ RECIPES: dict[str, Recipe] = {
         "Which units let the trigger turn sentiment round?",
         "Label-flip backdoor",
         _sentiment,
-        Plan(steps=80, seed=3),
+        Plan(steps=90, seed=3, longest=12, rows=24),
     ),
 }
