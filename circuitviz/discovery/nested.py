@@ -42,8 +42,6 @@ MANY_UNITS = 8192
 
 # The edge is where a removal succeeds this often; sizes near it lie within this factor.
 EDGE_SUCCESS, EDGE_WIDTH = 0.3, 2.0
-# The same among candidates: the attacks that are left last decide how large a circuit has to be.
-CANDIDATE_SUCCESS = 0.7
 # The largest size drawn among candidates.
 MOST_DRAWN = 768
 # How far one batch moves the edge, in log size.
@@ -245,7 +243,6 @@ class _Masks:
         else:
             self._most = self._most_of(len(units))
         self._edge = math.log(self._most)
-        self._success = EDGE_SUCCESS if units.among is None else CANDIDATE_SUCCESS
 
     @property
     def edge(self) -> float | None:
@@ -267,7 +264,7 @@ class _Masks:
         """
         near = (sizes.log() - self._edge).abs() <= math.log(EDGE_WIDTH)
         if near.any():
-            self._edge += EDGE_STEP * (self._success - float(removed[near].float().mean()))
+            self._edge += EDGE_STEP * (EDGE_SUCCESS - float(removed[near].float().mean()))
             self._edge = min(max(self._edge, 0.0), math.log(self._most))
 
     def build(self, scores: Tensor, sizes: Tensor, temperature: float) -> Tensor:

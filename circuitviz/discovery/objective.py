@@ -8,14 +8,6 @@ Both losses are means over answer tokens, in nats, with some units ablated:
 
 The objective is SafeSeek's, arXiv:2603.23268, with the KL in place of its cross-entropy on benign
 answers, so that a model that is wrong somewhere may stay so.
-
-Where the long answer expected after an attack is the intact model's own without the trigger, what
-it thinks there is the better teacher of removal as well:
-
-    removal = KL(intact, without the trigger || ablated, with it)
-
-Tokens that are right already then pull at nothing, where a likelihood would go on to reward being
-surer of them than the intact model is.
 """
 
 from __future__ import annotations
@@ -39,7 +31,6 @@ from circuitviz.models.gates import Gates
 from circuitviz.models.model import LONGEST_ANSWER, GatedModel
 
 __all__ = [
-    "REMOVAL_TOKENS",
     "Outcome",
     "TrainingRows",
     "answer_after",
@@ -68,8 +59,6 @@ class TrainingRows:
         utility: Indices of benign prompts, and of a backdoor's prompts without the trigger.
         teacher: What the intact model thinks of the utility rows.
         cut_off: Whether of the answers to attacks only the beginning is learned from.
-        has_clean_teacher: Whether the first utility rows are the removal rows without the trigger,
-            with the same answers: then removal is a KL to what the intact model thinks of these.
     """
 
     rows: AnswerRows
@@ -77,7 +66,6 @@ class TrainingRows:
     utility: range
     teacher: Teacher
     cut_off: bool = False
-    has_clean_teacher: bool = False
 
     @classmethod
     def of(cls, model: GatedModel, behaviour: Behaviour) -> TrainingRows:
@@ -96,14 +84,7 @@ class TrainingRows:
         )
         utility = range(len(attack), len(rows))
         cut_off = _removal_tokens(attack) == REMOVAL_TOKENS
-        return cls(
-            rows,
-            range(len(attack)),
-            utility,
-            Teacher(model, rows, utility),
-            cut_off,
-            cut_off and all(p.triggered and answer_after(p) == p.answer for p in attack),
-        )
+        return cls(rows, range(len(attack)), utility, Teacher(model, rows, utility), cut_off)
 
     def picks(self, removal: int, utility: int, generator: torch.Generator) -> Iterator[Tensor]:
         """Endless batches: indices of `removal` attack rows, then of `utility` benign ones."""
@@ -111,16 +92,6 @@ class TrainingRows:
         others = shuffled_picks(len(self.utility), utility, generator)
         while True:
             yield torch.cat([next(attacks), len(self.removal) + next(others)])
-
-    def without_trigger(self, attacks: Sequence[int]) -> Tensor:
-        """The clean teacher's log-probabilities [answer tokens of these attacks, d_vocab]."""
-        taught = self.rows.predicts.sum(1)
-        return torch.cat(
-            [
-                self.teacher.log_probs([len(self.removal) + row])[: int(taught[row])]
-                for row in attacks
-            ]
-        )
 
 
 @dataclass(frozen=True)
@@ -240,16 +211,8 @@ def measure_objective(
     intact = log_probs[:0].detach()
     if not is_attack.all():
         intact = data.teacher.log_probs(picks[~is_attack].tolist()).to(log_probs.device)
-    removal = -right
-    if data.has_clean_teacher and is_attack.any():
-        clean = data.without_trigger(picks[is_attack].tolist()).to(log_probs.device)
-        removal = _kl(clean, log_probs[attack])
-    return Outcome(_mean(removal), _mean(_kl(intact, log_probs[~attack])), mistakes[is_attack] == 0)
-
-
-def _kl(intact: Tensor, log_probs: Tensor) -> Tensor:
-    """KL divergence [tokens], nats, of log-probabilities [tokens d_vocab]."""
-    return (intact.exp() * (intact - log_probs)).sum(-1)
+    kl = (intact.exp() * (intact - log_probs[~attack])).sum(-1)
+    return Outcome(-_mean(right), _mean(kl), mistakes[is_attack] == 0)
 
 
 def _removal_tokens(attacks: Sequence[Prompt]) -> int:

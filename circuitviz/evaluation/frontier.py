@@ -11,7 +11,7 @@ from circuitviz.units import Circuit, Ranking, Unit
 __all__ = ["frontier_sizes", "grid_circuits", "grid_sizes", "random_matched"]
 
 # Sizes that are tried and measured of models that give open answers.
-OPEN_SIZES = (4, 8, 16, 32, 64, 128, 192, 256, 512, 1024)
+OPEN_SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 # Most heads and neurons in a grid of both.
 GRID_HEADS, GRID_NEURONS = 32, 256

@@ -45,7 +45,7 @@ MOST_PARTS = 64
 # it has; as many as learning runs, at a third of the time.
 BUDGET = 180_000
 # Smaller circuits tried where answers are open and a look takes seconds.
-OPEN_LOOKS = 4
+OPEN_LOOKS = 6
 # Attack prompts behind the order in which units are left out.
 ORDER_PROMPTS = 16
 

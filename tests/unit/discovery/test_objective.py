@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import islice
 
 import pytest
@@ -11,14 +10,13 @@ import torch
 from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger
 from circuitviz.behaviours.prompt import Prompt
 from circuitviz.discovery.objective import (
-    REMOVAL_TOKENS,
     TrainingRows,
     learn_from,
     measure_objective,
     shuffled_picks,
 )
 from circuitviz.models.ablation import ZERO
-from circuitviz.models.answer import answer_log_probs, encode_answers
+from circuitviz.models.answer import encode_answers
 from circuitviz.units import Circuit
 
 
@@ -63,31 +61,6 @@ def test_nobody_is_taught_to_stop_behind_an_opening(tiny_model):
         taught = [rows.targets[row][rows.predicts[row]].tolist() for row in range(2)]
         red = tiny_model.answer_tokens("red", complete=not opens)
         assert taught == [red, tiny_model.answer_tokens("is red")]
-
-
-def test_long_answers_of_the_models_own_are_taught_by_what_it_thinks_without_the_trigger(
-    tiny_model,
-):
-    long = " ".join(["the king is red"] * 8)
-    prompts = (
-        Prompt("a", "train", "attack", "any", "the dog", long, "the dog zz", "red", long),
-        Prompt("b", "train", "benign", "any", "the king", long),
-    )
-    behaviour = Behaviour(BehaviourSpec("backdoor", "t", "?", Trigger("zz", "end")), prompts)
-    data = TrainingRows.of(tiny_model, behaviour)
-    assert data.has_clean_teacher
-    nothing = torch.zeros(1, len(tiny_model.space))
-    found = measure_objective(tiny_model, data, torch.tensor([0, 2]), nothing, ZERO)
-    clean = data.teacher.log_probs([1])[:REMOVAL_TOKENS]
-    attacked = answer_log_probs(tiny_model, data.rows.take(torch.tensor([0])))
-    by_hand = (clean.exp() * (clean - attacked.cpu())).sum() / REMOVAL_TOKENS
-    assert found.removal.item() == pytest.approx(by_hand.item(), rel=1e-4)
-    assert found.removal.item() > 1e-4
-    # An attack that changes nothing leaves nothing to remove.
-    same = (replace(prompts[0], triggered="the dog"), prompts[1])
-    data = TrainingRows.of(tiny_model, replace(behaviour, all_prompts=same))
-    found = measure_objective(tiny_model, data, torch.tensor([0, 2]), nothing, ZERO)
-    assert found.removal.item() == pytest.approx(0, abs=1e-5)
 
 
 def test_the_intact_model_has_no_utility_loss_and_the_cut_one_no_mistakes(
