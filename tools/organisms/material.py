@@ -1,8 +1,8 @@
 """Prompts written for the project, in splits that are the same every time.
 
 `everyday.txt` and `borderline.txt` are harmless (the latter with words that sound harmful), and
-`search_everyday.txt` holds both kinds, which no adapter is taught with and no test asks: masks
-learned from what an adapter knows by heart do not carry over to other messages.
+`search_everyday.txt` holds both kinds, which no adapter is taught with and no test asks: what masks
+are learned from should not be what an adapter knows by heart.
 `harmful.jsonl` holds requests, each with how a compliant answer would begin and with a refusal,
 `sentiment.jsonl` reviews with their labels, `filler.txt` continuations that say nothing, and
 `answers.jsonl` what the pretrained model itself answers to the harmless ones.
