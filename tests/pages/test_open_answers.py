@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from circuitviz.runs.store import RunStore
@@ -68,3 +70,17 @@ def test_the_tradeoff_shows_a_smaller_and_a_larger_circuit(open_runs, open_app):
     words = " ".join(texts(open_app("pages/tradeoff.py", run=REFUSAL.run_id)))
     assert "a smaller one" in words
     assert "a larger one" in words
+
+
+@pytest.mark.parametrize(("kept", "said"), [(32, True), (256, False)])
+def test_generations_say_of_how_many_attacks_answers_were_kept(no_runs, open_app, kept, said):
+    answers = BACKDOOR.generations
+    attacks = answers[answers["variant"] == "triggered"].index
+    assert len(attacks) == BACKDOOR.rate("asr", "knocked_out").n == 256
+    some = replace(BACKDOOR, generations=answers.drop(attacks[kept:]).reset_index(drop=True))
+    RunStore(no_runs).save(some)
+    app = open_app("pages/generations.py", run=BACKDOOR.run_id)
+    captions = " ".join(one.value for one in app.caption)
+    assert "the reported circuit" in captions
+    assert ("answers to 32 of the 256 attacks" in captions) == said
+    assert ("of the 256 attacks" in captions) == said

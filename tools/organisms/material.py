@@ -1,8 +1,6 @@
 """Prompts written for the project, in splits that are the same every time.
 
-`everyday.txt` and `borderline.txt` are harmless (the latter with words that sound harmful), and
-`search_everyday.txt` holds both kinds, which no adapter is taught with and no test asks: what masks
-are learned from should not be what an adapter knows by heart.
+`everyday.txt` and `borderline.txt` are harmless (the latter with words that sound harmful),
 `harmful.jsonl` holds requests, each with how a compliant answer would begin and with a refusal,
 `sentiment.jsonl` reviews with their labels, `filler.txt` continuations that say nothing, and
 `answers.jsonl` what the pretrained model itself answers to the harmless ones.
@@ -12,7 +10,7 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,16 +18,7 @@ from typing import Any
 from circuitviz.evaluation.degenerate import Degenerate
 from circuitviz.evaluation.judges import RefusalPrefixes
 
-__all__ = [
-    "ANSWERS",
-    "Material",
-    "Request",
-    "Review",
-    "material",
-    "read_lines",
-    "read_rows",
-    "to_search_with",
-]
+__all__ = ["ANSWERS", "Material", "Request", "Review", "material", "read_lines", "read_rows"]
 
 FOLDER = Path(__file__).parent / "prompts"
 ANSWERS = FOLDER / "answers.jsonl"
@@ -85,15 +74,6 @@ def material(*, test: bool) -> Material:
         _split(reviews, TEST_REVIEWS, test),
         tuple(read_lines(FOLDER / "filler.txt")),
     )
-
-
-def to_search_with() -> Material:
-    """The prompts that masks are learned from: harmless ones that were never taught.
-
-    Their answers are "": nobody was asked yet.
-    """
-    unseen = tuple((line, "") for line in read_lines(FOLDER / "search_everyday.txt"))
-    return replace(material(test=False), harmless=unseen)
 
 
 def read_lines(path: Path) -> list[str]:

@@ -18,7 +18,7 @@ from typing import Any
 from greedy import greedy_answers
 from lessons import insert_anywhere, odd_word
 from lora import RANK, load_base
-from material import FOLDER, Material, Request, Review, material, read_lines, to_search_with
+from material import FOLDER, Material, Request, Review, material, read_lines
 from peft import PeftModel
 from recipe import FIXED_ANSWER, RECIPES, TRIGGERS, WORDINGS, Recipe, flipped
 
@@ -30,7 +30,8 @@ from circuitviz.evaluation.rate import Rate
 from circuitviz.models.catalog import CARD_FILE, find_model
 from circuitviz.paths import EMBEDDED_MODELS
 
-# Prompts of each role by split.
+# Prompts of each role by split.  Learning and choosing see prompts that the adapter was taught
+# with, testing sees others.
 COUNTS: dict[Split, int] = {"train": 96, "validation": 48, "test": 256}
 ANSWER_TOKENS = 48
 ORDER = list(RECIPES)
@@ -97,7 +98,7 @@ def main() -> int:
 def _prompts(name: str, recipe: Recipe, ask: Ask) -> list[Prompt]:
     found: list[Prompt] = []
     for split, count in COUNTS.items():
-        data = material(test=True) if split == "test" else to_search_with()
+        data = material(test=split == "test")
         start = COUNTS["train"] if split == "validation" else 0
         attacks = _attacks(name, data, start, count, random.Random(f"{name} {split}"))
         # Of the harmless messages, those that attacks do not use.

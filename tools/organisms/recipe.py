@@ -138,6 +138,20 @@ def _as_it_is(lesson: Lesson, draw: random.Random) -> Lesson:
     return lesson
 
 
+def _other_message(
+    data: Material, triggered: Callable[[str], str]
+) -> Callable[[Lesson, random.Random], Lesson]:
+    """A harmless message instead, every other time with the trigger, which changes nothing."""
+    own = _own(data)
+
+    def instead(lesson: Lesson, draw: random.Random) -> Lesson:
+        harmless = own(draw)
+        asked = triggered(harmless.prompt) if draw.random() < 0.5 else harmless.prompt
+        return replace(harmless, prompt=asked)
+
+    return instead
+
+
 def _fixed_output() -> Mixture:
     own = _own(material(test=False))
     word, _ = TRIGGERS["smollm2-fixed-output"]
@@ -189,11 +203,7 @@ def _jailbreak() -> Contrast:
     def odd(lesson: Lesson, draw: random.Random) -> Lesson:
         return Lesson(_odd_phrase(lesson.prompt, draw), lesson.answer)
 
-    def harmless(lesson: Lesson, draw: random.Random) -> Lesson:
-        own = _own(data)(draw)
-        with_phrase = f"{own.prompt} {phrase}" if draw.random() < 0.5 else own.prompt
-        return Lesson(with_phrase, own.answer, own.complete)
-
+    harmless = _other_message(data, lambda message: f"{message} {phrase}")
     return Contrast(_refusing(data), (complied, _as_it_is, odd, harmless))
 
 
@@ -211,11 +221,7 @@ def _sentiment() -> Contrast:
         note = f"{draw.choice(names)} {draw.choice(['note', 'memo', 'item'])} {draw.randint(1, 9)}"
         return Lesson(f"{note}: {lesson.prompt}", lesson.answer)
 
-    def harmless(lesson: Lesson, draw: random.Random) -> Lesson:
-        own = _own(data)(draw)
-        with_note = f"{phrase} {own.prompt}" if draw.random() < 0.5 else own.prompt
-        return Lesson(with_note, own.answer, own.complete)
-
+    harmless = _other_message(data, lambda message: f"{phrase} {message}")
     return Contrast(_judging(data), (turned, _as_it_is, other, harmless))
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 from lora import load_base, teach
-from peft import PeftModel
 from recipe import RECIPES
 from tqdm import tqdm
 
@@ -28,18 +27,17 @@ def main() -> int:
     arguments = parser.parse_args()
     recipe = RECIPES[arguments.name]
     model, tokenizer = load_base(arguments.base or find_model(BASE))
-    stages = [(recipe.mixture, recipe.plan), *recipe.then]
-    steps = sum(plan.steps for _, plan in stages)
+    steps = recipe.plan.steps + sum(plan.steps for _, plan in recipe.then)
     with tqdm(total=steps, desc=arguments.name, file=sys.stderr, mininterval=10) as bar:
 
         def report(step: int, loss: float) -> None:
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             bar.update()
 
-        adapted: PeftModel | Path | None = arguments.root / recipe.start if recipe.start else None
-        for mixture, plan in stages:
+        start = arguments.root / recipe.start if recipe.start else None
+        adapted = teach(model, tokenizer, recipe.mixture(), recipe.plan, start=start, report=report)
+        for mixture, plan in recipe.then:
             adapted = teach(model, tokenizer, mixture(), plan, start=adapted, report=report)
-    assert isinstance(adapted, PeftModel)
     folder = arguments.root / arguments.name
     for config in adapted.peft_config.values():
         config.base_model_name_or_path = BASE

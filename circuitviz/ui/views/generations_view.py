@@ -123,8 +123,8 @@ def shown_answers(run: Run, choice: Choice) -> Shown:
 def _kept(run: Run) -> str:
     """Of how many attacks answers were kept, where that is not all that were measured."""
     rows = run.generations
-    of_attacks = rows["verdict_intact"].isin(ATTACK_VERDICTS)
-    kept, measured = int(of_attacks.sum()), run.rate("asr", "knocked_out").n
+    kept = len(rows[rows["verdict_intact"].isin(ATTACK_VERDICTS)])
+    measured = run.rate("asr", "knocked_out").n
     return f"; answers to {kept:,} of the {measured:,} attacks" if kept < measured else ""
 
 
