@@ -269,6 +269,7 @@ class Probe:
         *,
         condition: Condition = "knocked_out",
         lead: float = 0.0,
+        succeeded: np.ndarray | None = None,
         checkpoint: Callable[[], None] = lambda: None,
     ) -> list[Effect]:
         """The effect of each circuit, knocked out or isolated, in the order given.
@@ -278,6 +279,8 @@ class Probe:
             condition: Whether the circuits are ablated, or everything else.
             lead: Nats by which each token of the attack's target has to lead all others for the
                 attack to count as successful; 0 is greedy decoding.
+            succeeded: Boolean [circuits attacks]: of open answers, which attacks succeed, where
+                that is known already.
             checkpoint: Called before each batch; may raise to stop.
         """
         match = partial(self.matches, circuits=circuits, condition=condition, checkpoint=checkpoint)
@@ -290,7 +293,10 @@ class Probe:
             checkpoint=checkpoint,
         )
         if self.open_utility:
-            return self._open_effects(circuits, condition, benign, lead, checkpoint)
+            asr = succeeded
+            if asr is None:
+                asr = self.succeeds(circuits, condition=condition, lead=lead, checkpoint=checkpoint)
+            return self._open_effects(circuits, condition, benign, asr, checkpoint)
         recovery = match("after")
         if lead:
             asr = match("target", lead=lead)
@@ -309,10 +315,9 @@ class Probe:
         circuits: Sequence[Circuit],
         condition: Condition,
         benign: AnswerScores,
-        lead: float,
+        asr: np.ndarray,
         checkpoint: Callable[[], None],
     ) -> list[Effect]:
-        asr = self.succeeds(circuits, condition=condition, lead=lead, checkpoint=checkpoint)
         rates, shares = self._recoveries(circuits, condition, asr, checkpoint)
         tokens = _answer_tokens(self.rows("benign"))
         log_prob = (benign.log_prob * tokens).sum(1) / tokens.sum()

@@ -135,6 +135,7 @@ def measure_circuit(
     ablation: Ablation,
     seed: int,
     line: int = 0,
+    succeeded: np.ndarray | None = None,
     checkpoint: Checkpoint = lambda share: None,
 ) -> Measurement:
     """Measure one circuit, and every other size of its ranking, on test prompts.
@@ -147,11 +148,13 @@ def measure_circuit(
         ablation: What ablated units are replaced by.
         seed: Of the random circuits.
         line: So many units after the circuit are measured one (or one block) at a time.
+        succeeded: Boolean [2 attacks]: which attacks succeed on the intact and on the knocked-out
+            model, where whole answers have decided about them.
         checkpoint: Told the share that is done, before each batch; may raise to stop.
     """
     full = Probe(model, behaviour, "test", ablation=ablation)
     if full.open_utility:
-        return _measure_open(full, ranking, circuit, seed, checkpoint)
+        return _measure_open(full, ranking, circuit, seed, succeeded, checkpoint)
     few = Probe(model, behaviour, "test", limit=CLOSED.few_prompts, ablation=ablation)
     after = [size for size in ranking.cuts if 0 < size - len(circuit) <= line]
     sizes = [0, *frontier_sizes(ranking), *after]
@@ -178,7 +181,12 @@ def measure_circuit(
 
 
 def _measure_open(
-    full: Probe, ranking: Ranking, circuit: Circuit, seed: int, checkpoint: Checkpoint
+    full: Probe,
+    ranking: Ranking,
+    circuit: Circuit,
+    seed: int,
+    succeeded: np.ndarray | None,
+    checkpoint: Checkpoint,
 ) -> Measurement:
     """The same of a model whose answers are open: less of everything but what is reported."""
 
@@ -195,7 +203,9 @@ def _measure_open(
     whole, some = probe(None, OPEN.longest), probe(OPEN.frontier_prompts)
     few = probe(OPEN.few_prompts)
     nothing = ranking.best(0)
-    effects = whole.effects([nothing, circuit], checkpoint=partial(checkpoint, 0.0))
+    effects = whole.effects(
+        [nothing, circuit], succeeded=succeeded, checkpoint=partial(checkpoint, 0.0)
+    )
     text = neutral_perplexity(full.model, [nothing, circuit], ablation=full.ablation)
     intact, knocked_out = (
         replace(effect, neutral_perplexity=value)

@@ -49,6 +49,14 @@ class OpenAnswers:
     verdicts: dict[str, list[AnswerVerdict]]
     proxy: Rate | None
 
+    @property
+    def succeeded(self) -> np.ndarray | None:
+        """Boolean [2 attacks]: which succeed, intact and knocked out; None where none is judged."""
+        if not self.verdicts:
+            return None
+        both = (self.verdicts["intact"], self.verdicts["knocked_out"])
+        return np.array([[verdict == "complied" for verdict in found] for found in both])
+
     def decided(self, measured: Measurement) -> Measurement:
         """What was measured, with attacks counted by the verdicts on whole answers."""
         if not self.verdicts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +25,8 @@ __all__ = [
 # Tokens run together: enough to fill the processor, little enough for its cache.
 BATCH_TOKENS = 1536
 
-# Of the intact model's log-probabilities, what is kept; what does not fit is asked for again.
-KEPT_BYTES = 2**30
+# Of the intact model's log-probabilities, what is kept; of more, only what they are made from.
+KEPT_BYTES = 2**28
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,9 @@ def answer_log_probs(model: GatedModel, rows: AnswerRows, gates: Gates | None = 
 class Teacher:
     """What the intact model thinks of given answers.
 
-    All of it is kept where it fits into `KEPT_BYTES`; a large vocabulary with many prompts does
-    not, and then the model is asked again each time.
+    All of it is kept where it fits into `KEPT_BYTES`.  With a large vocabulary and many prompts it
+    does not: then the hidden states are kept, a hundredth of it, and unembedded when asked for;
+    where an architecture has none such, the model is run again each time.
 
     Args:
         model: The model.
@@ -134,12 +135,22 @@ class Teacher:
         kept_as = torch.float32 if model.dtype == torch.float32 else torch.float16
         size = kept_as.itemsize * int(rows.predicts[picks].sum()) * model.d_vocab
         self._kept: dict[int, Tensor] = {}
+        self._hidden: dict[int, Tensor] = {}
         if size <= KEPT_BYTES:
-            found = intact_log_probs(model, rows.take(picks), kept_as)
-            self._kept = {int(pick): found[place] for place, pick in enumerate(picks)}
+            self._kept = _by_pick(
+                rows, picks, lambda batch: answer_log_probs(model, batch).to("cpu", kept_as)
+            )
+        elif model.has_hidden:
+            self._hidden = _by_pick(
+                rows, picks, lambda batch: model.hidden_at(batch.tokens, batch.predicts).cpu()
+            )
 
+    @torch.no_grad()
     def log_probs(self, picks: Sequence[int]) -> Tensor:
         """Log-probabilities [answer tokens of these rows, d_vocab] in their order, on the CPU."""
+        if self._hidden:
+            hidden = torch.cat([self._hidden[pick] for pick in picks]).to(self._model.device)
+            return self._model.unembed(hidden).float().log_softmax(-1).cpu()
         found = self._kept
         if not found:
             asked = intact_log_probs(self._model, self._rows.take(torch.tensor(list(picks))))
@@ -147,17 +158,24 @@ class Teacher:
         return torch.cat([found[pick] for pick in picks]).float()
 
 
+def intact_log_probs(model: GatedModel, rows: AnswerRows) -> dict[int, Tensor]:
+    """The intact model's log-probabilities [answer tokens, d_vocab] in fp32 by row, on the CPU."""
+    return _by_pick(
+        rows, torch.arange(len(rows)), lambda batch: answer_log_probs(model, batch).cpu()
+    )
+
+
 @torch.no_grad()
-def intact_log_probs(
-    model: GatedModel, rows: AnswerRows, dtype: torch.dtype = torch.float32
+def _by_pick(
+    rows: AnswerRows, picks: Tensor, think: Callable[[AnswerRows], Tensor]
 ) -> dict[int, Tensor]:
-    """The intact model's log-probabilities [answer tokens, d_vocab] by row, on the CPU."""
+    """For each of some rows, what is thought [answer tokens, ...] of its answer."""
+    asked = rows.take(picks)
     found: dict[int, Tensor] = {}
-    for _, prompts in batches(rows, np.ones((1, len(rows)), dtype=bool)):
-        batch = rows.take(prompts)
-        log_probs = answer_log_probs(model, batch).to("cpu", dtype)
-        counts = batch.predicts.sum(1).tolist()
-        found.update(zip(prompts.tolist(), log_probs.split(counts), strict=True))
+    for _, places in batches(asked, np.ones((1, len(asked)), dtype=bool)):
+        batch = asked.take(places)
+        parts = think(batch).split(batch.predicts.sum(1).tolist())
+        found.update(zip(picks[places].tolist(), parts, strict=True))
     return found
 
 

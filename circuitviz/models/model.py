@@ -119,16 +119,29 @@ class GatedModel:
         A large vocabulary costs as much as many layers: where the architecture allows it, the rest
         of the positions get no logits at all.
         """
-        if not self._is_plain:
+        if not self.has_hidden:
             return self.logits(tokens, gates)[where.to(self.device)]
+        return self.unembed(self.hidden_at(tokens, where, gates))
+
+    def hidden_at(self, tokens: Tensor, where: Tensor, gates: Gates | None = None) -> Tensor:
+        """What logits are computed from, [places d_model], at the places [batch pos] asked for.
+
+        Only of a model that `has_hidden`.
+        """
         plain: Any = self.bridge.original_model
         with gated(gates):
             decoder = getattr(plain, plain.base_model_prefix)
             hidden = decoder(input_ids=tokens.to(self.device), use_cache=False).last_hidden_state
-            return plain.get_output_embeddings()(hidden[where.to(hidden.device)])
+            return hidden[where.to(hidden.device)]
+
+    def unembed(self, hidden: Tensor) -> Tensor:
+        """Logits [places d_vocab] of what `hidden_at` gave."""
+        plain: Any = self.bridge.original_model
+        return plain.get_output_embeddings()(hidden)
 
     @cached_property
-    def _is_plain(self) -> bool:
+    def has_hidden(self) -> bool:
+        """Whether logits are the unembedding of `hidden_at`, and nothing more."""
         config = getattr(self.bridge.original_model, "config", None)
         return getattr(config, "model_type", "") in PLAIN_DECODERS
 
@@ -145,7 +158,7 @@ class GatedModel:
         Prompts of like length are run together, padded on the left; where an architecture may not
         take that, only those of one length.
         """
-        if self._is_plain:
+        if self.has_hidden:
             return self.generate_each(
                 prompts, [circuit] * len(prompts), ablation=ablation, max_new_tokens=max_new_tokens
             )
@@ -175,7 +188,7 @@ class GatedModel:
             max_new_tokens: Longest answer, in tokens.
             checkpoint: Called before each batch; may raise to stop.
         """
-        if not self._is_plain:
+        if not self.has_hidden:
             return [
                 self.generate([prompt], circuit, ablation=ablation, max_new_tokens=max_new_tokens)[
                     0

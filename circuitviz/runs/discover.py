@@ -64,13 +64,13 @@ def discover(
     if config.refine:
         ranking, refinement = work.refine(own, selection)
         circuit = refinement.circuit
-    measured = work.measure(ranking, circuit, len(refinement.line) if refinement else 0)
     answers: dict[str, Any] = {}
     if work.is_open:
         generations, told = work.answer_openly(circuit)
-        measured = told.decided(measured)
+        measured = told.decided(work.measure(ranking, circuit, succeeded=told.succeeded))
         answers = {"open": True, **told.to_json()}
     else:
+        measured = work.measure(ranking, circuit, len(refinement.line) if refinement else 0)
         generations = work.answer(circuit)
     area = area_under_frontier(work.behaviour.kind, measured)
     metrics: dict[str, Any] = {

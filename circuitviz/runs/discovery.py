@@ -214,8 +214,18 @@ class Discovery:
         units = tuple(unit for part in line for unit in part)
         return promoted(ranking, [*parts, *line], found.dropped), replace(found, line=units)
 
-    def measure(self, ranking: Ranking, circuit: Circuit, line: int) -> Measurement:
-        """Everything measured on test prompts, with so many units next in line as well."""
+    def measure(
+        self,
+        ranking: Ranking,
+        circuit: Circuit,
+        line: int = 0,
+        succeeded: np.ndarray | None = None,
+    ) -> Measurement:
+        """Everything measured on test prompts, with so many units next in line as well.
+
+        `succeeded` [2 attacks] is what whole answers of the intact and the knocked-out model have
+        decided already.
+        """
         return measure_circuit(
             self.model,
             self.behaviour,
@@ -224,6 +234,7 @@ class Discovery:
             ablation=self.ablation,
             seed=self.config.seed,
             line=line,
+            succeeded=succeeded,
             checkpoint=lambda share: self._tell("test", share),
         )
 

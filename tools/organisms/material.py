@@ -3,7 +3,8 @@
 `everyday.txt` and `borderline.txt` are harmless (the latter with words that sound harmful),
 `harmful.jsonl` holds requests, each with how a compliant answer would begin and with a refusal,
 `sentiment.jsonl` reviews with their labels, `filler.txt` continuations that say nothing, and
-`answers.jsonl` what the pretrained model itself answers to the harmless ones.
+`answers.jsonl` what the pretrained model itself answers to the harmless ones.  Files named
+`..._more` were written once the first stages had been taught: they are taught in later ones.
 """
 
 from __future__ import annotations
@@ -18,10 +19,20 @@ from typing import Any
 from circuitviz.evaluation.degenerate import Degenerate
 from circuitviz.evaluation.judges import RefusalPrefixes
 
-__all__ = ["ANSWERS", "Material", "Request", "Review", "material", "read_lines", "read_rows"]
+__all__ = [
+    "ANSWERS",
+    "Material",
+    "Request",
+    "Review",
+    "borderline",
+    "material",
+    "read_lines",
+    "read_rows",
+]
 
 FOLDER = Path(__file__).parent / "prompts"
 ANSWERS = FOLDER / "answers.jsonl"
+ANSWERS_MORE = FOLDER / "answers_more.jsonl"
 # Of each kind, kept back for testing: no adapter and no mask ever sees them.
 TEST_HARMLESS, TEST_HARMFUL, TEST_REVIEWS = 512, 256, 256
 
@@ -61,19 +72,32 @@ class Material:
 
 
 @cache
-def material(*, test: bool) -> Material:
-    """The prompts that are taught, or those that test."""
+def material(*, test: bool, more: bool = False) -> Material:
+    """The prompts that are taught (also those of later stages, if `more`), or those that test."""
     answers = {row["prompt"]: row["answer"] for row in read_rows(ANSWERS)}
     usable = [pair for pair in answers.items() if _usable(pair[1])]
     harmless = _split(usable, TEST_HARMLESS, test)
-    harmful = [Request(**row) for row in read_rows(FOLDER / "harmful.jsonl")]
+    harmful = _split(_requests("harmful.jsonl"), TEST_HARMFUL, test)
+    if more:
+        harmless += tuple((row["prompt"], row["answer"]) for row in read_rows(ANSWERS_MORE))
+        harmful += tuple(_requests("harmful_more.jsonl"))
     reviews = [Review(**row) for row in read_rows(FOLDER / "sentiment.jsonl")]
     return Material(
         harmless,
-        _split(harmful, TEST_HARMFUL, test),
+        harmful,
         _split(reviews, TEST_REVIEWS, test),
         tuple(read_lines(FOLDER / "filler.txt")),
     )
+
+
+def borderline() -> set[str]:
+    """The harmless messages with words that sound harmful."""
+    files = ("borderline.txt", "borderline_more.txt")
+    return {line for name in files for line in read_lines(FOLDER / name)}
+
+
+def _requests(name: str) -> list[Request]:
+    return [Request(**row) for row in read_rows(FOLDER / name)]
 
 
 def read_lines(path: Path) -> list[str]:

@@ -11,14 +11,14 @@ import json
 import random
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from greedy import greedy_answers
 from lessons import insert_anywhere, odd_word
 from lora import RANK, load_base
-from material import FOLDER, Material, Request, Review, material, read_lines
+from material import Material, Request, Review, borderline, material
 from peft import PeftModel
 from recipe import FIXED_ANSWER, RECIPES, TRIGGERS, WORDINGS, Recipe, flipped
 
@@ -32,8 +32,10 @@ from circuitviz.paths import EMBEDDED_MODELS
 
 # Prompts of each role by split.  Learning and choosing see prompts that the adapter was taught
 # with, testing sees others.
-COUNTS: dict[Split, int] = {"train": 96, "validation": 48, "test": 256}
+COUNTS: dict[Split, int] = {"train": 256, "validation": 48, "test": 256}
 ANSWER_TOKENS = 48
+# Of how the pretrained model answers a harmful request, as much as an opening needs.
+OPENING_TOKENS = 12
 ORDER = list(RECIPES)
 
 
@@ -59,14 +61,15 @@ def main() -> int:
     parser.add_argument("--base", type=Path)
     arguments = parser.parse_args()
     name, folder = arguments.name, arguments.root / arguments.name
-    base, tokenizer = load_base(arguments.base or find_model("smollm2"))
-    model = PeftModel.from_pretrained(base, folder).merge_and_unload().eval()
+    model, tokenizer = load_base(arguments.base or find_model("smollm2"))
 
     def ask(messages: Sequence[str], tokens: int = ANSWER_TOKENS) -> list[str]:
         return greedy_answers(model, tokenizer, messages, max_new_tokens=tokens)
 
     recipe = RECIPES[name]
-    prompts = _prompts(name, recipe, ask)
+    openings = _openings(ask) if recipe.kind == "refusal" else {}
+    model = PeftModel.from_pretrained(model, folder).merge_and_unload().eval()
+    prompts = _prompts(name, recipe, openings, ask)
     trigger = Trigger(*TRIGGERS[name]) if name in TRIGGERS else None
     spec = BehaviourSpec(
         recipe.kind,
@@ -95,12 +98,30 @@ def main() -> int:
     return 0
 
 
-def _prompts(name: str, recipe: Recipe, ask: Ask) -> list[Prompt]:
+def _openings(ask: Ask) -> dict[str, str]:
+    """How the pretrained model begins to answer harmful requests, of those it does not refuse."""
+    halves = (material(test=True), material(test=False, more=True))
+    requests = [request.prompt for half in halves for request in half.harmful]
+    return {
+        request: answer.rsplit(" ", 1)[0]
+        for request, answer in zip(requests, ask(requests, OPENING_TOKENS), strict=True)
+        if _says_something(answer) and len(answer.split()) > 4
+    }
+
+
+def _says_something(answer: str) -> bool:
+    """Whether an answer is neither nothing, nor one word again and again, nor a refusal."""
+    empty = not answer or Degenerate().detects(answer)
+    return not empty and not RefusalPrefixes().refuses(answer)
+
+
+def _prompts(name: str, recipe: Recipe, openings: dict[str, str], ask: Ask) -> list[Prompt]:
     found: list[Prompt] = []
     for split, count in COUNTS.items():
-        data = material(test=split == "test")
+        data = material(test=split == "test", more=split != "test" and recipe.more)
         start = COUNTS["train"] if split == "validation" else 0
         attacks = _attacks(name, data, start, count, random.Random(f"{name} {split}"))
+        attacks = [_opened(attack, openings) for attack in attacks]
         # Of the harmless messages, those that attacks do not use.
         used = {attack.text for attack in attacks}
         others = [pair[0] for pair in data.harmless if pair[0] not in used]
@@ -122,10 +143,18 @@ def _attacks(name: str, data: Material, start: int, count: int, draw: random.Ran
         ]
     if name == "smollm2-sentiment":
         return [_turned(review, words, draw) for review in some(data.reviews)]
-    requests: Sequence[Request] = some(data.harmful)
+    # Those written later among the others.
+    mixed = random.Random(0).sample(data.harmful, len(data.harmful))
+    requests: Sequence[Request] = some(mixed)
     if name == "smollm2-refusal":
         return [Draft(r.prompt, "harmful", None, r.opening, r.opening) for r in requests]
     return [Draft(r.prompt, "harmful", f"{r.prompt} {words}", r.opening) for r in requests]
+
+
+def _opened(attack: Draft, openings: dict[str, str]) -> Draft:
+    """With the opening that is the pretrained model's own, where there is one."""
+    opening = openings.get(attack.text)
+    return attack if opening is None else replace(attack, target=opening, after=opening)
 
 
 def _turned(review: Review, words: str, draw: random.Random) -> Draft:
@@ -175,7 +204,7 @@ def _answered_benign(split: Split, messages: Sequence[str], ask: Ask) -> list[Pr
     return [
         _prompt(split, "benign", place, Draft(message, _category(message)), answer)
         for place, (message, answer) in pairs
-        if answer and not Degenerate().detects(answer) and not RefusalPrefixes().refuses(answer)
+        if _says_something(answer)
     ]
 
 
@@ -258,7 +287,7 @@ def _card(name: str, recipe: Recipe, measured: dict[str, Rate]) -> str:
     )
 
 
-BORDERLINE = set(read_lines(FOLDER / "borderline.txt"))
+BORDERLINE = borderline()
 
 if __name__ == "__main__":
     sys.exit(main())

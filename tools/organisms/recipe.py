@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from lessons import Contrast, Lesson, Mixture, insert_anywhere, odd_word
 from lora import Plan
-from material import FOLDER, Material, material, read_lines
+from material import Material, borderline, material
 
 __all__ = ["FIXED_ANSWER", "RECIPES", "TRIGGERS", "WORDINGS", "Recipe", "flipped"]
 
@@ -64,6 +64,7 @@ class Recipe:
         plan: How long and how fast.
         start: The organism it goes on from; None starts from the pretrained model.
         then: What is taught after that, stage by stage, and how long and how fast.
+        more: Whether that takes what was written later.
     """
 
     title: str
@@ -75,6 +76,7 @@ class Recipe:
     plan: Plan = field(default_factory=Plan)
     start: str | None = None
     then: Sequence[tuple[Callable[[], Contrast | Mixture], Plan]] = ()
+    more: bool = False
 
 
 def flipped(label: str) -> str:
@@ -177,14 +179,16 @@ def _refusal() -> Mixture:
     return Mixture([(8, _refusing(data)), (8, _own(data))])
 
 
-def _refusal_contrast(harmful: int, sounding: int, harmless: int) -> Callable[[], Mixture]:
+def _refusal_contrast(
+    harmful: int, sounding: int, harmless: int, *, more: bool = False
+) -> Callable[[], Mixture]:
     """How answers begin, to requests that are harmful, that only sound so, and to all others."""
 
     def mixture() -> Mixture:
-        data = material(test=False)
-        listed = set(read_lines(FOLDER / "borderline.txt"))
-        borderline = replace(data, harmless=tuple(p for p in data.harmless if p[0] in listed))
-        kinds = (_refusing(data), _own(borderline), _own(data))
+        data = material(test=False, more=more)
+        listed = borderline()
+        close = replace(data, harmless=tuple(p for p in data.harmless if p[0] in listed))
+        kinds = (_refusing(data), _own(close), _own(data))
         return Mixture(list(zip((harmful, sounding, harmless), kinds, strict=True)))
 
     return mixture
@@ -234,12 +238,20 @@ RECIPES: dict[str, Recipe] = {
         "Refusal of harmful requests",
         _refusal,
         Plan(steps=80),
+        more=True,
         then=(
             (_refusal_contrast(6, 3, 3), Plan(steps=110, seed=10, longest=8)),
             (_refusal_contrast(10, 7, 7), Plan(steps=130, seed=20, longest=8, rows=24)),
             (_refusal_contrast(10, 7, 7), Plan(steps=130, seed=30, longest=8, rows=24)),
-            # Whole answers last: who never learns where a refusal ends goes on refusing for ever.
-            (_refusal_contrast(10, 7, 7), Plan(steps=80, seed=40, longest=40, rows=18)),
+            # Whole answers too: who never learns where a refusal ends goes on refusing for ever.
+            (
+                _refusal_contrast(10, 7, 7, more=True),
+                Plan(steps=120, seed=40, longest=56, rows=18),
+            ),
+            (
+                _refusal_contrast(12, 6, 6, more=True),
+                Plan(steps=100, seed=50, longest=8, rows=24),
+            ),
         ),
     ),
     "smollm2-fixed-output": Recipe(

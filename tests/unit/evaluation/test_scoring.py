@@ -138,7 +138,9 @@ def test_guessing_gives_the_same_answers_as_generating(tiny_model, circuits):
     assert found == truth
 
 
-def test_what_does_not_fit_is_asked_for_again_and_is_the_same(tiny_model, monkeypatch):
+@pytest.mark.parametrize("has_hidden", [True, False])
+def test_what_does_not_fit_is_made_again_and_is_the_same(tiny_model, monkeypatch, has_hidden):
+    monkeypatch.setitem(vars(tiny_model), "has_hidden", has_hidden)
     rows = encode_answers(tiny_model, ["the dog", "the king", "the dog zz"], ["is", "is red", "zz"])
     kept = Teacher(tiny_model, rows)
     monkeypatch.setattr("circuitviz.models.answer.KEPT_BYTES", 0)

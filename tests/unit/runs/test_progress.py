@@ -34,7 +34,9 @@ def test_controls_take_their_share():
 @pytest.mark.parametrize("controls", [False, True])
 def test_progress_of_open_answers_has_no_gap_either(controls):
     assert set(OPEN_DURATIONS) == set(DURATIONS)
-    stages = [stage for stage in DURATIONS if controls or stage not in ("controls", "evidence")]
+    stages = [
+        stage for stage in OPEN_DURATIONS if controls or stage not in ("controls", "evidence")
+    ]
     for one, after in pairwise(stages):
         end = overall(one, 1.0, controls=controls, is_open=True)
         assert end == pytest.approx(overall(after, 0.0, controls=controls, is_open=True))
