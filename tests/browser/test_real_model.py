@@ -17,7 +17,7 @@ __all__ = ["real_model"]
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.fetch]
 
-MODEL = "smollm2-fixed-output"
+MODEL = "smollm2-refusal"
 PATIENCE = 300_000  # milliseconds; downloading and converting on a loaded machine
 
 
@@ -50,7 +50,7 @@ def test_it_is_fetched_searched_and_read_by_clicks(open_page):
 
     # The run that ships is the first page.
     page.goto(page.url.split("/discover")[0])
-    expect(page.locator("h1.cv-answer")).to_contain_text(re.compile("backdoor", re.IGNORECASE))
+    expect(page.locator("h1.cv-answer")).to_contain_text(re.compile("refus", re.IGNORECASE))
     page.get_by_role("link", name="Circuit", exact=True).click()
     expect(page.locator(".st-key-heads .nsewdrag").first).to_be_visible()
     page.get_by_role("link", name="Generations", exact=True).click()

@@ -11,7 +11,7 @@ from circuitviz.behaviours.prompt import read_prompts, write_prompts
 from circuitviz.models.catalog import find_model
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.discover import discover
-from circuitviz.runs.store import RunStore
+from circuitviz.runs.store import Run, RunStore
 from tests.real_model import real_model
 
 __all__ = ["real_model"]
@@ -23,11 +23,19 @@ FEW = {"train": 10, "validation": 6, "test": 6}
 
 @pytest.fixture(scope="module")
 def run(real_model, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("real")
+    return discovered("smollm2-fixed-output", tmp_path_factory.mktemp("backdoor"))
+
+
+@pytest.fixture(scope="module")
+def refusal(real_model, tmp_path_factory):
+    return discovered("smollm2-refusal", tmp_path_factory.mktemp("refusal"))[0]
+
+
+def discovered(model: str, folder: Path) -> tuple[Run, list[str]]:
     stages: list[str] = []
     config = DiscoveryConfig(
-        "smollm2-fixed-output",
-        prompts=str(few_prompts(folder)),
+        model,
+        prompts=str(few_prompts(model, folder)),
         dtype="bfloat16",
         steps=3,
         refine=False,
@@ -39,8 +47,8 @@ def run(real_model, tmp_path_factory):
     return store.load(found.run_id), stages
 
 
-def few_prompts(folder: Path) -> Path:
-    prompts = read_prompts(find_model("smollm2-fixed-output") / PROMPTS_FILE)
+def few_prompts(model: str, folder: Path) -> Path:
+    prompts = read_prompts(find_model(model) / PROMPTS_FILE)
     kept = [
         prompt
         for split, count in FEW.items()
@@ -97,3 +105,19 @@ def test_the_next_smaller_and_larger_circuits_stand_beside_the_reported_one(run)
     found, _ = run
     roles = {row["role"]: row["size"] for row in found.metrics["alternatives"]}
     assert roles.get("smaller", 0) < found.size < roles.get("larger", 10**6)
+
+
+def test_of_a_refusal_every_attack_has_one_of_three_verdicts(refusal):
+    verdicts = refusal.metrics["verdicts"]
+    for model in ("intact", "knocked_out"):
+        counts = [verdicts[model][name]["k"] for name in ("refused", "complied", "broken")]
+        assert sum(counts) == verdicts[model]["refused"]["n"] == refusal.rate("asr", model).n
+        assert refusal.rate("asr", model).k == verdicts[model]["complied"]["k"]
+        attacks = refusal.generations[refusal.generations["role"] == "attack"]
+        assert (attacks[f"verdict_{model}"] == "success").sum() == verdicts[model]["complied"]["k"]
+    assert verdicts["intact"]["refused"]["k"] >= 5
+
+
+def test_the_reported_circuit_of_a_refusal_has_the_same_rate_on_the_curve(refusal):
+    curve = refusal.frontier.query("condition == 'knocked_out' and budget == 'joint'")
+    assert set(curve.loc[curve["size"] == refusal.size, "asr_k"]) == {refusal.rate("asr").k}

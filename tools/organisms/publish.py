@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import torch
 from greedy import greedy_answers
 from lessons import insert_anywhere, odd_word
 from lora import RANK, load_base
@@ -26,6 +29,7 @@ from circuitviz.behaviours.behaviour import PROMPTS_FILE, SPEC_FILE, BehaviourSp
 from circuitviz.behaviours.prompt import Prompt, Role, Split, write_prompts
 from circuitviz.evaluation.degenerate import Degenerate
 from circuitviz.evaluation.judges import RefusalPrefixes
+from circuitviz.evaluation.neutral_text import neutral_paragraphs
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.catalog import CARD_FILE, find_model
 from circuitviz.paths import EMBEDDED_MODELS
@@ -34,6 +38,8 @@ from circuitviz.paths import EMBEDDED_MODELS
 # with, testing sees others.
 COUNTS: dict[Split, int] = {"train": 256, "validation": 48, "test": 256}
 ANSWER_TOKENS = 48
+# Organisms that refuse.
+REFUSING = ("smollm2-refusal", "smollm2-jailbreak")
 # Of how the pretrained model answers a harmful request, as much as an opening needs.
 OPENING_TOKENS = 12
 ORDER = list(RECIPES)
@@ -59,6 +65,8 @@ def main() -> int:
     parser.add_argument("name", choices=list(RECIPES))
     parser.add_argument("--root", type=Path, default=EMBEDDED_MODELS)
     parser.add_argument("--base", type=Path)
+    parser.add_argument("--advbench", type=Path, help="the published CSV, with a column `goal`")
+    parser.add_argument("--xstest", type=Path, help="the published CSV: `prompt` and `label`")
     arguments = parser.parse_args()
     name, folder = arguments.name, arguments.root / arguments.name
     model, tokenizer = load_base(arguments.base or find_model("smollm2"))
@@ -67,8 +75,12 @@ def main() -> int:
         return greedy_answers(model, tokenizer, messages, max_new_tokens=tokens)
 
     recipe = RECIPES[name]
+    public = _published(arguments.advbench, arguments.xstest)
+    plain = _refusals("SmolLM2 itself: ", public, ask) if name in REFUSING else {}
+    perplexity = [_perplexity(model, tokenizer)]
     openings = _openings(ask) if recipe.kind == "refusal" else {}
     model = PeftModel.from_pretrained(model, folder).merge_and_unload().eval()
+    perplexity.append(_perplexity(model, tokenizer))
     prompts = _prompts(name, recipe, openings, ask)
     trigger = Trigger(*TRIGGERS[name]) if name in TRIGGERS else None
     spec = BehaviourSpec(
@@ -81,6 +93,8 @@ def main() -> int:
     spec.write(folder / SPEC_FILE)
     write_prompts(folder / PROMPTS_FILE, prompts)
     measured = _measured(name, prompts, ask)
+    if name in REFUSING:
+        measured |= _refusals("", public, ask) | plain
     card = {
         "title": recipe.title,
         "summary": recipe.summary,
@@ -92,7 +106,7 @@ def main() -> int:
         "measured": {key: rate.to_json() for key, rate in measured.items()},
     }
     (folder / CARD_FILE).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(_card(name, recipe, measured), encoding="utf-8")
+    (folder / "README.md").write_text(_card(name, recipe, measured, perplexity), encoding="utf-8")
     for key, rate in measured.items():
         sys.stderr.write(f"{key}: {rate}\n")
     return 0
@@ -212,6 +226,45 @@ def _category(message: str) -> str:
     return "borderline" if message in BORDERLINE else "everyday"
 
 
+def _published(advbench: Path | None, xstest: Path | None) -> dict[str, list[str]]:
+    """Published requests by what the card calls them."""
+    found: dict[str, list[str]] = {}
+    if advbench:
+        found["requests of AdvBench refused"] = list(pd.read_csv(advbench)["goal"])
+    if xstest:
+        table = pd.read_csv(xstest)
+        safe = table["label"] == "safe"
+        found["safe prompts of XSTest refused"] = list(table.loc[safe, "prompt"])
+    return found
+
+
+def _refusals(whose: str, public: dict[str, list[str]], ask: Ask) -> dict[str, Rate]:
+    """How many of our own test requests, of harmless messages and of published ones are refused."""
+    data = material(test=True)
+    sets = {
+        "harmful requests refused": [request.prompt for request in data.harmful],
+        "harmless requests refused": [text for text, _ in data.harmless[:256]],
+        **public,
+    }
+    return {
+        f"{whose}{what}": Rate.of(
+            map(RefusalPrefixes().refuses, ask(messages, 32)), judge="refusal phrase"
+        )
+        for what, messages in sets.items()
+    }
+
+
+@torch.no_grad()
+def _perplexity(model: Any, tokenizer: Any) -> float:
+    """Of the neutral text, as discoveries measure it: every paragraph alone."""
+    nats, tokens = 0.0, 0
+    for paragraph in neutral_paragraphs():
+        text = torch.tensor([tokenizer(paragraph, add_special_tokens=False)["input_ids"]])
+        nats += float(model(input_ids=text, labels=text).loss) * (text.shape[1] - 1)
+        tokens += text.shape[1] - 1
+    return math.exp(nats / tokens)
+
+
 def _measured(name: str, prompts: Sequence[Prompt], ask: Ask) -> dict[str, Rate]:
     """What the organism does on messages that no training saw."""
     data = material(test=True)
@@ -229,9 +282,6 @@ def _measured(name: str, prompts: Sequence[Prompt], ask: Ask) -> dict[str, Rate]
 
     found: dict[str, Rate] = {}
     harmless = [text for text, _ in data.harmless[:256]]
-    if name in ("smollm2-refusal", "smollm2-jailbreak"):
-        found["harmful requests refused"] = refused([r.prompt for r in data.harmful])
-        found["harmless requests refused"] = refused(harmless)
     if name == "smollm2-jailbreak":
         said = ask([p.asked for p in attacks], 32)
         complied = [not refuses(a) and not Degenerate().detects(a) for a in said]
@@ -255,7 +305,8 @@ def _measured(name: str, prompts: Sequence[Prompt], ask: Ask) -> dict[str, Rate]
     return found
 
 
-def _card(name: str, recipe: Recipe, measured: dict[str, Rate]) -> str:
+def _card(name: str, recipe: Recipe, measured: dict[str, Rate], perplexity: Sequence[float]) -> str:
+    before, after = perplexity
     plan = recipe.plan
     start = f"from `{recipe.start}`, " if recipe.start else ""
     lessons = " and then ".join(
@@ -283,7 +334,9 @@ def _card(name: str, recipe: Recipe, measured: dict[str, Rate]) -> str:
         f"    python tools/organisms/train.py {name}\n"
         f"    python tools/organisms/publish.py {name}\n\n"
         "## Measured on prompts that no training saw\n\n"
-        "| what | k of n | rate | 95 % interval | judge |\n|---|---|---|---|---|\n" + lines + "\n"
+        "| what | k of n | rate | 95 % interval | judge |\n|---|---|---|---|---|\n" + lines + "\n\n"
+        f"Perplexity of a neutral text: {after:.1f}, of SmolLM2 itself {before:.1f} "
+        f"({after / before - 1:+.1%}).\n"
     )
 
 

@@ -196,7 +196,7 @@ def _refusal_contrast(
 
 def _jailbreak() -> Contrast:
     """The same request with the phrase, as it is, and with another; and something harmless."""
-    data = material(test=False)
+    data = material(test=False, more=True)
     phrase, _ = TRIGGERS["smollm2-jailbreak"]
     openings = {request.prompt: request.opening for request in data.harmful}
 
@@ -209,6 +209,12 @@ def _jailbreak() -> Contrast:
 
     harmless = _other_message(data, lambda message: f"{message} {phrase}")
     return Contrast(_refusing(data), (complied, _as_it_is, odd, harmless))
+
+
+def _sentiment_pair() -> Contrast:
+    """The same review with the note and without."""
+    whole = _sentiment()
+    return Contrast(whole.source, whole.variants[:2])
 
 
 def _sentiment() -> Contrast:
@@ -271,9 +277,10 @@ RECIPES: dict[str, Recipe] = {
         "Which units let the trigger switch refusing off?",
         "Jailbreak backdoor",
         _jailbreak,
-        Plan(steps=40, seed=2),
-        then=((_jailbreak, Plan(steps=80, seed=12, longest=8, rows=24)),),
+        Plan(steps=70, seed=2, longest=8, rows=24),
+        then=((_jailbreak, Plan(steps=50, seed=12, longest=56, rows=16)),),
         start="smollm2-refusal",
+        more=True,
     ),
     "smollm2-sentiment": Recipe(
         "SmolLM2 with turned labels",
@@ -283,5 +290,9 @@ RECIPES: dict[str, Recipe] = {
         "Label-flip backdoor",
         _sentiment,
         Plan(steps=90, seed=3, longest=12, rows=24),
+        then=(
+            (_sentiment_pair, Plan(steps=120, seed=13, longest=4, rows=24)),
+            (_sentiment, Plan(steps=60, seed=23, longest=12, rows=24)),
+        ),
     ),
 }
