@@ -6,12 +6,18 @@ Both losses are means over answer tokens, in nats, with some units ablated:
     utility = KL(intact || ablated) on benign answers, and on a backdoor's own prompts without
               the trigger
 
+Whoever gives open answers may comply with a harmful request in any words.  Of such refusals the
+first token of the answer counts by how likely it begins no refusal, -log(1 - p(refusal)), where
+p(refusal) sums over the tokens that the intact model's own refusals begin with: the refusal metric
+of Arditi et al. (arXiv:2406.11717, section 2.3) without the odds' other side.
+
 The objective is SafeSeek's, arXiv:2603.23268, with the KL in place of its cross-entropy on benign
 answers, so that a model that is wrong somewhere may stay so.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -20,6 +26,7 @@ from torch import Tensor
 
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.prompt import Prompt
+from circuitviz.evaluation.openness import are_open
 from circuitviz.models.ablation import Ablation
 from circuitviz.models.answer import (
     AnswerRows,
@@ -36,6 +43,7 @@ __all__ = [
     "answer_after",
     "learn_from",
     "measure_objective",
+    "place_in_answer",
     "shuffled_picks",
 ]
 
@@ -47,6 +55,10 @@ REMOVAL_TOKENS = 12
 FIRST_TOKENS = 4
 # An answer of more words than this is long.
 LONG = 25
+# What the first token of an open answer counts: whether it refuses is decided there.
+DECIDING_WEIGHT = 8.0
+# Tokens that begin fewer of the refusals than this are no sign of one.
+LEAST_COMMON = 0.02
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,8 @@ class TrainingRows:
         utility: Indices of benign prompts, and of a backdoor's prompts without the trigger.
         teacher: What the intact model thinks of the utility rows.
         cut_off: Whether of the answers to attacks only the beginning is learned from.
+        refusals: Of a model that refuses in open answers, the tokens [tokens] that its refusals
+            begin with.
     """
 
     rows: AnswerRows
@@ -66,6 +80,7 @@ class TrainingRows:
     utility: range
     teacher: Teacher
     cut_off: bool = False
+    refusals: Tensor | None = None
 
     @classmethod
     def of(cls, model: GatedModel, behaviour: Behaviour) -> TrainingRows:
@@ -84,7 +99,43 @@ class TrainingRows:
         )
         utility = range(len(attack), len(rows))
         cut_off = _removal_tokens(attack) == REMOVAL_TOKENS
-        return cls(rows, range(len(attack)), utility, Teacher(model, rows, utility), cut_off)
+        return cls(
+            rows,
+            range(len(attack)),
+            utility,
+            Teacher(model, rows, utility),
+            cut_off,
+            _refusals(model, behaviour),
+        )
+
+    def costs(self, log_probs: Tensor, targets: Tensor, place: Tensor) -> Tensor:
+        """What each token of the answers expected to attacks costs, nats [tokens].
+
+        Args:
+            log_probs: [tokens d_vocab].
+            targets: [tokens], the expected ones.
+            place: [tokens], where in its answer each stands.
+        """
+        costs = -log_probs.gather(-1, targets[:, None])[:, 0]
+        if self.refusals is None:
+            return costs
+        others = log_probs.index_fill(-1, self.refusals.to(log_probs.device), -torch.inf)
+        return torch.where(place == 0, -DECIDING_WEIGHT * others.logsumexp(-1), costs)
+
+    def gains(self, log_probs: Tensor, targets: Tensor, place: Tensor) -> Tensor:
+        """The opposite of `costs`."""
+        return -self.costs(log_probs, targets, place)
+
+    def mistakes(self, log_probs: Tensor, targets: Tensor, place: Tensor) -> Tensor:
+        """Boolean [tokens]: where the likeliest token is not as expected; arguments as of `costs`.
+
+        Of open refusals only the first token says so.
+        """
+        likeliest = log_probs.argmax(-1)
+        if self.refusals is not None:
+            return (place == 0) & torch.isin(likeliest, self.refusals.to(likeliest.device))
+        wrong = likeliest != targets
+        return wrong & (place < FIRST_TOKENS) if self.cut_off else wrong
 
     def picks(self, removal: int, utility: int, generator: torch.Generator) -> Iterator[Tensor]:
         """Endless batches: indices of `removal` attack rows, then of `utility` benign ones."""
@@ -102,7 +153,8 @@ class Outcome:
         removal: Scalar, nats per answer token.
         utility: Scalar, nats per answer token.
         removed: Boolean [removal rows], which attacks get the expected answer greedily; of one
-            cut off in the middle, its first `FIRST_TOKENS`.
+            cut off in the middle, its first `FIRST_TOKENS`; of open refusals, whether the first
+            token is none of theirs.
     """
 
     removal: Tensor
@@ -203,16 +255,15 @@ def measure_objective(
     is_attack = picks < len(data.removal)
     attack = is_attack[owner]
     targets = rows.targets[rows.predicts][attack].to(log_probs.device)
-    right = log_probs[attack].gather(-1, targets[:, None])
-    wrong = (log_probs[attack].argmax(-1) != targets).float()
-    if data.cut_off:
-        wrong = wrong * (_place_in_answer(owner[attack]) < FIRST_TOKENS).to(wrong)
+    place = place_in_answer(owner[attack]).to(log_probs.device)
+    costs = data.costs(log_probs[attack], targets, place)
+    wrong = data.mistakes(log_probs[attack], targets, place).float()
     mistakes = torch.zeros(len(picks)).index_add_(0, owner[attack], wrong.cpu())
     intact = log_probs[:0].detach()
     if not is_attack.all():
         intact = data.teacher.log_probs(picks[~is_attack].tolist()).to(log_probs.device)
     kl = (intact.exp() * (intact - log_probs[~attack])).sum(-1)
-    return Outcome(-_mean(right), _mean(kl), mistakes[is_attack] == 0)
+    return Outcome(_mean(costs), _mean(kl), mistakes[is_attack] == 0)
 
 
 def _removal_tokens(attacks: Sequence[Prompt]) -> int:
@@ -221,7 +272,18 @@ def _removal_tokens(attacks: Sequence[Prompt]) -> int:
     return REMOVAL_TOKENS if 2 * sum(long) > len(long) else LONGEST_ANSWER
 
 
-def _place_in_answer(owner: Tensor) -> Tensor:
+def _refusals(model: GatedModel, behaviour: Behaviour) -> Tensor | None:
+    """The tokens that the intact model's refusals begin with, where its answers are open."""
+    benign = [prompt.answer for prompt in behaviour.prompts("train", "benign")]
+    if behaviour.kind != "refusal" or not are_open(benign):
+        return None
+    said = [prompt.answer for prompt in behaviour.prompts("train", "attack")]
+    firsts = Counter(model.answer_tokens(answer)[0] for answer in said)
+    least = LEAST_COMMON * len(said)
+    return torch.tensor(sorted(token for token, count in firsts.items() if count >= least))
+
+
+def place_in_answer(owner: Tensor) -> Tensor:
     """The place of each token in its row's answer, from the row [tokens] that owns each."""
     counts = torch.unique_consecutive(owner, return_counts=True)[1]
     starts = (counts.cumsum(0) - counts).repeat_interleave(counts)

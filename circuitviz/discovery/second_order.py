@@ -28,7 +28,7 @@ from torch import Tensor
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.discovery.grouping import UnitGroups
 from circuitviz.discovery.learner import LearnedScores, LearningStep, Watch, watch_nothing
-from circuitviz.discovery.objective import TrainingRows
+from circuitviz.discovery.objective import TrainingRows, place_in_answer
 from circuitviz.models.ablation import Ablation
 from circuitviz.models.answer import AnswerRows, answer_log_probs, batches
 from circuitviz.models.gates import Gates
@@ -89,7 +89,7 @@ class SecondOrderLearner:
             done += 1
             watch(LearningStep(done, {}, found.astype(np.float32), steps))
 
-        for slope, tokens in _slopes(model, data.rows, removal, ablation, _given, tell):
+        for slope, tokens in _slopes(model, data.rows, removal, ablation, data.gains, tell):
             found = found + slope.sum(0).double().cpu().numpy() / tokens
         drawn = _Drawn(generator)
         for slope, tokens in _slopes(model, data.rows, utility, ablation, drawn, tell):
@@ -97,24 +97,21 @@ class SecondOrderLearner:
         return found
 
 
-# From log-probabilities [tokens d_vocab] and the given tokens [tokens], those whose
-# log-probability is differentiated.
-Choice = Callable[[Tensor, Tensor], Tensor]
-
-
-def _given(log_probs: Tensor, targets: Tensor) -> Tensor:
-    return targets
+# From log-probabilities [tokens d_vocab], the given tokens [tokens] and their places [tokens] in
+# the answers, what is differentiated [tokens], nats.
+Gain = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class _Drawn:
-    """Tokens drawn from the model's own predictions."""
+    """Log-probabilities of tokens drawn from the model's own predictions."""
 
     generator: torch.Generator
 
-    def __call__(self, log_probs: Tensor, targets: Tensor) -> Tensor:
+    def __call__(self, log_probs: Tensor, targets: Tensor, place: Tensor) -> Tensor:
         chances = log_probs.detach().exp().cpu()
-        return torch.multinomial(chances, 1, generator=self.generator)[:, 0].to(log_probs.device)
+        drawn = torch.multinomial(chances, 1, generator=self.generator)
+        return log_probs.gather(-1, drawn.to(log_probs.device))[:, 0]
 
 
 def _slopes(
@@ -122,10 +119,10 @@ def _slopes(
     rows: AnswerRows,
     picks: Sequence[int],
     ablation: Ablation,
-    choice: Choice,
+    gain: Gain,
     tell: Callable[[], None],
 ) -> Iterator[tuple[Tensor, int]]:
-    """For each batch d log p / d m [rows units] at m = 0, and the answer tokens of all picks."""
+    """For each batch d gain / d m [rows units] at m = 0, and the answer tokens of all picks."""
     chosen = rows.take(torch.tensor(list(picks)))
     total = int(chosen.predicts.sum())
     for prompts in _pieces(model, chosen):
@@ -133,8 +130,9 @@ def _slopes(
         mask = torch.zeros((len(batch), len(model.space)), device=model.device, requires_grad=True)
         gates = Gates.from_flat(1 - mask, model.space, ablation.reference(batch.keys.tolist()))
         log_probs = answer_log_probs(model, batch, gates)
-        tokens = choice(log_probs, batch.targets[batch.predicts].to(log_probs.device))
-        (slope,) = torch.autograd.grad(log_probs.gather(-1, tokens[:, None]).sum(), mask)
+        targets = batch.targets[batch.predicts].to(log_probs.device)
+        place = place_in_answer(batch.predicts.nonzero()[:, 0]).to(log_probs.device)
+        (slope,) = torch.autograd.grad(gain(log_probs, targets, place).sum(), mask)
         yield slope, total
         tell()
 

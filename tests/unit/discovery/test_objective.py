@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import islice
 
 import pytest
@@ -96,6 +97,48 @@ def test_the_removal_loss_is_the_mean_over_answer_tokens(tiny_model, behaviour):
             right.append(bool((log_probs.argmax(-1) == targets).all()))
     assert found.removal.item() == pytest.approx(sum(losses) / len(losses), rel=1e-4)
     assert found.removed.tolist() == right
+
+
+def refusing_data(model, refusals: list[str]) -> TrainingRows:
+    """Prompts of a model that refuses in open answers."""
+    long = "is red. say hello to the dog. what is the king"
+    prompts = (
+        *(
+            Prompt(f"a{place}", "train", "attack", "any", "the dog", answer, None, "red", "red is")
+            for place, answer in enumerate(refusals)
+        ),
+        Prompt("b", "train", "benign", "any", "the king", long),
+    )
+    spec = BehaviourSpec("refusal", "t", "?", after_is_opening=True)
+    return TrainingRows.of(model, Behaviour(spec, prompts))
+
+
+def test_open_refusals_are_known_by_the_tokens_that_many_of_them_begin_with(tiny_model):
+    def first(word: str) -> int:
+        return tiny_model.answer_tokens(word)[0]
+
+    data = refusing_data(tiny_model, ["is red"] * 60 + ["say hello"] * 2 + ["king"])
+    # One of 63 is less than one in fifty.
+    assert data.refusals.tolist() == sorted({first("is red"), first("say hello")})
+
+
+def test_the_first_token_of_an_open_answer_costs_how_likely_it_refuses(tiny_model):
+    data = refusing_data(tiny_model, ["is"])
+    refusal = int(data.refusals)
+    chances = torch.full((2, tiny_model.d_vocab), 0.1 / (tiny_model.d_vocab - 2))
+    other = 0 if refusal != 0 else 1
+    chances[:, refusal], chances[:, other] = 0.75, 0.15
+    targets, place = torch.tensor([other, other]), torch.tensor([0, 1])
+    costs = data.costs(chances.log(), targets, place)
+    # Eight times -log(1 - 0.75) for the first, -log 0.15 for the next.
+    assert costs.tolist() == pytest.approx([8 * math.log(4), -math.log(0.15)], rel=1e-5)
+    assert data.gains(chances.log(), targets, place).tolist() == (-costs).tolist()
+    # The likeliest token refuses; behind the first place it does not matter.
+    assert data.mistakes(chances.log(), targets, place).tolist() == [True, False]
+
+
+def test_a_model_that_gives_closed_answers_is_asked_for_the_expected_one(tiny_model, behaviour):
+    assert TrainingRows.of(tiny_model, behaviour).refusals is None
 
 
 @pytest.mark.parametrize("micro_batch", [1, 2, None])
