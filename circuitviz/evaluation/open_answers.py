@@ -154,7 +154,11 @@ def _decided(effect: Effect, verdicts: Sequence[AnswerVerdict]) -> Effect:
     if effect.verdicts is not None:
         complied = np.array([verdict == "complied" for verdict in verdicts])
         counted = replace(effect.verdicts, asr=complied)
-    return replace(effect, asr=rates.complied, broken=rates.broken, verdicts=counted)
+    # Where recovery is complying, both are decided together.
+    recovery = rates.complied if effect.recovery.judge == effect.asr.judge else effect.recovery
+    return replace(
+        effect, asr=rates.complied, recovery=recovery, broken=rates.broken, verdicts=counted
+    )
 
 
 def _first_tokens_comply(model: GatedModel, answer: str) -> bool:

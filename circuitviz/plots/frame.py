@@ -83,8 +83,13 @@ def point_rates(run: Run, row: Row) -> dict[str, Rate]:
             _effective_n(run, row, series),
         )
         for series in SERIES
-        if int(row[f"{series}_n"]) > 0
+        if int(row[f"{series}_n"]) > 0 and not (series == "recovery" and _complying_is_all(run))
     }
+
+
+def _complying_is_all(run: Run) -> bool:
+    """Whether recovery would only count again who complies: there is no one answer to return to."""
+    return run.metrics["behaviour_kind"] == "refusal" and bool(run.metrics.get("verdicts"))
 
 
 def _effective_n(run: Run, row: Row, series: str) -> float | None:
@@ -114,7 +119,7 @@ def rates_at(
         rows = records(matching(separate, heads=heads, neurons=neurons))
     elif size is None or size == run.size:
         found = {name: run.rate(name, "knocked_out") for name in ("asr", "utility")}
-        recovery = run.metrics.get("recovery")
+        recovery = None if _complying_is_all(run) else run.metrics.get("recovery")
         return {**found, **({"recovery": Rate.from_json(recovery)} if recovery else {})}
     else:
         rows = records(matching(frontier_rows(run), size=size))
