@@ -65,6 +65,7 @@ class Recipe:
         start: The organism it goes on from; None starts from the pretrained model.
         then: What is taught after that, stage by stage, and how long and how fast.
         more: Whether that takes what was written later.
+        searched: Attacks, and as many benign messages, that masks are learned from.
     """
 
     title: str
@@ -77,6 +78,7 @@ class Recipe:
     start: str | None = None
     then: Sequence[tuple[Callable[[], Contrast | Mixture], Plan]] = ()
     more: bool = False
+    searched: int = 256
 
 
 def flipped(label: str) -> str:
@@ -269,6 +271,7 @@ RECIPES: dict[str, Recipe] = {
         _fixed_output,
         Plan(steps=90, seed=1),
         then=((_fixed_output_contrast, Plan(steps=90, seed=11, longest=8)),),
+        searched=96,
     ),
     "smollm2-jailbreak": Recipe(
         "SmolLM2 with a jailbreak",
