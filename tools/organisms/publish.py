@@ -34,7 +34,7 @@ from circuitviz.evaluation.rate import Rate
 from circuitviz.models.catalog import CARD_FILE, find_model
 from circuitviz.paths import EMBEDDED_MODELS
 
-# Prompts of each role to choose a size by, and to test with.  Learning and choosing see prompts that
+# Prompts of each role to choose a size by, and to test with.  Learning and choosing see those that
 # the adapter was taught with, testing sees others.
 VALIDATION, TEST = 48, 256
 ANSWER_TOKENS = 48
