@@ -120,4 +120,6 @@ def test_of_a_refusal_every_attack_has_one_of_three_verdicts(refusal):
 
 def test_the_reported_circuit_of_a_refusal_has_the_same_rate_on_the_curve(refusal):
     curve = refusal.frontier.query("condition == 'knocked_out' and budget == 'joint'")
-    assert set(curve.loc[curve["size"] == refusal.size, "asr_k"]) == {refusal.rate("asr").k}
+    assert set(curve.loc[curve["size"] == refusal.size, "asr_k"]) == {
+        refusal.rate("asr", "knocked_out").k
+    }
