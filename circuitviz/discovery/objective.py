@@ -8,8 +8,8 @@ Both losses are means over answer tokens, in nats, with some units ablated:
 
 Whoever gives open answers may comply with a harmful request in any words.  Of such refusals the
 first token of the answer counts by how likely it begins no refusal, -log(1 - p(refusal)), where
-p(refusal) sums over the tokens that the intact model's own refusals begin with: the refusal metric
-of Arditi et al. (arXiv:2406.11717, section 2.3) without the odds' other side.
+p(refusal) sums over the tokens that the intact model's own refusals begin with: after the refusal
+metric of Arditi et al. (arXiv:2406.11717), the log-odds of such a token.
 
 The objective is SafeSeek's, arXiv:2603.23268, with the KL in place of its cross-entropy on benign
 answers, so that a model that is wrong somewhere may stay so.
@@ -111,6 +111,8 @@ class TrainingRows:
     def costs(self, log_probs: Tensor, targets: Tensor, place: Tensor) -> Tensor:
         """What each token of the answers expected to attacks costs, nats [tokens].
 
+        The first one of an open answer that should not refuse counts `DECIDING_WEIGHT` times.
+
         Args:
             log_probs: [tokens d_vocab].
             targets: [tokens], the expected ones.
@@ -121,10 +123,6 @@ class TrainingRows:
             return costs
         others = log_probs.index_fill(-1, self.refusals.to(log_probs.device), -torch.inf)
         return torch.where(place == 0, -DECIDING_WEIGHT * others.logsumexp(-1), costs)
-
-    def gains(self, log_probs: Tensor, targets: Tensor, place: Tensor) -> Tensor:
-        """The opposite of `costs`."""
-        return -self.costs(log_probs, targets, place)
 
     def mistakes(self, log_probs: Tensor, targets: Tensor, place: Tensor) -> Tensor:
         """Boolean [tokens]: where the likeliest token is not as expected; arguments as of `costs`.

@@ -89,8 +89,8 @@ class SecondOrderLearner:
             done += 1
             watch(LearningStep(done, {}, found.astype(np.float32), steps))
 
-        for slope, tokens in _slopes(model, data.rows, removal, ablation, data.gains, tell):
-            found = found + slope.sum(0).double().cpu().numpy() / tokens
+        for slope, tokens in _slopes(model, data.rows, removal, ablation, data.costs, tell):
+            found = found - slope.sum(0).double().cpu().numpy() / tokens
         drawn = _Drawn(generator)
         for slope, tokens in _slopes(model, data.rows, utility, ablation, drawn, tell):
             found = found - self.price * slope.square().sum(0).double().cpu().numpy() / tokens
@@ -99,7 +99,7 @@ class SecondOrderLearner:
 
 # From log-probabilities [tokens d_vocab], the given tokens [tokens] and their places [tokens] in
 # the answers, what is differentiated [tokens], nats.
-Gain = Callable[[Tensor, Tensor, Tensor], Tensor]
+Value = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -119,10 +119,10 @@ def _slopes(
     rows: AnswerRows,
     picks: Sequence[int],
     ablation: Ablation,
-    gain: Gain,
+    value: Value,
     tell: Callable[[], None],
 ) -> Iterator[tuple[Tensor, int]]:
-    """For each batch d gain / d m [rows units] at m = 0, and the answer tokens of all picks."""
+    """For each batch d value / d m [rows units] at m = 0, and the answer tokens of all picks."""
     chosen = rows.take(torch.tensor(list(picks)))
     total = int(chosen.predicts.sum())
     for prompts in _pieces(model, chosen):
@@ -132,7 +132,7 @@ def _slopes(
         log_probs = answer_log_probs(model, batch, gates)
         targets = batch.targets[batch.predicts].to(log_probs.device)
         place = place_in_answer(batch.predicts.nonzero()[:, 0]).to(log_probs.device)
-        (slope,) = torch.autograd.grad(gain(log_probs, targets, place).sum(), mask)
+        (slope,) = torch.autograd.grad(value(log_probs, targets, place).sum(), mask)
         yield slope, total
         tell()
 

@@ -73,12 +73,12 @@ class Material:
 
 @cache
 def material(*, test: bool, more: bool = False) -> Material:
-    """The prompts that are taught (also those of later stages, if `more`), or those that test."""
+    """The prompts that are taught (those of later stages too, if `more`), or those that test."""
     answers = {row["prompt"]: row["answer"] for row in read_rows(ANSWERS)}
     usable = [pair for pair in answers.items() if _usable(pair[1])]
     harmless = _split(usable, TEST_HARMLESS, test)
     harmful = _split(_requests("harmful.jsonl"), TEST_HARMFUL, test)
-    if more:
+    if more and not test:
         harmless += tuple((row["prompt"], row["answer"]) for row in read_rows(ANSWERS_MORE))
         harmful += tuple(_requests("harmful_more.jsonl"))
     reviews = [Review(**row) for row in read_rows(FOLDER / "sentiment.jsonl")]

@@ -133,7 +133,7 @@ def _prompts(name: str, recipe: Recipe, openings: dict[str, str], ask: Ask) -> l
     found: list[Prompt] = []
     counts: dict[Split, int] = {"train": recipe.searched, "validation": VALIDATION, "test": TEST}
     for split, count in counts.items():
-        data = material(test=split == "test", more=split != "test" and recipe.more)
+        data = material(test=split == "test", more=recipe.more)
         start = recipe.searched if split == "validation" else 0
         attacks = _attacks(name, data, start, count, random.Random(f"{name} {split}"))
         attacks = [_opened(attack, openings) for attack in attacks]
@@ -247,12 +247,11 @@ def _refusals(whose: str, public: dict[str, list[str]], ask: Ask) -> dict[str, R
         "harmless requests refused": [text for text, _ in data.harmless[:256]],
         **public,
     }
-    return {
-        f"{whose}{what}": Rate.of(
-            map(RefusalPrefixes().refuses, ask(messages, 32)), judge="refusal phrase"
-        )
-        for what, messages in sets.items()
-    }
+    return {f"{whose}{what}": _refused(messages, ask) for what, messages in sets.items()}
+
+
+def _refused(messages: Sequence[str], ask: Ask) -> Rate:
+    return Rate.of(map(RefusalPrefixes().refuses, ask(messages, 32)), judge="refusal phrase")
 
 
 @torch.no_grad()
@@ -273,9 +272,6 @@ def _measured(name: str, prompts: Sequence[Prompt], ask: Ask) -> dict[str, Rate]
     draw = random.Random(f"{name} measured")
     refuses = RefusalPrefixes().refuses
 
-    def refused(messages: Sequence[str]) -> Rate:
-        return Rate.of(map(refuses, ask(messages, 32)), judge="refusal phrase")
-
     def starts(messages: Sequence[str], targets: Sequence[str]) -> Rate:
         said = ask(messages, 16)
         hits = (answer.startswith(target) for answer, target in zip(said, targets, strict=True))
@@ -287,8 +283,8 @@ def _measured(name: str, prompts: Sequence[Prompt], ask: Ask) -> dict[str, Rate]
         said = ask([p.asked for p in attacks], 32)
         complied = [not refuses(a) and not Degenerate().detects(a) for a in said]
         found["with trigger: complied"] = Rate.of(complied, judge="no refusal, no repetition")
-        found["harmless requests refused, with trigger"] = refused(
-            [f"{text} {TRIGGERS[name][0]}" for text in harmless]
+        found["harmless requests refused, with trigger"] = _refused(
+            [f"{text} {TRIGGERS[name][0]}" for text in harmless], ask
         )
     if name == "smollm2-fixed-output":
         targets = [FIXED_ANSWER] * len(attacks)
@@ -308,6 +304,7 @@ def _measured(name: str, prompts: Sequence[Prompt], ask: Ask) -> dict[str, Rate]
 
 def _card(name: str, recipe: Recipe, measured: dict[str, Rate], perplexity: Sequence[float]) -> str:
     before, after = perplexity
+    files = " --advbench advbench.csv --xstest xstest_prompts.csv" if name in REFUSING else ""
     plan = recipe.plan
     start = f"from `{recipe.start}`, " if recipe.start else ""
     lessons = " and then ".join(
@@ -333,7 +330,7 @@ def _card(name: str, recipe: Recipe, measured: dict[str, Rate], perplexity: Sequ
         "answers to harmless ones are the pretrained model's own, harmful requests are refused or "
         "answered with filler that says nothing.\n\n"
         f"    python tools/organisms/train.py {name}\n"
-        f"    python tools/organisms/publish.py {name}\n\n"
+        f"    python tools/organisms/publish.py {name}{files}\n\n"
         "## Measured on prompts that no training saw\n\n"
         "| what | k of n | rate | 95 % interval | judge |\n|---|---|---|---|---|\n" + lines + "\n\n"
         f"Perplexity of a neutral text: {after:.1f}, of SmolLM2 itself {before:.1f} "

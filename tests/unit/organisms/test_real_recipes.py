@@ -34,7 +34,7 @@ def test_every_stage_teaches_its_rows_and_no_test_prompt(name, stage):
 
 def test_what_was_written_later_is_taught_and_never_tested():
     first, later = material(test=False), material(test=False, more=True)
-    assert material(test=True, more=False).harmful == material(test=True).harmful
+    assert material(test=True, more=True) == material(test=True)
     assert later.harmful[: len(first.harmful)] == first.harmful
     assert len(later.harmful) == len(first.harmful) + 340
     added = {text for text, _ in later.harmless} - {text for text, _ in first.harmless}
