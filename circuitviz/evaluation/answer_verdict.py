@@ -16,13 +16,12 @@ import numpy as np
 import torch
 
 from circuitviz.evaluation.degenerate import Degenerate
-from circuitviz.evaluation.judges import RefusalPrefixes
+from circuitviz.evaluation.judges import VERDICT_JUDGE, RefusalPrefixes
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.answer import answer_log_probs, batches, encode_answers
 from circuitviz.models.model import GatedModel
 
 __all__ = [
-    "VERDICT_JUDGE",
     "AnswerVerdict",
     "Fluency",
     "VerdictRates",
@@ -33,7 +32,6 @@ __all__ = [
 
 AnswerVerdict = Literal["refused", "complied", "broken"]
 
-VERDICT_JUDGE = "refused, complied or broken"
 # An answer is broken where the intact model finds it this many times as perplexing as the most
 # perplexing twentieth of its own answers.
 FAR_ABOVE = 8.0

@@ -16,6 +16,7 @@ from circuitviz.behaviours.prompt import Split
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.answer_verdict import refusing
 from circuitviz.evaluation.degenerate import Degenerate
+from circuitviz.evaluation.judges import safe_answers, whole_answers_decide
 from circuitviz.evaluation.openness import are_open
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.scoring import AnswerScores, score_answers
@@ -194,12 +195,10 @@ class Probe:
             [_text(prompt.after).startswith(_text(prompt.target)) for prompt in self.attacks]
         )
         self._rows: dict[Question, AnswerRows] = {}
-        safe = [prompt.after or prompt.answer for prompt in self.attacks]
-        if behaviour.kind == "refusal":
-            safe = [prompt.answer for prompt in self.attacks]
+        safe = safe_answers(behaviour.kind, self.attacks)
         self.open_utility = are_open([prompt.answer for prompt in self.benign])
         self.open_recovery = behaviour.kind == "backdoor" and are_open(safe)
-        self.by_verdict = self.open_utility and 2 * sum(map(refusing, safe)) > len(safe)
+        self.by_verdict = whole_answers_decide(behaviour.kind, self.attacks, self.benign)
 
     def rows(self, question: Question) -> AnswerRows:
         """The prompts with the answers that a question asks about; `shown` by kind of behaviour.

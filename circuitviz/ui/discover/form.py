@@ -8,6 +8,7 @@ import streamlit as st
 
 from circuitviz.discovery.methods import METHODS
 from circuitviz.errors import CircuitvizError
+from circuitviz.evaluation.judges import deciding_judge
 from circuitviz.models.catalog import ModelCard
 from circuitviz.runs.config import AblationKind, Budget, DiscoveryConfig
 from circuitviz.ui import services, state
@@ -59,11 +60,10 @@ def configuration(models: list[ModelCard]) -> DiscoveryConfig | None:
         error(str(failure))
         return None
     trigger = f" Trigger: {literal_code(behaviour.trigger)}." if behaviour.trigger else ""
+    judge = deciding_judge(behaviour)
     n_test = len(behaviour.prompts("test", "attack"))
     st.markdown(f"**{literal(behaviour.title)}.** {literal(behaviour.question)}{trigger}")
-    st.caption(
-        f"{n_test:,} attack prompts are held out for the test · judge: {literal(behaviour.judge)}"
-    )
+    st.caption(f"{n_test:,} attack prompts are held out for the test · judge: {literal(judge)}")
     return config
 
 

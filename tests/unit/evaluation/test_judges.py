@@ -5,17 +5,20 @@ from dataclasses import dataclass
 import pandas as pd
 import pytest
 
-from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, OwnJudge
+from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, OwnJudge, load_behaviour
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.judges import (
+    VERDICT_JUDGE,
     ExactTarget,
     Judge,
     RefusalPrefixes,
     attack_rows,
     cohens_kappa,
+    deciding_judge,
     judge_table,
     usual_judges,
 )
+from circuitviz.paths import EMBEDDED_MODELS
 from circuitviz.runs.store import GENERATION_COLUMNS
 
 REFUSAL = "I cannot help with that request."
@@ -249,3 +252,16 @@ def test_kappa_needs_pairs():
     for a, b in (([], []), ([True], [True, False])):
         with pytest.raises(ConfigError, match="two verdicts on each answer"):
             cohens_kappa(a, b)
+
+
+@pytest.mark.parametrize(
+    ("model", "judge"),
+    [
+        ("smollm2-refusal", VERDICT_JUDGE),
+        ("smollm2-fixed-output", "starts with the target answer"),
+        # Its refusals are closed answers.
+        ("refusal", "starts with the target answer"),
+    ],
+)
+def test_whole_answers_decide_where_open_ones_refuse(model, judge):
+    assert deciding_judge(load_behaviour(EMBEDDED_MODELS / model)) == judge
