@@ -25,7 +25,12 @@ def model(monkeypatch):
         name="refusal", title="Aligned", summary="Refuses.", behaviour_kind="refusal", headline=True
     )
     behaviour = SimpleNamespace(
-        title="Refusal", question="Who refuses?", trigger=None, judge="j", prompts=lambda *_: [1]
+        kind="refusal",
+        title="Refusal",
+        question="Who refuses?",
+        trigger=None,
+        judge="j",
+        prompts=lambda *_: [SimpleNamespace(answer="No.")],
     )
     monkeypatch.setattr(services, "embedded_models", lambda: [card])
     monkeypatch.setattr(live_model, "behaviour_of", lambda config: behaviour)

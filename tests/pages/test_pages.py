@@ -193,7 +193,12 @@ def test_discover_offers_the_run_that_is_there_already(runs, open_app, monkeypat
         name="refusal", title="Aligned", summary="Refuses.", behaviour_kind="refusal", headline=True
     )
     behaviour = SimpleNamespace(
-        title="Refusal", question="Who refuses?", trigger=None, judge="j", prompts=lambda *_: [1]
+        title="Refusal",
+        question="Who refuses?",
+        trigger=None,
+        judge="j",
+        prompts=lambda *_: [SimpleNamespace(answer="No.")],
+        kind="refusal",
     )
     monkeypatch.setattr(services, "embedded_models", lambda: [card])
     monkeypatch.setattr(live_model, "behaviour_of", lambda config: behaviour)
