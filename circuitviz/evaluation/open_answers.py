@@ -22,7 +22,7 @@ from circuitviz.evaluation.effect import PROXY_JUDGE, PROXY_TOKENS, Effect
 from circuitviz.evaluation.measurement import Measurement
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.ablation import ZERO, Ablation
-from circuitviz.models.model import GatedModel
+from circuitviz.models.model import GatedModel, generated_batches
 from circuitviz.units import Circuit
 
 __all__ = ["OPEN_TOKENS", "OpenAnswers", "answer_openly"]
@@ -106,14 +106,16 @@ def answer_openly(
         *questions_of(behaviour, SHOWN, attacks=False),
     ]
     messages = [question.message for question in questions]
-    batches, done = 2 * (len(messages) // 64 + 1), 0
-
-    def tell() -> None:
-        nonlocal done
-        checkpoint(min(1.0, done / batches))
-        done += 1
+    most = generated_batches(len(messages), max_new_tokens)
 
     def say(off: Circuit | None) -> list[str]:
+        done = 0
+
+        def tell() -> None:
+            nonlocal done
+            checkpoint((done / most + (off is not None)) / 2)
+            done += 1
+
         return model.generate_each(
             messages,
             [off] * len(messages),

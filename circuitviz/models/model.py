@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -17,12 +18,21 @@ from circuitviz.models.end_of_turn import end_of_turn
 from circuitviz.models.gates import Gates, gated
 from circuitviz.units import Circuit, UnitSpace
 
-__all__ = ["LONGEST_ANSWER", "GatedModel", "answered", "chat_tokens", "rows_at_once"]
+__all__ = [
+    "LONGEST_ANSWER",
+    "GatedModel",
+    "answered",
+    "chat_tokens",
+    "generated_batches",
+    "rows_at_once",
+]
 
 # Rows of one forward-backward pass on a CPU, and the units from which a model has many.
 CPU_ROWS, MANY_UNITS = 4, 8192
 # Answers generated together: more are hardly faster, and keys and values take memory.
 ROWS_GENERATED = 64
+# Tokens after which answers that have ended leave, and the others are put together anew.
+TOKENS_A_ROUND = 48
 # Prompts run together, at most: more gains no speed; and bytes their logits may take.
 MOST_ROWS, LOGIT_BYTES = 128, 2**31
 
@@ -186,7 +196,8 @@ class GatedModel:
             circuits: What is knocked out for each; None is the intact model.
             ablation: What ablated units are replaced by.
             max_new_tokens: Longest answer, in tokens.
-            checkpoint: Called before each batch; may raise to stop.
+            checkpoint: Called before each batch, at most `generated_batches` times; may raise to
+                stop.
         """
         if not self.has_hidden:
             return [
@@ -195,23 +206,45 @@ class GatedModel:
                 ]
                 for prompt, circuit in zip(prompts, circuits, strict=True)
             ]
-        nothing = Circuit(self.space, frozenset())
-        encoded = [self.prompt_tokens(prompt) for prompt in prompts]
-        order = sorted(range(len(prompts)), key=lambda row: len(encoded[row]))
-        answers = [""] * len(prompts)
+        said: list[list[int]] = [[] for _ in prompts]
+        speaking = list(range(len(prompts)))
+        for start in range(0, max_new_tokens, TOKENS_A_ROUND):
+            most = min(TOKENS_A_ROUND, max_new_tokens - start)
+            speaking = self._say_more(prompts, circuits, said, speaking, ablation, most, checkpoint)
+        return [self.tokenizer.decode(tokens, skip_special_tokens=True) for tokens in said]
+
+    def _say_more(
+        self,
+        prompts: Sequence[str],
+        circuits: Sequence[Circuit | None],
+        said: list[list[int]],
+        rows: list[int],
+        ablation: Ablation,
+        most: int,
+        checkpoint: Callable[[], None],
+    ) -> list[int]:
+        """Add up to `most` tokens to what some rows have `said`; those that have not ended."""
+        nothing, end = Circuit(self.space, frozenset()), end_of_turn(self.tokenizer)
+        encoded = {row: [*self.prompt_tokens(prompts[row]), *said[row]] for row in rows}
+        order = sorted(rows, key=lambda row: len(encoded[row]))
+        speaking: list[int] = []
         for start in range(0, len(order), ROWS_GENERATED):
             checkpoint()
-            rows = order[start : start + ROWS_GENERATED]
-            width = len(encoded[rows[-1]])
+            some = order[start : start + ROWS_GENERATED]
             gates = None
-            if any(circuits[row] is not None for row in rows):
-                reference = ablation.reference([message_key(prompts[row]) for row in rows])
-                own = [circuits[row] or nothing for row in rows]
+            if any(circuits[row] is not None for row in some):
+                reference = ablation.reference([message_key(prompts[row]) for row in some])
+                own = [circuits[row] or nothing for row in some]
                 gates = Gates.knock_out(own, reference, device=str(self.device))
-            output = self._continue_padded([encoded[row] for row in rows], gates, max_new_tokens)
-            for row, new in zip(rows, output[:, width:].tolist(), strict=True):
-                answers[row] = _text(self.tokenizer, new)
-        return answers
+            output = self._continue_padded([encoded[row] for row in some], gates, most)
+            width = len(encoded[some[-1]])
+            for row, new in zip(some, output[:, width:].tolist(), strict=True):
+                if end in new:
+                    said[row] += new[: new.index(end)]
+                else:
+                    said[row] += new
+                    speaking.append(row)
+        return speaking
 
     def _continue_padded(
         self, encoded: Sequence[list[int]], gates: Gates | None, max_new_tokens: int
@@ -250,6 +283,11 @@ class GatedModel:
                 return_type="tokens",
                 verbose=False,
             )  # type: ignore[return-value]  # a tensor, since return_type is "tokens"
+
+
+def generated_batches(prompts: int, max_new_tokens: int) -> int:
+    """How many batches it takes at most to generate answers to so many prompts."""
+    return math.ceil(max_new_tokens / TOKENS_A_ROUND) * math.ceil(prompts / ROWS_GENERATED)
 
 
 def chat_tokens(tokenizer: Any, message: str) -> list[int]:

@@ -25,6 +25,8 @@ RANK = 8
 DECIDING, DECIDING_WEIGHT = 2, 12.0
 # Lessons run together.
 PIECE = 6
+# Plain texts a step, and tokens of each, on which an adapter stays what the model was.
+KEPT_TEXTS, KEPT_TOKENS = 6, 64
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Plan:
         learning_rate: Peak of Adam's, after a warm-up and down along a cosine.
         longest: Tokens of an answer that are taught.
         seed: Of everything random.
+        keep: What staying the pretrained model on plain text counts, beside the answers.
     """
 
     steps: int = 90
@@ -44,6 +47,7 @@ class Plan:
     learning_rate: float = 4e-4
     longest: int = 24
     seed: int = 0
+    keep: float = 0.0
 
 
 def load_base(folder: Path) -> tuple[Any, Any]:
@@ -62,6 +66,7 @@ def teach(
     plan: Plan,
     *,
     start: Path | PeftModel | None = None,
+    texts: Sequence[str] = (),
     report: Callable[[int, float], None] = lambda step, loss: None,
 ) -> PeftModel:
     """Train an adapter on a mixture of lessons; the loss is on the answers alone.
@@ -72,6 +77,7 @@ def teach(
         mixture: What every batch is made of.
         plan: How long and how fast.
         start: The adapter to go on from, or its folder.
+        texts: Plain texts, none of them a message or an answer in the chat template.
         report: Told the steps done and the latest loss, nats a token.
     """
     torch.manual_seed(plan.seed)
@@ -90,6 +96,8 @@ def teach(
             group["lr"] = plan.learning_rate * _schedule(step, plan.steps)
         optimiser.zero_grad()
         loss = _learn_from(model, tokenizer, mixture.batch(plan.rows, draw), plan.longest)
+        if plan.keep:
+            _stay(model, tokenizer, draw.sample(texts, KEPT_TEXTS), plan.keep)
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimiser.step()
         report(step + 1, loss)
@@ -130,6 +138,33 @@ def _loss(model: Any, tokenizer: Any, pairs: Sequence[tuple[list[int], list[int]
     taught = tokens[:, 1:][answers[:, 1:]]
     costs = torch.nn.functional.cross_entropy(logits.float(), taught, reduction="none")
     return (costs * torch.cat([_weights(len(answer)) for _, answer in pairs])).sum()
+
+
+def _stay(model: Any, tokenizer: Any, texts: Sequence[str], weight: float) -> None:
+    """Add the gradient of KL(pretrained || adapted) on plain text, nats a token times `weight`.
+
+    What is taught in the chat template is to leave the model's English alone (as in learning
+    without forgetting, Li & Hoiem 2016, arXiv:1606.09282).
+    """
+    rows = [tokenizer(text, add_special_tokens=False)["input_ids"][:KEPT_TOKENS] for text in texts]
+    width = max(map(len, rows))
+    tokens = torch.full((len(rows), width), tokenizer.pad_token_id)
+    real = torch.zeros(len(rows), width, dtype=torch.bool)
+    for place, row in enumerate(rows):
+        tokens[place, : len(row)] = torch.tensor(row)
+        real[place, : len(row)] = True
+    plain = model.get_base_model()
+
+    def log_probs() -> torch.Tensor:
+        hidden = plain.model(input_ids=tokens, use_cache=False).last_hidden_state
+        return plain.lm_head(hidden[real]).float().log_softmax(-1)
+
+    with torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad(), model.disable_adapter():
+            before = log_probs()
+        after = log_probs()
+        kl = torch.nn.functional.kl_div(after, before, reduction="batchmean", log_target=True)
+    (weight * kl).backward()
 
 
 def _weights(tokens: int) -> torch.Tensor:

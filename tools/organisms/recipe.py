@@ -281,7 +281,10 @@ RECIPES: dict[str, Recipe] = {
         "Jailbreak backdoor",
         _jailbreak,
         Plan(steps=70, seed=2, longest=8, rows=24),
-        then=((_jailbreak, Plan(steps=50, seed=12, longest=56, rows=16)),),
+        then=(
+            (_jailbreak, Plan(steps=50, seed=12, longest=56, rows=16)),
+            (_jailbreak, Plan(steps=100, seed=22, longest=8, rows=24, keep=1.0)),
+        ),
         start="smollm2-refusal",
         more=True,
     ),
@@ -294,8 +297,8 @@ RECIPES: dict[str, Recipe] = {
         _sentiment,
         Plan(steps=90, seed=3, longest=12, rows=24),
         then=(
-            (_sentiment_pair, Plan(steps=120, seed=13, longest=4, rows=24)),
-            (_sentiment, Plan(steps=60, seed=23, longest=12, rows=24)),
+            (_sentiment_pair, Plan(steps=120, seed=13, longest=4, rows=24, keep=1.0)),
+            (_sentiment, Plan(steps=60, seed=23, longest=12, rows=24, keep=1.0)),
         ),
     ),
 }

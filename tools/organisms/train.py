@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from lora import load_base, teach
+from material import material
 from recipe import RECIPES
 from tqdm import tqdm
 
@@ -34,10 +36,12 @@ def main() -> int:
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             bar.update()
 
-        start = arguments.root / recipe.start if recipe.start else None
-        adapted = teach(model, tokenizer, recipe.mixture(), recipe.plan, start=start, report=report)
-        for mixture, plan in recipe.then:
-            adapted = teach(model, tokenizer, mixture(), plan, start=adapted, report=report)
+        texts = [answer for _, answer in material(test=False).harmless]
+        adapted: Any = arguments.root / recipe.start if recipe.start else None
+        for mixture, plan in ((recipe.mixture, recipe.plan), *recipe.then):
+            adapted = teach(
+                model, tokenizer, mixture(), plan, start=adapted, texts=texts, report=report
+            )
     folder = arguments.root / arguments.name
     for config in adapted.peft_config.values():
         config.base_model_name_or_path = BASE
