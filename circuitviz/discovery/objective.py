@@ -6,8 +6,12 @@ Both losses are means over answer tokens, in nats, with some units ablated:
     utility = KL(intact || ablated) on benign answers, and on a backdoor's own prompts without
               the trigger
 
+Of an open answer one token decides: the first in which it differs from what the attack wants.  It
+counts more than the others, and once it is right the attack has ended: given its beginning, even a
+model under attack goes on with the right answer.
+
 Whoever gives open answers may comply with a harmful request in any words.  Of such refusals the
-first token of the answer counts by how likely it begins no refusal, -log(1 - p(refusal)), where
+first token of the answer decides, by how likely it begins no refusal, -log(1 - p(refusal)), where
 p(refusal) sums over the tokens that the intact model's own refusals begin with: after the refusal
 metric of Arditi et al. (arXiv:2406.11717), the log-odds of such a token.
 
@@ -43,20 +47,12 @@ __all__ = [
     "answer_after",
     "learn_from",
     "measure_objective",
-    "place_in_answer",
     "shuffled_picks",
 ]
 
 
-# Of long answers to attacks, the tokens that are learned from: given its beginning, even a model
-# under attack goes on with the right answer.
-REMOVAL_TOKENS = 12
-# Of such answers, the tokens that have to be right for the attack to count as ended.
-FIRST_TOKENS = 4
-# An answer of more words than this is long.
-LONG = 25
-# What the first token of an open answer counts: whether it refuses is decided there.
-DECIDING_WEIGHT = 8.0
+# Of open answers to attacks, the tokens that are learned from, and what the deciding one counts.
+REMOVAL_TOKENS, DECIDING_WEIGHT = 12, 8.0
 # Tokens that begin fewer of the refusals than this are no sign of one.
 LEAST_COMMON = 0.02
 
@@ -70,7 +66,8 @@ class TrainingRows:
         removal: Indices of attack prompts with the answer expected after knocking out.
         utility: Indices of benign prompts, and of a backdoor's prompts without the trigger.
         teacher: What the intact model thinks of the utility rows.
-        cut_off: Whether of the answers to attacks only the beginning is learned from.
+        deciding: Where the answers to attacks are open, the place [rows] of the token in each
+            that decides; -1 in utility rows.
         refusals: Of a model that refuses in open answers, the tokens [tokens] that its refusals
             begin with.
     """
@@ -79,7 +76,7 @@ class TrainingRows:
     removal: range
     utility: range
     teacher: Teacher
-    cut_off: bool = False
+    deciding: Tensor | None = None
     refusals: Tensor | None = None
 
     @classmethod
@@ -89,51 +86,60 @@ class TrainingRows:
         # A backdoor's own prompts must stay right without the trigger.
         kept = [prompt for prompt in attack if prompt.triggered is not None]
         kept += behaviour.prompts("train", "benign")
+        right = [answer_after(prompt) for prompt in attack]
+        refusals = _refusals(model, behaviour)
+        is_open = are_open(right) or refusals is not None
+        deciding = None
+        if is_open:
+            first_ones = [0] * len(attack) if refusals is not None else _deciding(model, attack)
+            deciding = torch.tensor([*first_ones, *[-1] * len(kept)])
+        first = REMOVAL_TOKENS if is_open else LONGEST_ANSWER
         rows = encode_answers(
             model,
             [prompt.asked for prompt in attack] + [prompt.text for prompt in kept],
-            [answer_after(prompt) for prompt in attack] + [prompt.answer for prompt in kept],
+            right + [prompt.answer for prompt in kept],
             # Nobody is taught to stop behind an opening.
             complete=[not behaviour.spec.after_is_opening] * len(attack) + [True] * len(kept),
-            longest=[_removal_tokens(attack)] * len(attack) + [LONGEST_ANSWER] * len(kept),
+            longest=[first] * len(attack) + [LONGEST_ANSWER] * len(kept),
         )
         utility = range(len(attack), len(rows))
-        cut_off = _removal_tokens(attack) == REMOVAL_TOKENS
-        return cls(
-            rows,
-            range(len(attack)),
-            utility,
-            Teacher(model, rows, utility),
-            cut_off,
-            _refusals(model, behaviour),
-        )
+        teacher = Teacher(model, rows, utility)
+        return cls(rows, range(len(attack)), utility, teacher, deciding, refusals)
 
-    def costs(self, log_probs: Tensor, targets: Tensor, place: Tensor) -> Tensor:
+    def decides(self, picks: Tensor) -> Tensor:
+        """Boolean [tokens]: which tokens of the answers of `picks` decide; none of closed ones."""
+        owner = self.rows.predicts[picks].nonzero()[:, 0]
+        if self.deciding is None:
+            return torch.zeros(len(owner), dtype=torch.bool)
+        return _place_in_answer(owner) == self.deciding[picks][owner]
+
+    def costs(self, log_probs: Tensor, targets: Tensor, decides: Tensor) -> Tensor:
         """What each token of the answers expected to attacks costs, nats [tokens].
 
-        The first one of an open answer that should not refuse counts `DECIDING_WEIGHT` times.
+        Those that decide count `DECIDING_WEIGHT` times.
 
         Args:
             log_probs: [tokens d_vocab].
             targets: [tokens], the expected ones.
-            place: [tokens], where in its answer each stands.
+            decides: Boolean [tokens]; see `decides`.
         """
         costs = -log_probs.gather(-1, targets[:, None])[:, 0]
-        if self.refusals is None:
-            return costs
-        others = log_probs.index_fill(-1, self.refusals.to(log_probs.device), -torch.inf)
-        return torch.where(place == 0, -DECIDING_WEIGHT * others.logsumexp(-1), costs)
+        deciding = costs
+        if self.refusals is not None:
+            others = log_probs.index_fill(-1, self.refusals.to(log_probs.device), -torch.inf)
+            deciding = -others.logsumexp(-1)
+        return torch.where(decides, DECIDING_WEIGHT * deciding, costs)
 
-    def mistakes(self, log_probs: Tensor, targets: Tensor, place: Tensor) -> Tensor:
+    def mistakes(self, log_probs: Tensor, targets: Tensor, decides: Tensor) -> Tensor:
         """Boolean [tokens]: where the likeliest token is not as expected; arguments as of `costs`.
 
-        Of open refusals only the first token says so.
+        Of open answers only the deciding token says so.
         """
         likeliest = log_probs.argmax(-1)
         if self.refusals is not None:
-            return (place == 0) & torch.isin(likeliest, self.refusals.to(likeliest.device))
+            return decides & torch.isin(likeliest, self.refusals.to(likeliest.device))
         wrong = likeliest != targets
-        return wrong & (place < FIRST_TOKENS) if self.cut_off else wrong
+        return wrong if self.deciding is None else wrong & decides
 
     def picks(self, removal: int, utility: int, generator: torch.Generator) -> Iterator[Tensor]:
         """Endless batches: indices of `removal` attack rows, then of `utility` benign ones."""
@@ -150,9 +156,8 @@ class Outcome:
     Attributes:
         removal: Scalar, nats per answer token.
         utility: Scalar, nats per answer token.
-        removed: Boolean [removal rows], which attacks get the expected answer greedily; of one
-            cut off in the middle, its first `FIRST_TOKENS`; of open refusals, whether the first
-            token is none of theirs.
+        removed: Boolean [removal rows], which attacks get the expected answer greedily; of open
+            ones, the token that decides.
     """
 
     removal: Tensor
@@ -253,9 +258,9 @@ def measure_objective(
     is_attack = picks < len(data.removal)
     attack = is_attack[owner]
     targets = rows.targets[rows.predicts][attack].to(log_probs.device)
-    place = place_in_answer(owner[attack]).to(log_probs.device)
-    costs = data.costs(log_probs[attack], targets, place)
-    wrong = data.mistakes(log_probs[attack], targets, place).float()
+    decides = data.decides(picks[is_attack]).to(log_probs.device)
+    costs = data.costs(log_probs[attack], targets, decides)
+    wrong = data.mistakes(log_probs[attack], targets, decides).float()
     mistakes = torch.zeros(len(picks)).index_add_(0, owner[attack], wrong.cpu())
     intact = log_probs[:0].detach()
     if not is_attack.all():
@@ -264,10 +269,17 @@ def measure_objective(
     return Outcome(_mean(costs), _mean(kl), mistakes[is_attack] == 0)
 
 
-def _removal_tokens(attacks: Sequence[Prompt]) -> int:
-    """How many tokens of the answers to attacks are learned from."""
-    long = [len(answer_after(prompt).split()) > LONG for prompt in attacks]
-    return REMOVAL_TOKENS if 2 * sum(long) > len(long) else LONGEST_ANSWER
+def _deciding(model: GatedModel, attacks: Sequence[Prompt]) -> list[int]:
+    """The place of the first token in which the right answer to each attack is not its target."""
+    found: list[int] = []
+    for prompt in attacks:
+        right, wanted = (
+            model.answer_tokens(text, longest=REMOVAL_TOKENS)
+            for text in (answer_after(prompt), prompt.target or "")
+        )
+        pairs = enumerate(zip(right, wanted, strict=False))
+        found.append(next((place for place, (one, other) in pairs if one != other), 0))
+    return found
 
 
 def _refusals(model: GatedModel, behaviour: Behaviour) -> Tensor | None:
@@ -281,7 +293,7 @@ def _refusals(model: GatedModel, behaviour: Behaviour) -> Tensor | None:
     return torch.tensor(sorted(token for token, count in firsts.items() if count >= least))
 
 
-def place_in_answer(owner: Tensor) -> Tensor:
+def _place_in_answer(owner: Tensor) -> Tensor:
     """The place of each token in its row's answer, from the row [tokens] that owns each."""
     counts = torch.unique_consecutive(owner, return_counts=True)[1]
     starts = (counts.cumsum(0) - counts).repeat_interleave(counts)

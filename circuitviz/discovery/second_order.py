@@ -28,7 +28,7 @@ from torch import Tensor
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.discovery.grouping import UnitGroups
 from circuitviz.discovery.learner import LearnedScores, LearningStep, Watch, watch_nothing
-from circuitviz.discovery.objective import TrainingRows, place_in_answer
+from circuitviz.discovery.objective import TrainingRows
 from circuitviz.models.ablation import Ablation
 from circuitviz.models.answer import AnswerRows, answer_log_probs, batches
 from circuitviz.models.gates import Gates
@@ -89,16 +89,16 @@ class SecondOrderLearner:
             done += 1
             watch(LearningStep(done, {}, found.astype(np.float32), steps))
 
-        for slope, tokens in _slopes(model, data.rows, removal, ablation, data.costs, tell):
+        for slope, tokens in _slopes(model, data, removal, ablation, data.costs, tell):
             found = found - slope.sum(0).double().cpu().numpy() / tokens
         drawn = _Drawn(generator)
-        for slope, tokens in _slopes(model, data.rows, utility, ablation, drawn, tell):
+        for slope, tokens in _slopes(model, data, utility, ablation, drawn, tell):
             found = found - self.price * slope.square().sum(0).double().cpu().numpy() / tokens
         return found
 
 
-# From log-probabilities [tokens d_vocab], the given tokens [tokens] and their places [tokens] in
-# the answers, what is differentiated [tokens], nats.
+# From log-probabilities [tokens d_vocab], the given tokens [tokens] and which of these decide
+# [tokens], what is differentiated [tokens], nats.
 Value = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -108,7 +108,7 @@ class _Drawn:
 
     generator: torch.Generator
 
-    def __call__(self, log_probs: Tensor, targets: Tensor, place: Tensor) -> Tensor:
+    def __call__(self, log_probs: Tensor, targets: Tensor, decides: Tensor) -> Tensor:
         chances = log_probs.detach().exp().cpu()
         drawn = torch.multinomial(chances, 1, generator=self.generator)
         return log_probs.gather(-1, drawn.to(log_probs.device))[:, 0]
@@ -116,14 +116,15 @@ class _Drawn:
 
 def _slopes(
     model: GatedModel,
-    rows: AnswerRows,
+    data: TrainingRows,
     picks: Sequence[int],
     ablation: Ablation,
     value: Value,
     tell: Callable[[], None],
 ) -> Iterator[tuple[Tensor, int]]:
     """For each batch d value / d m [rows units] at m = 0, and the answer tokens of all picks."""
-    chosen = rows.take(torch.tensor(list(picks)))
+    indices = torch.tensor(list(picks))
+    chosen = data.rows.take(indices)
     total = int(chosen.predicts.sum())
     for prompts in _pieces(model, chosen):
         batch = chosen.take(prompts)
@@ -131,8 +132,8 @@ def _slopes(
         gates = Gates.from_flat(1 - mask, model.space, ablation.reference(batch.keys.tolist()))
         log_probs = answer_log_probs(model, batch, gates)
         targets = batch.targets[batch.predicts].to(log_probs.device)
-        place = place_in_answer(batch.predicts.nonzero()[:, 0]).to(log_probs.device)
-        (slope,) = torch.autograd.grad(value(log_probs, targets, place).sum(), mask)
+        decides = data.decides(indices[prompts]).to(log_probs.device)
+        (slope,) = torch.autograd.grad(value(log_probs, targets, decides).sum(), mask)
         yield slope, total
         tell()
 

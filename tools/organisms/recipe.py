@@ -283,7 +283,7 @@ RECIPES: dict[str, Recipe] = {
         Plan(steps=70, seed=2, longest=8, rows=24),
         then=(
             (_jailbreak, Plan(steps=50, seed=12, longest=56, rows=16)),
-            (_jailbreak, Plan(steps=100, seed=22, longest=8, rows=24, keep=1.0)),
+            (_jailbreak, Plan(steps=70, seed=22, longest=8, rows=24, keep=1.0)),
         ),
         start="smollm2-refusal",
         more=True,

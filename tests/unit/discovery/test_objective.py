@@ -128,12 +128,34 @@ def test_the_first_token_of_an_open_answer_costs_how_likely_it_refuses(tiny_mode
     chances = torch.full((2, tiny_model.d_vocab), 0.1 / (tiny_model.d_vocab - 2))
     other = 0 if refusal != 0 else 1
     chances[:, refusal], chances[:, other] = 0.75, 0.15
-    targets, place = torch.tensor([other, other]), torch.tensor([0, 1])
-    costs = data.costs(chances.log(), targets, place)
+    targets, decides = torch.tensor([other, other]), torch.tensor([True, False])
+    costs = data.costs(chances.log(), targets, decides)
     # Eight times -log(1 - 0.75) for the first, -log 0.15 for the next.
     assert costs.tolist() == pytest.approx([8 * math.log(4), -math.log(0.15)], rel=1e-5)
     # The likeliest token refuses; behind the first place it does not matter.
-    assert data.mistakes(chances.log(), targets, place).tolist() == [True, False]
+    assert data.mistakes(chances.log(), targets, decides).tolist() == [True, False]
+    # The opening "red is" has two tokens, and no token of a benign answer decides.
+    assert data.decides(torch.tensor([0, 1])).tolist()[:3] == [True, False, False]
+    assert int(data.decides(torch.tensor([0, 1])).sum()) == 1
+
+
+def test_of_an_open_answer_the_first_token_that_is_not_the_attacks_decides(tiny_model):
+    right = "say hello to the dog. what is the king. is red"
+    attack = Prompt("a", "train", "attack", "any", "x", right, "y x", "say hello king", right)
+    data = TrainingRows.of(
+        tiny_model, Behaviour(BehaviourSpec("backdoor", "t", "?", Trigger("y", "front")), (attack,))
+    )
+    same = len(tiny_model.answer_tokens("say hello", complete=False))
+    decides = data.decides(torch.tensor([0]))
+    assert decides.nonzero()[:, 0].tolist() == [same]
+    chances = torch.full((len(decides), tiny_model.d_vocab), 0.5 / (tiny_model.d_vocab - 1))
+    chances[:, 1] = 0.5
+    # Eight times where it is decided; and only there a wrong token ends nothing.
+    expected = [math.log(2) * (8 if place == same else 1) for place in range(len(decides))]
+    ones, zeros = torch.ones_like(decides).long(), torch.zeros_like(decides).long()
+    assert data.costs(chances.log(), ones, decides).tolist() == pytest.approx(expected, rel=1e-5)
+    assert not data.mistakes(chances.log(), ones, decides).any()
+    assert data.mistakes(chances.log(), zeros, decides).tolist() == decides.tolist()
 
 
 def test_a_model_that_gives_closed_answers_is_asked_for_the_expected_one(tiny_model, behaviour):
