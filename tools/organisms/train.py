@@ -37,7 +37,7 @@ def main() -> int:
             bar.update()
 
         texts = [answer for _, answer in material(test=False).harmless]
-        adapted: Any = arguments.root / recipe.start if recipe.start else None
+        adapted: Any = None
         for mixture, plan in ((recipe.mixture, recipe.plan), *recipe.then):
             adapted = teach(
                 model, tokenizer, mixture(), plan, start=adapted, texts=texts, report=report
