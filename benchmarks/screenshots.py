@@ -1,7 +1,8 @@
 """Start the app and save a picture of every page: `python benchmarks/screenshots.py FOLDER`.
 
 Pictures are named `<page>-<width>-<theme>.png`; `discover-live` shows a discovery at work, which
-is stopped again.  Needs a Chromium or Chrome, and the `dev` extra.
+is stopped again, and `before-after` the top of `generations` with its words uncovered.  Needs a
+Chromium or Chrome, and the `dev` extra.
 """
 
 from __future__ import annotations
@@ -111,9 +112,20 @@ def take(
         page.goto(f"{address}{PAGES[name]}?{options.query}")
         settle(page)
         save(page, options.folder / f"{name}-{width}-{theme}.png", width)
+        if name == "generations":
+            uncovered(page, options.folder / f"before-after-{width}-{theme}.png")
     if options.live:
         live(page, address, options.folder / f"discover-live-{width}-{theme}.png", width)
     context.close()
+
+
+def uncovered(page: Page, path: Path) -> None:
+    """The top of the page of generations, with harmful words shown where they were covered."""
+    switch = page.get_by_text("Show harmful requests and the answers to them", exact=True).first
+    if switch.is_visible():
+        switch.click()
+        settle(page)
+    page.screenshot(path=path)
 
 
 def live(page: Page, address: str, path: Path, width: int) -> None:
