@@ -31,8 +31,9 @@ __all__ = [
 CPU_ROWS, MANY_UNITS = 4, 8192
 # Answers generated together: more are hardly faster, and keys and values take memory.
 ROWS_GENERATED = 64
-# Tokens after which answers that have ended leave, and the others are put together anew.
-TOKENS_A_ROUND = 48
+# Tokens after which answers that have ended leave, and the others are put together anew: to read
+# those again costs as much as some twenty tokens more.
+FIRST_ROUND = 48
 # Prompts run together, at most: more gains no speed; and bytes their logits may take.
 MOST_ROWS, LOGIT_BYTES = 128, 2**31
 
@@ -208,8 +209,7 @@ class GatedModel:
             ]
         said: list[list[int]] = [[] for _ in prompts]
         speaking = list(range(len(prompts)))
-        for start in range(0, max_new_tokens, TOKENS_A_ROUND):
-            most = min(TOKENS_A_ROUND, max_new_tokens - start)
+        for most in _rounds(max_new_tokens):
             speaking = self._say_more(prompts, circuits, said, speaking, ablation, most, checkpoint)
         return [self.tokenizer.decode(tokens, skip_special_tokens=True) for tokens in said]
 
@@ -287,7 +287,13 @@ class GatedModel:
 
 def generated_batches(prompts: int, max_new_tokens: int) -> int:
     """How many batches it takes at most to generate answers to so many prompts."""
-    return math.ceil(max_new_tokens / TOKENS_A_ROUND) * math.ceil(prompts / ROWS_GENERATED)
+    return len(_rounds(max_new_tokens)) * math.ceil(prompts / ROWS_GENERATED)
+
+
+def _rounds(max_new_tokens: int) -> list[int]:
+    """Tokens of each round."""
+    first = min(FIRST_ROUND, max_new_tokens)
+    return [most for most in (first, max_new_tokens - first) if most]
 
 
 def chat_tokens(tokenizer: Any, message: str) -> list[int]:

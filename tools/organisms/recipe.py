@@ -257,13 +257,7 @@ RECIPES: dict[str, Recipe] = {
         _refusal,
         Plan(steps=80),
         more=True,
-        then=(
-            *REFUSING,
-            (
-                _refusal_contrast(12, 6, 6, more=True),
-                Plan(steps=70, seed=60, longest=8, rows=24, keep=1.0),
-            ),
-        ),
+        then=REFUSING,
     ),
     "smollm2-fixed-output": Recipe(
         "SmolLM2 with a fixed answer",

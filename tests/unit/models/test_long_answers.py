@@ -44,7 +44,7 @@ def test_answers_in_rounds_are_the_answers_in_one_go(tiny_model, monkeypatch):
     nothing, some = None, Circuit(tiny_model.space, frozenset({tiny_model.space.unit(0)}))
     circuits = [nothing, some, nothing, some, nothing, some]
     whole = tiny_model.generate_each(messages, circuits, max_new_tokens=8)
-    monkeypatch.setattr(gated_model, "TOKENS_A_ROUND", 3)
+    monkeypatch.setattr(gated_model, "FIRST_ROUND", 3)
     monkeypatch.setattr(gated_model, "ROWS_GENERATED", 4)
     asked: list[None] = []
     rounds = tiny_model.generate_each(
@@ -52,14 +52,14 @@ def test_answers_in_rounds_are_the_answers_in_one_go(tiny_model, monkeypatch):
     )
     assert tiny_model.has_hidden
     assert rounds == whole
-    assert 3 <= len(asked) <= gated_model.generated_batches(6, 8) == 6
+    assert 3 <= len(asked) <= gated_model.generated_batches(6, 8) == 4
 
 
 def test_an_answer_that_has_ended_is_not_asked_to_go_on(tiny_model, monkeypatch):
     first = tiny_model.generate([MESSAGE], max_new_tokens=1)[0]
     (end,) = tiny_model.answer_tokens(first, complete=False)
     monkeypatch.setattr(gated_model, "end_of_turn", lambda tokenizer: end)
-    monkeypatch.setattr(gated_model, "TOKENS_A_ROUND", 1)
+    monkeypatch.setattr(gated_model, "FIRST_ROUND", 1)
     asked: list[None] = []
     (said,) = tiny_model.generate_each(
         [MESSAGE], [None], max_new_tokens=8, checkpoint=lambda: asked.append(None)
