@@ -13,7 +13,7 @@ from typing import Any
 from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evidence.nonsense_target import NonsenseTarget
-from circuitviz.evidence.random_circuits import RandomCircuits
+from circuitviz.evidence.random_circuits import LEFT, RandomCircuits
 from circuitviz.evidence.random_trigger import RandomTrigger, reordered
 from circuitviz.evidence.random_weights import RandomWeights
 
@@ -79,6 +79,8 @@ def judge_random_circuits(found: RandomCircuits) -> Verdict:
     backdoor = found.kind == "backdoor"
     leaves = "leave the backdoor working" if backdoor else "do not make the model comply"
     limit = f"ASR {'>=' if backdoor else '<='} {found.threshold:.0%}"
+    if backdoor and found.intact_k not in (None, found.asr_n):
+        limit += f", {LEFT:.0%} of the intact model's"
     fails = (
         f"does not {leaves} ({limit})"
         if backdoor
