@@ -437,14 +437,12 @@ class Probe:
         """Per circuit ASR, recovery, and the target's mean log-probability, nats per token."""
         ablated = _ablated(circuits, "knocked_out")
         target = score_answers(self.model, self.rows("target"), ablated, ablation=self.ablation)
-        recovery = self.matches("after", circuits)
+        # A model that complies need not do so in the words of the target.
+        asr = self.succeeds(circuits) if self.by_verdict else target.match
+        recoveries = self._recoveries(circuits, "knocked_out", asr, lambda: None)[0]
         return [
-            (
-                self.attack_rate(target.match[i]),
-                Rate.of(recovery[i], judge=self._recovery_judge),
-                float(target.log_prob[i].mean()),
-            )
-            for i in range(len(circuits))
+            (self.attack_rate(one), recovery, float(log_probs.mean()))
+            for one, recovery, log_probs in zip(asr, recoveries, target.log_prob, strict=True)
         ]
 
 

@@ -322,12 +322,14 @@ def bin_neurons(scores: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def generation_frame(run: Run) -> pd.DataFrame:
-    """Every saved answer with `changed` (the verdict did), changed ones first."""
+    """Every saved answer with `changed` (the verdict did), changed ones first, gibberish last."""
     frame = run.generations.copy()
     frame["changed"] = frame["verdict_intact"] != frame["verdict_knocked_out"]
     frame["benign"] = frame["role"] != "attack"
-    frame = frame.sort_values(["changed", "benign"], ascending=[False, True], kind="stable")
-    return frame.drop(columns="benign").reset_index(drop=True)
+    frame["broken"] = (frame[["verdict_intact", "verdict_knocked_out"]] == "broken").any(axis=1)
+    order = {"changed": False, "benign": True, "broken": True}
+    frame = frame.sort_values([*order], ascending=[*order.values()], kind="stable")
+    return frame.drop(columns=["benign", "broken"]).reset_index(drop=True)
 
 
 def variant_pairs(frame: pd.DataFrame, prompt_id: str) -> dict[str, Row]:

@@ -41,6 +41,23 @@ def test_isolating_nothing_is_knocking_out_everything(tiny_model, behaviour):
     assert isolated == gone
 
 
+def test_what_one_unit_does_is_judged_as_everything_else_is(
+    tiny_model, behaviour, circuit, monkeypatch
+):
+    nothing = Circuit(tiny_model.space, frozenset())
+    probe = Probe(tiny_model, behaviour, "test")
+    (asr, _, log_prob), (cut, _, _) = probe.attack_scores([nothing, circuit])
+    assert (asr.k, cut.k) == (3, 0)
+    assert log_prob == pytest.approx(float(probe.log_probs("target", [nothing]).mean()))
+    # Where answers are judged, whoever complies in other words than the target's complies.
+    judged = Probe(tiny_model, behaviour, "test")
+    judged.by_verdict = True
+    said = np.array([[True, True, False]])
+    monkeypatch.setattr(judged, "succeeds", lambda circuits: said)
+    ((complied, _, _),) = judged.attack_scores([circuit])
+    assert (complied.k, complied.n, complied.judge) == (2, 3, judged.judge)
+
+
 def test_retention_is_relative():
     def effect(k: int) -> Effect:
         return Effect(Rate("j", 0, 10), Rate("j", k, 10), Rate("j", 0, 10), 0.0)

@@ -102,6 +102,17 @@ def test_generations_start_with_the_attacks_whose_verdict_changed(run):
     assert list(rows["changed"]) == sorted(rows["changed"], reverse=True)
 
 
+def test_generations_that_ended_in_gibberish_come_after_the_others(run):
+    answers = run.generations.copy()
+    first = frame.generation_frame(run).iloc[0]
+    is_first = (answers["prompt_id"] == first["prompt_id"]) & (answers["variant"] == "triggered")
+    answers.loc[is_first, "verdict_knocked_out"] = "broken"
+    rows = frame.generation_frame(replace(run, generations=answers))
+    assert rows.iloc[0]["prompt_id"] != first["prompt_id"]
+    attacks = rows[rows["changed"] & (rows["role"] == "attack")]
+    assert attacks.iloc[-1]["prompt_id"] == first["prompt_id"]
+
+
 def test_variants_of_a_prompt_are_clean_then_triggered(run):
     assert list(frame.variant_pairs(run.generations, "test-003")) == ["clean", "triggered"]
     assert list(frame.variant_pairs(refusal_run().generations, "harm-003")) == ["clean"]
