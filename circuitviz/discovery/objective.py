@@ -88,11 +88,9 @@ class TrainingRows:
         kept += behaviour.prompts("train", "benign")
         right = [answer_after(prompt) for prompt in attack]
         refusals = _refusals(model, behaviour)
-        is_open = are_open(right) or refusals is not None
-        deciding = None
-        if is_open:
-            first_ones = [0] * len(attack) if refusals is not None else _deciding(model, attack)
-            deciding = torch.tensor([*first_ones, *[-1] * len(kept)])
+        is_open = refusals is not None or are_open(right)
+        places = [0] * len(attack) if refusals is not None else _deciding(model, attack)
+        deciding = torch.tensor([*places, *[-1] * len(kept)]) if is_open else None
         first = REMOVAL_TOKENS if is_open else LONGEST_ANSWER
         rows = encode_answers(
             model,
