@@ -37,6 +37,8 @@ PAGES = {
 }
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run"]
+# The prompt that is read uncovered, of runs that have it.
+PICTURED = "test-attack-008"
 HEIGHT, TALLEST = 1000, 7000
 PATIENCE = 120_000  # milliseconds
 
@@ -121,6 +123,8 @@ def take(
 
 def uncovered(page: Page, path: Path) -> None:
     """The top of the page of generations, with harmful words shown where they were covered."""
+    page.goto(f"{page.url}&prompt={PICTURED}")
+    settle(page)
     switch = page.get_by_text("Show harmful requests and the answers to them", exact=True).first
     if switch.is_visible():
         switch.click()
