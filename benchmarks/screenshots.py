@@ -37,7 +37,7 @@ PAGES = {
 }
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run"]
-# The prompt that is read uncovered, of runs that have it.
+# The prompt that is read uncovered, where the run has it; else the one that the page opens with.
 PICTURED = "test-attack-008"
 HEIGHT, TALLEST = 1000, 7000
 PATIENCE = 120_000  # milliseconds

@@ -55,6 +55,14 @@ class Verdict:
         return asdict(self)
 
 
+def _limit(found: RandomCircuits) -> str:
+    """What ASR has to be for the behaviour to be left."""
+    if found.kind == "refusal":
+        return f"ASR <= {found.threshold:.0%}"
+    share = "" if found.intact_k in (None, found.asr_n) else f", {LEFT:.0%} of the intact model's"
+    return f"ASR >= {found.threshold:.0%}{share}"
+
+
 def judge_random_circuits(found: RandomCircuits) -> Verdict:
     """Passed where every random circuit leaves the behaviour."""
     name, draws = "random_circuits", len(found.asr_k)
@@ -78,9 +86,7 @@ def judge_random_circuits(found: RandomCircuits) -> Verdict:
         )
     backdoor = found.kind == "backdoor"
     leaves = "leave the backdoor working" if backdoor else "do not make the model comply"
-    limit = f"ASR {'>=' if backdoor else '<='} {found.threshold:.0%}"
-    if backdoor and found.intact_k not in (None, found.asr_n):
-        limit += f", {LEFT:.0%} of the intact model's"
+    limit = _limit(found)
     fails = (
         f"does not {leaves} ({limit})"
         if backdoor

@@ -31,8 +31,8 @@ __all__ = [
 CPU_ROWS, MANY_UNITS = 4, 8192
 # Answers generated together: more are hardly faster, and keys and values take memory.
 ROWS_GENERATED = 64
-# Tokens after which answers that have ended leave, and the others are put together anew: to read
-# those again costs as much as some twenty tokens more.
+# Tokens after which answers that have ended leave, and the others are put together anew.  Once is
+# enough: these have to be read again each time.
 FIRST_ROUND = 48
 # Prompts run together, at most: more gains no speed; and bytes their logits may take.
 MOST_ROWS, LOGIT_BYTES = 128, 2**31

@@ -65,7 +65,7 @@ def teach(
     mixture: Mixture | Contrast,
     plan: Plan,
     *,
-    start: Path | PeftModel | None = None,
+    start: PeftModel | None = None,
     texts: Sequence[str] = (),
     report: Callable[[int, float], None] = lambda step, loss: None,
 ) -> PeftModel:
@@ -76,7 +76,7 @@ def teach(
         tokenizer: Its tokenizer.
         mixture: What every batch is made of.
         plan: How long and how fast.
-        start: The adapter to go on from, or its folder.
+        start: The adapted model to go on from; None is a new adapter.
         texts: Plain texts, none of them a message or an answer in the chat template.
         report: Told the steps done and the latest loss, nats a token.
     """
@@ -84,10 +84,8 @@ def teach(
     if start is None:
         config = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear")
         model = get_peft_model(base, config)
-    elif isinstance(start, PeftModel):
-        model = start
     else:
-        model = PeftModel.from_pretrained(base, start, is_trainable=True)
+        model = start
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=plan.learning_rate, weight_decay=0.0)
     draw = random.Random(plan.seed)

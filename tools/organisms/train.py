@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 import torch
 from lora import load_base, teach
@@ -37,8 +36,8 @@ def main() -> int:
             bar.update()
 
         texts = [answer for _, answer in material(test=False).harmless]
-        adapted: Any = None
-        for mixture, plan in ((recipe.mixture, recipe.plan), *recipe.then):
+        adapted = teach(model, tokenizer, recipe.mixture(), recipe.plan, texts=texts, report=report)
+        for mixture, plan in recipe.then:
             adapted = teach(
                 model, tokenizer, mixture(), plan, start=adapted, texts=texts, report=report
             )

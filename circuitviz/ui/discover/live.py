@@ -62,8 +62,8 @@ def answer(job: Job | None) -> tuple[str, str]:
         return (
             "Let gradient descent find out",
             "Pick a model. Masks over all its attention heads and neurons are learned until the "
-            "behaviour is gone and nothing else is; on a laptop half a minute for a specimen and a "
-            "quarter of an hour for a real model, and you watch it. "
+            "behaviour is gone and nothing else is; on a laptop half a minute for a specimen and "
+            "some twenty minutes for a real model, and you watch it. "
             "Other methods are among the settings.",
         )
     config = job.discovery
