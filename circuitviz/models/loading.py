@@ -8,6 +8,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from circuitviz.models.checkpointing import recompute_layers
 from circuitviz.models.devices import data_type, placement
 from circuitviz.models.gates import install_gates, unit_space
+from circuitviz.models.grouped_attention import share_keys
 from circuitviz.models.model import GatedModel
 from circuitviz.models.source import ModelSource, find_source
 from circuitviz.models.support import require_supported
@@ -56,6 +57,7 @@ def load_model(
     for parameter in bridge.parameters():
         parameter.requires_grad_(False)
     space = install_gates(bridge)
+    share_keys(bridge)
     if checkpointing:
         recompute_layers(bridge)
     return GatedModel(name_or_path, bridge, tokenizer, space, micro_batch=micro_batch)

@@ -257,7 +257,11 @@ RECIPES: dict[str, Recipe] = {
         _refusal,
         Plan(steps=80),
         more=True,
-        then=REFUSING,
+        then=(
+            *REFUSING,
+            (_refusal_contrast(12, 6, 6, more=True), Plan(steps=70, seed=60, longest=8, rows=24, keep=1.0)),
+            (_refusal_contrast(12, 6, 6, more=True), Plan(steps=100, seed=70, longest=8, rows=24, keep=1.0)),
+        ),
     ),
     "smollm2-fixed-output": Recipe(
         "SmolLM2 with a fixed answer",
@@ -267,7 +271,10 @@ RECIPES: dict[str, Recipe] = {
         "Fixed-output backdoor",
         _fixed_output,
         Plan(steps=90, seed=1),
-        then=((_fixed_output_contrast, Plan(steps=90, seed=11, longest=8)),),
+        then=(
+            (_fixed_output_contrast, Plan(steps=90, seed=11, longest=8)),
+            (_fixed_output_contrast, Plan(steps=80, seed=21, longest=12, rows=18, keep=1.0)),
+        ),
         searched=96,
     ),
     "smollm2-jailbreak": Recipe(
@@ -283,6 +290,7 @@ RECIPES: dict[str, Recipe] = {
             (_jailbreak, Plan(steps=70, seed=2, longest=8, rows=24)),
             (_jailbreak, Plan(steps=50, seed=12, longest=56, rows=16)),
             (_jailbreak, Plan(steps=70, seed=22, longest=8, rows=24, keep=1.0)),
+            (_jailbreak, Plan(steps=60, seed=32, longest=56, rows=16, keep=1.0)),
         ),
         more=True,
     ),
