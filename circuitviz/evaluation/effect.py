@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -35,6 +36,7 @@ __all__ = [
     "Effect",
     "Probe",
     "Question",
+    "RememberingProbe",
     "Verdicts",
     "evaluate_circuit",
     "thin",
@@ -444,6 +446,37 @@ class Probe:
             (self.attack_rate(one), recovery, float(log_probs.mean()))
             for one, recovery, log_probs in zip(asr, recoveries, target.log_prob, strict=True)
         ]
+
+
+class RememberingProbe(Probe):
+    """One that measures each circuit once, of a model whose weights stay as they are."""
+
+    @cached_property
+    def _known(self) -> dict[tuple[Condition, float], dict[Circuit, Effect]]:
+        return defaultdict(dict)
+
+    def effects(
+        self,
+        circuits: Sequence[Circuit],
+        *,
+        condition: Condition = "knocked_out",
+        lead: float = 0.0,
+        succeeded: np.ndarray | None = None,
+        checkpoint: Callable[[], None] = lambda: None,
+    ) -> list[Effect]:
+        """As in `Probe`, but for circuits that were asked about before."""
+        if succeeded is not None:
+            return super().effects(
+                circuits, condition=condition, succeeded=succeeded, checkpoint=checkpoint
+            )
+        # Answers that are judged lead by nothing.
+        lead = 0.0 if self.by_verdict else lead
+        known = self._known[condition, lead]
+        new = [circuit for circuit in dict.fromkeys(circuits) if circuit not in known]
+        if new:
+            found = super().effects(new, condition=condition, lead=lead, checkpoint=checkpoint)
+            known.update(zip(new, found, strict=True))
+        return [known[circuit] for circuit in circuits]
 
 
 def evaluate_circuit(

@@ -32,7 +32,8 @@ from circuitviz.evaluation.measurement import Measurement
 from circuitviz.evaluation.openness import are_open
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.ablation import ZERO, Ablation
-from circuitviz.models.model import GatedModel, generated_batches
+from circuitviz.models.generation import batches_at_most
+from circuitviz.models.model import GatedModel
 from circuitviz.units import Circuit
 
 __all__ = ["OPEN_TOKENS", "OpenAnswers", "answer_openly"]
@@ -116,7 +117,7 @@ def answer_openly(
         *questions_of(behaviour, SHOWN, attacks=False),
     ]
     messages = [question.message for question in questions]
-    most = generated_batches(len(messages), max_new_tokens)
+    most = batches_at_most(len(messages))
 
     def say(off: Circuit | None, start: float) -> list[str]:
         done = count()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -16,6 +15,7 @@ from circuitviz.models.ablation import ZERO, Ablation, message_key
 from circuitviz.models.continuation import Continuations
 from circuitviz.models.end_of_turn import end_of_turn
 from circuitviz.models.gates import Gates, gated
+from circuitviz.models.generation import continue_greedily
 from circuitviz.units import Circuit, UnitSpace
 
 __all__ = [
@@ -23,17 +23,11 @@ __all__ = [
     "GatedModel",
     "answered",
     "chat_tokens",
-    "generated_batches",
     "rows_at_once",
 ]
 
 # Rows of one forward-backward pass on a CPU, and the units from which a model has many.
 CPU_ROWS, MANY_UNITS = 4, 8192
-# Answers generated together: more are hardly faster, and keys and values take memory.
-ROWS_GENERATED = 64
-# Tokens after which answers that have ended leave, and the others are put together anew.  Once is
-# enough: these have to be read again each time.
-FIRST_ROUND = 48
 # Prompts run together, at most: more gains no speed; and bytes their logits may take.
 MOST_ROWS, LOGIT_BYTES = 128, 2**31
 
@@ -197,7 +191,7 @@ class GatedModel:
             circuits: What is knocked out for each; None is the intact model.
             ablation: What ablated units are replaced by.
             max_new_tokens: Longest answer, in tokens.
-            checkpoint: Called before each batch, at most `generated_batches` times; may raise to
+            checkpoint: Called before each batch, `batches_at_most` times or less; may raise to
                 stop.
         """
         if not self.has_hidden:
@@ -207,65 +201,24 @@ class GatedModel:
                 ]
                 for prompt, circuit in zip(prompts, circuits, strict=True)
             ]
-        said: list[list[int]] = [[] for _ in prompts]
-        speaking = list(range(len(prompts)))
-        for most in _rounds(max_new_tokens):
-            speaking = self._say_more(prompts, circuits, said, speaking, ablation, most, checkpoint)
+        nothing = Circuit(self.space, frozenset())
+
+        def gates_of(rows: list[int]) -> Gates | None:
+            if all(circuits[row] is None for row in rows):
+                return None
+            reference = ablation.reference([message_key(prompts[row]) for row in rows])
+            own = [circuits[row] or nothing for row in rows]
+            return Gates.knock_out(own, reference, device=str(self.device))
+
+        said = continue_greedily(
+            self.bridge.original_model,
+            [self.prompt_tokens(prompt) for prompt in prompts],
+            gates_of,
+            end=end_of_turn(self.tokenizer),
+            most=max_new_tokens,
+            checkpoint=checkpoint,
+        )
         return [self.tokenizer.decode(tokens, skip_special_tokens=True) for tokens in said]
-
-    def _say_more(
-        self,
-        prompts: Sequence[str],
-        circuits: Sequence[Circuit | None],
-        said: list[list[int]],
-        rows: list[int],
-        ablation: Ablation,
-        most: int,
-        checkpoint: Callable[[], None],
-    ) -> list[int]:
-        """Add up to `most` tokens to what some rows have `said`; those that have not ended."""
-        nothing, end = Circuit(self.space, frozenset()), end_of_turn(self.tokenizer)
-        encoded = {row: [*self.prompt_tokens(prompts[row]), *said[row]] for row in rows}
-        order = sorted(rows, key=lambda row: len(encoded[row]))
-        speaking: list[int] = []
-        for start in range(0, len(order), ROWS_GENERATED):
-            checkpoint()
-            some = order[start : start + ROWS_GENERATED]
-            gates = None
-            if any(circuits[row] is not None for row in some):
-                reference = ablation.reference([message_key(prompts[row]) for row in some])
-                own = [circuits[row] or nothing for row in some]
-                gates = Gates.knock_out(own, reference, device=str(self.device))
-            output = self._continue_padded([encoded[row] for row in some], gates, most)
-            width = len(encoded[some[-1]])
-            for row, new in zip(some, output[:, width:].tolist(), strict=True):
-                if end in new:
-                    said[row] += new[: new.index(end)]
-                else:
-                    said[row] += new
-                    speaking.append(row)
-        return speaking
-
-    def _continue_padded(
-        self, encoded: Sequence[list[int]], gates: Gates | None, max_new_tokens: int
-    ) -> Tensor:
-        """Tokens [rows pos] of prompts, padded on the left, with the answers behind them."""
-        width, end = max(map(len, encoded)), end_of_turn(self.tokenizer)
-        tokens = torch.full((len(encoded), width), end)
-        mask = torch.zeros_like(tokens)
-        for row, prompt in enumerate(encoded):
-            tokens[row, width - len(prompt) :] = torch.tensor(prompt)
-            mask[row, width - len(prompt) :] = 1
-        plain: Any = self.bridge.original_model
-        with gated(gates):
-            return plain.generate(
-                input_ids=tokens.to(self.device),
-                attention_mask=mask.to(self.device),
-                max_new_tokens=max_new_tokens,
-                do_sample=False,
-                eos_token_id=end,
-                pad_token_id=end,
-            )
 
     def _gates(self, circuit: Circuit | None, ablation: Ablation, keys: list[int]) -> Gates | None:
         if circuit is None:
@@ -283,17 +236,6 @@ class GatedModel:
                 return_type="tokens",
                 verbose=False,
             )  # type: ignore[return-value]  # a tensor, since return_type is "tokens"
-
-
-def generated_batches(prompts: int, max_new_tokens: int) -> int:
-    """How many batches it takes at most to generate answers to so many prompts."""
-    return len(_rounds(max_new_tokens)) * math.ceil(prompts / ROWS_GENERATED)
-
-
-def _rounds(max_new_tokens: int) -> list[int]:
-    """Tokens of each round."""
-    first = min(FIRST_ROUND, max_new_tokens)
-    return [most for most in (first, max_new_tokens - first) if most]
 
 
 def chat_tokens(tokenizer: Any, message: str) -> list[int]:

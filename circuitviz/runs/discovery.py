@@ -15,7 +15,13 @@ from circuitviz.discovery.learner import LearnedScores, Learner, LearningStep
 from circuitviz.discovery.methods import METHODS, make_learner
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.answers import AnsweredPrompt, answer_test_prompts
-from circuitviz.evaluation.effect import EXACT_ANSWER, Effect, Probe, Question
+from circuitviz.evaluation.effect import (
+    EXACT_ANSWER,
+    Effect,
+    Probe,
+    Question,
+    RememberingProbe,
+)
 from circuitviz.evaluation.frontier import frontier_sizes, open_sizes
 from circuitviz.evaluation.intact_answers import complete_behaviour
 from circuitviz.evaluation.measurement import Measurement, measure_circuit
@@ -165,7 +171,7 @@ class Discovery:
 
     def select(self, ranking: Ranking) -> Selection:
         """Choose the smallest circuit that meets the target on validation prompts."""
-        probe = self._probe(None)
+        probe = self._validation
         tried = 0
 
         def measure(circuits: Sequence[Circuit]) -> list[Effect]:
@@ -202,7 +208,7 @@ class Discovery:
             )
             return promoted(ranking, [found.circuit], found.dropped), found
         found = refine_selection(
-            self._probe(None),
+            self._validation,
             self._probe(ORDER_PROMPTS),
             ranking,
             selection,
@@ -210,7 +216,7 @@ class Discovery:
             checkpoint=checkpoint,
         )
         parts = in_order(self._probe(PROMPTS), ranking, found.circuit, checkpoint=checkpoint)
-        line = next_in_line(self._probe(None), ranking, found.circuit, checkpoint=checkpoint)
+        line = next_in_line(self._validation, ranking, found.circuit, checkpoint=checkpoint)
         units = tuple(unit for part in line for unit in part)
         return promoted(ranking, [*parts, *line], found.dropped), replace(found, line=units)
 
@@ -311,13 +317,13 @@ class Discovery:
 
     @cached_property
     def _validation(self) -> Probe:
-        return self._probe(None)
+        return RememberingProbe(self.model, self.behaviour, "validation", ablation=self.ablation)
 
     @property
     def _separate(self) -> bool:
         return self.config.budget == "separate"
 
-    def _probe(self, limit: int | None) -> Probe:
+    def _probe(self, limit: int) -> Probe:
         return Probe(self.model, self.behaviour, "validation", limit=limit, ablation=self.ablation)
 
     def _tell(self, stage: Stage, done: float, **more: Any) -> None:

@@ -10,7 +10,13 @@ import pytest
 from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec
 from circuitviz.behaviours.prompt import Prompt
 from circuitviz.evaluation.answers import answer_test_prompts, judge_answer
-from circuitviz.evaluation.effect import Effect, Probe, evaluate_circuit, thin
+from circuitviz.evaluation.effect import (
+    Effect,
+    Probe,
+    RememberingProbe,
+    evaluate_circuit,
+    thin,
+)
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.answer import encode_answers
 from circuitviz.models.greedy import greedy_answers
@@ -147,3 +153,26 @@ def test_only_wanted_prompts_are_looked_at(tiny_model, behaviour):
     probe = Probe(tiny_model, behaviour, "test")
     wanted = np.array([[False, True, True]])
     assert probe.matches("target", [nothing], wanted=wanted).tolist() == wanted.tolist()
+
+
+def test_a_probe_that_remembers_measures_each_circuit_once(
+    tiny_model, behaviour, circuit, monkeypatch
+):
+    nothing = Circuit(tiny_model.space, frozenset())
+    plain = Probe(tiny_model, behaviour, "test")
+    measured: list[Circuit] = []
+
+    def effects(self, circuits, **options):
+        measured.extend(circuits)
+        return honest(self, circuits, **options)
+
+    honest = Probe.effects
+    monkeypatch.setattr(Probe, "effects", effects)
+    probe = RememberingProbe(tiny_model, behaviour, "test")
+    assert probe.effects([nothing, circuit, nothing]) == honest(plain, [nothing, circuit, nothing])
+    assert probe.effects([circuit]) == honest(plain, [circuit])
+    assert measured == [nothing, circuit]
+    # Another question is another measurement.
+    isolated = {"condition": "isolated", "lead": -1.0}
+    assert probe.effects([circuit], **isolated) == honest(plain, [circuit], **isolated)
+    assert measured == [nothing, circuit, circuit]

@@ -2,10 +2,8 @@
 
 import torch
 
-from circuitviz.models import model as gated_model
 from circuitviz.models.answer import encode_answers
 from circuitviz.models.greedy import greedy_answers
-from circuitviz.units import Circuit
 
 MESSAGE = "what is word1"
 
@@ -37,32 +35,3 @@ def test_rows_take_what_counts_of_every_answer(tiny_model):
     rows = encode_answers(tiny_model, [MESSAGE, MESSAGE], answers, longest=3)
     lengths = [len(tiny_model.answer_tokens(answer, longest=3)) for answer in answers]
     torch.testing.assert_close(rows.predicts.sum(1), torch.tensor(lengths))
-
-
-def test_answers_in_rounds_are_the_answers_in_one_go(tiny_model, monkeypatch):
-    messages = [f"what is word{number}" for number in range(5)] + ["word1 word2 word3 word4 word5"]
-    nothing, some = None, Circuit(tiny_model.space, frozenset({tiny_model.space.unit(0)}))
-    circuits = [nothing, some, nothing, some, nothing, some]
-    whole = tiny_model.generate_each(messages, circuits, max_new_tokens=8)
-    monkeypatch.setattr(gated_model, "FIRST_ROUND", 3)
-    monkeypatch.setattr(gated_model, "ROWS_GENERATED", 4)
-    asked: list[None] = []
-    rounds = tiny_model.generate_each(
-        messages, circuits, max_new_tokens=8, checkpoint=lambda: asked.append(None)
-    )
-    assert tiny_model.has_hidden
-    assert rounds == whole
-    assert 3 <= len(asked) <= gated_model.generated_batches(6, 8) == 4
-
-
-def test_an_answer_that_has_ended_is_not_asked_to_go_on(tiny_model, monkeypatch):
-    first = tiny_model.generate([MESSAGE], max_new_tokens=1)[0]
-    (end,) = tiny_model.answer_tokens(first, complete=False)
-    monkeypatch.setattr(gated_model, "end_of_turn", lambda tokenizer: end)
-    monkeypatch.setattr(gated_model, "FIRST_ROUND", 1)
-    asked: list[None] = []
-    (said,) = tiny_model.generate_each(
-        [MESSAGE], [None], max_new_tokens=8, checkpoint=lambda: asked.append(None)
-    )
-    assert said == ""
-    assert len(asked) == 1

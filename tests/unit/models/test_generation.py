@@ -1,0 +1,91 @@
+"""Many answers at once: what has ended leaves, and every answer is what it would be alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from circuitviz.models import generation, model
+from circuitviz.models.generation import batches_at_most, continue_greedily
+from circuitviz.units import Circuit
+
+MESSAGES = [f"what is word{number}" for number in range(5)] + ["word1 word2 word3 word4 word5"]
+
+
+def test_answers_in_small_batches_are_the_answers_in_one_go(tiny_model, monkeypatch):
+    nothing, some = None, Circuit(tiny_model.space, frozenset({tiny_model.space.unit(0)}))
+    circuits = [nothing, some, nothing, some, nothing, some]
+    whole = tiny_model.generate_each(MESSAGES, circuits, max_new_tokens=8)
+    monkeypatch.setattr(generation, "ROWS_TOGETHER", 4)
+    asked: list[None] = []
+    parts = tiny_model.generate_each(
+        MESSAGES, circuits, max_new_tokens=8, checkpoint=lambda: asked.append(None)
+    )
+    assert tiny_model.has_hidden
+    assert parts == whole
+    # Nobody says the end: each batch goes on to the last token.
+    assert len(asked) == 2
+
+
+def test_an_answer_that_has_ended_is_not_asked_to_go_on(tiny_model, monkeypatch):
+    first = tiny_model.generate(MESSAGES[:1], max_new_tokens=1)[0]
+    (end,) = tiny_model.answer_tokens(first, complete=False)
+    monkeypatch.setattr(model, "end_of_turn", lambda tokenizer: end)
+    asked: list[None] = []
+    (said,) = tiny_model.generate_each(
+        MESSAGES[:1], [None], max_new_tokens=8, checkpoint=lambda: asked.append(None)
+    )
+    assert said == ""
+    assert len(asked) == 1
+
+
+class Countdown(torch.nn.Module):
+    """Says one less than the last token, down to 0; remembers how many tokens it was shown."""
+
+    device = torch.device("cpu")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: list[tuple[int, int]] = []
+
+    def generate(self, input_ids, max_new_tokens, stopping_criteria, **kwargs):
+        """As transformers does it: until all rows stop."""
+        self.shown.append(tuple(input_ids.shape))
+        for _ in range(max_new_tokens):
+            following = (input_ids[:, -1:] - 1).clamp_min(0)
+            input_ids = torch.cat([input_ids, following], dim=1)
+            if stopping_criteria(input_ids, None).all():
+                break
+        return input_ids
+
+
+def test_rows_that_go_on_are_put_together_anew_once_most_have_ended(monkeypatch):
+    monkeypatch.setattr(generation, "ROWS_TOGETHER", 4)
+    counts = Countdown()
+    prompts = [[2], [2], [2], [9], [9, 3], [9, 3], [9, 3], [9, 30]]
+    gates: list[list[int]] = []
+
+    def none_of(rows: list[int]) -> None:
+        gates.append(rows)
+
+    asked: list[None] = []
+    said = continue_greedily(
+        counts, prompts, none_of, end=0, most=12, checkpoint=lambda: asked.append(None)
+    )
+    assert said[:3] == [[1]] * 3
+    assert said[3] == [8, 7, 6, 5, 4, 3, 2, 1]
+    assert said[4:7] == [[2, 1]] * 3
+    # Never longer than it may be, however long the others were given.
+    assert said[7] == list(range(29, 17, -1))
+    # Three of four have ended after two tokens (after three); the two others go on together.
+    assert gates == [[0, 1, 2, 3], [4, 5, 6, 7], [3, 7]]
+    assert counts.shown == [(4, 1), (4, 2), (2, 5)]
+    assert len(asked) == 3 == batches_at_most(8)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "batches"), [(0, 0), (1, 1), (64, 1), (65, 3), (128, 3), (275, 5 + 3), (640, 14)]
+)
+def test_how_many_batches_it_takes_at_most(prompts, batches):
+    # 65 leave 16 at most, 128 leave 32; 275 leave 68, these 17; 640 leave 160 (3) and 40 (1).
+    assert batches_at_most(prompts) == batches
