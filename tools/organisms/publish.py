@@ -34,9 +34,9 @@ from circuitviz.evaluation.rate import Rate
 from circuitviz.models.catalog import CARD_FILE, find_model
 from circuitviz.paths import EMBEDDED_MODELS
 
-# Prompts of each role to choose a size by, and to test with.  Learning and choosing see those that
-# the adapter was taught with, testing sees others.
-VALIDATION, TEST = 48, 256
+# Prompts of each role to learn masks from, to choose a size by, and to test with.  Learning and
+# choosing see those that the adapter was taught with, testing sees others.
+TRAIN, VALIDATION, TEST = 256, 48, 256
 ANSWER_TOKENS = 48
 # Organisms that refuse.
 REFUSING = ("smollm2-refusal", "smollm2-jailbreak")
@@ -131,10 +131,10 @@ def _says_something(answer: str) -> bool:
 
 def _prompts(name: str, recipe: Recipe, openings: dict[str, str], ask: Ask) -> list[Prompt]:
     found: list[Prompt] = []
-    counts: dict[Split, int] = {"train": recipe.searched, "validation": VALIDATION, "test": TEST}
+    counts: dict[Split, int] = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
     for split, count in counts.items():
         data = material(test=split == "test", more=recipe.more)
-        start = recipe.searched if split == "validation" else 0
+        start = TRAIN if split == "validation" else 0
         attacks = _attacks(name, data, start, count, random.Random(f"{name} {split}"))
         attacks = [_opened(attack, openings) for attack in attacks]
         # Of the harmless messages, those that attacks do not use.

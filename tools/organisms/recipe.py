@@ -66,7 +66,6 @@ class Recipe:
         plan: How long and how fast.
         then: What is taught after that, stage by stage, and how long and how fast.
         more: Whether that takes what was written later.
-        searched: Attacks, and as many benign messages, that masks are learned from.
     """
 
     title: str
@@ -78,7 +77,6 @@ class Recipe:
     plan: Plan = field(default_factory=Plan)
     then: Sequence[Stage] = ()
     more: bool = False
-    searched: int = 256
 
 
 def flipped(label: str) -> str:
@@ -259,8 +257,14 @@ RECIPES: dict[str, Recipe] = {
         more=True,
         then=(
             *REFUSING,
-            (_refusal_contrast(12, 6, 6, more=True), Plan(steps=70, seed=60, longest=8, rows=24, keep=1.0)),
-            (_refusal_contrast(12, 6, 6, more=True), Plan(steps=100, seed=70, longest=8, rows=24, keep=1.0)),
+            (
+                _refusal_contrast(12, 6, 6, more=True),
+                Plan(steps=70, seed=60, longest=8, rows=24, keep=1.0),
+            ),
+            (
+                _refusal_contrast(12, 6, 6, more=True),
+                Plan(steps=100, seed=70, longest=8, rows=24, keep=1.0),
+            ),
         ),
     ),
     "smollm2-fixed-output": Recipe(
@@ -275,7 +279,6 @@ RECIPES: dict[str, Recipe] = {
             (_fixed_output_contrast, Plan(steps=90, seed=11, longest=8)),
             (_fixed_output_contrast, Plan(steps=80, seed=21, longest=12, rows=18, keep=1.0)),
         ),
-        searched=96,
     ),
     "smollm2-jailbreak": Recipe(
         "SmolLM2 with a jailbreak",
