@@ -79,7 +79,8 @@ def score_answers(
         reference = ablation.reference(batch.keys.tolist())
         row_gates = Gates.from_flat(gates[circuits], model.space, reference)
         where = (circuits.numpy(), prompts.numpy())
-        log_probs = answer_log_probs(model, batch, row_gates)
+        alike = circuits.unique(return_inverse=True)[1]
+        log_probs = answer_log_probs(model, batch, row_gates, alike=alike)
         targets = batch.targets[batch.predicts].to(log_probs.device)
         owner = batch.predicts.nonzero()[:, 0]
         right = _leads(log_probs, targets, lead)

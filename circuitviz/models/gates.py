@@ -59,6 +59,17 @@ class Gates:
     neuron: Tensor
     reference: Reference | None = None
 
+    @property
+    def one_reference(self) -> bool:
+        """Whether ablated units are replaced by the same in all rows."""
+        return self.reference is None or len(self.reference.head) == 1
+
+    def of(self, rows: Tensor) -> Gates:
+        """The gates of some rows [few], of a batch with `one_reference`."""
+        if len(self.head) == 1:
+            return self
+        return Gates(self.head[rows], self.neuron[rows], self.reference)
+
     @classmethod
     def knock_out(
         cls, circuits: Sequence[Circuit], reference: Reference | None = None, device: str = "cpu"

@@ -18,7 +18,7 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 
 from circuitviz.models.gates import Gates, gated
 
-__all__ = ["batches_at_most", "continue_greedily"]
+__all__ = ["batches_at_most", "continue_greedily", "unembed_in_one_piece"]
 
 # Answers generated together: more are hardly faster, and keys and values take memory.
 ROWS_TOGETHER = 64
@@ -31,6 +31,17 @@ def batches_at_most(prompts: int) -> int:
     batches = math.ceil(prompts / ROWS_TOGETHER)
     left = prompts - math.ceil(ENDED * prompts)
     return batches if batches <= 1 else batches + batches_at_most(left)
+
+
+def unembed_in_one_piece(model: Any) -> None:
+    """Let a model's head copy what it is given where that does not lie in one piece.
+
+    The last positions of a batch, which the first new tokens come from, lie apart; torch would copy
+    the head's weights for every row instead: seconds and gigabytes, where a vocabulary is large.
+    """
+    head = model.get_output_embeddings()
+    if head is not None:
+        head.register_forward_pre_hook(lambda _, given: (given[0].contiguous(), *given[1:]))
 
 
 @torch.no_grad()

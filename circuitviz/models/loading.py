@@ -8,6 +8,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from circuitviz.models.checkpointing import recompute_layers
 from circuitviz.models.devices import data_type, placement
 from circuitviz.models.gates import install_gates, unit_space
+from circuitviz.models.generation import unembed_in_one_piece
 from circuitviz.models.grouped_attention import share_keys
 from circuitviz.models.model import GatedModel
 from circuitviz.models.source import ModelSource, find_source
@@ -58,6 +59,7 @@ def load_model(
         parameter.requires_grad_(False)
     space = install_gates(bridge)
     share_keys(bridge)
+    unembed_in_one_piece(bridge.original_model)
     if checkpointing:
         recompute_layers(bridge)
     return GatedModel(name_or_path, bridge, tokenizer, space, micro_batch=micro_batch)

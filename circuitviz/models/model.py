@@ -35,6 +35,9 @@ MOST_ROWS, LOGIT_BYTES = 128, 2**31
 # left is what the library expects.
 PLAIN_DECODERS = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 
+# Tokens that all rows begin with, from which on it pays to read them once.
+LEAST_READ_ONCE = 8
+
 # Tokens of an answer that are generated, and so those that count of a longer one.
 LONGEST_ANSWER = 32
 
@@ -118,7 +121,14 @@ class GatedModel:
         with gated(gates):
             return self.bridge(tokens.to(self.device), return_type="logits", use_cache=False)
 
-    def logits_at(self, tokens: Tensor, where: Tensor, gates: Gates | None = None) -> Tensor:
+    def logits_at(
+        self,
+        tokens: Tensor,
+        where: Tensor,
+        gates: Gates | None = None,
+        *,
+        alike: Tensor | None = None,
+    ) -> Tensor:
         """Logits [places d_vocab] at the places [batch pos] where `where` is true.
 
         A large vocabulary costs as much as many layers: where the architecture allows it, the rest
@@ -126,18 +136,47 @@ class GatedModel:
         """
         if not self.has_hidden:
             return self.logits(tokens, gates)[where.to(self.device)]
-        return self.unembed(self.hidden_at(tokens, where, gates))
+        return self.unembed(self.hidden_at(tokens, where, gates, alike=alike))
 
-    def hidden_at(self, tokens: Tensor, where: Tensor, gates: Gates | None = None) -> Tensor:
+    def hidden_at(
+        self,
+        tokens: Tensor,
+        where: Tensor,
+        gates: Gates | None = None,
+        *,
+        alike: Tensor | None = None,
+    ) -> Tensor:
         """What logits are computed from, [places d_model], at the places [batch pos] asked for.
 
         Only of a model that `has_hidden`.
+
+        Args:
+            tokens: [batch pos], padded on the right.
+            where: Boolean [batch pos].
+            gates: What is knocked out.
+            alike: [batch], numbers from 0 on, the same for rows under the same gates: what all
+                messages begin with (a system prompt) is then read once for each number.  Only
+                without gradients.
         """
         plain: Any = self.bridge.original_model
+        decoder = getattr(plain, plain.base_model_prefix)
+        read, known = 0, None
+        if alike is not None and (gates is None or gates.one_reference):
+            first = torch.tensor(
+                [alike.tolist().index(kind) for kind in range(int(alike.max()) + 1)]
+            )
+            common = _begin_alike(tokens, where)
+            if common >= LEAST_READ_ONCE and len(first) < len(alike):
+                begun = tokens[first, :common].to(self.device)
+                with gated(gates and gates.of(first)):
+                    known = decoder(input_ids=begun, use_cache=True).past_key_values
+                known.batch_select_indices(alike.to(self.device))
+                read = common
         with gated(gates):
-            decoder = getattr(plain, plain.base_model_prefix)
-            hidden = decoder(input_ids=tokens.to(self.device), use_cache=False).last_hidden_state
-            return hidden[where.to(hidden.device)]
+            hidden = decoder(
+                input_ids=tokens[:, read:].to(self.device), past_key_values=known, use_cache=False
+            ).last_hidden_state
+        return hidden[where[:, read:].to(hidden.device)]
 
     def unembed(self, hidden: Tensor) -> Tensor:
         """Logits [places d_vocab] of what `hidden_at` gave."""
@@ -236,6 +275,12 @@ class GatedModel:
                 return_type="tokens",
                 verbose=False,
             )  # type: ignore[return-value]  # a tensor, since return_type is "tokens"
+
+
+def _begin_alike(tokens: Tensor, where: Tensor) -> int:
+    """How many tokens all rows [batch pos] begin with, before the first place asked for."""
+    differ = (tokens != tokens[:1]).any(0) | where.any(0)
+    return int(differ.float().argmax()) if differ.any() else 0
 
 
 def chat_tokens(tokenizer: Any, message: str) -> list[int]:

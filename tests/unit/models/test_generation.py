@@ -6,7 +6,11 @@ import pytest
 import torch
 
 from circuitviz.models import generation, model
-from circuitviz.models.generation import batches_at_most, continue_greedily
+from circuitviz.models.generation import (
+    batches_at_most,
+    continue_greedily,
+    unembed_in_one_piece,
+)
 from circuitviz.units import Circuit
 
 MESSAGES = [f"what is word{number}" for number in range(5)] + ["word1 word2 word3 word4 word5"]
@@ -89,3 +93,19 @@ def test_rows_that_go_on_are_put_together_anew_once_most_have_ended(monkeypatch)
 def test_how_many_batches_it_takes_at_most(prompts, batches):
     # 65 leave 16 at most, 128 leave 32; 275 leave 68, these 17; 640 leave 160 (3) and 40 (1).
     assert batches_at_most(prompts) == batches
+
+
+def test_a_head_is_given_the_last_positions_in_one_piece():
+    head = torch.nn.Linear(3, 5)
+
+    class Headed:
+        def get_output_embeddings(self) -> torch.nn.Linear:
+            return head
+
+    given: list[bool] = []
+    unembed_in_one_piece(Headed())
+    head.register_forward_hook(lambda _, seen, __: given.append(seen[0].is_contiguous()))
+    last = torch.arange(24.0).reshape(2, 4, 3)[:, -1:]
+    assert not last.is_contiguous()
+    torch.testing.assert_close(head(last), torch.nn.functional.linear(last, head.weight, head.bias))
+    assert given == [True]
