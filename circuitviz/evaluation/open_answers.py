@@ -27,7 +27,7 @@ from circuitviz.evaluation.answers import (
     questions_of,
 )
 from circuitviz.evaluation.degenerate import Degenerate
-from circuitviz.evaluation.effect import PROXY_JUDGE, PROXY_TOKENS, Effect
+from circuitviz.evaluation.effect import PROXY_JUDGE, PROXY_TOKENS, Effect, thin
 from circuitviz.evaluation.measurement import Measurement
 from circuitviz.evaluation.openness import are_open
 from circuitviz.evaluation.rate import Rate
@@ -43,6 +43,8 @@ OPEN_TOKENS = 128
 # Prompts of each kind whose answers are generated to be read; attacks that whole answers decide
 # about are all asked.
 SHOWN = 32
+# Answers of the intact model that tell what it finds fluent.
+OWN = 64
 
 
 @dataclass(frozen=True)
@@ -130,8 +132,12 @@ def answer_openly(
         )
 
     both = say(None, 0.0), say(circuit, 0.5)
-    costs = [answer_nll(model, messages, answers) for answers in both]
-    fluency = Fluency.of(costs[0])
+    # Its own answers perplex the intact model no more than that: some of them say how much.
+    own = np.full(len(messages), np.nan)
+    some = thin(list(range(len(messages))), OWN)
+    own[some] = answer_nll(model, [messages[row] for row in some], [both[0][row] for row in some])
+    costs = (own, answer_nll(model, messages, both[1]))
+    fluency = Fluency.of(own)
     verdicts = [
         judge_answers(answers, cost, fluency) for answers, cost in zip(both, costs, strict=True)
     ]
