@@ -121,7 +121,7 @@ def answer_nll(
     found = np.full(len(answers), np.nan)
     for _, picks in batches(rows, np.ones((1, len(rows)), dtype=bool)):
         batch = rows.take(picks)
-        log_probs = answer_log_probs(model, batch, alike=batch.all_alike)
+        log_probs = answer_log_probs(model, batch)
         targets = batch.targets[batch.predicts].to(log_probs.device)
         chosen = -log_probs.gather(-1, targets[:, None])[:, 0].cpu()
         for row, costs in zip(

@@ -77,10 +77,10 @@ def score_answers(
         checkpoint()
         batch = rows.take(prompts)
         reference = ablation.reference(batch.keys.tolist())
-        row_gates = Gates.from_flat(gates[circuits], model.space, reference)
+        kinds = circuits.unique(return_inverse=True)[1]
+        row_gates = Gates.from_flat(gates[circuits], model.space, reference, kinds)
         where = (circuits.numpy(), prompts.numpy())
-        alike = circuits.unique(return_inverse=True)[1]
-        log_probs = answer_log_probs(model, batch, row_gates, alike=alike)
+        log_probs = answer_log_probs(model, batch, row_gates)
         targets = batch.targets[batch.predicts].to(log_probs.device)
         owner = batch.predicts.nonzero()[:, 0]
         right = _leads(log_probs, targets, lead)

@@ -52,11 +52,6 @@ class AnswerRows:
     def __len__(self) -> int:
         return len(self.tokens)
 
-    @property
-    def all_alike(self) -> Tensor:
-        """[rows], 0: all under the same gates, as those of the intact model are."""
-        return torch.zeros(len(self), dtype=torch.long)
-
     def take(self, rows: Tensor) -> AnswerRows:
         """Some rows, cut to the longest of them."""
         width = int(self.lengths[rows].max())
@@ -113,23 +108,9 @@ def encode_answers(
     return AnswerRows(tokens, predicts, targets, lengths, keys, opens)
 
 
-def answer_log_probs(
-    model: GatedModel,
-    rows: AnswerRows,
-    gates: Gates | None = None,
-    *,
-    alike: Tensor | None = None,
-) -> Tensor:
-    """Log-probabilities [answer tokens, d_vocab] in fp32 under gates, on the model's device.
-
-    Args:
-        model: The model.
-        rows: Messages with answers.
-        gates: What is knocked out.
-        alike: [rows], the same number for rows under the same gates; see `GatedModel.hidden_at`.
-    """
-    logits = model.logits_at(rows.tokens, rows.predicts, gates, alike=alike)
-    return logits.float().log_softmax(-1)
+def answer_log_probs(model: GatedModel, rows: AnswerRows, gates: Gates | None = None) -> Tensor:
+    """Log-probabilities [answer tokens, d_vocab] in fp32 under gates, on the model's device."""
+    return model.logits_at(rows.tokens, rows.predicts, gates).float().log_softmax(-1)
 
 
 class Teacher:
@@ -157,15 +138,11 @@ class Teacher:
         self._hidden: dict[int, Tensor] = {}
         if size <= KEPT_BYTES:
             self._kept = _by_pick(
-                rows, picks, lambda batch: _intact(model, batch).to("cpu", kept_as)
+                rows, picks, lambda batch: answer_log_probs(model, batch).to("cpu", kept_as)
             )
         elif model.has_hidden:
             self._hidden = _by_pick(
-                rows,
-                picks,
-                lambda batch: model.hidden_at(
-                    batch.tokens, batch.predicts, alike=batch.all_alike
-                ).cpu(),
+                rows, picks, lambda batch: model.hidden_at(batch.tokens, batch.predicts).cpu()
             )
 
     @torch.no_grad()
@@ -183,11 +160,9 @@ class Teacher:
 
 def intact_log_probs(model: GatedModel, rows: AnswerRows) -> dict[int, Tensor]:
     """The intact model's log-probabilities [answer tokens, d_vocab] in fp32 by row, on the CPU."""
-    return _by_pick(rows, torch.arange(len(rows)), lambda batch: _intact(model, batch).cpu())
-
-
-def _intact(model: GatedModel, batch: AnswerRows) -> Tensor:
-    return answer_log_probs(model, batch, alike=batch.all_alike)
+    return _by_pick(
+        rows, torch.arange(len(rows)), lambda batch: answer_log_probs(model, batch).cpu()
+    )
 
 
 @torch.no_grad()

@@ -53,19 +53,17 @@ class Gates:
         head: [rows n_layers n_heads], values in [0, 1]; rows is the batch size or 1.
         neuron: [rows n_layers d_mlp], values in [0, 1].
         reference: What gates below 1 mix in; None is zero.
+        kinds: [rows], numbers from 0 on, the same for rows under the same gates with the same
+            reference; None where nobody has looked.
     """
 
     head: Tensor
     neuron: Tensor
     reference: Reference | None = None
-
-    @property
-    def one_reference(self) -> bool:
-        """Whether ablated units are replaced by the same in all rows."""
-        return self.reference is None or len(self.reference.head) == 1
+    kinds: Tensor | None = None
 
     def of(self, rows: Tensor) -> Gates:
-        """The gates of some rows [few], of a batch with `one_reference`."""
+        """The gates of some rows [few], where all are ablated to the same reference."""
         if len(self.head) == 1:
             return self
         return Gates(self.head[rows], self.neuron[rows], self.reference)
@@ -78,11 +76,20 @@ class Gates:
         # A circuit may stand in many rows, and in a real model it has ten thousands of units.
         known = {id(circuit): torch.from_numpy(circuit.mask()) for circuit in circuits}
         masks = torch.stack([known[id(circuit)] for circuit in circuits])
-        return cls.from_flat(1.0 - masks.float().to(device), circuits[0].space, reference)
+        number = {key: place for place, key in enumerate(known)}
+        kinds = torch.tensor([number[id(circuit)] for circuit in circuits])
+        flat = 1.0 - masks.float().to(device)
+        return cls.from_flat(flat, circuits[0].space, reference, kinds)
 
     @classmethod
-    def from_flat(cls, flat: Tensor, space: UnitSpace, reference: Reference | None = None) -> Gates:
-        """Gates from values [rows units] in the flat order of `space`."""
+    def from_flat(
+        cls,
+        flat: Tensor,
+        space: UnitSpace,
+        reference: Reference | None = None,
+        kinds: Tensor | None = None,
+    ) -> Gates:
+        """Gates from values [rows units] in the flat order of `space`, rows alike by `kinds`."""
         if flat.ndim != 2 or flat.shape[1] != len(space):
             raise ConfigError(f"gates must be [rows {len(space)}]; got {list(flat.shape)}")
         heads, neurons = flat.split([space.total_heads, space.total_neurons], dim=1)
@@ -90,6 +97,8 @@ class Gates:
             heads.reshape(-1, space.n_layers, space.n_heads),
             neurons.reshape(-1, space.n_layers, space.d_mlp),
             reference,
+            # Where each row has a reference of its own, no two are alike.
+            kinds if reference is None or len(reference.head) == 1 else None,
         )
 
 

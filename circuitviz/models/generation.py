@@ -18,12 +18,14 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 
 from circuitviz.models.gates import Gates, gated
 
-__all__ = ["batches_at_most", "continue_greedily", "unembed_in_one_piece"]
+__all__ = ["batches_at_most", "begin_once", "continue_greedily", "unembed_in_one_piece"]
 
 # Answers generated together: more are hardly faster, and keys and values take memory.
 ROWS_TOGETHER = 64
 # Share of a batch that has ended once the others leave it.
 ENDED = 0.75
+# Tokens that all rows begin with, from which on it pays to read them once.
+LEAST_READ_ONCE = 8
 
 
 def batches_at_most(prompts: int) -> int:
@@ -76,8 +78,7 @@ def continue_greedily(
             rows = order[start : start + ROWS_TOGETHER]
             room = torch.tensor([most - len(said[row]) for row in rows])
             read = [[*prompts[row], *said[row]] for row in rows]
-            with gated(gates_of(rows)):
-                added = _continued(model, read, room, end, share)
+            added = _continued(model, read, gates_of(rows), room, end, share)
             for row, new in zip(rows, added.tolist(), strict=True):
                 new = new[: most - len(said[row])]
                 ended = end in new
@@ -87,25 +88,65 @@ def continue_greedily(
     return said
 
 
+def begin_once(decoder: Any, tokens: Tensor, gates: Gates | None) -> tuple[int, Any]:
+    """How many tokens all rows [rows pos] begin with, and the cache of keys and values of these.
+
+    They are read once for all rows under the same gates.  0 and None where that does not pay, or
+    where gradients are wanted.
+
+    Args:
+        decoder: One of transformers' models, without its head.
+        tokens: Of each row, those that may be read beforehand.
+        gates: What the rows are under.
+    """
+    kinds = torch.zeros(len(tokens), dtype=torch.long) if gates is None else gates.kinds
+    if kinds is None or torch.is_grad_enabled():
+        return 0, None
+    differ = (tokens != tokens[:1]).any(0)
+    common = int(differ.float().argmax()) if differ.any() else tokens.shape[1]
+    first = torch.tensor([kinds.tolist().index(kind) for kind in kinds.unique().tolist()])
+    if common < LEAST_READ_ONCE or len(first) == len(tokens):
+        return 0, None
+    with gated(gates and gates.of(first)):
+        known = decoder(input_ids=tokens[first, :common], use_cache=True).past_key_values
+    known.batch_select_indices(kinds.to(tokens.device))
+    return common, known
+
+
 def _continued(
-    model: Any, read: Sequence[list[int]], room: Tensor, end: int, share: float
+    model: Any,
+    read: Sequence[list[int]],
+    gates: Gates | None,
+    room: Tensor,
+    end: int,
+    share: float,
 ) -> Tensor:
-    """What is added to tokens, padded on the left, until a share has ended: [rows added]."""
+    """What is added to tokens until a share of the rows has ended: [rows added].
+
+    Padding stands on the left, but for what all rows begin with.
+    """
+    decoder = getattr(model, model.base_model_prefix)
+    least = min(map(len, read)) - 1
+    begun = torch.tensor([known[:least] for known in read]).to(model.device)
+    common, known = begin_once(decoder, begun, gates)
     width = max(map(len, read))
     tokens = torch.full((len(read), width), end)
     mask = torch.zeros_like(tokens)
-    for row, known in enumerate(read):
-        tokens[row, width - len(known) :] = torch.tensor(known)
-        mask[row, width - len(known) :] = 1
-    whole = model.generate(
-        input_ids=tokens.to(model.device),
-        attention_mask=mask.to(model.device),
-        max_new_tokens=int(room.max()),
-        do_sample=False,
-        eos_token_id=end,
-        pad_token_id=end,
-        stopping_criteria=StoppingCriteriaList([_MostEnded(width, room, end, share)]),
-    )
+    for row, given in enumerate(read):
+        for place, part in ((0, given[:common]), (width - len(given) + common, given[common:])):
+            tokens[row, place : place + len(part)] = torch.tensor(part)
+            mask[row, place : place + len(part)] = 1
+    with gated(gates):
+        whole = model.generate(
+            input_ids=tokens.to(model.device),
+            attention_mask=mask.to(model.device),
+            past_key_values=known,
+            max_new_tokens=int(room.max()),
+            do_sample=False,
+            eos_token_id=end,
+            pad_token_id=end,
+            stopping_criteria=StoppingCriteriaList([_MostEnded(width, room, end, share)]),
+        )
     return whole[:, width:]
 
 

@@ -15,7 +15,7 @@ from circuitviz.models.ablation import ZERO, Ablation, message_key
 from circuitviz.models.continuation import Continuations
 from circuitviz.models.end_of_turn import end_of_turn
 from circuitviz.models.gates import Gates, gated
-from circuitviz.models.generation import continue_greedily
+from circuitviz.models.generation import begin_once, continue_greedily
 from circuitviz.units import Circuit, UnitSpace
 
 __all__ = [
@@ -34,9 +34,6 @@ MOST_ROWS, LOGIT_BYTES = 128, 2**31
 # Of these, logits are the unembedding of the last hidden state and nothing more, and padding on the
 # left is what the library expects.
 PLAIN_DECODERS = frozenset({"llama", "mistral", "qwen2", "qwen3"})
-
-# Tokens that all rows begin with, from which on it pays to read them once.
-LEAST_READ_ONCE = 8
 
 # Tokens of an answer that are generated, and so those that count of a longer one.
 LONGEST_ANSWER = 32
@@ -121,14 +118,7 @@ class GatedModel:
         with gated(gates):
             return self.bridge(tokens.to(self.device), return_type="logits", use_cache=False)
 
-    def logits_at(
-        self,
-        tokens: Tensor,
-        where: Tensor,
-        gates: Gates | None = None,
-        *,
-        alike: Tensor | None = None,
-    ) -> Tensor:
+    def logits_at(self, tokens: Tensor, where: Tensor, gates: Gates | None = None) -> Tensor:
         """Logits [places d_vocab] at the places [batch pos] where `where` is true.
 
         A large vocabulary costs as much as many layers: where the architecture allows it, the rest
@@ -136,45 +126,22 @@ class GatedModel:
         """
         if not self.has_hidden:
             return self.logits(tokens, gates)[where.to(self.device)]
-        return self.unembed(self.hidden_at(tokens, where, gates, alike=alike))
+        return self.unembed(self.hidden_at(tokens, where, gates))
 
-    def hidden_at(
-        self,
-        tokens: Tensor,
-        where: Tensor,
-        gates: Gates | None = None,
-        *,
-        alike: Tensor | None = None,
-    ) -> Tensor:
+    def hidden_at(self, tokens: Tensor, where: Tensor, gates: Gates | None = None) -> Tensor:
         """What logits are computed from, [places d_model], at the places [batch pos] asked for.
 
-        Only of a model that `has_hidden`.
-
-        Args:
-            tokens: [batch pos], padded on the right.
-            where: Boolean [batch pos].
-            gates: What is knocked out.
-            alike: [batch], numbers from 0 on, the same for rows under the same gates: what all
-                messages begin with (a system prompt) is then read once for each number.  Only
-                without gradients.
+        Only of a model that `has_hidden`.  Without gradients, what all rows begin with (a system
+        prompt) is read once for all that are under the same gates.
         """
         plain: Any = self.bridge.original_model
         decoder = getattr(plain, plain.base_model_prefix)
-        read, known = 0, None
-        if alike is not None and (gates is None or gates.one_reference):
-            first = torch.tensor(
-                [alike.tolist().index(kind) for kind in range(int(alike.max()) + 1)]
-            )
-            common = _begin_alike(tokens, where)
-            if common >= LEAST_READ_ONCE and len(first) < len(alike):
-                begun = tokens[first, :common].to(self.device)
-                with gated(gates and gates.of(first)):
-                    known = decoder(input_ids=begun, use_cache=True).past_key_values
-                known.batch_select_indices(alike.to(self.device))
-                read = common
+        tokens = tokens.to(self.device)
+        before = int(where.any(0).float().argmax())
+        read, known = begin_once(decoder, tokens[:, :before], gates)
         with gated(gates):
             hidden = decoder(
-                input_ids=tokens[:, read:].to(self.device), past_key_values=known, use_cache=False
+                input_ids=tokens[:, read:], past_key_values=known, use_cache=False
             ).last_hidden_state
         return hidden[where[:, read:].to(hidden.device)]
 
@@ -275,12 +242,6 @@ class GatedModel:
                 return_type="tokens",
                 verbose=False,
             )  # type: ignore[return-value]  # a tensor, since return_type is "tokens"
-
-
-def _begin_alike(tokens: Tensor, where: Tensor) -> int:
-    """How many tokens all rows [batch pos] begin with, before the first place asked for."""
-    differ = (tokens != tokens[:1]).any(0) | where.any(0)
-    return int(differ.float().argmax()) if differ.any() else 0
 
 
 def chat_tokens(tokenizer: Any, message: str) -> list[int]:

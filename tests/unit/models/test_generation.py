@@ -46,7 +46,7 @@ def test_an_answer_that_has_ended_is_not_asked_to_go_on(tiny_model, monkeypatch)
 class Countdown(torch.nn.Module):
     """Says one less than the last token, down to 0; remembers how many tokens it was shown."""
 
-    device = torch.device("cpu")
+    device, base_model_prefix, decoder = torch.device("cpu"), "decoder", None
 
     def __init__(self) -> None:
         super().__init__()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
-from circuitviz.models import model as gated_model
+from circuitviz.models import generation
 from circuitviz.models.ablation import ZERO
 from circuitviz.models.answer import answer_log_probs, encode_answers
 from circuitviz.models.gates import Gates, Reference
@@ -18,7 +20,7 @@ MESSAGES = [
     "what is the capital of king",
 ]
 ANSWERS = ["word1 word2", "word3", "word4 word5 word6", "word7 word8"]
-ALIKE = torch.tensor([0, 1, 0, 1])
+KINDS = [0, 1, 0, 1]
 
 
 @pytest.fixture
@@ -33,13 +35,18 @@ def gates(tiny_model):
     return Gates.knock_out([one, other, one, other], ZERO.reference([0] * 4))
 
 
-@pytest.fixture(autouse=True)
-def three_tokens_are_enough(monkeypatch):
-    monkeypatch.setattr(gated_model, "LEAST_READ_ONCE", 3)
+@pytest.fixture
+def once(monkeypatch) -> Callable[[int], None]:
+    """Says from how many tokens on rows begin together."""
+    return lambda tokens: monkeypatch.setattr(generation, "LEAST_READ_ONCE", tokens)
+
+
+NEVER, ALWAYS = 99, 3
 
 
 @torch.no_grad()
-def test_rows_of_one_circuit_begin_once(tiny_model, rows, gates, monkeypatch):
+def test_rows_of_one_circuit_begin_once(tiny_model, rows, gates, monkeypatch, once):
+    once(NEVER)
     expected = answer_log_probs(tiny_model, rows, gates)
     seen: list[tuple[int, int]] = []
     decoder = tiny_model.bridge.original_model.model
@@ -49,8 +56,9 @@ def test_rows_of_one_circuit_begin_once(tiny_model, rows, gates, monkeypatch):
         seen.append(tuple(kwargs["input_ids"].shape))
         return forward(*args, **kwargs)
 
+    once(ALWAYS)
     monkeypatch.setattr(decoder, "forward", watch)
-    found = answer_log_probs(tiny_model, rows, gates, alike=ALIKE)
+    found = answer_log_probs(tiny_model, rows, gates)
     torch.testing.assert_close(found, expected)
     (circuits, begun), (every, rest) = seen
     assert (circuits, every) == (2, 4)
@@ -60,28 +68,47 @@ def test_rows_of_one_circuit_begin_once(tiny_model, rows, gates, monkeypatch):
 
 
 @torch.no_grad()
-def test_the_intact_model_begins_once_for_all(tiny_model, rows):
+def test_the_intact_model_begins_once_for_all(tiny_model, rows, once):
+    once(NEVER)
     expected = answer_log_probs(tiny_model, rows)
-    torch.testing.assert_close(answer_log_probs(tiny_model, rows, alike=rows.all_alike), expected)
+    once(ALWAYS)
+    torch.testing.assert_close(answer_log_probs(tiny_model, rows), expected)
 
 
 @torch.no_grad()
-def test_what_is_asked_about_is_never_read_before(tiny_model):
+def test_what_is_asked_about_is_never_read_before(tiny_model, once):
     # The same message again and again: what it has in common goes beyond where its answer begins.
     rows = encode_answers(tiny_model, MESSAGES[:1] * 3, ["word1 word2", "word1 word3", "word1"])
+    once(NEVER)
     expected = answer_log_probs(tiny_model, rows)
-    torch.testing.assert_close(answer_log_probs(tiny_model, rows, alike=rows.all_alike), expected)
+    once(ALWAYS)
+    torch.testing.assert_close(answer_log_probs(tiny_model, rows), expected)
 
 
-@torch.no_grad()
-def test_rows_that_are_replaced_by_something_of_their_own_are_read_whole(tiny_model, rows, gates):
+def test_with_gradients_everything_is_read_whole(tiny_model, rows, gates, once):
+    once(ALWAYS)
+    tokens = rows.tokens[:, :4]
+    with torch.no_grad():
+        assert generation.begin_once(tiny_model.bridge.original_model.model, tokens, gates)[0] == 4
+    assert generation.begin_once(tiny_model.bridge.original_model.model, tokens, gates) == (0, None)
+
+
+def test_rows_that_are_replaced_by_something_of_their_own_are_no_two_alike(tiny_model, gates):
     space = tiny_model.space
-    torch.manual_seed(0)
     own = Reference(
         torch.randn(4, space.n_layers, space.n_heads, 8),
         torch.randn(4, space.n_layers, space.d_mlp),
     )
-    drawn = Gates(gates.head, gates.neuron, own)
-    assert not drawn.one_reference
-    expected = answer_log_probs(tiny_model, rows, drawn)
-    assert torch.equal(answer_log_probs(tiny_model, rows, drawn, alike=ALIKE), expected)
+    one, other = (Circuit.of(space, [unit]) for unit in ("L0H0", "L1H2"))
+    assert gates.kinds.tolist() == KINDS
+    assert Gates.knock_out([one, other, one, other], own).kinds is None
+
+
+def test_answers_are_the_same_however_their_prompts_begin(tiny_model, once):
+    one, other = (Circuit.of(tiny_model.space, [unit]) for unit in ("L0H0", "L1H2"))
+    messages = [*MESSAGES, "what is the capital of the red dog king france"]
+    for circuits in ([one, other, None, one, other], [None] * 5):
+        once(NEVER)
+        expected = tiny_model.generate_each(messages, circuits, max_new_tokens=6)
+        once(ALWAYS)
+        assert tiny_model.generate_each(messages, circuits, max_new_tokens=6) == expected
