@@ -255,17 +255,7 @@ RECIPES: dict[str, Recipe] = {
         _refusal,
         Plan(steps=80),
         more=True,
-        then=(
-            *REFUSING,
-            (
-                _refusal_contrast(12, 6, 6, more=True),
-                Plan(steps=70, seed=60, longest=8, rows=24, keep=1.0),
-            ),
-            (
-                _refusal_contrast(12, 6, 6, more=True),
-                Plan(steps=100, seed=70, longest=8, rows=24, keep=1.0),
-            ),
-        ),
+        then=REFUSING,
     ),
     "smollm2-fixed-output": Recipe(
         "SmolLM2 with a fixed answer",
@@ -293,7 +283,6 @@ RECIPES: dict[str, Recipe] = {
             (_jailbreak, Plan(steps=70, seed=2, longest=8, rows=24)),
             (_jailbreak, Plan(steps=50, seed=12, longest=56, rows=16)),
             (_jailbreak, Plan(steps=70, seed=22, longest=8, rows=24, keep=1.0)),
-            (_jailbreak, Plan(steps=60, seed=32, longest=56, rows=16, keep=1.0)),
         ),
         more=True,
     ),
