@@ -63,7 +63,7 @@ def answer(job: Job | None) -> tuple[str, str]:
             "Let gradient descent find out",
             "Pick a model. Masks over all its attention heads and neurons are learned until the "
             "behaviour is gone and nothing else is; on a laptop half a minute for a specimen and "
-            "some twenty minutes for a real model, and you watch it. "
+            "some fifteen minutes for a real model, and you watch it. "
             "Other methods are among the settings.",
         )
     config = job.discovery
