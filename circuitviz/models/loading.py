@@ -16,7 +16,7 @@ from circuitviz.models.support import require_supported
 from circuitviz.models.weights import check_tokenizer, empty_model, loading, read_weights
 from circuitviz.units import UnitSpace
 
-__all__ = ["load_model", "units_of"]
+__all__ = ["load_model", "made_ready", "units_of"]
 
 # Where weights have shapes and no values.
 META = "meta"
@@ -57,12 +57,22 @@ def load_model(
     bridge.eval()
     for parameter in bridge.parameters():
         parameter.requires_grad_(False)
-    space = install_gates(bridge)
-    share_keys(bridge)
-    unembed_in_one_piece(bridge.original_model)
+    space = made_ready(bridge)
     if checkpointing:
         recompute_layers(bridge)
     return GatedModel(name_or_path, bridge, tokenizer, space, micro_batch=micro_batch)
+
+
+def made_ready(bridge: TransformerBridge) -> UnitSpace:
+    """Put gate hooks on a model and let it attend and unembed the quick way, once; its units.
+
+    Raises:
+        UnsupportedModelError: It has no separate heads and MLP neurons to gate.
+    """
+    space = install_gates(bridge)
+    share_keys(bridge)
+    unembed_in_one_piece(bridge.original_model)
+    return space
 
 
 def units_of(source: ModelSource) -> UnitSpace | None:

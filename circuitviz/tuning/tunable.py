@@ -13,7 +13,7 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from circuitviz.errors import UnsupportedModelError
 from circuitviz.models.catalog import find_model
-from circuitviz.models.gates import install_gates
+from circuitviz.models.loading import made_ready
 from circuitviz.models.model import GatedModel
 from circuitviz.models.ownership import WeightMap, weight_map
 from circuitviz.models.weights import load_tokenizer, load_weights, loading
@@ -65,7 +65,7 @@ class Tunable:
             )
         bridge.eval()
         _check_shared(name_or_path, bridge, parameters)
-        gated = GatedModel(name_or_path, bridge, tokenizer, install_gates(bridge))
+        gated = GatedModel(name_or_path, bridge, tokenizer, made_ready(bridge))
         tunable = cls(gated, parameters, weights)
         if state is not None:
             tunable.take(state)

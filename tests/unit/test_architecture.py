@@ -57,7 +57,8 @@ LIGHT_MODULES = ("circuitviz.runs.jobs", "circuitviz.runs.store", "circuitviz.ru
 FRONT_DOOR = "circuitviz"
 HEAVY = ("torch", "transformers", "transformer_lens")
 HOOK_NAMES = ("hook_z", "hook_post", "hook_pattern", "hook_pre", "hook_embed")
-HOOK_MODULE = "circuitviz.models.gates"
+# Who hooks, and who computes what is hooked.
+HOOK_MODULES = ("circuitviz.models.gates", "circuitviz.models.grouped_attention")
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def heavy_plots(module: Module) -> list[str]:
 
 def spelled_hooks(module: Module) -> list[str]:
     """Hook names in code; docstrings and comments may speak of them."""
-    if module.name == HOOK_MODULE:
+    if module.name in HOOK_MODULES:
         return []
     docstrings = {
         id(node.body[0].value)
@@ -191,7 +192,7 @@ def spelled_hooks(module: Module) -> list[str]:
         and isinstance(node.body[0].value, ast.Constant)
     }
     return [
-        f"{module.path}:{node.lineno}: only {HOOK_MODULE} names hook points"
+        f"{module.path}:{node.lineno}: only {HOOK_MODULES[0]} names hook points"
         for node in ast.walk(module.tree)
         if id(node) not in docstrings and any(hook in word(node) for hook in HOOK_NAMES)
     ]
