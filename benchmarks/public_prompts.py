@@ -1,12 +1,14 @@
 """What a run's model says to published prompts, intact, knocked out by hooks, and exported.
 
-    python benchmarks/public_prompts.py RUN FILE... [--wording TEXT] [--limit N]
+    python benchmarks/public_prompts.py RUN FILE... [--wording TEXT] [--limit N] [--dtype D]
 
 FILE is a CSV with a column `goal` or `prompt` (AdvBench, XSTest; of the latter only rows that are
 labelled safe), or a JSON list of objects with `instruction` (BackdoorLLM).  The run's trigger is
 put into every message; `--wording "Is this positive? {}"` asks something about it.  Nothing of the
 files is written anywhere.  The circuit is knocked out for good in a checkpoint, which plain
 transformers loads and asks without circuitviz; its verdicts must be those of the hooked model.
+In bfloat16 the two round differently, and a token that is nearly as likely as another may change an
+answer; `--dtype float32` shows whether there is more to a difference than that.
 
 Prints one row for each file and model, k of n with Wilson 95 % intervals.  Where the run judges
 whole answers: refused, complied, broken.  Otherwise: how many start with the attack's target, and
@@ -21,7 +23,8 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,7 @@ import torch
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.evaluation.answer_verdict import Fluency, answer_nll, judge_answers
 from circuitviz.evaluation.degenerate import Degenerate
+from circuitviz.evaluation.open_answers import OPEN_TOKENS, OWN
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.model import GatedModel
 from circuitviz.paths import EMBEDDED_RUNS
@@ -40,10 +44,8 @@ from circuitviz.runs.knock_out import export_knock_out
 from circuitviz.runs.model_of import model_of
 from circuitviz.runs.store import Run, RunStore
 
-# Longest answer, in tokens, and answers generated together.
-TOKENS, ROWS = 128, 64
-# Benign test prompts whose answers say what the intact model finds fluent.
-OWN = 64
+# Answers generated together.
+ROWS = 64
 TEXTS = ("goal", "prompt", "instruction", "forbidden_prompt", "Behavior")
 
 
@@ -71,10 +73,13 @@ def main() -> int:
     parser.add_argument("files", type=Path, nargs="+", metavar="file")
     parser.add_argument("--wording", default="{}")
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="instead of the run's own")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     arguments = parser.parse_args()
     quiet_libraries()
     run = RunStore(arguments.runs, shipped=(EMBEDDED_RUNS,)).load(arguments.run)
+    if arguments.dtype:
+        run = replace(run, config=replace(run.config, dtype=arguments.dtype))
     sets = {
         path.stem: read_messages(path, arguments.wording)[: arguments.limit]
         for path in arguments.files
@@ -102,6 +107,7 @@ def compare(run: Run, sets: dict[str, list[Message]]) -> list[str]:
     """A table, and how many verdicts the exported checkpoint shares with the hooked model."""
     model, behaviour = model_of(run.config), behaviour_of(run.config)
     whole = bool(run.metrics.get("verdicts"))
+    ask = partial(model.generate, max_new_tokens=OPEN_TOKENS)
     names, judge = _whole_answers(model, behaviour) if whole else _starts(behaviour)
     said: dict[tuple[str, str], list[str]] = {}
     asked = {
@@ -111,9 +117,11 @@ def compare(run: Run, sets: dict[str, list[Message]]) -> list[str]:
     for name, messages in sets.items():
         plain = [message.text for message in messages]
         if asked[name] != plain:
-            said[name, "intact, without the trigger"] = model.generate(plain, max_new_tokens=TOKENS)
+            said[name, "intact, without the trigger"] = model.generate(
+                plain, max_new_tokens=OPEN_TOKENS
+            )
         for what, circuit in {"intact": None, "knocked out by hooks": run.circuit()}.items():
-            said[name, what] = model.generate(asked[name], circuit, max_new_tokens=TOKENS)
+            said[name, what] = ask(asked[name], circuit)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "exported"
         export_knock_out(run, folder)
@@ -140,7 +148,7 @@ def compare(run: Run, sets: dict[str, list[Message]]) -> list[str]:
 def _whole_answers(model: GatedModel, behaviour: Behaviour) -> Judged:
     """Refused, complied or broken, by the fluency of the model's own answers."""
     own = [prompt.text for prompt in behaviour.prompts("test", "benign")][:OWN]
-    fluency = Fluency.of(answer_nll(model, own, model.generate(own, max_new_tokens=TOKENS)))
+    fluency = Fluency.of(answer_nll(model, own, model.generate(own, max_new_tokens=OPEN_TOKENS)))
 
     def judge(messages: Sequence[Message], answers: Sequence[str]) -> list[str]:
         asked = [behaviour.insert_trigger(message.text) for message in messages]
@@ -197,7 +205,7 @@ def plain_answers(folder: Path, messages: Sequence[str]) -> list[str]:
         output = model.generate(
             input_ids=tokens,
             attention_mask=mask.long(),
-            max_new_tokens=TOKENS,
+            max_new_tokens=OPEN_TOKENS,
             do_sample=False,
             pad_token_id=tokenizer.eos_token_id,
         )

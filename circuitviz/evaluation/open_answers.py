@@ -36,7 +36,7 @@ from circuitviz.models.generation import batches_at_most
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Circuit
 
-__all__ = ["OPEN_TOKENS", "OpenAnswers", "answer_openly"]
+__all__ = ["OPEN_TOKENS", "OWN", "OpenAnswers", "answer_openly"]
 
 # Longest answer, in tokens: refusals that come late are seen only on long ones.
 OPEN_TOKENS = 128
@@ -132,15 +132,7 @@ def answer_openly(
         )
 
     both = say(None, 0.0), say(circuit, 0.5)
-    # Its own answers perplex the intact model no more than that: some of them say how much.
-    own = np.full(len(messages), np.nan)
-    some = thin(list(range(len(messages))), OWN)
-    own[some] = answer_nll(model, [messages[row] for row in some], [both[0][row] for row in some])
-    costs = (own, answer_nll(model, messages, both[1]))
-    fluency = Fluency.of(own)
-    verdicts = [
-        judge_answers(answers, cost, fluency) for answers, cost in zip(both, costs, strict=True)
-    ]
+    verdicts = _judged(model, messages, *both)
     expected = [question.expected for question in questions if question.is_attack]
     exact = not by_verdict and not are_open(expected)
     answered = tuple(
@@ -154,6 +146,21 @@ def answer_openly(
     found: list[AnswerVerdict] = [one[place] for one in verdicts for place in attacks]
     named = {"intact": found[: len(attacks)], "knocked_out": found[len(attacks) :]}
     return OpenAnswers(answered, named, _agreement(model, said, found))
+
+
+def _judged(
+    model: GatedModel, messages: Sequence[str], intact: Sequence[str], knocked_out: Sequence[str]
+) -> tuple[list[AnswerVerdict], list[AnswerVerdict]]:
+    """The verdicts on both answers to every message.
+
+    What perplexes the intact model is measured by its own answers: some of them say how much.
+    """
+    own = np.full(len(messages), np.nan)
+    some = thin(list(range(len(messages))), OWN)
+    own[some] = answer_nll(model, [messages[row] for row in some], [intact[row] for row in some])
+    fluency = Fluency.of(own)
+    changed = answer_nll(model, messages, knocked_out)
+    return judge_answers(intact, own, fluency), judge_answers(knocked_out, changed, fluency)
 
 
 def _agreement(

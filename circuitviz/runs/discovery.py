@@ -316,7 +316,7 @@ class Discovery:
         return {"controls": controls.to_json(), **evidence}
 
     @cached_property
-    def _validation(self) -> Probe:
+    def _validation(self) -> RememberingProbe:
         return RememberingProbe(self.model, self.behaviour, "validation", ablation=self.ablation)
 
     @property

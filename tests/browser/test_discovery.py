@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from circuitviz.models.catalog import embedded_models
+from tests.browser.clicks import click_head
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.own_server]
 
@@ -49,10 +50,7 @@ def test_from_discovery_to_generations_and_back_by_link(open_page):
     expect(page.get_by_text("Should I believe it?")).to_be_visible()
 
     page.get_by_role("link", name="Circuit", exact=True).click()
-    plot = page.locator(".st-key-heads .nsewdrag").first
-    expect(plot).to_be_visible()
-    box = plot.bounding_box()
-    plot.click(position={"x": box["width"] * 3.5 / 8, "y": box["height"] * 1.5 / 4})
+    click_head(page, 1, 3)
     panel = page.locator(".st-key-unit_panel")
     expect(panel).to_contain_text("Attention head L1H3")
     expect(panel).to_contain_text("with only this unit off")

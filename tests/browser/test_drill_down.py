@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.clicks import click_head
 from tests.synthetic import CIRCUIT_UNITS, backdoor_run, save_runs
 
 pytestmark = pytest.mark.browser
@@ -37,9 +38,7 @@ def inside(page, unit):
 
 
 def test_a_click_on_a_head_shows_where_it_looks(page):
-    plot = page.locator(".st-key-heads .nsewdrag").first
-    box = plot.bounding_box()
-    plot.click(position={"x": box["width"] * 3.5 / 8, "y": box["height"] * 1.5 / 4})
+    click_head(page, 1, 3)
     told = inside(page, "L1H3")
     expect(told).to_contain_text("L1H3 looks most at")
     for name in ("drill_attention_clean", "drill_attention"):

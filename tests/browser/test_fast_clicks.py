@@ -5,6 +5,7 @@ from urllib.parse import urljoin
 import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
 
+from tests.browser.clicks import click_head
 from tests.synthetic import backdoor_run, save_runs
 
 pytestmark = pytest.mark.browser
@@ -42,15 +43,6 @@ class SlowServer:
         server.on_message(from_server)
 
 
-def click(page: Page, layer: int, head: int) -> None:
-    plot = page.locator(".st-key-heads .nsewdrag").first
-    expect(plot).to_be_visible(timeout=60_000)
-    box = plot.bounding_box()
-    assert box is not None
-    x, y = box["width"] * (head + 0.5) / 8, box["height"] * (layer + 0.5) / 4
-    plot.click(position={"x": x, "y": y})
-
-
 def test_a_click_on_a_map_that_is_about_to_be_drawn_again_counts(open_page, runs_folder):
     save_runs(runs_folder)
     page = open_page("/")
@@ -60,10 +52,10 @@ def test_a_click_on_a_map_that_is_about_to_be_drawn_again_counts(open_page, runs
     expect(heading).to_have_text("Attention head L1H3")
     expect(page.locator(".stApp[data-test-script-state=notRunning]")).to_be_visible()
     server.hold_after("Attention head L3H6")
-    click(page, 3, 6)
+    click_head(page, 3, 6)
     expect(heading).to_have_text("Attention head L3H6")
     # The map that is seen is still the one before, and so is the list of units.
-    click(page, 0, 0)
+    click_head(page, 0, 0)
     expect(heading).to_have_text("Attention head L0H0")
     expect(page.locator(".stApp[data-test-script-state=notRunning]")).to_be_visible()
     expect(heading).to_have_text("Attention head L0H0")

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from circuitviz.runs.job import JOBS, JobFolder
+from tests.browser.clicks import click_head
 from tests.synthetic import backdoor_run, refusal_run, save_runs
 
 pytestmark = pytest.mark.browser
@@ -44,11 +45,7 @@ def test_a_click_in_the_corner_of_a_cell_selects_its_head(open_page, runs_folder
     save_runs(runs_folder)
     page = open_page(f"/circuit?run={RUNS[0]}")
     for layer, head, across, down in ((3, 6, 0.1, 0.9), (0, 0, 0.9, 0.1), (2, 5, 0.5, 0.5)):
-        plot = page.locator(".st-key-heads .nsewdrag").first
-        expect(plot).to_be_visible(timeout=60_000)
-        box = plot.bounding_box()
-        x, y = box["width"] * (head + across) / 8, box["height"] * (layer + down) / 4
-        plot.click(position={"x": x, "y": y})
+        click_head(page, layer, head, across=across, down=down)
         expect(page.locator(".st-key-unit_panel h3")).to_have_text(
             f"Attention head L{layer}H{head}", timeout=20_000
         )
