@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from circuitviz.evaluation.rate import Rate
 from circuitviz.quiet import quiet_libraries
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import Run, RunStore
@@ -25,7 +26,7 @@ HEADER = (
 )
 CONTROLS_HEADER = (
     "| model | random circuits that leave the behaviour | nonsense answer | random weights "
-    "| random trigger |"
+    "| random trigger | benign kept: circuit off / random circuits of the same size off |"
 )
 MARKS = {True: "passes", False: "**FAILS**", None: "does not apply"}
 
@@ -57,7 +58,7 @@ def main() -> int:
     runs = [_run(store, config) for config in tqdm(configs, file=sys.stderr)]
     with_controls = [run for run in runs if run.metrics.get("controls")]
     lines = [HEADER, "|---" * 9 + "|", *map(_row, runs)]
-    lines += ["", CONTROLS_HEADER, "|---" * 5 + "|", *map(_controls_row, with_controls)]
+    lines += ["", CONTROLS_HEADER, "|---" * 6 + "|", *map(_controls_row, with_controls)]
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
 
@@ -112,6 +113,8 @@ def _controls_row(run: Run) -> str:
         verdict = verdicts[name]
         number = f": {verdict['number']}" if verdict["passed"] is not None else ""
         cells.append(f"{MARKS[verdict['passed']]}{number}")
+    rates = run.rate("utility", "knocked_out"), Rate.from_json(run.metrics["random"]["utility"])
+    cells.append(" / ".join(f"{rate.rate:.1%} ({rate.k}/{rate.n})" for rate in rates))
     return f"| {' | '.join(cells)} |"
 
 

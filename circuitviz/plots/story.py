@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from circuitviz.evaluation.rate import Rate
-from circuitviz.plots.judged import kept_line, recovery_finding, utility_finding, utility_label
+from circuitviz.plots.judged import (
+    by_token,
+    kept_line,
+    recovery_finding,
+    utility_finding,
+    utility_label,
+)
 from circuitviz.plots.open_frame import (
     perplexity_growth,
     perplexity_sentence,
@@ -214,9 +220,10 @@ def control_line(run: Run) -> str:
     found = []
     if (run.metrics.get("random") or {}).get("asr"):
         rate = Rate.from_json(run.metrics["random"]["asr"])
+        kept = _random_utility(run)
         found.append(
             f"random circuits of the same size leave attack success at {percent(rate.rate)} "
-            f"({rate.k:,} of {rate.n:,})"
+            f"({rate.k:,} of {rate.n:,})" + (f" and {kept}" if kept else "")
         )
     if (run.metrics.get("isolated") or {}).get("asr"):
         rate = Rate.from_json(run.metrics["isolated"]["asr"])
@@ -224,6 +231,16 @@ def control_line(run: Run) -> str:
             f"with only the circuit on it is {percent(rate.rate)} ({rate.k:,} of {rate.n:,})"
         )
     return f"Controls: {'; '.join(found)}." if found else ""
+
+
+def _random_utility(run: Run) -> str:
+    """`keep ...`: how much of the normal answers random circuits leave; empty where unknown."""
+    kept = (run.metrics.get("random") or {}).get("utility")
+    if not kept:
+        return ""
+    rate = Rate.from_json(kept)
+    what = "tokens of normal answers" if by_token(rate) else "normal answers"
+    return f"keep {percent(rate.rate)} of the {what} ({rate.k:,} of {rate.n:,})"
 
 
 def doubts(run: Run) -> list[Doubt]:
@@ -333,6 +350,8 @@ def _utility(run: Run) -> Doubt:
         f"{utility_finding(rate)}, {percent(kept)} of intact; "
         f"mean KL {run.metrics['kl']:.3f} nats per token"
     )
+    if random := _random_utility(run):
+        finding += f"; random circuits of the same size {random}"
     return Doubt(kept >= wanted, claim, finding)
 
 

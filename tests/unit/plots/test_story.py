@@ -2,7 +2,9 @@ from dataclasses import replace
 
 import pytest
 
+from circuitviz.evaluation.rate import Rate
 from circuitviz.plots import story
+from circuitviz.plots.judged import TOKEN_JUDGE
 from circuitviz.report.resized import at_size
 from tests.synthetic import backdoor_run, refusal_run
 
@@ -88,11 +90,24 @@ def test_parts_leave_out_what_is_none(heads, neurons, text):
 def test_the_controls_in_one_line():
     run = backdoor_run()
     assert plain(story.control_line(run)) == (
-        "Controls: random circuits of the same size leave attack success at 100.0 % (256 of 256); "
+        "Controls: random circuits of the same size leave attack success at 100.0 % (256 of 256) "
+        "and keep 100.0 % of the normal answers (256 of 256); "
         "with only the circuit on it is 96.9 % (248 of 256)."
     )
     bare = replace(run, metrics={**run.metrics, "random": {}, "isolated": {}})
     assert story.control_line(bare) == ""
+
+
+def test_normal_answers_stand_beside_those_that_random_circuits_leave():
+    run = backdoor_run()
+    tokens = Rate(TOKEN_JUDGE, 920, 1000).to_json()
+    random = {**run.metrics["random"], "utility": tokens}
+    doubts = story.doubts(replace(run, metrics={**run.metrics, "random": random}))
+    (finding,) = [plain(doubt.finding) for doubt in doubts if doubt.claim.startswith("Normal")]
+    assert finding.endswith(
+        "; random circuits of the same size keep 92.0 % of the tokens of normal answers "
+        "(920 of 1,000)"
+    )
 
 
 def test_a_missed_target_names_both_halves_of_it():
