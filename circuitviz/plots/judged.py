@@ -56,13 +56,22 @@ def utility_label(rate: Rate) -> str:
     return "Tokens of normal answers kept" if by_token(rate) else "Normal accuracy"
 
 
-def kept_line(before: Rate, after: Rate) -> str:
-    """What knocking out does to the answers to normal prompts, to stand within a sentence."""
+def kept_line(before: Rate, after: Rate, chance: Rate | None = None) -> str:
+    """What knocking out does to the answers to normal prompts, to stand within a sentence.
+
+    Args:
+        before: Of the intact model.
+        after: With the circuit off.
+        chance: With as many units off that were drawn at random, where that was measured.
+    """
     first, second = percent(before.rate), percent(after.rate)
     if by_token(after):
         # Not all of them need be the likeliest ones of the intact model.
-        with_it = f", {first} in the intact model" if before.k < before.n else ""
-        return f"{second} of the tokens of normal answers stay as they were{with_it}"
+        beside = [f"{first} in the intact model"] if before.k < before.n else []
+        if chance is not None and by_token(chance):
+            beside.append(f"{percent(chance.rate)} with random units off instead")
+        aside = f" ({', '.join(beside)})" if beside else ""
+        return f"{second} of the tokens of normal answers stay as they were{aside}"
     if first == second:
         return f"normal accuracy stays at {second}"
     return f"normal accuracy goes from {first} to {second}"

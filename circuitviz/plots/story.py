@@ -171,7 +171,12 @@ def _broken_line(run: Run) -> str:
 
 def accuracy_kept(run: Run) -> str:
     """What knocking out does to the answers to normal prompts, to stand within a sentence."""
-    return kept_line(run.rate("utility", "intact"), run.rate("utility", "knocked_out"))
+    random = (run.metrics.get("random") or {}).get("utility")
+    return kept_line(
+        run.rate("utility", "intact"),
+        run.rate("utility", "knocked_out"),
+        Rate.from_json(random) if random else None,
+    )
 
 
 def _unmet(run: Run) -> str:

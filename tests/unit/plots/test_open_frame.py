@@ -105,7 +105,11 @@ def test_no_sentence_about_tokens_speaks_of_prompts_that_are_answered_right():
 def test_tokens_that_the_intact_model_changes_too_are_told():
     before, after = (Rate(judged.TOKEN_JUDGE, k, 1000, 90.0) for k in (975, 928))
     assert plain(judged.kept_line(before, after)) == (
-        "92.8 % of the tokens of normal answers stay as they were, 97.5 % in the intact model"
+        "92.8 % of the tokens of normal answers stay as they were (97.5 % in the intact model)"
+    )
+    chance = Rate(judged.TOKEN_JUDGE, 919, 1000, 90.0)
+    assert plain(judged.kept_line(before, after, chance)).endswith(
+        "(97.5 % in the intact model, 91.9 % with random units off instead)"
     )
 
 
