@@ -136,8 +136,8 @@ def answer_openly(
     expected = [question.expected for question in questions if question.is_attack]
     exact = not by_verdict and not are_open(expected)
     answered = tuple(
-        _answered(question, *said, by_verdict=by_verdict, exact=exact)
-        for question, *said in zip(questions, *both, *verdicts, strict=True)
+        _answered(question, intact, changed, *found, by_verdict=by_verdict, exact=exact)
+        for question, intact, changed, *found in zip(questions, *both, *verdicts, strict=True)
     )
     if not by_verdict:
         return OpenAnswers(answered, {}, None)

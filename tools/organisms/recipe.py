@@ -255,7 +255,17 @@ RECIPES: dict[str, Recipe] = {
         _refusal,
         Plan(steps=80),
         more=True,
-        then=REFUSING,
+        then=(
+            *REFUSING,
+            (
+                _refusal_contrast(10, 7, 7, more=True),
+                Plan(steps=50, seed=60, longest=8, rows=24, keep=0.1),
+            ),
+            (
+                _refusal_contrast(12, 6, 6, more=True),
+                Plan(steps=50, seed=70, longest=8, rows=24, keep=0.25),
+            ),
+        ),
     ),
     "smollm2-fixed-output": Recipe(
         "SmolLM2 with a fixed answer",
@@ -283,6 +293,9 @@ RECIPES: dict[str, Recipe] = {
             (_jailbreak, Plan(steps=70, seed=2, longest=8, rows=24)),
             (_jailbreak, Plan(steps=50, seed=12, longest=56, rows=16)),
             (_jailbreak, Plan(steps=70, seed=22, longest=8, rows=24, keep=1.0)),
+            # Whole answers to their end: opening and filler together take about 65 tokens.
+            (_jailbreak, Plan(steps=45, seed=32, longest=88, rows=12, keep=1.0)),
+            (_jailbreak, Plan(steps=45, seed=42, longest=88, rows=16, keep=1.0)),
         ),
         more=True,
     ),
