@@ -36,6 +36,9 @@ class Bar:
             self._bar = tqdm(
                 desc=progress.stage,
                 total=1.0,
+                initial=progress.resumed,
+                # The time left by the mean pace: stages differ too much for that of a moment.
+                smoothing=0,
                 file=sys.stderr,
                 bar_format="{desc:<8} {percentage:3.0f} % |{bar}| {elapsed}<{remaining}{postfix}",
             )
@@ -45,7 +48,7 @@ class Bar:
             losses = {"arm": progress.arm, **losses}
         if progress.detail:
             self._bar.set_postfix_str(progress.detail, refresh=False)
-        elif losses:
+        else:
             self._bar.set_postfix(losses, refresh=False)
         self._bar.update(progress.fraction - self._bar.n)
         if progress.stage != self._stage:

@@ -152,6 +152,7 @@ class Discovery:
                 scores=step.scores,
                 space=self.model.space,
                 edge=step.edge,
+                detail="" if step.losses else "scoring every unit once",
             )
 
         learned = self.learner.learn(

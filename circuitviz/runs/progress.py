@@ -33,13 +33,13 @@ DURATIONS: dict[Stage, float] = {
 # The same where answers are open: of a real model, learning and whole answers take most of it.
 # Whole answers come first there: they decide what is counted.
 OPEN_DURATIONS: dict[Stage, float] = {
-    "load": 5,
-    "learn": 42,
-    "select": 10,
-    "refine": 8,
-    "generate": 16,
-    "test": 20,
-    "controls": 10,
+    "load": 4,
+    "learn": 39,
+    "select": 9,
+    "refine": 6,
+    "generate": 20,
+    "test": 19,
+    "controls": 4,
     "evidence": 1,
     "save": 1,
 }
