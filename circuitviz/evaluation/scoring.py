@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -73,14 +74,21 @@ def score_answers(
     kl = np.full(shape, np.nan)
     gates = torch.from_numpy(1.0 - ablated.astype(np.float32))
     pairs = np.ones(shape, dtype=bool) if wanted is None else wanted
-    for circuits, prompts in batches(rows, pairs):
+    # The teacher knows what the model thinks with nothing ablated.
+    told = ~ablated.any(1, keepdims=True) & (teacher is not None)
+    for circuits, prompts in chain(batches(rows, pairs & told), batches(rows, pairs & ~told)):
         checkpoint()
         batch = rows.take(prompts)
         reference = ablation.reference(batch.keys.tolist())
         kinds = circuits.unique(return_inverse=True)[1]
         row_gates = Gates.from_flat(gates[circuits], model.space, reference, kinds)
         where = (circuits.numpy(), prompts.numpy())
-        log_probs = answer_log_probs(model, batch, row_gates)
+        intact = teacher and teacher.log_probs(prompts.tolist()).to(model.device)
+        log_probs = (
+            answer_log_probs(model, batch, row_gates)
+            if intact is None or ablated[where[0]].any()
+            else intact
+        )
         targets = batch.targets[batch.predicts].to(log_probs.device)
         owner = batch.predicts.nonzero()[:, 0]
         right = _leads(log_probs, targets, lead)
@@ -92,8 +100,7 @@ def score_answers(
         tokens_right[where] = owner.bincount(right.cpu(), minlength=len(prompts)).long().numpy()
         chosen = log_probs.gather(-1, targets[:, None])[:, 0]
         log_prob[where] = _mean(chosen, owner, len(prompts)).numpy()
-        if teacher is not None:
-            intact = teacher.log_probs(prompts.tolist()).to(log_probs.device)
+        if intact is not None:
             token_kl = (intact.exp() * (intact - log_probs)).sum(-1)
             kl[where] = _mean(token_kl, owner, len(prompts)).numpy()
     return AnswerScores(match, tokens_right, log_prob, kl)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -60,8 +59,6 @@ TOP_UNITS = 8
 # How often choosing a size and refining usually look at circuits.
 USUAL_TRIES, USUAL_LOOKS = 16, 60
 
-# Prompts that show whether there is anything to look for.
-CHECK_PROMPTS = 64
 # Of which prompts `answer` is the intact model's own, besides benign ones, and how that is asked.
 ATTACKS_ANSWERED: dict[BehaviourKind, tuple[str, Question]] = {
     "backdoor": ("clean attack prompts", "clean"),
@@ -80,6 +77,7 @@ class Discovery:
     ablation: Ablation
     target: Target
     report: Report
+    validation: Probe
 
     @classmethod
     def prepared(
@@ -125,13 +123,13 @@ class Discovery:
         ablation = measure_ablation(model, config.ablation, neutral, seed=config.seed)
         asr = behaviour.default_target_asr if config.target_asr is None else config.target_asr
         target = Target(behaviour.kind, asr, config.target_utility)
-        probe = Probe(model, behaviour, "validation", limit=CHECK_PROMPTS)
+        probe = RememberingProbe(model, behaviour, "validation", ablation=ablation)
         began = overall("load", 1.0, controls=config.controls, is_open=probe.open_utility)
         report(Progress("load", began, detail="looking whether the model shows the behaviour"))
         _check_shown(probe, target)
         if probe.open_recovery:
             target = replace(target, ceiling=probe.ceiling().rate)
-        return cls(config, model, behaviour, learner, ablation, target, report)
+        return cls(config, model, behaviour, learner, ablation, target, report, probe)
 
     def learn(self) -> LearnedScores:
         """Score every unit, on training prompts.
@@ -172,7 +170,7 @@ class Discovery:
 
     def select(self, ranking: Ranking) -> Selection:
         """Choose the smallest circuit that meets the target on validation prompts."""
-        probe = self._validation
+        probe = self.validation
         tried = 0
 
         def measure(circuits: Sequence[Circuit]) -> list[Effect]:
@@ -205,11 +203,11 @@ class Discovery:
 
         if self.is_open:
             found = refine_open(
-                self._validation, ranking, selection, self.target, checkpoint=checkpoint
+                self.validation, ranking, selection, self.target, checkpoint=checkpoint
             )
             return promoted(ranking, [found.circuit], found.dropped), found
         found = refine_selection(
-            self._validation,
+            self.validation,
             self._probe(ORDER_PROMPTS),
             ranking,
             selection,
@@ -217,7 +215,7 @@ class Discovery:
             checkpoint=checkpoint,
         )
         parts = in_order(self._probe(PROMPTS), ranking, found.circuit, checkpoint=checkpoint)
-        line = next_in_line(self._validation, ranking, found.circuit, checkpoint=checkpoint)
+        line = next_in_line(self.validation, ranking, found.circuit, checkpoint=checkpoint)
         units = tuple(unit for part in line for unit in part)
         return promoted(ranking, [*parts, *line], found.dropped), replace(found, line=units)
 
@@ -257,7 +255,7 @@ class Discovery:
             self.model,
             self.behaviour,
             circuit,
-            by_verdict=self._validation.by_verdict,
+            by_verdict=self.validation.by_verdict,
             ablation=self.ablation,
             max_new_tokens=self.config.max_new_tokens or OPEN_TOKENS,
             checkpoint=lambda share: self._tell("generate", share),
@@ -267,7 +265,7 @@ class Discovery:
     @property
     def is_open(self) -> bool:
         """Whether most benign answers are longer than a sentence."""
-        return self._validation.open_utility
+        return self.validation.open_utility
 
     def believe(
         self,
@@ -315,10 +313,6 @@ class Discovery:
             checkpoint=lambda share: self._tell("evidence", share),
         )
         return {"controls": controls.to_json(), **evidence}
-
-    @cached_property
-    def _validation(self) -> RememberingProbe:
-        return RememberingProbe(self.model, self.behaviour, "validation", ablation=self.ablation)
 
     @property
     def _separate(self) -> bool:

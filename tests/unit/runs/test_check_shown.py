@@ -89,6 +89,7 @@ def test_scores_that_are_no_numbers_are_refused(tiny_model, behaviour):
             return LearnedScores(scores)
 
     config = DiscoveryConfig("fixed-output-planted")
-    work = Discovery(config, tiny_model, behaviour, Overflowing(), ZERO, TARGET, ignore)
+    probe = shown_to(tiny_model, behaviour)
+    work = Discovery(config, tiny_model, behaviour, Overflowing(), ZERO, TARGET, ignore, probe)
     with pytest.raises(ConfigError, match="not finite, so its scores mean nothing"):
         work.learn()
