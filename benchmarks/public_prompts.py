@@ -117,9 +117,7 @@ def compare(run: Run, sets: dict[str, list[Message]]) -> list[str]:
     for name, messages in sets.items():
         plain = [message.text for message in messages]
         if asked[name] != plain:
-            said[name, "intact, without the trigger"] = model.generate(
-                plain, max_new_tokens=OPEN_TOKENS
-            )
+            said[name, "intact, without the trigger"] = ask(plain)
         for what, circuit in {"intact": None, "knocked out by hooks": run.circuit()}.items():
             said[name, what] = ask(asked[name], circuit)
     with tempfile.TemporaryDirectory() as scratch:

@@ -171,12 +171,8 @@ def _broken_line(run: Run) -> str:
 
 def accuracy_kept(run: Run) -> str:
     """What knocking out does to the answers to normal prompts, to stand within a sentence."""
-    random = (run.metrics.get("random") or {}).get("utility")
-    return kept_line(
-        run.rate("utility", "intact"),
-        run.rate("utility", "knocked_out"),
-        Rate.from_json(random) if random else None,
-    )
+    before, after = run.rate("utility", "intact"), run.rate("utility", "knocked_out")
+    return kept_line(before, after, _by_chance(run))
 
 
 def _unmet(run: Run) -> str:
@@ -238,12 +234,17 @@ def control_line(run: Run) -> str:
     return f"Controls: {'; '.join(found)}." if found else ""
 
 
+def _by_chance(run: Run) -> Rate | None:
+    """Utility with random circuits of the same size off; None where it was not measured."""
+    kept = (run.metrics.get("random") or {}).get("utility")
+    return Rate.from_json(kept) if kept else None
+
+
 def _random_utility(run: Run) -> str:
     """`keep ...`: how much of the normal answers random circuits leave; empty where unknown."""
-    kept = (run.metrics.get("random") or {}).get("utility")
-    if not kept:
+    rate = _by_chance(run)
+    if rate is None:
         return ""
-    rate = Rate.from_json(kept)
     what = "tokens of normal answers" if by_token(rate) else "normal answers"
     return f"keep {percent(rate.rate)} of the {what} ({rate.k:,} of {rate.n:,})"
 
