@@ -52,7 +52,13 @@ __all__ = [
 # Puts something that is ready on the page.
 Draw = Callable[[], None]
 STYLE = PROJECT / "assets" / "ui.css"
-CHART_CONFIG = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
+# Two quick clicks are two clicks: the second is on another cell, and would count as a double one.
+CHART_CONFIG = {
+    "displayModeBar": False,
+    "scrollZoom": False,
+    "doubleClick": False,
+    "doubleClickDelay": 0,
+}
 VERDICT_SIGNS = {
     "success": ("attack succeeds", "cv-no"),
     "safe": ("safe", "cv-yes"),
