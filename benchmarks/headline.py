@@ -4,18 +4,20 @@
 
 The first seed also runs the controls.  Runs already under DIR are read, not repeated, so an
 interrupted benchmark goes on where it stopped.  Rates are on test prompts; `k/n` stands behind
-each.
+each.  Of a model with several seeds, a last table says how far their circuits are the same.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from itertools import combinations
 from pathlib import Path
 
 from tqdm import tqdm
 
 from circuitviz.evaluation.rate import Rate
+from circuitviz.evaluation.statistics import jaccard
 from circuitviz.quiet import quiet_libraries
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import Run, RunStore
@@ -28,6 +30,7 @@ CONTROLS_HEADER = (
     "| model | random circuits that leave the behaviour | nonsense answer | random weights "
     "| random trigger | benign kept: circuit off / random circuits of the same size off |"
 )
+SEEDS_HEADER = "| model | seeds | units in two circuits (Jaccard) | units in all |"
 MARKS = {True: "passes", False: "**FAILS**", None: "does not apply"}
 
 
@@ -59,6 +62,9 @@ def main() -> int:
     with_controls = [run for run in runs if run.metrics.get("controls")]
     lines = [HEADER, "|---" * 9 + "|", *map(_row, runs)]
     lines += ["", CONTROLS_HEADER, "|---" * 6 + "|", *map(_controls_row, with_controls)]
+    by_model = [[run for run in runs if run.config.model == name] for name in arguments.models]
+    if several := [group for group in by_model if len(group) > 1]:
+        lines += ["", SEEDS_HEADER, "|---" * 4 + "|", *map(_seeds_row, several)]
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
 
@@ -110,12 +116,25 @@ def _controls_row(run: Run) -> str:
     verdicts = {verdict["name"]: verdict for verdict in run.metrics["controls"]["verdicts"]}
     cells = [f"`{run.config.model}`"]
     for name in ("random_circuits", "nonsense_target", "random_weights", "random_trigger"):
-        verdict = verdicts[name]
+        if (verdict := verdicts.get(name)) is None:
+            cells.append("not run")
+            continue
         number = f": {verdict['number']}" if verdict["passed"] is not None else ""
         cells.append(f"{MARKS[verdict['passed']]}{number}")
     rates = run.rate("utility", "knocked_out"), Rate.from_json(run.metrics["random"]["utility"])
     cells.append(" / ".join(f"{rate.rate:.1%} ({rate.k}/{rate.n})" for rate in rates))
     return f"| {' | '.join(cells)} |"
+
+
+def _seeds_row(runs: list[Run]) -> str:
+    circuits = [run.circuit() for run in runs]
+    pairs = ", ".join(
+        f"{len(one.units & other.units)} ({jaccard(one, other):.2f})"
+        for one, other in combinations(circuits, 2)
+    )
+    shared = frozenset.intersection(*(circuit.units for circuit in circuits))
+    seeds = ", ".join(str(run.config.seed) for run in runs)
+    return f"| `{runs[0].config.model}` | {seeds} | {pairs} | {len(shared)} |"
 
 
 if __name__ == "__main__":
