@@ -63,10 +63,15 @@ class Gates:
     kinds: Tensor | None = None
 
     def of(self, rows: Tensor) -> Gates:
-        """The gates of some rows [few], where all are ablated to the same reference."""
-        if len(self.head) == 1:
-            return self
-        return Gates(self.head[rows], self.neuron[rows], self.reference)
+        """The gates of some rows [few]."""
+
+        def some(values: Tensor) -> Tensor:
+            return values if len(values) == 1 else values[rows.to(values.device)]
+
+        reference = self.reference
+        if reference is not None:
+            reference = Reference(some(reference.head), some(reference.neuron))
+        return Gates(some(self.head), some(self.neuron), reference)
 
     @classmethod
     def knock_out(

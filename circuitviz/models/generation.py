@@ -1,8 +1,8 @@
 """Greedy answers to many prompts at once; rows that have ended leave.
 
-A batch takes as long as its longest answer.  So once most of its rows have ended, those that go on
-are put together anew with those of other batches.  They have to be read again for that, which is
-why it is not done at every end.
+A batch takes as long as its longest answer.  So rows that have ended are taken out of it, a few at
+a time; and once most of them have, those that go on are put together anew with those of other
+batches.  They have to be read again for that, which is why it is not done earlier.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import StoppingCriteria, StoppingCriteriaList
+from transformers import DynamicCache, StoppingCriteria, StoppingCriteriaList
 
 from circuitviz.models.gates import Gates, gated
 
@@ -22,6 +22,8 @@ __all__ = ["batches_at_most", "begin_once", "continue_greedily", "unembed_in_one
 
 # Answers generated together: more are hardly faster, and keys and values take memory.
 ROWS_TOGETHER = 64
+# Share of the rows of a batch that are taken out of it together, once they have ended.
+LEAVING = 0.25
 # Share of a batch that has ended once the others leave it.
 ENDED = 0.75
 # Tokens that all rows begin with, from which on it pays to read them once.
@@ -79,7 +81,7 @@ def continue_greedily(
             room = torch.tensor([most - len(said[row]) for row in rows])
             read = [[*prompts[row], *said[row]] for row in rows]
             added = _continued(model, read, gates_of(rows), room, end, share)
-            for row, new in zip(rows, added.tolist(), strict=True):
+            for row, new in zip(rows, added, strict=True):
                 new = new[: most - len(said[row])]
                 ended = end in new
                 said[row] += new[: new.index(end)] if ended else new
@@ -120,55 +122,104 @@ def _continued(
     room: Tensor,
     end: int,
     share: float,
-) -> Tensor:
-    """What is added to tokens until a share of the rows has ended: [rows added].
-
-    Padding stands on the left, but for what all rows begin with.
-    """
-    decoder = getattr(model, model.base_model_prefix)
-    least = min(map(len, read)) - 1
-    begun = torch.tensor([known[:least] for known in read]).to(model.device)
-    common, known = begin_once(decoder, begun, gates)
-    width = max(map(len, read))
-    tokens = torch.full((len(read), width), end)
-    mask = torch.zeros_like(tokens)
-    for row, given in enumerate(read):
-        for place, part in ((0, given[:common]), (width - len(given) + common, given[common:])):
-            tokens[row, place : place + len(part)] = torch.tensor(part)
-            mask[row, place : place + len(part)] = 1
-    with gated(gates):
-        whole = model.generate(
-            input_ids=tokens.to(model.device),
-            attention_mask=mask.to(model.device),
-            past_key_values=known,
-            max_new_tokens=int(room.max()),
-            do_sample=False,
-            eos_token_id=end,
-            pad_token_id=end,
-            stopping_criteria=StoppingCriteriaList([_MostEnded(width, room, end, share)]),
-        )
-    return whole[:, width:]
+) -> list[list[int]]:
+    """What is added to each row of tokens until a share of the rows has ended."""
+    batch = _Batch.of(model, read, gates, end)
+    width = batch.tokens.shape[1]
+    added: list[list[int]] = [[] for _ in read]
+    left = math.ceil(share * len(read))
+    while True:
+        own = room[batch.rows]
+        leaving = min(left, math.ceil(LEAVING * len(own)))
+        stops = _SomeEnded(width, own, end, leaving)
+        with gated(gates and gates.of(batch.rows)):
+            batch.tokens = model.generate(
+                input_ids=batch.tokens,
+                attention_mask=batch.mask,
+                past_key_values=batch.cache,
+                max_new_tokens=width + int(own.max()) - batch.tokens.shape[1],
+                do_sample=False,
+                eos_token_id=end,
+                pad_token_id=end,
+                stopping_criteria=StoppingCriteriaList([stops]),
+            )
+        for row, new in zip(batch.rows.tolist(), batch.tokens[:, width:].tolist(), strict=True):
+            added[row] = new
+        ended = stops.ended(batch.tokens)
+        left -= int(ended.sum())
+        if left <= 0:
+            return added
+        batch.keep((~ended).nonzero()[:, 0])
 
 
 @dataclass
-class _MostEnded(StoppingCriteria):
-    """Stops a batch once a share of its rows has ended.
+class _Batch:
+    """Rows that go on together.
+
+    Attributes:
+        rows: [rows], which of those that were read.
+        tokens: [rows pos]; padding stands on the left, but for what all rows begin with.
+        mask: [rows pos], 0 where padding is.
+        cache: Keys and values of what the model has been shown.
+    """
+
+    rows: Tensor
+    tokens: Tensor
+    mask: Tensor
+    cache: Any
+
+    @classmethod
+    def of(cls, model: Any, read: Sequence[list[int]], gates: Gates | None, end: int) -> _Batch:
+        decoder = getattr(model, model.base_model_prefix)
+        least = min(map(len, read)) - 1
+        begun = torch.tensor([known[:least] for known in read]).to(model.device)
+        common, known = begin_once(decoder, begun, gates)
+        width = max(map(len, read))
+        tokens = torch.full((len(read), width), end)
+        mask = torch.zeros_like(tokens)
+        for row, given in enumerate(read):
+            for place, part in ((0, given[:common]), (width - len(given) + common, given[common:])):
+                tokens[row, place : place + len(part)] = torch.tensor(part)
+                mask[row, place : place + len(part)] = 1
+        return cls(
+            torch.arange(len(read)),
+            tokens.to(model.device),
+            mask.to(model.device),
+            DynamicCache(config=model.config) if known is None else known,
+        )
+
+    def keep(self, stay: Tensor) -> None:
+        """Take out all rows but those at the places `stay` [rows]."""
+        self.rows = self.rows[stay]
+        stay = stay.to(self.tokens.device)
+        longer = self.tokens.shape[1] - self.mask.shape[1]
+        self.mask = torch.nn.functional.pad(self.mask, (0, longer), value=1)[stay]
+        self.tokens = self.tokens[stay]
+        self.cache.batch_select_indices(stay)
+
+
+@dataclass
+class _SomeEnded(StoppingCriteria):
+    """Stops a batch once some of its rows have ended.
 
     Attributes:
         width: Tokens of each row that were there before.
         room: [rows], how many each may add.
         end: The token that ends an answer.
-        share: Of the rows.
+        enough: How many have to have ended.
     """
 
     width: int
     room: Tensor
     end: int
-    share: float
+    enough: int
+
+    def ended(self, tokens: Tensor) -> Tensor:
+        """Boolean [rows]: which have, of tokens [rows pos]; on the CPU."""
+        new = tokens[:, self.width :]
+        return (new == self.end).any(1).cpu() | (new.shape[1] >= self.room)
 
     def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
         """Boolean [rows]: all of them stop, or none does."""
-        new = input_ids[:, self.width :]
-        ended = (new == self.end).any(1).cpu() | (new.shape[1] >= self.room)
-        stops = bool(ended.float().mean() >= self.share)
+        stops = int(self.ended(input_ids).sum()) >= self.enough
         return torch.full((len(input_ids),), stops, device=input_ids.device)

@@ -11,6 +11,7 @@ from circuitviz.models.generation import (
     continue_greedily,
     unembed_in_one_piece,
 )
+from circuitviz.models.neutral import measure_ablation
 from circuitviz.units import Circuit
 
 MESSAGES = [f"what is word{number}" for number in range(5)] + ["word1 word2 word3 word4 word5"]
@@ -43,10 +44,45 @@ def test_an_answer_that_has_ended_is_not_asked_to_go_on(tiny_model, monkeypatch)
     assert len(asked) == 1
 
 
+def test_rows_that_have_ended_are_taken_out_and_the_others_say_what_they_would_alone(
+    tiny_model, monkeypatch
+):
+    space = tiny_model.space
+    every = [Circuit(space, frozenset({space.unit(place)})) for place in range(len(MESSAGES))]
+    ablation = measure_ablation(tiny_model, "resample", MESSAGES)
+    said = tiny_model.generate_each(MESSAGES, every, ablation=ablation, max_new_tokens=12)
+    tokens = [tiny_model.answer_tokens(text, complete=False) for text in said]
+    # A token that some of them say early, and others late or never.
+    ends = {
+        end: [row.index(end) if end in row else 12 for row in tokens]
+        for end in sorted({token for row in tokens for token in row})
+    }
+    end = max(ends, key=lambda token: len(set(ends[token])))
+    monkeypatch.setattr(model, "end_of_turn", lambda tokenizer: end)
+    sizes: list[int] = []
+    plain = tiny_model.bridge.original_model
+    generate = plain.generate
+
+    def watched(input_ids, **kwargs):
+        sizes.append(len(input_ids))
+        return generate(input_ids=input_ids, **kwargs)
+
+    monkeypatch.setattr(plain, "generate", watched)
+    together = tiny_model.generate_each(MESSAGES, every, ablation=ablation, max_new_tokens=12)
+    assert len(sizes) > 1
+    assert sizes == sorted(sizes, reverse=True)
+    alone = [
+        tiny_model.generate_each([message], [circuit], ablation=ablation, max_new_tokens=12)[0]
+        for message, circuit in zip(MESSAGES, every, strict=True)
+    ]
+    assert together == alone
+
+
 class Countdown(torch.nn.Module):
     """Says one less than the last token, down to 0; remembers how many tokens it was shown."""
 
     device, base_model_prefix, decoder = torch.device("cpu"), "decoder", None
+    config = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +119,8 @@ def test_rows_that_go_on_are_put_together_anew_once_most_have_ended(monkeypatch)
     assert said[7] == list(range(29, 17, -1))
     # Three of four have ended after two tokens (after three); the two others go on together.
     assert gates == [[0, 1, 2, 3], [4, 5, 6, 7], [3, 7]]
-    assert counts.shown == [(4, 1), (4, 2), (2, 5)]
+    # Of these the first ends after seven more, and is taken out.
+    assert counts.shown == [(4, 1), (4, 2), (2, 5), (1, 12)]
     assert len(asked) == 3 == batches_at_most(8)
 
 
