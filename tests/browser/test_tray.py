@@ -110,6 +110,7 @@ def test_a_set_is_saved_and_found_again_by_another_user(open_page):
     expect(page.locator(".st-key-tray_head")).to_contain_text("without the first head")
 
     other = open_page(f"/?run={RUN}")
+    expect(other.locator(".stApp[data-test-script-state=notRunning]")).to_be_visible()
     other.get_by_text("Saved sets (1)").click()
     other.get_by_role("button", name="Load").click()
     expect(other.locator(".st-key-tray_head")).to_contain_text("3 units")
