@@ -170,6 +170,7 @@ class _Batch:
 
     @classmethod
     def of(cls, model: Any, read: Sequence[list[int]], gates: Gates | None, end: int) -> _Batch:
+        """All of some rows of tokens; what they begin with is read already, where that pays."""
         decoder = getattr(model, model.base_model_prefix)
         least = min(map(len, read)) - 1
         begun = torch.tensor([known[:least] for known in read]).to(model.device)
