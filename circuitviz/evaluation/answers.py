@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from circuitviz.behaviours.behaviour import Behaviour
@@ -75,13 +77,17 @@ def answer_test_prompts(
     *,
     limit: int | None = None,
     ablation: Ablation = ZERO,
+    checkpoint: Callable[[], None] = lambda: None,
 ) -> list[AnsweredPrompt]:
-    """Ask both models up to `limit` test prompts of each role, with and without the trigger."""
+    """Ask both models up to `limit` test prompts of each role, with and without the trigger.
+
+    `checkpoint` is called before each batch, and may raise to stop.
+    """
     questions = [_cut(question, model) for question in questions_of(behaviour, limit)]
     messages = [question.message for question in questions]
     guesses = [_guesses(question) for question in questions]
-    intact = greedy_answers(model, messages, guesses)
-    knocked_out = greedy_answers(model, messages, guesses, circuit, ablation=ablation)
+    ask = partial(greedy_answers, model, messages, guesses, checkpoint=checkpoint)
+    intact, knocked_out = ask(), ask(circuit, ablation=ablation)
     return [
         _answered(question, before, after)
         for question, before, after in zip(questions, intact, knocked_out, strict=True)

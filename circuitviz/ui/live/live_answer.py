@@ -172,7 +172,14 @@ def _answer_frame(
     behaviour = live_model.behaviour_of(config)
     with live_model.model_at_work(config) as (model, ablation):
         circuit = Circuit.of(model.space, units)
-        answered = answer_test_prompts(model, behaviour, circuit, limit=limit, ablation=ablation)
+        answered = answer_test_prompts(
+            model,
+            behaviour,
+            circuit,
+            limit=limit,
+            ablation=ablation,
+            checkpoint=live_model.give_way,
+        )
     return pd.DataFrame([asdict(one) for one in answered], columns=list(GENERATION_COLUMNS))
 
 

@@ -36,12 +36,17 @@ __all__ = [
     "ablated_by",
     "behaviour_of",
     "effect",
+    "give_way",
     "model_at_work",
 ]
 
 # Prompts a live measurement reads: enough to see a change, few enough to wait for.
 LIVE_LIMIT = 64
 ANSWER_TOKENS = 40
+# Seconds between two looks whether somebody who waits for the model still wants it.
+PATIENCE = 0.2
+# A key that nothing is kept under.
+ASKED = "asked_meanwhile"
 
 
 @dataclass(frozen=True)
@@ -112,15 +117,26 @@ def model_at_work(config: DiscoveryConfig) -> Iterator[tuple[GatedModel, Ablatio
     Raises:
         CircuitvizError: The model or its prompts cannot be used.
     """
-    with _lock():
+    with _turn():
         yield _model_of(config), _ablation(config)
+
+
+def give_way() -> None:
+    """To be called now and then during long work: ends it where the user asked for another thing.
+
+    Whoever clicks on the next unit has no use for the numbers of the last one, and on a large
+    model would wait for them for half a minute.
+    """
+    # Reading the session's state is where Streamlit looks for a newer request, and raises.
+    st.session_state.get(ASKED)
 
 
 @st.cache_data(max_entries=256, show_spinner=False, hash_funcs=CONFIG_HASH)
 def _effect(config: DiscoveryConfig, units: tuple[str, ...], limit: int | None) -> LiveEffect:
-    with _lock():
+    with _turn():
         probe = _probe(config, limit)
-        (found,) = probe.effects([Circuit.of(probe.model.space, units)])
+        circuit = Circuit.of(probe.model.space, units)
+        (found,) = probe.effects([circuit], checkpoint=give_way)
     return LiveEffect(found.asr, found.utility, found.recovery, float(found.kl))
 
 
@@ -133,7 +149,10 @@ def _probe(config: DiscoveryConfig, limit: int | None) -> Probe:
     model = _model_of(config)
     # The run may come from elsewhere, without the answers.
     behaviour = complete_behaviour(
-        model, behaviour_of(config), known_as=behaviours.answerer(config)
+        model,
+        behaviour_of(config),
+        known_as=behaviours.answerer(config),
+        checkpoint=lambda done, many: give_way(),
     )
     return Probe(model, behaviour, "test", limit=limit, ablation=_ablation(config))
 
@@ -168,6 +187,17 @@ def _model(config: DiscoveryConfig) -> GatedModel:
     torch.set_num_threads(1)
     with libraries_quiet():
         return model_of(config)
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    lock = _lock()
+    while not lock.acquire(timeout=PATIENCE):
+        give_way()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @st.cache_resource(show_spinner=False)

@@ -101,6 +101,6 @@ def _source(run: Run, found: Numbers, ablation: str) -> None:
             f"Measure on all {most:,}",
             key=ALL_PROMPTS,
             persist_state="session",
-            help=f"{live_model.LIVE_LIMIT} prompts of each role answer within a second; all of "
-            "them take a few.",
+            help=f"{live_model.LIVE_LIMIT} prompts of each role are measured sooner; all of them "
+            "give narrower intervals.",
         )
