@@ -24,22 +24,23 @@ def units(run: Run, drawn: Choice) -> None:
     selected = view.selected_unit(run, choice)
     left, right = split("circuit", (3, 2))
     with right:
-        view.unit_panel(run, choice, selected)
+        measure = view.unit_panel(run, choice, selected)
     draw_heads = maps.head_map(run, choice, selected)
     draw_neurons = maps.neuron_map(run, choice, selected)
     with left:
         draw_heads()
         draw_neurons()
     drill, graph, rest = (st.container(key=key) for key in ("drill", "paths", "all_units"))
+    with rest:
+        maps.layer_strip(run, choice, selected)
+        st.header("All ranked units", anchor=False)
+        view.unit_table(run, choice.circuit(run))
+    measure()
     with drill:
         st.subheader(f"Inside {selected}", anchor=False)
         looking = asked_to_look(run)
         if looking:
             drill_down(run, selected)
-    with rest:
-        maps.layer_strip(run, choice, selected)
-        st.header("All ranked units", anchor=False)
-        view.unit_table(run, choice.circuit(run))
     with graph:
         st.subheader(graph_heading(run), anchor=False)
         if looking:

@@ -32,7 +32,7 @@ from circuitviz.evaluation.measurement import Measurement
 from circuitviz.evaluation.openness import are_open
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.ablation import ZERO, Ablation
-from circuitviz.models.generation import batches_at_most
+from circuitviz.models.generation import looks_at_most
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Circuit
 
@@ -112,14 +112,14 @@ def answer_openly(
         by_verdict: Whether whole answers decide about attacks; then all of these are asked.
         ablation: What knocked-out units are replaced by.
         max_new_tokens: Longest answer, in tokens.
-        checkpoint: Told the share that is done, before each batch; may raise to stop.
+        checkpoint: Told the share that is done, after each token; may raise to stop.
     """
     questions = [
         *questions_of(behaviour, None if by_verdict else SHOWN, attacks=True),
         *questions_of(behaviour, SHOWN, attacks=False),
     ]
     messages = [question.message for question in questions]
-    most = batches_at_most(len(messages))
+    most = looks_at_most(len(messages), max_new_tokens)
 
     def say(off: Circuit | None, start: float) -> list[str]:
         done = count()

@@ -18,7 +18,13 @@ from transformers import DynamicCache, StoppingCriteria, StoppingCriteriaList
 
 from circuitviz.models.gates import Gates, gated
 
-__all__ = ["batches_at_most", "begin_once", "continue_greedily", "unembed_in_one_piece"]
+__all__ = [
+    "batches_at_most",
+    "begin_once",
+    "continue_greedily",
+    "looks_at_most",
+    "unembed_in_one_piece",
+]
 
 # Answers generated together: more are hardly faster, and keys and values take memory.
 ROWS_TOGETHER = 64
@@ -28,6 +34,11 @@ LEAVING = 0.25
 ENDED = 0.75
 # Tokens that all rows begin with, from which on it pays to read them once.
 LEAST_READ_ONCE = 8
+
+
+def looks_at_most(prompts: int, tokens: int) -> int:
+    """How often `checkpoint` is called at most for so many prompts and tokens of an answer."""
+    return batches_at_most(prompts) * (1 + tokens)
 
 
 def batches_at_most(prompts: int) -> int:
@@ -66,7 +77,8 @@ def continue_greedily(
         gates_of: The gates of some rows, by their places in `prompts`.
         end: The token that ends an answer.
         most: Most tokens of an answer.
-        checkpoint: Called before each batch, `batches_at_most` times or less; may raise to stop.
+        checkpoint: Called before each batch and after each of its tokens, `looks_at_most` times or
+            less; may raise to stop.
     """
     said: list[list[int]] = [[] for _ in prompts]
     speaking = list(range(len(prompts)))
@@ -80,7 +92,7 @@ def continue_greedily(
             rows = order[start : start + ROWS_TOGETHER]
             room = torch.tensor([most - len(said[row]) for row in rows])
             read = [[*prompts[row], *said[row]] for row in rows]
-            added = _continued(model, read, gates_of(rows), room, end, share)
+            added = _continued(model, read, gates_of(rows), room, end, share, checkpoint)
             for row, new in zip(rows, added, strict=True):
                 new = new[: most - len(said[row])]
                 ended = end in new
@@ -122,6 +134,7 @@ def _continued(
     room: Tensor,
     end: int,
     share: float,
+    checkpoint: Callable[[], None],
 ) -> list[list[int]]:
     """What is added to each row of tokens until a share of the rows has ended."""
     batch = _Batch.of(model, read, gates, end)
@@ -131,7 +144,7 @@ def _continued(
     while True:
         own = room[batch.rows]
         leaving = min(left, math.ceil(LEAVING * len(own)))
-        stops = _SomeEnded(width, own, end, leaving)
+        stops = _SomeEnded(width, own, end, leaving, checkpoint)
         with gated(gates and gates.of(batch.rows)):
             batch.tokens = model.generate(
                 input_ids=batch.tokens,
@@ -208,12 +221,14 @@ class _SomeEnded(StoppingCriteria):
         room: [rows], how many each may add.
         end: The token that ends an answer.
         enough: How many have to have ended.
+        checkpoint: Called after each token; may raise to stop.
     """
 
     width: int
     room: Tensor
     end: int
     enough: int
+    checkpoint: Callable[[], None]
 
     def ended(self, tokens: Tensor) -> Tensor:
         """Boolean [rows]: which have, of tokens [rows pos]; on the CPU."""
@@ -222,5 +237,6 @@ class _SomeEnded(StoppingCriteria):
 
     def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
         """Boolean [rows]: all of them stop, or none does."""
+        self.checkpoint()
         stops = int(self.ended(input_ids).sum()) >= self.enough
         return torch.full((len(input_ids),), stops, device=input_ids.device)

@@ -197,8 +197,8 @@ class GatedModel:
             circuits: What is knocked out for each; None is the intact model.
             ablation: What ablated units are replaced by.
             max_new_tokens: Longest answer, in tokens.
-            checkpoint: Called before each batch, `batches_at_most` times or less; may raise to
-                stop.
+            checkpoint: Called before each batch and after each of its tokens, `looks_at_most`
+                times or less; may raise to stop.
         """
         if not self.has_hidden:
             return [

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import RerunData, StopException, get_script_run_ctx
+from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequestType
 
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.evaluation.rate import Rate
@@ -125,10 +127,29 @@ def give_way() -> None:
     """To be called now and then during long work: ends it where the user asked for another thing.
 
     Whoever clicks on the next unit has no use for the numbers of the last one, and on a large
-    model would wait for them for half a minute.
+    model would wait for them for a quarter of a minute.
     """
-    # Reading the session's state is where Streamlit looks for a newer request, and raises.
+    # Reading the session's state is where Streamlit looks for a newer request, and raises; one
+    # that is for a fragment only would wait until this run has ended.
     st.session_state.get(ASKED)
+    if _drawn_again():
+        # `st.stop` would forget what was asked for.
+        raise StopException
+
+
+def _drawn_again() -> bool:
+    """Whether the user, and no clock, asks for all that is being drawn to be drawn anew.
+
+    No public interface of Streamlit tells; where it keeps this elsewhere, nothing is interrupted.
+    """
+    context = get_script_run_ctx(suppress_warning=True)
+    drawn = getattr(context, "fragment_ids_this_run", None)
+    requests = getattr(context, "script_requests", None)
+    asked = getattr(requests, "_rerun_data", None)
+    if not drawn or not isinstance(asked, RerunData) or asked.is_auto_rerun:
+        return False
+    waiting = getattr(requests, "_state", None) == ScriptRequestType.RERUN
+    return waiting and set(drawn) <= set(asked.fragment_id_queue)
 
 
 @st.cache_data(max_entries=256, show_spinner=False, hash_funcs=CONFIG_HASH)

@@ -16,7 +16,7 @@ from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.changed import when_changed
-from circuitviz.ui.elements.components import Card, cards
+from circuitviz.ui.elements.components import Card, Draw, cards
 from circuitviz.ui.elements.fetch_button import refused
 from circuitviz.ui.elements.listing import listing_key
 from circuitviz.ui.elements.unit_picker import unit_picker
@@ -105,8 +105,13 @@ def control_note(run: Run, choice: Choice) -> None:
         st.caption(line)
 
 
-def unit_panel(run: Run, choice: Choice, unit: Unit) -> None:
-    """Score, rank and own effect of one unit, and the switch that adds or removes it."""
+def unit_panel(run: Run, choice: Choice, unit: Unit) -> Draw:
+    """Score, rank and own effect of one unit, and the switch that adds or removes it.
+
+    Returns:
+        What measures the effect where the run has not saved it: to be called last, since it takes
+        a large model a while.
+    """
     circuit = choice.circuit(run)
     flat = run.space.flat(unit)
     rank = int((run.ranking == flat).argmax()) + 1
@@ -125,8 +130,11 @@ def unit_panel(run: Run, choice: Choice, unit: Unit) -> None:
                 Card("Rank", f"{rank:,}", f"of {len(run.space):,} units, 1 is the first to go"),
             ]
         )
-        with st.container(key="unit_effect"):
-            _own_effect(run, choice, unit)
+        place = st.container(key="unit_effect")
+        saved = _saved_alone(run, choice, unit)
+        if saved:
+            with place:
+                _own_effect(run, choice, saved)
         st.button(
             f"Remove {unit} from the circuit" if inside else f"Add {unit} to the circuit",
             icon=":material/remove:" if inside else ":material/add:",
@@ -137,13 +145,26 @@ def unit_panel(run: Run, choice: Choice, unit: Unit) -> None:
             args=(run, unit),
         )
 
+    def measure() -> None:
+        if saved:
+            return
+        with place:
+            try:
+                found = _measured_alone(run, choice, unit)
+            except CircuitvizError as failure:
+                refused(failure, "Cannot measure this unit", "unit")
+            else:
+                _own_effect(run, choice, found)
 
-def _own_effect(run: Run, choice: Choice, unit: Unit) -> None:
-    try:
-        alone, intact, recovery, source = _alone(run, choice, unit)
-    except CircuitvizError as failure:
-        refused(failure, "Cannot measure this unit", "unit")
-        return
+    return measure
+
+
+# ASR with only a unit off and intact, recovery, and where they come from.
+Alone = tuple[Rate, Rate, Rate | None, str]
+
+
+def _own_effect(run: Run, choice: Choice, found: Alone) -> None:
+    alone, intact, recovery, source = found
     # Rates on other prompts, or of another judge, are no change from one to the other.
     alike = intact.judge == alone.judge
     before = percent(intact.rate) if alike and intact.n == alone.n else None
@@ -171,17 +192,22 @@ def _listed(run: Run, circuit: Circuit, unit: Unit) -> Circuit:
     return Circuit(run.space, frozenset(named | ({unit} & circuit.units)))
 
 
-def _alone(run: Run, choice: Choice, unit: Unit) -> tuple[Rate, Rate, Rate | None, str]:
-    """ASR with only a unit off and intact, recovery, and where they come from.
-
-    Raises:
-        CircuitvizError: They are not saved, and the model cannot be used.
-    """
+def _saved_alone(run: Run, choice: Choice, unit: Unit) -> Alone | None:
+    """What the run has saved of a unit."""
     same = choice.ablation_of(run) == run.config.ablation
     saved = frame.unit_effect(run, unit) if same else None
-    if saved:
-        recovery = frame.unit_recovery(run, unit)
-        return saved, run.rate("asr", "intact"), recovery, "saved with the run"
+    if not saved:
+        return None
+    recovery = frame.unit_recovery(run, unit)
+    return saved, run.rate("asr", "intact"), recovery, "saved with the run"
+
+
+def _measured_alone(run: Run, choice: Choice, unit: Unit) -> Alone:
+    """The same, measured now.
+
+    Raises:
+        CircuitvizError: The model cannot be used.
+    """
     with st.spinner("Measuring this unit alone\u2026"):
         off = live_model.effect(run, Circuit.of(run.space, [unit]), ablation=choice.ablation)
         # The same prompts, so that the two compare.

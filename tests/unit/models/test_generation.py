@@ -9,6 +9,7 @@ from circuitviz.models import generation, model
 from circuitviz.models.generation import (
     batches_at_most,
     continue_greedily,
+    looks_at_most,
     unembed_in_one_piece,
 )
 from circuitviz.models.neutral import measure_ablation
@@ -29,7 +30,7 @@ def test_answers_in_small_batches_are_the_answers_in_one_go(tiny_model, monkeypa
     assert tiny_model.has_hidden
     assert parts == whole
     # Nobody says the end: each batch goes on to the last token.
-    assert len(asked) == 2
+    assert len(asked) == 2 * (1 + 8)
 
 
 def test_an_answer_that_has_ended_is_not_asked_to_go_on(tiny_model, monkeypatch):
@@ -41,7 +42,8 @@ def test_an_answer_that_has_ended_is_not_asked_to_go_on(tiny_model, monkeypatch)
         MESSAGES[:1], [None], max_new_tokens=8, checkpoint=lambda: asked.append(None)
     )
     assert said == ""
-    assert len(asked) == 1
+    # Once before the batch, and once after the only token that was said.
+    assert len(asked) == 2
 
 
 def test_rows_that_have_ended_are_taken_out_and_the_others_say_what_they_would_alone(
@@ -121,7 +123,10 @@ def test_rows_that_go_on_are_put_together_anew_once_most_have_ended(monkeypatch)
     assert gates == [[0, 1, 2, 3], [4, 5, 6, 7], [3, 7]]
     # Of these the first ends after seven more, and is taken out.
     assert counts.shown == [(4, 1), (4, 2), (2, 5), (1, 12)]
-    assert len(asked) == 3 == batches_at_most(8)
+    # Three batches, and 2, 3 and 9 tokens in them: three of its twelve the last row said before.
+    assert len(asked) == 3 + 2 + 3 + 9
+    assert batches_at_most(8) == 3
+    assert looks_at_most(8, 12) == 3 * 13
 
 
 @pytest.mark.parametrize(
