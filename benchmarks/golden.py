@@ -72,7 +72,7 @@ def run() -> int:
                 path = options.folder / part / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(steady(text, runs), encoding="utf-8")
-                print(path, file=sys.stderr)
+                sys.stderr.write(f"{path}\n")
     return 0
 
 
