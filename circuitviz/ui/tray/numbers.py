@@ -56,6 +56,8 @@ def tray_numbers(run: Run, choice: Choice) -> None:
             live=False,
         )
     else:
+        # Streamlit would leave the last set's numbers there, under this one's name.
+        st.empty()
         try:
             with st.spinner("Measuring exactly this set\u2026"):
                 found = _measured(run, choice, circuit)

@@ -149,6 +149,8 @@ def unit_panel(run: Run, choice: Choice, unit: Unit) -> Draw:
         if saved:
             return
         with place:
+            # Streamlit would leave the last unit's numbers there, under this one's name.
+            st.empty()
             try:
                 found = _measured_alone(run, choice, unit)
             except CircuitvizError as failure:
