@@ -51,7 +51,9 @@ QUESTIONS = {
 # What differs from one time to the next.
 FLEETING = [
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[^\"\s]*"), "TIME"),
-    (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "UUID"),
+    (re.compile(r'(?<="deferredFileId": ")[0-9a-f]+'), "FILE"),
+    (re.compile(r'(?<="memory_available": )\d+'), "BYTES"),
+    (re.compile(r"[\d.]+ [GM]iB(?= (is|are)? ?free)"), "BYTES"),
 ]
 # Of a longer text in an element only the digest is kept.
 LONGEST = 20_000
@@ -208,7 +210,7 @@ def names() -> Iterator[tuple[str, str]]:
     from circuitviz.ui.choice import Choice
 
     store = RunStore(EMBEDDED_RUNS)
-    yield "runs.txt", "\n".join(store.load(run_id).config.run_id for run_id in shipped())
+    yield "runs.txt", "\n".join(store.load(run_id).config.run_id() for run_id in shipped())
     yield "link.txt", "\n".join(Choice.__dataclass_fields__)
 
 
