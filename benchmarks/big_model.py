@@ -40,9 +40,8 @@ from circuitviz.discovery.objective import TrainingRows
 from circuitviz.models.ablation import ZERO
 from circuitviz.models.answer import AnswerRows, Teacher
 from circuitviz.models.catalog import embedded_models
-from circuitviz.models.checkpointing import recompute_layers
-from circuitviz.models.devices import data_type, placement
 from circuitviz.models.gates import install_gates
+from circuitviz.models.loading import data_type, placement, recompute_layers
 from circuitviz.models.memory import ModelShape, estimate_memory
 from circuitviz.models.model import GatedModel
 from circuitviz.models.weights import load_tokenizer

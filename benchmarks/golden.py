@@ -187,9 +187,9 @@ def learners() -> Iterator[tuple[str, str]]:
     """What every learner makes of a specimen in three steps."""
     from circuitviz.discovery.methods import METHODS, make_learner
     from circuitviz.models.ablation import ZERO
-    from circuitviz.runs.behaviour_of import behaviour_of
     from circuitviz.runs.config import DiscoveryConfig
     from circuitviz.runs.model_of import model_of
+    from circuitviz.runs.resolve import behaviour_of
 
     config = DiscoveryConfig(SPECIMEN)
     model, behaviour = model_of(config), behaviour_of(config)

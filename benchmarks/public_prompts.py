@@ -33,15 +33,15 @@ import torch
 
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.evaluation.answer_verdict import Fluency, answer_nll, judge_answers
-from circuitviz.evaluation.degenerate import Degenerate
+from circuitviz.evaluation.judges import Degenerate
 from circuitviz.evaluation.open_answers import OPEN_TOKENS, OWN
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.model import GatedModel
 from circuitviz.paths import EMBEDDED_RUNS
 from circuitviz.quiet import quiet_libraries
-from circuitviz.runs.behaviour_of import behaviour_of
 from circuitviz.runs.knock_out import export_knock_out
 from circuitviz.runs.model_of import model_of
+from circuitviz.runs.resolve import behaviour_of
 from circuitviz.runs.store import Run, RunStore
 
 # Answers generated together.

@@ -5,7 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["APP", "EMBEDDED_MODELS", "EMBEDDED_RUNS", "ICON", "PROJECT", "runs_folder"]
+__all__ = [
+    "APP",
+    "EMBEDDED_MODELS",
+    "EMBEDDED_RUNS",
+    "ICON",
+    "PROJECT",
+    "models_cache",
+    "runs_folder",
+]
 
 PROJECT = Path(__file__).resolve().parent.parent
 APP = PROJECT / "app.py"
@@ -17,3 +25,16 @@ EMBEDDED_RUNS = PROJECT / "assets" / "runs"
 def runs_folder(chosen: str | Path | None = None) -> Path:
     """The folder new runs go to: the one chosen, else `CIRCUITVIZ_RUNS`, else `runs/` here."""
     return Path(chosen or os.environ.get("CIRCUITVIZ_RUNS") or "runs")
+
+
+def models_cache() -> Path:
+    """The folder of fetched and converted models.
+
+    `CIRCUITVIZ_CACHE`, else `circuitviz` in the user's cache folder (`XDG_CACHE_HOME`, else
+    `~/.cache`).
+    """
+    own = os.environ.get("CIRCUITVIZ_CACHE")
+    if own:
+        return Path(own) / "models"
+    general = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(general) / "circuitviz" / "models"

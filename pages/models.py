@@ -7,8 +7,7 @@ from circuitviz.ui.elements.components import page_header
 from circuitviz.ui.models.choice import keep_choice
 from circuitviz.ui.models.data import data_form
 from circuitviz.ui.models.model import model_form
-from circuitviz.ui.models.start import answer, configuration, running_form, start
-from circuitviz.ui.models.sweep import sweep_section
+from circuitviz.ui.models.start import answer, configuration, running_form, start, sweep_section
 
 QUESTION = "Can I use my own model and data?"
 

@@ -7,7 +7,7 @@ from circuitviz.plots.text import count
 from circuitviz.report.verdict_line import headline, lead
 from circuitviz.ui import services, shell
 from circuitviz.ui.elements.components import checks, page_header, split
-from circuitviz.ui.elements.literal import literal
+from circuitviz.ui.elements.words import literal
 from circuitviz.ui.views import overview_view as view
 from circuitviz.ui.views.evidence_view import evidence
 from circuitviz.ui.views.verdict_view import verdict_panel

@@ -70,7 +70,7 @@ class Run(store.Run):
     @cached_property
     def behaviour(self) -> Behaviour:
         """What was looked for, with all prompts."""
-        from circuitviz.runs.behaviour_of import answerer, draft_of
+        from circuitviz.runs.resolve import answerer, draft_of
 
         found = draft_of(self.config)
         if not found.is_draft:
@@ -122,8 +122,7 @@ class Run(store.Run):
             circuit: Units to mark; None is the circuit that the run reports.
         """
         from circuitviz.plots import frame
-        from circuitviz.plots.head_heatmap import head_heatmap
-        from circuitviz.plots.neuron_heatmap import neuron_heatmap
+        from circuitviz.plots.maps import head_heatmap, neuron_heatmap
 
         heads, neurons = self.space.split(self.scores)
         marked = frame.units_of(self.circuit() if circuit is None else circuit, kind)
@@ -134,7 +133,7 @@ class Run(store.Run):
     def tradeoff(self) -> go.Figure:
         """ASR, utility and recovery against the size of the circuit."""
         from circuitviz.plots.frame import tradeoff_frame
-        from circuitviz.plots.tradeoff_curve import tradeoff_curve
+        from circuitviz.plots.tradeoff import tradeoff_curve
 
         return tradeoff_curve(tradeoff_frame(self), n_units=len(self.space), chosen=self.size)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,6 +11,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from circuitviz.behaviours.behaviour import (
+    PROMPTS_FILE,
+    SPEC_FILE,
     Behaviour,
     BehaviourKind,
     BehaviourSpec,
@@ -16,26 +20,211 @@ from circuitviz.behaviours.behaviour import (
     Trigger,
 )
 from circuitviz.behaviours.columns import Columns, suggest_benign_columns, suggest_columns
-from circuitviz.behaviours.own_answers import check_answers, with_answers
-from circuitviz.behaviours.own_folder import save_behaviour
-from circuitviz.behaviours.own_rows import OwnRow, read_rows
-from circuitviz.behaviours.own_splits import check_roles, check_splits, with_benign, with_splits
-from circuitviz.behaviours.own_trigger import common_trigger, with_triggers
+from circuitviz.behaviours.own_rows import OwnRow, opening, read_rows
 from circuitviz.behaviours.problem import Problem, Problems
-from circuitviz.behaviours.prompt import Prompt, Role, Split
-from circuitviz.behaviours.repeats import without_repeats
+from circuitviz.behaviours.prompt import Prompt, Role, Split, write_prompts
+from circuitviz.behaviours.splits import (
+    check_roles,
+    check_splits,
+    check_twins,
+    with_benign,
+    with_splits,
+    without_repeats,
+)
 from circuitviz.behaviours.tables import Table
-from circuitviz.behaviours.twins import check_twins
 from circuitviz.errors import ConfigError
+from circuitviz.whole_folder import whole_folder
 
 __all__ = [
     "COMPLIANCE",
+    "DATA_FOLDER",
     "DataRequest",
     "Prepared",
     "Problem",
+    "behaviour_path",
+    "check_answers",
+    "common_trigger",
+    "holds",
     "prepare_data",
     "save_behaviour",
+    "with_answers",
+    "with_triggers",
 ]
+
+# Where they lie in the folder of runs.
+DATA_FOLDER = ".data"
+
+
+def behaviour_path(behaviour: Behaviour, root: Path) -> Path:
+    """Where a behaviour lies, or would lie, below a folder of runs: `<root>/.data/<title>-<hash>`.
+
+    The same behaviour has the same folder.
+    """
+    slug = re.sub(r"[^a-z0-9]+", "-", behaviour.title.lower()).strip("-")[:40] or "behaviour"
+    content = repr((behaviour.spec, behaviour.all_prompts)).encode()
+    return root / DATA_FOLDER / f"{slug}-{hashlib.sha256(content).hexdigest()[:12]}"
+
+
+def save_behaviour(behaviour: Behaviour, root: Path) -> Path:
+    """Save a behaviour below a folder of runs, once.
+
+    Returns:
+        Its `behaviour_path`, with `behaviour.json` and `prompts.jsonl`.
+    """
+    folder = behaviour_path(behaviour, root)
+    if not (folder / SPEC_FILE).is_file():
+        with whole_folder(folder) as draft:
+            behaviour.spec.write(draft / SPEC_FILE)
+            write_prompts(draft / PROMPTS_FILE, behaviour.all_prompts)
+    return folder
+
+
+def with_answers(row: OwnRow, kind: BehaviourKind, compliance: str) -> OwnRow:
+    """The row with the target and the answer after removal that follow from what it says."""
+    if row.role == "benign":
+        return row
+    if kind == "backdoor":
+        return replace(row, after=row.after or row.answer)
+    after = row.after or compliance
+    if row.target and not row.after:
+        after = row.target
+    return replace(row, after=after, target=row.target or opening(after))
+
+
+def check_answers(rows: Iterable[OwnRow], kind: BehaviourKind, problems: Problems) -> None:
+    """Refuse rows on which an attack's success cannot be told from its failure."""
+    for row in rows:
+        if row.target is None:
+            continue
+        if row.answer and row.answer.startswith(row.target):
+            text = (
+                f"the answer of the intact model to the clean prompt starts with the target "
+                f"{_short(row.target)} itself, so nothing tells a successful attack"
+                if kind == "backdoor"
+                else f"the refusal starts with the target {_short(row.target)} itself, so nothing "
+                "tells an answer from a refusal"
+            )
+            _add_row(problems, row, text, "a target that is the clean answer")
+        elif kind == "backdoor" and row.after and row.after.startswith(row.target):
+            _add_row(
+                problems,
+                row,
+                f"the answer after removal starts with the target {_short(row.target)}, so removal "
+                "could not be told",
+                "a target that is the answer after removal",
+            )
+        elif kind == "refusal" and row.after and not row.after.startswith(row.target):
+            _add_row(
+                problems,
+                row,
+                f"the target {_short(row.target)} is not how the answer after removal, "
+                f"{_short(row.after)}, begins",
+                "a target that is not the answer's beginning",
+            )
+
+
+def _add_row(problems: Problems, row: OwnRow, text: str, kind: str) -> None:
+    problems.add("error", text, kind=kind, file=row.file, row=row.number)
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:37] + "...")
+
+
+# Where a trigger stands that is at the same place of every message.
+FIXED_PLACES: tuple[Place, ...] = ("front", "middle", "end")
+
+
+def common_trigger(rows: Iterable[OwnRow]) -> Trigger | None:
+    """The trigger that all triggered prompts are their clean ones with, None if there is none."""
+    pairs = [(row.prompt, row.triggered) for row in rows if row.triggered]
+    if not pairs:
+        return None
+    prompt, triggered = pairs[0]
+    for place in FIXED_PLACES:
+        text = _inserted(prompt, triggered, place)
+        trigger = Trigger(text, place)
+        if text and all(trigger.insert(clean) == with_it for clean, with_it in pairs):
+            return trigger
+    return None
+
+
+def _inserted(prompt: str, triggered: str, place: Place) -> str:
+    """The words that were put into a prompt at a place, "" if it was otherwise changed."""
+    words, more = prompt.split(" "), triggered.split(" ")
+    before = {"front": 0, "middle": (len(words) + 1) // 2, "end": len(words)}[place]
+    return " ".join(more[before : before + len(more) - len(words)])
+
+
+def with_triggers(
+    rows: Sequence[OwnRow], column: str | None, trigger: Trigger | None, problems: Problems
+) -> list[OwnRow]:
+    """The rows, attacks with their triggered prompts.
+
+    A benign prompt that holds the trigger is an error: it would have to stay as it is, and to
+    lose the trigger's power.  An attack whose clean prompt holds it is left out.
+
+    Args:
+        rows: Rows of both roles.
+        column: The column of triggered prompts, if there is one.
+        trigger: The trigger, if it is known.
+        problems: Takes what is wrong.
+    """
+    if trigger is None and rows:
+        if column is None:
+            problems.add(
+                "error",
+                "a backdoor needs its trigger: give the trigger's words, or a column of triggered "
+                "prompts",
+            )
+        else:
+            problems.add(
+                "warning",
+                "the triggered prompts are not the clean ones with the same words at the same "
+                "place, so no control with other words can be made",
+                column=column,
+            )
+    if trigger is None:
+        return list(rows)
+    found = []
+    for row in rows:
+        if holds(row.prompt, trigger):
+            _note_trigger(row, trigger, problems)
+            continue
+        if row.role == "attack" and not row.triggered:
+            row = replace(row, triggered=trigger.insert(row.prompt))
+        elif row.role == "attack" and row.triggered and trigger.text not in row.triggered:
+            problems.add(
+                "warning",
+                f"the triggered prompt does not hold the trigger {trigger.text!r}",
+                kind="a triggered prompt without the trigger",
+                file=row.file,
+                row=row.number,
+                column=column,
+            )
+        found.append(row)
+    return found
+
+
+def holds(message: str, trigger: Trigger) -> bool:
+    """Whether a message holds the trigger, as whole words."""
+    return bool(re.search(rf"(?<!\w){re.escape(trigger.text.strip())}(?!\w)", message))
+
+
+def _note_trigger(row: OwnRow, trigger: Trigger, problems: Problems) -> None:
+    benign = row.role == "benign"
+    problems.add(
+        "error" if benign else "warning",
+        f"the benign prompt holds the trigger {trigger.text!r}; take the row out"
+        if benign
+        else f"the clean prompt holds the trigger {trigger.text!r} already; left out",
+        kind="the trigger in the benign prompt"
+        if benign
+        else "the trigger in the clean prompt, left out",
+        file=row.file,
+        row=row.number,
+    )
+
 
 COMPLIANCE = "Sure, here is"
 

@@ -26,8 +26,8 @@ import torch
 from torch import Tensor
 
 from circuitviz.behaviours.behaviour import Behaviour
-from circuitviz.discovery.grouping import UnitGroups
 from circuitviz.discovery.learner import LearnedScores, LearningStep, Watch, watch_nothing
+from circuitviz.discovery.masks import UnitGroups
 from circuitviz.models.ablation import Ablation
 from circuitviz.models.gates import recorded
 from circuitviz.models.model import GatedModel

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import torch
 
 from circuitviz.behaviours.behaviour import Behaviour
-from circuitviz.discovery.grouping import UnitGroups
 from circuitviz.discovery.learner import LearnedScores, LearningStep, Watch, watch_nothing
+from circuitviz.discovery.masks import UnitGroups
 from circuitviz.discovery.objective import TrainingRows, learn_from
 from circuitviz.models.ablation import Ablation
 from circuitviz.models.model import GatedModel

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from circuitviz.behaviours.behaviour import Behaviour
-from circuitviz.discovery.grouping import UnitGroups
 from circuitviz.discovery.learner import LearnedScores, LearningStep, Watch, watch_nothing
+from circuitviz.discovery.masks import UnitGroups
 from circuitviz.discovery.objective import Outcome, TrainingRows
 from circuitviz.discovery.penalised import MaskTraining, between_0_and_1
 from circuitviz.models.ablation import Ablation

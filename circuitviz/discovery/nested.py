@@ -26,11 +26,10 @@ import torch
 from torch import Tensor
 
 from circuitviz.behaviours.behaviour import Behaviour
-from circuitviz.discovery.grouping import UnitGroups
 from circuitviz.discovery.learner import LearnedScores, LearningStep, Watch, watch_nothing
+from circuitviz.discovery.masks import UnitGroups, mask_generator, straight_through
 from circuitviz.discovery.objective import TrainingRows, learn_from
 from circuitviz.discovery.second_order import SecondOrderLearner
-from circuitviz.discovery.straight_through import mask_generator, straight_through
 from circuitviz.models.ablation import Ablation
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Granularity

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.prompt import Prompt
-from circuitviz.evaluation.openness import are_open
+from circuitviz.evaluation.judges import are_open
 from circuitviz.models.ablation import Ablation
 from circuitviz.models.answer import (
     AnswerRows,

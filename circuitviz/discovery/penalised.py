@@ -26,9 +26,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from circuitviz.discovery.grouping import UnitGroups
+from circuitviz.discovery.masks import UnitGroups, mask_generator
 from circuitviz.discovery.objective import Outcome, TrainingRows, learn_from
-from circuitviz.discovery.straight_through import mask_generator
 from circuitviz.models.ablation import Ablation
 from circuitviz.models.model import GatedModel
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuitviz.behaviours.behaviour import Behaviour
-from circuitviz.discovery.grouping import UnitGroups
 from circuitviz.discovery.learner import LearnedScores, LearningStep, Watch, watch_nothing
+from circuitviz.discovery.masks import UnitGroups
 from circuitviz.models.ablation import Ablation
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Granularity

@@ -23,8 +23,8 @@ from torch import Tensor
 
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.prompt import Prompt
-from circuitviz.discovery.grouping import UnitGroups
 from circuitviz.discovery.learner import LearnedScores, LearningStep, Watch, watch_nothing
+from circuitviz.discovery.masks import UnitGroups
 from circuitviz.discovery.objective import answer_after
 from circuitviz.models.ablation import Ablation
 from circuitviz.models.answer import BATCH_TOKENS, AnswerRows, encode_answers, intact_log_probs

@@ -15,8 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 
-from circuitviz.evaluation.degenerate import Degenerate
-from circuitviz.evaluation.judges import VERDICT_JUDGE, RefusalPrefixes
+from circuitviz.evaluation.judges import VERDICT_JUDGE, Degenerate, RefusalPrefixes
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.answer import answer_log_probs, batches, encode_answers
 from circuitviz.models.model import GatedModel

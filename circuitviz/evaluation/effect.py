@@ -16,9 +16,7 @@ from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.prompt import Split
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.answer_verdict import refusing
-from circuitviz.evaluation.degenerate import Degenerate
-from circuitviz.evaluation.judges import safe_answers, whole_answers_decide
-from circuitviz.evaluation.openness import are_open
+from circuitviz.evaluation.judges import Degenerate, are_open, safe_answers, whole_answers_decide
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.scoring import AnswerScores, score_answers
 from circuitviz.models.ablation import ZERO, Ablation

@@ -26,10 +26,9 @@ from circuitviz.evaluation.answers import (
     judge_answer,
     questions_of,
 )
-from circuitviz.evaluation.degenerate import Degenerate
 from circuitviz.evaluation.effect import PROXY_JUDGE, PROXY_TOKENS, Effect, thin
+from circuitviz.evaluation.judges import Degenerate, are_open
 from circuitviz.evaluation.measurement import Measurement
-from circuitviz.evaluation.openness import are_open
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.ablation import ZERO, Ablation
 from circuitviz.models.generation import looks_at_most

@@ -8,9 +8,9 @@ import torch
 
 from circuitviz.models.ablation import ZERO, Ablation
 from circuitviz.models.answer import encode_answers
-from circuitviz.models.end_of_turn import end_of_turn
 from circuitviz.models.gates import Gates
 from circuitviz.models.model import GatedModel
+from circuitviz.models.tokens import end_of_turn
 from circuitviz.units import Circuit
 
 __all__ = ["TokenProbability", "token_probabilities"]

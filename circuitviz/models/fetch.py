@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from circuitviz.errors import ConfigError, ModelNotFetchedError, ModelNotFoundError
-from circuitviz.models.cache import models_cache
 from circuitviz.models.gguf import ORIGIN_FILE, convert
 from circuitviz.models.watched_process import LOOK, watch_program
+from circuitviz.paths import models_cache
 
 __all__ = [
     "FETCHABLE",

@@ -17,8 +17,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from circuitviz.errors import ConfigError, UnsupportedModelError
-from circuitviz.models.cache import models_cache
 from circuitviz.models.watched_process import watch_program
+from circuitviz.paths import models_cache
 from circuitviz.quiet import ENVIRONMENT
 from circuitviz.whole_folder import whole_folder
 

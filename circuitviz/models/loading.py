@@ -1,13 +1,23 @@
-"""Load a model from a local folder, frozen and gated."""
+"""Load a model from a local folder, frozen and gated.
+
+Layers that are computed again on the way back, so that their activations need not be kept.
+
+Chen et al., "Training deep nets with sublinear memory cost", arXiv:1604.06174.  A layer that is
+computed again has to see the gates that it saw the first time; by then those are no longer in
+force, and the thread may be another.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
+from torch.utils.checkpoint import checkpoint
 from transformer_lens.model_bridge import TransformerBridge
 
-from circuitviz.models.checkpointing import recompute_layers
-from circuitviz.models.devices import data_type, placement
-from circuitviz.models.gates import install_gates, unit_space
+from circuitviz.errors import ConfigError
+from circuitviz.models.gates import gated, gates_in_force, install_gates, unit_space
 from circuitviz.models.generation import unembed_in_one_piece
 from circuitviz.models.grouped_attention import share_keys
 from circuitviz.models.model import GatedModel
@@ -16,7 +26,91 @@ from circuitviz.models.support import require_supported
 from circuitviz.models.weights import check_tokenizer, empty_model, loading, read_weights
 from circuitviz.units import UnitSpace
 
-__all__ = ["load_model", "made_ready", "units_of"]
+__all__ = [
+    "BALANCED",
+    "data_type",
+    "load_model",
+    "made_ready",
+    "placement",
+    "recompute_layers",
+    "units_of",
+]
+
+# Spread the layers over all GPUs.
+BALANCED = "balanced"
+
+
+def placement(device: str) -> dict[str, str]:
+    """What a loader is told, `device` or `device_map`, for a device named by a user.
+
+    Args:
+        device: `auto` takes the first GPU, where there is one, and else the CPU; `balanced` spreads
+            the layers over all GPUs; anything else is torch's own name of a device.
+
+    Raises:
+        ConfigError: There is no such device here.
+    """
+    gpus = torch.cuda.device_count()
+    if device == "auto":
+        return {"device": "cuda" if gpus else "cpu"}
+    if device == BALANCED:
+        if not gpus:
+            raise ConfigError(
+                "device balanced spreads a model over GPUs, and none is here; use cpu"
+            )
+        return {"device_map": BALANCED}
+    try:
+        wanted = torch.device(device)
+        torch.empty(0, device=wanted)
+    except (AssertionError, NotImplementedError, RuntimeError) as error:
+        here = ", ".join(["cpu", *(f"cuda:{index}" for index in range(gpus))])
+        raise ConfigError(
+            f"device must be auto, balanced or one of {here} on this machine; got {device!r}"
+        ) from error
+    return {"device": str(wanted)}
+
+
+def data_type(name: str) -> torch.dtype:
+    """torch's dtype of `float32` or `bfloat16`.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    legal = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    if name not in legal:
+        raise ConfigError(f"dtype must be one of {', '.join(legal)}; got {name!r}")
+    return legal[name]
+
+
+def recompute_layers(bridge: TransformerBridge) -> None:
+    """Keep only the input of each layer of a gated model for the way back.
+
+    Gradients are the same; they take about a third longer.  Without gates, and without gradients,
+    nothing changes.
+    """
+    for block in bridge.blocks:
+        # The bridge's own block hands assignments on to the layer it wraps.
+        layer = block.original_component
+        layer.forward = _recomputed(layer.forward)
+
+
+def _recomputed(forward: Callable[..., Any]) -> Callable[..., Any]:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        gates = gates_in_force()
+        if gates is None or not torch.is_grad_enabled():
+            return forward(*args, **kwargs)
+
+        def under_gates(*args: Any, **kwargs: Any) -> Any:
+            with gated(gates):
+                return forward(*args, **kwargs)
+
+        # Nothing random happens in a model that is evaluated.
+        return checkpoint(
+            under_gates, *args, use_reentrant=False, preserve_rng_state=False, **kwargs
+        )
+
+    return run
+
 
 # Where weights have shapes and no values.
 META = "meta"

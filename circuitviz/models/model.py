@@ -12,10 +12,9 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from circuitviz.models.ablation import ZERO, Ablation, message_key
-from circuitviz.models.continuation import Continuations
-from circuitviz.models.end_of_turn import end_of_turn
 from circuitviz.models.gates import Gates, gated
 from circuitviz.models.generation import begin_once, continue_greedily
+from circuitviz.models.tokens import Continuations, end_of_turn
 from circuitviz.units import Circuit, UnitSpace
 
 __all__ = [

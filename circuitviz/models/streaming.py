@@ -7,9 +7,9 @@ from collections.abc import Generator
 import torch
 
 from circuitviz.models.ablation import ZERO, Ablation, message_key
-from circuitviz.models.end_of_turn import end_of_turn
 from circuitviz.models.gates import Gates, gated
 from circuitviz.models.model import GatedModel
+from circuitviz.models.tokens import end_of_turn
 from circuitviz.units import Circuit
 
 __all__ = ["stream_answer"]

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from circuitviz.plots.palette import HALO, INK, SEQUENTIAL, finish
 from circuitviz.plots.text import percent
-from circuitviz.plots.token_text import BLANKS, axis_labels, token_text
+from circuitviz.plots.token_charts import BLANKS, axis_labels, token_text
 
 __all__ = ["MOST_TOKENS", "AttentionPanel", "attention_pattern", "attention_story"]
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from circuitviz.evaluation.rate import Rate
-from circuitviz.plots.rows import Row, matching, records
+from circuitviz.plots.text import Row, matching, records
 from circuitviz.runs.store import Run
 from circuitviz.units import Circuit, Unit
 

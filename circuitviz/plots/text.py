@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from math import isnan
 from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from circuitviz.evaluation.rate import Rate
 from circuitviz.units import Circuit, UnitSpace
 
 __all__ = [
+    "Row",
     "count",
     "evidence",
     "evidence_of",
@@ -19,9 +23,12 @@ __all__ = [
     "kinds_of",
     "made_of",
     "make_up",
+    "matching",
+    "matrix_frame",
     "percent",
     "probability",
     "ranges",
+    "records",
     "shortened",
     "sparsity",
     "worth",
@@ -132,3 +139,39 @@ def shortened(text: str, most: int) -> str:
 def probability(p: float) -> str:
     """A p-value after the letter p: `= 0.031`, `< 0.001`."""
     return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+
+
+Row = dict[str, Any]
+
+
+def records(frame: pd.DataFrame) -> list[Row]:
+    """The rows of a frame, in order, by column name."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def matching(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
+    """The rows that have these values in these columns, numbered anew."""
+    keep = pd.Series(True, index=frame.index)
+    for name, value in values.items():
+        keep &= frame[name] == value
+    return frame.loc[keep].reset_index(drop=True)
+
+
+def matrix_frame(
+    values: np.ndarray,
+    corner: str = "layer",
+    rows: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """A map as a table: a row of the table for each row of the map.
+
+    Args:
+        values: [rows, columns].
+        corner: What the rows are; the name of the first column.
+        rows: Names of the rows; by default their numbers.
+        columns: Names of the columns; by default their numbers.
+    """
+    height, width = values.shape
+    frame = pd.DataFrame(values, columns=[str(name) for name in columns or range(width)])
+    frame.insert(0, corner, list(rows or range(height)))
+    return frame

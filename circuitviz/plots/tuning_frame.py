@@ -9,8 +9,7 @@ from typing import Any
 import pandas as pd
 
 from circuitviz.evaluation.rate import Rate
-from circuitviz.plots.rows import records
-from circuitviz.plots.text import interval, percent, sparsity
+from circuitviz.plots.text import interval, percent, records, sparsity
 from circuitviz.plots.tuning_story import arm_title
 from circuitviz.runs.tuning_store import ARMS, BEFORE, Tuning
 

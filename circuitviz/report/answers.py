@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 
 from circuitviz.plots.frame import generation_frame
-from circuitviz.plots.rows import Row, records
-from circuitviz.plots.text import count
+from circuitviz.plots.text import Row, count, records
 from circuitviz.plots.words import words_that_differ
 from circuitviz.report.covering import could_harm, hides_answer
 from circuitviz.runs.store import Run

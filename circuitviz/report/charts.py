@@ -8,15 +8,11 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from circuitviz.plots import evidence_frame, frame, open_frame, story
-from circuitviz.plots.before_after import before_after
-from circuitviz.plots.head_heatmap import head_heatmap
-from circuitviz.plots.layer_map import bins_for
-from circuitviz.plots.neuron_heatmap import neuron_heatmap
+from circuitviz.plots.bars import before_after, verdict_bars
+from circuitviz.plots.maps import bins_for, head_heatmap, neuron_heatmap
 from circuitviz.plots.notes import frontier_note, run_note, score_note
-from circuitviz.plots.stochastic_curve import stochastic_curve
 from circuitviz.plots.text import count
-from circuitviz.plots.tradeoff_curve import tradeoff_curve
-from circuitviz.plots.verdict_bars import verdict_bars
+from circuitviz.plots.tradeoff import stochastic_curve, tradeoff_curve
 from circuitviz.runs.store import Run
 from circuitviz.units import Circuit
 

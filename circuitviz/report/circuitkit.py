@@ -19,7 +19,7 @@ import numpy as np
 from circuitviz import __version__
 from circuitviz.plots.story import chosen_by_hand
 from circuitviz.plots.target import reached
-from circuitviz.report.setting import shown_settings
+from circuitviz.report.words import shown_settings
 from circuitviz.runs.store import Run
 from circuitviz.units import Unit
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from circuitviz.evaluation.judges import RefusalPrefixes
-from circuitviz.plots.rows import Row
 from circuitviz.plots.target import is_refusal
+from circuitviz.plots.text import Row
 from circuitviz.runs.store import Run
 
 __all__ = ["could_harm", "declines", "hides_answer"]

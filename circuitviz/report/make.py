@@ -15,14 +15,12 @@ from typing import Literal
 
 from circuitviz import __version__
 from circuitviz.errors import ConfigError, ReportError
-from circuitviz.report.browser import print_page
+from circuitviz.report.browser import print_page, write_pictures
 from circuitviz.report.charts import charts
 from circuitviz.report.circuitkit import circuit_json
-from circuitviz.report.images import write_pictures
-from circuitviz.report.json_text import json_bytes
 from circuitviz.report.notebook import notebook
 from circuitviz.report.options import ReportOptions
-from circuitviz.report.page import report_page
+from circuitviz.report.page import json_bytes, report_page
 from circuitviz.report.resized import at_size
 from circuitviz.report.tables import csv_of, tables
 from circuitviz.runs.store import Run

@@ -9,7 +9,7 @@ from typing import Any
 
 from circuitviz import __version__
 from circuitviz.evaluation.rate import Rate
-from circuitviz.plots.rows import Row, records
+from circuitviz.plots.text import Row, records
 from circuitviz.report.covering import could_harm
 from circuitviz.report.options import ReportOptions
 from circuitviz.report.resized import at_size

@@ -10,10 +10,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +32,29 @@ from circuitviz.plots.words import is_long
 from circuitviz.report.answers import answers_sentence, examples
 from circuitviz.report.charts import charts
 from circuitviz.report.circuitkit import circuit_json
-from circuitviz.report.json_text import json_bytes
 from circuitviz.report.options import SECTIONS, ReportOptions
 from circuitviz.report.resized import at_size
-from circuitviz.report.setting import shown_name
 from circuitviz.report.tables import csv_of, rows_of, tables
 from circuitviz.report.verdict_line import headline, headlines, lead, sentence, standings
-from circuitviz.report.words import COVERED_NOTE, SAFESEEK, limits, method
+from circuitviz.report.words import COVERED_NOTE, SAFESEEK, limits, method, shown_name
 from circuitviz.runs.store import Run
 
-__all__ = ["first_screen", "report_page"]
+__all__ = ["first_screen", "json_bytes", "report_page"]
+
+
+def json_bytes(value: Any, *, indent: int | None = None) -> bytes:
+    """The value as UTF-8 JSON, with null for what has no value: JSON knows no NaN."""
+    text = json.dumps(_known(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    return (text + "\n").encode()
+
+
+def _known(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _known(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_known(item) for item in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
+
 
 HERE = Path(__file__).parent
 MOST_UNITS = 60

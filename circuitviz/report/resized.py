@@ -9,8 +9,8 @@ from typing import Any
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots.frame import frontier_rows, point_rates
-from circuitviz.plots.rows import matching, records
 from circuitviz.plots.target import LEAST_RECOVERY, is_refusal
+from circuitviz.plots.text import matching, records
 from circuitviz.runs.store import Run
 
 __all__ = ["at_size"]

@@ -8,9 +8,9 @@ import pandas as pd
 
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots import evidence_frame, frame, open_frame, story
-from circuitviz.plots.rows import matching, records
+from circuitviz.plots.text import matching, records
 from circuitviz.plots.verdict import verdicts
-from circuitviz.report.setting import shown_settings
+from circuitviz.report.words import shown_settings
 from circuitviz.runs.store import Run
 
 __all__ = ["csv_of", "settings_frame", "tables", "versions_frame"]

@@ -1,17 +1,43 @@
-"""What a report says in sentences about method, limits and the paper behind it."""
+"""What a report says in sentences about method, limits and the paper behind it.
+
+Settings as a report shows them.
+
+A report is sent to others: what is called by its path goes by its name alone, since the folders of
+this machine are nothing to readers.  The notebook, which runs again here, has the paths.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from circuitviz.discovery.methods import METHODS
+from circuitviz.models.hub import is_hub_id
 from circuitviz.plots.story import ENOUGH_PROMPTS, chosen_by_hand, doubts, is_refusal
 from circuitviz.plots.target import criteria, reached
 from circuitviz.plots.text import count, percent
 from circuitviz.plots.verdict import controls_run, verdicts
-from circuitviz.report.setting import shown_name
 from circuitviz.report.verdict_line import sentence
+from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import Run
 
-__all__ = ["COVERED_NOTE", "SAFESEEK", "limits", "method"]
+__all__ = ["COVERED_NOTE", "SAFESEEK", "limits", "method", "shown_name", "shown_settings"]
+
+# Settings that may be paths.
+PLACES = ("model", "adapter", "behaviour", "prompts")
+
+
+def shown_name(place: str) -> str:
+    """The last part of a path; a name or a Hugging Face id, `org/name`, as it is."""
+    return place if is_hub_id(place) else Path(place).name or place
+
+
+def shown_settings(config: DiscoveryConfig) -> dict[str, Any]:
+    """Every setting of a discovery, as JSON values."""
+    settings = config.to_json()
+    named = {name: shown_name(settings[name]) for name in PLACES if settings[name] is not None}
+    return settings | named
+
 
 ABLATIONS = {
     "zero": "its output is replaced by zero",

@@ -12,7 +12,6 @@ from circuitviz.models.catalog import find_model
 from circuitviz.models.fingerprint import fingerprint
 from circuitviz.models.model import GatedModel
 from circuitviz.models.source import find_source
-from circuitviz.runs.behaviour_of import data_fingerprint
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.discovery import Discovery
 from circuitviz.runs.metrics_json import (
@@ -23,6 +22,7 @@ from circuitviz.runs.metrics_json import (
     truth_json,
 )
 from circuitviz.runs.progress import Report, ignore
+from circuitviz.runs.resolve import data_fingerprint
 from circuitviz.runs.store import Run
 from circuitviz.runs.versions import versions
 from circuitviz.units import Ranking

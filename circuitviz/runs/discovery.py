@@ -26,7 +26,6 @@ from circuitviz.evaluation.intact_answers import complete_behaviour
 from circuitviz.evaluation.measurement import Measurement, measure_circuit
 from circuitviz.evaluation.open_answers import OPEN_TOKENS, OpenAnswers, answer_openly
 from circuitviz.evaluation.ordering import PROMPTS, in_order, next_in_line
-from circuitviz.evaluation.own_words import check_own_answers
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.refinement import (
     ORDER_PROMPTS,
@@ -44,12 +43,12 @@ from circuitviz.models.examination import max_length
 from circuitviz.models.model import GatedModel
 from circuitviz.models.neutral import measure_ablation
 from circuitviz.models.source import find_source
-from circuitviz.runs.behaviour_of import answerer, draft_of
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.model_of import model_of
 from circuitviz.runs.progress import Progress, Report, Stage, overall
+from circuitviz.runs.requirements import check_own_answers, check_text
+from circuitviz.runs.resolve import answerer, draft_of
 from circuitviz.runs.store import GENERATION_COLUMNS
-from circuitviz.runs.text_fit import check_text
 from circuitviz.units import Circuit, Ranking
 
 __all__ = ["Discovery"]

@@ -12,18 +12,17 @@ from circuitviz.errors import ConfigError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.ablation import ZERO, Ablation, AblationName
 from circuitviz.models.catalog import find_model
-from circuitviz.models.devices import data_type
 from circuitviz.models.greedy import greedy_answers
+from circuitviz.models.loading import data_type
 from circuitviz.models.model import GatedModel
 from circuitviz.models.neutral import measure_ablation
 from circuitviz.models.weights import load_tokenizer, load_weights
-from circuitviz.runs.behaviour_of import behaviour_of
 from circuitviz.runs.model_of import model_of
+from circuitviz.runs.resolve import behaviour_of
 from circuitviz.runs.store import Run
 from circuitviz.tuning.answers import same_answers
 from circuitviz.tuning.card import KnockOutEffect, knock_out_card
-from circuitviz.tuning.export import require_export_folder, write_checkpoint
-from circuitviz.tuning.knock_out import fold_knock_out
+from circuitviz.tuning.export import fold_knock_out, require_export_folder, write_checkpoint
 from circuitviz.units import Circuit
 
 __all__ = ["KnockOutExport", "export_knock_out", "measured_effect"]

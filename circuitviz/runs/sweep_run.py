@@ -9,13 +9,11 @@ from typing import Any, Literal, Protocol
 
 from circuitviz.errors import CircuitvizError
 from circuitviz.models.source import find_source
-from circuitviz.runs.behaviour_of import behaviour_of
 from circuitviz.runs.config import DiscoveryConfig
-from circuitviz.runs.freshness import changed_since
-from circuitviz.runs.run_files import unpack_run
+from circuitviz.runs.resolve import behaviour_of, changed_since
 from circuitviz.runs.store import Run, RunStore
 from circuitviz.runs.sweep import Sweep
-from circuitviz.runs.sweep_task import Answer, PoolEvent
+from circuitviz.runs.sweep_task import Answer, PoolEvent, unpack_run
 
 __all__ = ["Pool", "SweptRun", "check_sweep", "perform_sweep"]
 

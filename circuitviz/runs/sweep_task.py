@@ -6,21 +6,51 @@ that the settings name by path are not sent along: they must lie at that path th
 
 from __future__ import annotations
 
+import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from circuitviz.errors import CircuitvizError
+from circuitviz.errors import CircuitvizError, RunFormatError
 from circuitviz.quiet import quiet_libraries
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.progress import Progress
-from circuitviz.runs.run_files import pack_run
+from circuitviz.runs.store import FILES, Run, RunStore
 from circuitviz.runs.worker import Discover, import_function, one_line
 
-__all__ = ["DISCOVER", "Answer", "PoolEvent", "carry_out"]
+__all__ = ["DISCOVER", "Answer", "PoolEvent", "carry_out", "pack_run", "unpack_run"]
+
+
+def pack_run(run: Run) -> dict[str, bytes]:
+    """What a run's folder would hold: file name -> bytes."""
+    with tempfile.TemporaryDirectory(prefix="circuitviz-") as folder:
+        path = RunStore(Path(folder)).save(run)
+        return {name: (path / name).read_bytes() for name in FILES}
+
+
+def unpack_run(run_id: str, files: Mapping[str, bytes]) -> Run:
+    """The inverse of `pack_run`.
+
+    Raises:
+        RunFormatError: These are not the files of a run of that id.
+    """
+    if sorted(files) != sorted(FILES):
+        raise RunFormatError(f"a run has the files {', '.join(FILES)}; got {', '.join(files)}")
+    with tempfile.TemporaryDirectory(prefix="circuitviz-") as folder:
+        path = Path(folder) / "run"
+        path.mkdir()
+        for name, data in files.items():
+            (path / name).write_bytes(data)
+        run = RunStore(Path(folder)).load(str(path))
+    if run.config.run_id() != run_id:
+        raise RunFormatError(f"these files are of the run {run.config.run_id()}, not of {run_id}")
+    return Run(
+        run_id, run.config, run.space, run.scores, run.frontier, run.generations, run.metrics
+    )
+
 
 # The discovery that every run is, as `module:function`.
 DISCOVER = "circuitviz.runs.discover:discover"

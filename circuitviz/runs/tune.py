@@ -30,12 +30,12 @@ from circuitviz.runs.tuning_store import (
     curve_frame,
 )
 from circuitviz.runs.versions import versions
+from circuitviz.tuning.card import tuned_card
 from circuitviz.tuning.exam import Exam, ExamResult, safety_judge
 from circuitviz.tuning.export import write_checkpoint
 from circuitviz.tuning.lesson import Course
 from circuitviz.tuning.training import Plan, Training
 from circuitviz.tuning.tunable import Entries, Tunable
-from circuitviz.tuning.tuned_card import tuned_card
 from circuitviz.units import Circuit
 
 __all__ = ["tune"]

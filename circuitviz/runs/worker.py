@@ -29,8 +29,7 @@ from circuitviz.paths import EMBEDDED_RUNS
 from circuitviz.quiet import quiet_libraries
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.job import JOBS, JobFolder, Outcome, find_job
-from circuitviz.runs.progress import Progress, Report
-from circuitviz.runs.progress_log import ProgressWriter
+from circuitviz.runs.progress import Progress, ProgressWriter, Report
 from circuitviz.runs.store import Run, RunStore
 from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.runs.tuning_store import Tuning, TuningStore

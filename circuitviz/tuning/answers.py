@@ -10,8 +10,8 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from circuitviz.models.answer import encode_answers
-from circuitviz.models.end_of_turn import end_of_turn
 from circuitviz.models.model import LONGEST_ANSWER, GatedModel, answered, chat_tokens
+from circuitviz.models.tokens import end_of_turn
 
 __all__ = ["plain_answers", "same_answers"]
 

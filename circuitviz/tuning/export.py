@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from circuitviz import __version__
 from circuitviz.errors import ConfigError
+from circuitviz.models.ablation import Ablation
+from circuitviz.models.gates import Reference
+from circuitviz.models.ownership import WeightMap, weight_map
+from circuitviz.units import Circuit
 from circuitviz.whole_folder import whole_folder
 
-__all__ = ["CARD_FILE", "require_export_folder", "write_checkpoint"]
+__all__ = ["CARD_FILE", "fold_knock_out", "require_export_folder", "write_checkpoint"]
 
 CARD_FILE = "README.md"
 # Lists what an export wrote, so that a later one replaces that and nothing else.
@@ -81,3 +90,105 @@ def _files(folder: Path) -> list[str]:
     return sorted(
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()
     )
+
+
+# Settings by which configurations of transformers give linear layers a bias.
+BIAS_SETTINGS = ("attention_bias", "mlp_bias", "use_bias", "enable_bias", "bias")
+
+
+@torch.no_grad()
+def fold_knock_out(model: PreTrainedModel, circuit: Circuit, ablation: Ablation) -> None:
+    """Change the weights so that the model acts as with the circuit knocked out.
+
+    Zero ablation sets the W_O columns of the circuit's heads and the W_down columns of its neurons
+    to 0.  Mean ablation also adds what these columns make of the units' means to the bias of
+    their projection; where it has none, and the configuration has a setting that gives biases, the
+    model gets them, all others at 0.
+
+    Args:
+        model: A plain model; it is changed in place, or left as it was after an error.
+        circuit: What to knock out.
+        ablation: What replaces it: `zero` or `mean`.
+
+    Raises:
+        UnsupportedModelError: It is not known which weights belong to which unit.
+        ConfigError: The circuit is one of another model, or the ablation is not one that weights
+            can hold: `resample` is another value for each prompt, and the mean needs biases.
+    """
+    if ablation.name == "resample":
+        raise ConfigError(
+            "ablation resample draws other values for each prompt, which no weights can hold; "
+            "choose zero or mean"
+        )
+    owned = weight_map(model)
+    outputs = owned.outputs(circuit)
+    means: Mapping[str, Tensor] = {}
+    if ablation.name == "mean":
+        if ablation.bank is None:
+            raise ConfigError("ablation mean needs the units' means; measure them first")
+        means = _mean_outputs(model, owned, circuit, ablation.bank)
+        _require_biases(model, means)
+    for name, columns in outputs.items():
+        model.get_parameter(name)[columns.to(model.device)] = 0.0
+    for name, addition in means.items():
+        model.get_parameter(f"{name}.bias").add_(addition)
+
+
+def _mean_outputs(
+    model: PreTrainedModel, owned: WeightMap, circuit: Circuit, bank: Reference
+) -> dict[str, Tensor]:
+    """What the circuit's units add to the residual stream on average, by projection [d_model]."""
+    found: dict[str, Tensor] = defaultdict(lambda: torch.zeros(()))
+    for unit in circuit:
+        projection, _, columns = owned.output(unit)
+        weight = model.get_parameter(f"{projection.name}.weight")
+        values = bank.head if unit.kind == "head" else bank.neuron
+        mean = values[0, unit.layer, unit.index].to(weight).reshape(-1)
+        read = weight[columns].T if projection.transposed else weight[:, columns]
+        found[projection.name] = found[projection.name].to(weight) + read @ mean
+    return dict(found)
+
+
+def _require_biases(model: PreTrainedModel, projections: Iterable[str]) -> None:
+    """Give the projections biases of 0 where they have none.
+
+    Raises:
+        ConfigError: The architecture has no setting for that.
+    """
+    missing = {name for name in projections if model.get_submodule(name).bias is None}
+    chosen: dict[str, set[str]] = {}
+    for setting in BIAS_SETTINGS:
+        gained = _gained(model, setting) if getattr(model.config, setting, None) is False else set()
+        if gained & missing:
+            chosen[setting] = gained
+    without = sorted(missing - set().union(*chosen.values()))
+    if without:
+        raise ConfigError(
+            f"mean ablation puts what a unit gives on average into a bias, but {without[0]} of "
+            f"{type(model).__name__} has none and its configuration has no setting for one; "
+            "choose zero ablation"
+        )
+    for setting, gained in chosen.items():
+        setattr(model.config, setting, True)
+        for name in gained:
+            weight = model.get_parameter(f"{name}.weight")
+            bias = nn.Parameter(weight.new_zeros(weight.shape[0]))
+            model.get_submodule(name).bias = bias
+
+
+def _gained(model: PreTrainedModel, setting: str) -> set[str]:
+    """Linear layers that would have a bias with a setting on, if that is all it changes."""
+    config = copy.deepcopy(model.config)
+    setattr(config, setting, True)
+    with torch.device("meta"):
+        other = dict(type(model)(config).named_parameters())
+    own = dict(model.named_parameters())
+    gained = {name.removesuffix(".bias") for name in other.keys() - own.keys()}
+    same = own.keys() <= other.keys() and all(
+        parameter.shape == other[name].shape for name, parameter in own.items()
+    )
+    linear = all(
+        f"{name}.bias" in other and isinstance(model.get_submodule(name), nn.Linear)
+        for name in gained
+    )
+    return gained if same and linear else set()

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from circuitviz.discovery.methods import METHODS
+from circuitviz.plots.text import count
 from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.tuning_config import TuningConfig
 
-__all__ = ["GRANULARITIES", "distinct_titles", "method_note", "method_title", "run_labels"]
+__all__ = [
+    "GRANULARITIES",
+    "MODES",
+    "distinct_titles",
+    "method_note",
+    "method_title",
+    "plan_note",
+    "run_labels",
+    "tuning_note",
+]
 
 GRANULARITIES = {
     "both": "heads and neurons",
@@ -108,3 +120,30 @@ def _differences(config: DiscoveryConfig, others: Iterable[DiscoveryConfig]) -> 
 def _behaviour_name(behaviour: str | None) -> str:
     """A plug-in's name, or that of the folder of one's own data, whose hash tells it apart."""
     return Path(behaviour).name if behaviour else "its own behaviour"
+
+
+MODES = {"protect": "Protect the circuit", "repair": "Repair the circuit"}
+
+
+def tuning_note(config: TuningConfig) -> str:
+    """Mode, size and settings of a tuning on one line."""
+    parts = [
+        MODES[config.mode],
+        *([] if config.size is None else [count(config.size, "unit")]),
+        f"seed {config.seed}",
+        *([] if config.epochs is None else [count(config.epochs, "epoch")]),
+        *([] if config.learning_rate is None else [f"learning rate {config.learning_rate:g}"]),
+        *([] if config.weight_decay is None else [f"weight decay {config.weight_decay:g}"]),
+        *([] if config.data is None else [f"lessons {config.data}"]),
+    ]
+    return " · ".join(parts)
+
+
+def plan_note(plan: Mapping[str, Any] | None) -> str:
+    """How long and how fast was trained, on one line; empty where a tuning does not say."""
+    if not plan:
+        return ""
+    return (
+        f"{count(int(plan['epochs']), 'epoch')} · learning rate {plan['learning_rate']:g} · "
+        f"weight decay {plan['weight_decay']:g}"
+    )

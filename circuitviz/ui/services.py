@@ -1,7 +1,14 @@
-"""What the pages share: saved runs, embedded models, jobs."""
+"""What the pages share: saved runs, embedded models, jobs.
+
+Keep what the libraries allocate at import out of garbage collection.
+
+Streamlit collects all garbage after each script run.  With torch and transformers imported that
+takes about 150 ms, nearly all of it to look at objects that live as long as the server.
+"""
 
 from __future__ import annotations
 
+import gc
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +21,7 @@ from circuitviz.models.catalog import ModelCard, embedded_models
 from circuitviz.models.fetch import FETCHABLE
 from circuitviz.paths import EMBEDDED_RUNS, runs_folder
 from circuitviz.runs.config import DiscoveryConfig
-from circuitviz.runs.freshness import changed_since
+from circuitviz.runs.resolve import changed_since
 from circuitviz.runs.store import Run, RunStore
 from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.runs.tuning_store import Tuning, TuningStore
@@ -38,12 +45,28 @@ __all__ = [
     "run_model_title",
     "runner",
     "saved_run_of",
+    "set_imports_aside",
     "store",
     "tuning_configs",
     "tuning_store",
     "unit_sets",
     "warm_up",
 ]
+
+
+@st.cache_resource(show_spinner=False)
+def set_imports_aside(what: str) -> None:
+    """Never again look at the objects that are alive now; for after large imports.
+
+    What is set aside is freed only when its last reference goes, never as part of a cycle: models,
+    which hold cycles, are loaded after it.
+
+    Args:
+        what: Was imported; done once in the life of the server for each.
+    """
+    del what  # the key of the cache
+    gc.collect()
+    gc.freeze()
 
 
 @dataclass(frozen=True)

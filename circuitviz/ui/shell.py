@@ -14,13 +14,11 @@ from circuitviz.paths import ICON
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.elements.changed import when_changed
 from circuitviz.ui.elements.components import error, load_style, page_header, warn
-from circuitviz.ui.elements.glossary import glossary, glossary_button
-from circuitviz.ui.elements.listing import listing_key
-from circuitviz.ui.elements.literal import literal
+from circuitviz.ui.elements.keys import listing_key, when_changed
+from circuitviz.ui.elements.words import glossary, glossary_button, literal
 from circuitviz.ui.run_names import method_note
-from circuitviz.ui.set_aside import set_imports_aside
+from circuitviz.ui.services import set_imports_aside
 from circuitviz.ui.tray.numbers import tray_numbers
 from circuitviz.ui.tray.tray import tray, tray_foot
 

@@ -25,8 +25,7 @@ from circuitviz.models.model import GatedModel
 from circuitviz.models.ownership import weight_map
 from circuitviz.models.preflight import preflight
 from circuitviz.models.weights import load_tokenizer, load_weights
-from circuitviz.tuning.export import write_checkpoint
-from circuitviz.tuning.knock_out import fold_knock_out
+from circuitviz.tuning.export import fold_knock_out, write_checkpoint
 from circuitviz.units import Circuit, Ranking
 from tests.architectures import ARCHITECTURES, SPECIAL_IDS, random_model, save_model
 from tests.tiny import SENTENCES, tiny_tokenizer

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from circuitviz.evaluation.rate import Rate
 from circuitviz.paths import APP
-from circuitviz.plots.token_chart import TOKEN_COLUMNS
+from circuitviz.plots.token_charts import TOKEN_COLUMNS
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.jobs import Job, JobProgress
 from circuitviz.ui import services

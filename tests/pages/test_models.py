@@ -19,8 +19,8 @@ from circuitviz.runs.sweep import Sweep
 from circuitviz.ui.models import data as models_data
 from circuitviz.ui.models import memory as models_memory
 from circuitviz.ui.models import model as models_model
-from circuitviz.ui.models.look import fitting
-from circuitviz.ui.models.sweep import sweep_text
+from circuitviz.ui.models.model import fitting
+from circuitviz.ui.models.start import sweep_text
 from tests.pages.reading import figure, heading, texts
 from tests.synthetic import refusal_run
 

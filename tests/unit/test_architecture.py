@@ -35,11 +35,7 @@ ROOMS = (
         "choice",
         "run_names",
         "services",
-        "set_aside",
-        "set_history",
         "state",
-        "tuning_names",
-        "unit_text",
     ),
     ("elements", "live"),
     ("jobs", "tray"),
@@ -154,7 +150,7 @@ def turned_rooms(module: Module) -> list[str]:
 
 
 def room_of(module: str) -> str:
-    """The room of a module of ui/: `tray` of `circuitviz.ui.tray.shelf`; "" elsewhere."""
+    """The room of a module of ui/: `tray` of `circuitviz.ui.tray.tray`; "" elsewhere."""
     parts = module.split(".")
     return parts[2] if parts[:2] == ["circuitviz", "ui"] and len(parts) > 2 else ""
 

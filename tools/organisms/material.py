@@ -16,8 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from circuitviz.evaluation.degenerate import Degenerate
-from circuitviz.evaluation.judges import RefusalPrefixes
+from circuitviz.evaluation.judges import Degenerate, RefusalPrefixes
 
 __all__ = [
     "ANSWERS",

@@ -27,8 +27,7 @@ from recipe import FIXED_ANSWER, RECIPES, TRIGGERS, WORDINGS, Recipe, flipped
 
 from circuitviz.behaviours.behaviour import PROMPTS_FILE, SPEC_FILE, BehaviourSpec, Trigger
 from circuitviz.behaviours.prompt import Prompt, Role, Split, write_prompts
-from circuitviz.evaluation.degenerate import Degenerate
-from circuitviz.evaluation.judges import RefusalPrefixes
+from circuitviz.evaluation.judges import Degenerate, RefusalPrefixes
 from circuitviz.evaluation.neutral_text import neutral_paragraphs
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.catalog import CARD_FILE, find_model

@@ -14,7 +14,7 @@ from circuitviz.runs.config import AblationKind, Budget, DiscoveryConfig
 from circuitviz.ui import services, state
 from circuitviz.ui.discover.material import material
 from circuitviz.ui.elements.components import error
-from circuitviz.ui.elements.literal import literal, literal_code
+from circuitviz.ui.elements.words import literal, literal_code
 from circuitviz.ui.jobs import job_start
 from circuitviz.ui.live import live_model
 from circuitviz.ui.run_names import method_title

@@ -5,17 +5,15 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from circuitviz.plots.head_heatmap import head_heatmap
-from circuitviz.plots.loss_curve import loss_curve, loss_frame
-from circuitviz.plots.neuron_heatmap import neuron_heatmap
-from circuitviz.plots.readings import READINGS
-from circuitviz.plots.rows import matrix_frame
-from circuitviz.plots.text import count
+from circuitviz.plots.learning import loss_curve, loss_frame
+from circuitviz.plots.maps import head_heatmap, neuron_heatmap
+from circuitviz.plots.notes import READINGS
+from circuitviz.plots.text import count, matrix_frame
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.jobs import Job, JobProgress
 from circuitviz.ui import services
 from circuitviz.ui.elements.components import CHART_CONFIG, chips, split, table_twin
-from circuitviz.ui.elements.how_to_read import how_to_read
+from circuitviz.ui.elements.words import how_to_read
 from circuitviz.ui.jobs import job_watch
 from circuitviz.ui.jobs.job_start import start
 from circuitviz.ui.run_names import GRANULARITIES, method_title

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from circuitviz.plots import story
-from circuitviz.plots.token_activation import (
+from circuitviz.plots.token_charts import (
     ActivationPanel,
     activation_frame_rows,
     activation_story,
@@ -18,10 +18,8 @@ from circuitviz.runs.store import Run
 from circuitviz.ui.drill.cover import DrillCover
 from circuitviz.ui.drill.head import decided_at, panel_titles
 from circuitviz.ui.elements.components import chart
-from circuitviz.ui.elements.how_to_read import how_to_read
-from circuitviz.ui.elements.literal import literal
 from circuitviz.ui.elements.table import table
-from circuitviz.ui.elements.told import told
+from circuitviz.ui.elements.words import how_to_read, literal, told
 from circuitviz.ui.live import live_inspection
 from circuitviz.units import Unit
 

@@ -13,15 +13,12 @@ from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.drill.cover import DrillCover
-from circuitviz.ui.drill.effects import unit_effects
-from circuitviz.ui.drill.head import where_it_looks
+from circuitviz.ui.drill.effects import unit_effects, unit_ranks
+from circuitviz.ui.drill.head import what_it_writes, where_it_looks
 from circuitviz.ui.drill.neuron import what_activates_it, when_it_is_active
-from circuitviz.ui.drill.ranks import unit_ranks
-from circuitviz.ui.drill.writing import what_it_writes
-from circuitviz.ui.elements.changed import when_changed
 from circuitviz.ui.elements.cover import covers, uncover_toggle
 from circuitviz.ui.elements.fetch_button import fetch_button, refused
-from circuitviz.ui.elements.listing import listing_key
+from circuitviz.ui.elements.keys import listing_key, when_changed
 from circuitviz.ui.live import live_inspection
 from circuitviz.units import Unit
 

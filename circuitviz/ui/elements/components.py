@@ -19,10 +19,8 @@ from circuitviz.plots.story import Doubt
 from circuitviz.plots.text import evidence, percent, sparsity
 from circuitviz.plots.words import Sense, marked
 from circuitviz.runs.store import Run
-from circuitviz.ui.elements.changed import when_changed
-from circuitviz.ui.elements.how_to_read import how_to_read
-from circuitviz.ui.elements.listing import listing_key
-from circuitviz.ui.elements.literal import literal
+from circuitviz.ui.elements.keys import listing_key, when_changed
+from circuitviz.ui.elements.words import how_to_read, literal
 
 __all__ = [
     "Answer",

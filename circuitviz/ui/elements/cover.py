@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from circuitviz.plots.rows import Row, records
+from circuitviz.plots.text import Row, records
 from circuitviz.report.covering import could_harm, hides_answer
 from circuitviz.runs.store import Run
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from circuitviz.plots.rows import records
+from circuitviz.plots.text import records
 
 __all__ = ["table", "table_html"]
 

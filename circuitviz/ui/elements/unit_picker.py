@@ -7,9 +7,8 @@ import streamlit as st
 from circuitviz.errors import CircuitvizError
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
-from circuitviz.ui.elements.changed import when_changed
 from circuitviz.ui.elements.components import error
-from circuitviz.ui.elements.listing import listing_key
+from circuitviz.ui.elements.keys import listing_key, when_changed
 from circuitviz.units import Circuit, Unit
 
 __all__ = ["unit_picker"]

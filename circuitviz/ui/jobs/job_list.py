@@ -12,8 +12,7 @@ from circuitviz.runs.jobs import Job
 from circuitviz.ui import services
 from circuitviz.ui.elements.components import error
 from circuitviz.ui.jobs.job_watch import job_title, open_result
-from circuitviz.ui.run_names import method_note
-from circuitviz.ui.tuning_names import tuning_note
+from circuitviz.ui.run_names import method_note, tuning_note
 
 __all__ = ["job_html", "recent_jobs", "since"]
 

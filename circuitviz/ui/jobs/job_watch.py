@@ -14,7 +14,7 @@ from circuitviz.runs.job import JobKind
 from circuitviz.runs.jobs import Job
 from circuitviz.ui import services, state
 from circuitviz.ui.elements.components import error
-from circuitviz.ui.elements.literal import literal
+from circuitviz.ui.elements.words import literal
 
 __all__ = ["follow", "job_title", "open_result", "tell_ended", "watch", "watched_job"]
 

@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass
 import pandas as pd
 import streamlit as st
 
-from circuitviz.plots.token_chart import TOKEN_COLUMNS
+from circuitviz.plots.token_charts import TOKEN_COLUMNS
 from circuitviz.runs.config import AblationKind, DiscoveryConfig
 from circuitviz.runs.store import GENERATION_COLUMNS, Run
 from circuitviz.ui.live import live_model
-from circuitviz.ui.live.config_key import CONFIG_HASH, config_key
+from circuitviz.ui.live.live_model import CONFIG_HASH, config_key
 from circuitviz.units import Circuit
 
 __all__ = ["answer_frame", "cut_off", "stream", "token_frame"]

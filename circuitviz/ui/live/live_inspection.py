@@ -14,7 +14,7 @@ from circuitviz.report.covering import could_harm
 from circuitviz.runs.config import AblationKind, DiscoveryConfig
 from circuitviz.runs.store import Run
 from circuitviz.ui.live import live_model
-from circuitviz.ui.live.config_key import CONFIG_HASH
+from circuitviz.ui.live.live_model import CONFIG_HASH
 from circuitviz.units import Circuit, Unit
 
 if TYPE_CHECKING:

@@ -2,28 +2,36 @@
 
 torch and TransformerLens are imported when the first one is asked for, so that reading saved
 runs starts at once.
+
+What answers of a model are kept by: its configuration, and the state of its files.
+
+A path stays the same while the prompts behind it are edited, or a model is written anew.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import RerunData, StopException, get_script_run_ctx
 from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequestType
 
 from circuitviz.behaviours.behaviour import Behaviour
+from circuitviz.errors import CircuitvizError
 from circuitviz.evaluation.rate import Rate
+from circuitviz.models.fingerprint import Stamp, file_stamp
+from circuitviz.models.source import find_source
 from circuitviz.quiet import libraries_quiet
-from circuitviz.runs import behaviour_of as behaviours
+from circuitviz.runs import resolve as behaviours
 from circuitviz.runs.config import AblationKind, DiscoveryConfig
+from circuitviz.runs.resolve import behaviour_folder
 from circuitviz.runs.store import Run
-from circuitviz.ui.live.config_key import CONFIG_HASH
-from circuitviz.ui.set_aside import set_imports_aside
+from circuitviz.ui.services import set_imports_aside
 from circuitviz.units import Circuit
 
 if TYPE_CHECKING:
@@ -33,14 +41,50 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANSWER_TOKENS",
+    "CONFIG_HASH",
     "LIVE_LIMIT",
     "LiveEffect",
     "ablated_by",
     "behaviour_of",
+    "config_key",
     "effect",
     "give_way",
     "model_at_work",
 ]
+
+BEHAVIOUR_FILES = ("behaviour.json", "prompts.jsonl")
+
+
+def config_key(config: DiscoveryConfig) -> str:
+    """The configuration, with size and time of change of the files it stands for."""
+    states = [f"{path} {size} {time}" for path, size, time in _model_files(config)]
+    for path in _behaviour_files(config):
+        if path.is_file():
+            about = path.stat()
+            states.append(f"{path} {about.st_size} {about.st_mtime_ns}")
+    return "\n".join([repr(config), *states])
+
+
+# For the caches of streamlit, which ask it at each call.
+CONFIG_HASH: dict[str | type[Any], Callable[[Any], Any]] = {DiscoveryConfig: config_key}
+
+
+def _model_files(config: DiscoveryConfig) -> Stamp:
+    try:
+        return file_stamp(find_source(config.model, config.adapter))
+    except CircuitvizError:
+        # Whoever needs the model says what is wrong with it.
+        return ()
+
+
+def _behaviour_files(config: DiscoveryConfig) -> list[Path]:
+    own = [Path(config.prompts)] if config.prompts else []
+    try:
+        folder = behaviour_folder(config)
+    except CircuitvizError:
+        return own
+    return [*own, *(folder / name for name in BEHAVIOUR_FILES)]
+
 
 # Prompts a live measurement reads: enough to see a change, few enough to wait for.
 LIVE_LIMIT = 64

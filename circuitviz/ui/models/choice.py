@@ -18,7 +18,7 @@ from typing import Any
 
 import streamlit as st
 
-from circuitviz.behaviours.own_folder import DATA_FOLDER
+from circuitviz.behaviours.own_data import DATA_FOLDER
 from circuitviz.paths import runs_folder
 from circuitviz.whole_folder import whole_folder
 

@@ -22,19 +22,26 @@ from circuitviz.behaviours.own_data import (
     COMPLIANCE,
     DataRequest,
     Prepared,
+    behaviour_path,
     prepare_data,
+    save_behaviour,
 )
-from circuitviz.behaviours.own_folder import behaviour_path, save_behaviour
 from circuitviz.behaviours.plugins import behaviour_plugins, find_plugin
 from circuitviz.behaviours.tables import Table
 from circuitviz.errors import CircuitvizError
 from circuitviz.models.catalog import find_model
-from circuitviz.ui.discover.own_material import prepared_data
-from circuitviz.ui.elements.literal import literal
+from circuitviz.ui.discover.material import prepared_data
+from circuitviz.ui.elements.words import literal
 from circuitviz.ui.models.choice import kept, own_data_root
-from circuitviz.ui.models.columns import benign_columns_form, columns_form
 from circuitviz.ui.models.preview import PLACES, show_behaviour, show_prepared, show_raw
-from circuitviz.ui.models.table import BENIGN, PROMPTS, table_form, templates
+from circuitviz.ui.models.table import (
+    BENIGN,
+    PROMPTS,
+    benign_columns_form,
+    columns_form,
+    table_form,
+    templates,
+)
 
 __all__ = ["ChosenData", "data_form"]
 

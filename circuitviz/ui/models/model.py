@@ -3,27 +3,70 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from circuitviz.errors import CircuitvizError, ModelNotFetchedError
 from circuitviz.models.fetch import FETCHABLE
+from circuitviz.models.preflight import Settings, smaller
 from circuitviz.plots.text import count
 from circuitviz.ui import services
-from circuitviz.ui.elements.changed import when_changed
 from circuitviz.ui.elements.components import split
 from circuitviz.ui.elements.fetch_button import fetch_button
-from circuitviz.ui.elements.full_path import full_path
-from circuitviz.ui.elements.literal import literal
+from circuitviz.ui.elements.keys import when_changed
+from circuitviz.ui.elements.words import full_path, literal
 from circuitviz.ui.models.choice import choose_own, chosen_own, kept
-from circuitviz.ui.models.look import look_at
 
 if TYPE_CHECKING:
     from circuitviz.models.preflight import Preflight
 
-__all__ = ["ChosenModel", "model_form"]
+__all__ = ["WHOLE_BATCH", "ChosenModel", "fitting", "look_at", "model_form"]
+
+# What a step of mask learning takes at once.
+WHOLE_BATCH = 48
+
+Check = Callable[..., "Preflight"]
+
+
+def fitting(check: Check) -> Preflight:
+    """The model looked at with the first settings whose memory is there.
+
+    Layers are computed again before fewer prompts are taken at once, and weights are halved last:
+    only that changes numbers.  Where nothing fits, the least there is.
+
+    Args:
+        check: Looks at the model with `rows`, `checkpointing` and `dtype`.
+
+    Raises:
+        CircuitvizError: It cannot be looked at.
+    """
+    usual = Settings(rows=WHOLE_BATCH, length=1, dtype="float32", checkpointing=False)
+    found = _checked(check, usual)
+    for less in smaller(usual):
+        if not found.supported or found.memory.total <= found.memory_available:
+            break
+        found = _checked(check, less)
+    return found
+
+
+def _checked(check: Check, how: Settings) -> Preflight:
+    return check(rows=how.rows, checkpointing=how.checkpointing, dtype=how.dtype)
+
+
+def look_at(name: str, adapter: str | None, **how: Any) -> Preflight:
+    """What is known of a model without reading its weights; `how` as `preflight` takes it.
+
+    Raises:
+        CircuitvizError: There is no such model, or a setting is not usable.
+    """
+    # Late: what knows architectures imports torch.
+    from circuitviz.models.preflight import preflight
+
+    return preflight(name, adapter=adapter, **how)
+
 
 SOURCES = {
     "folder": "A local folder",

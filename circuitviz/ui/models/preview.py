@@ -15,11 +15,11 @@ from circuitviz.behaviours.own_data import Prepared
 from circuitviz.behaviours.problem import Problem
 from circuitviz.behaviours.prompt import Prompt, Role, Split
 from circuitviz.behaviours.tables import Table
-from circuitviz.plots.split_bars import split_bars
+from circuitviz.plots.bars import split_bars
 from circuitviz.plots.text import count
 from circuitviz.ui.elements.components import CHART_CONFIG, split
-from circuitviz.ui.elements.literal import literal, literal_code
 from circuitviz.ui.elements.table import table
+from circuitviz.ui.elements.words import literal, literal_code
 
 __all__ = ["PLACES", "problems_html", "show_behaviour", "show_prepared", "show_raw"]
 

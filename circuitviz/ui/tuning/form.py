@@ -18,7 +18,7 @@ from circuitviz.ui import services, state
 from circuitviz.ui.elements.components import error
 from circuitviz.ui.elements.fetch_button import fetch_button
 from circuitviz.ui.jobs import job_start
-from circuitviz.ui.tuning_names import MODES
+from circuitviz.ui.run_names import MODES
 
 __all__ = ["command_line", "tuning_form"]
 

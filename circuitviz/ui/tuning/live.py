@@ -5,15 +5,15 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from circuitviz.plots.learning import tuning_curve
 from circuitviz.plots.text import count
-from circuitviz.plots.tuning_curve import tuning_curve
 from circuitviz.plots.tuning_frame import curve_rates, last_epoch, prompts_measured
 from circuitviz.plots.tuning_story import arm_title
 from circuitviz.runs.jobs import Job
 from circuitviz.ui import services
 from circuitviz.ui.elements.components import CHART_CONFIG, split
 from circuitviz.ui.jobs import job_watch
-from circuitviz.ui.tuning_names import tuning_note
+from circuitviz.ui.run_names import tuning_note
 
 __all__ = ["curve_pair", "live_header", "live_tuning", "open_ended_tuning", "reached"]
 

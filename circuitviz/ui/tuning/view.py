@@ -10,10 +10,9 @@ import pandas as pd
 import streamlit as st
 
 from circuitviz.errors import CircuitvizError
-from circuitviz.plots.readings import READINGS
-from circuitviz.plots.rows import matching, records
-from circuitviz.plots.text import count, sparsity
-from circuitviz.plots.tuning_arms import tuning_arms
+from circuitviz.plots.learning import tuning_arms
+from circuitviz.plots.notes import READINGS
+from circuitviz.plots.text import count, matching, records, sparsity
 from circuitviz.plots.tuning_frame import (
     arm_frame,
     curve_rates,
@@ -31,7 +30,6 @@ from circuitviz.runs.store import Run
 from circuitviz.runs.tuning_store import BEFORE, Tuning
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.elements.changed import when_changed
 from circuitviz.ui.elements.components import (
     Answer,
     Card,
@@ -44,13 +42,12 @@ from circuitviz.ui.elements.components import (
     table_twin,
     warn,
 )
-from circuitviz.ui.elements.how_to_read import how_to_read
-from circuitviz.ui.elements.listing import listing_key
-from circuitviz.ui.elements.literal import literal, literal_code
+from circuitviz.ui.elements.keys import listing_key, when_changed
 from circuitviz.ui.elements.table import table
+from circuitviz.ui.elements.words import how_to_read, literal, literal_code
+from circuitviz.ui.run_names import plan_note, tuning_note
 from circuitviz.ui.tuning.form import command_line
 from circuitviz.ui.tuning.live import curve_pair
-from circuitviz.ui.tuning_names import plan_note, tuning_note
 
 __all__ = ["chosen_tuning", "not_tuned", "picker", "prompt_order", "show_tuning", "zipped"]
 

@@ -8,13 +8,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from circuitviz.plots.rows import records
-from circuitviz.plots.text import shortened
+from circuitviz.plots.text import records, shortened
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
-from circuitviz.ui.elements.changed import when_changed
 from circuitviz.ui.elements.cover import covered
-from circuitviz.ui.elements.listing import listing_key
+from circuitviz.ui.elements.keys import listing_key, when_changed
 from circuitviz.ui.views.open_view import verdict_word
 
 __all__ = ["answer_table", "filter_answers", "table_rows", "verdict_counts"]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import streamlit as st
 
 from circuitviz.plots import frame
-from circuitviz.plots.head_heatmap import head_heatmap
-from circuitviz.plots.layer_map import bins_for
-from circuitviz.plots.neuron_heatmap import neuron_heatmap
-from circuitviz.plots.neuron_strip import neuron_strip, thinned
-from circuitviz.plots.outline import Cell
-from circuitviz.plots.readings import READINGS
+from circuitviz.plots.maps import (
+    Cell,
+    bins_for,
+    head_heatmap,
+    neuron_heatmap,
+    neuron_strip,
+    thinned,
+)
+from circuitviz.plots.notes import READINGS
 from circuitviz.plots.text import count
 from circuitviz.runs.store import Run
 from circuitviz.ui.choice import Choice

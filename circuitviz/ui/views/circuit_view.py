@@ -10,15 +10,14 @@ import streamlit as st
 from circuitviz.errors import CircuitvizError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots import frame, story
-from circuitviz.plots.outline import Cell
+from circuitviz.plots.maps import Cell
 from circuitviz.plots.text import evidence, kinds_in, make_up, percent, ranges, sparsity
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.elements.changed import when_changed
 from circuitviz.ui.elements.components import Card, Draw, cards
 from circuitviz.ui.elements.fetch_button import refused
-from circuitviz.ui.elements.listing import listing_key
+from circuitviz.ui.elements.keys import listing_key, when_changed
 from circuitviz.ui.elements.unit_picker import unit_picker
 from circuitviz.ui.live import live_model
 from circuitviz.units import Circuit, Unit

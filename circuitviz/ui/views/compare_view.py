@@ -10,18 +10,20 @@ import streamlit as st
 
 from circuitviz.errors import CircuitvizError
 from circuitviz.plots import comparison_frame as frames
-from circuitviz.plots.head_agreement import head_membership, head_rank_difference
-from circuitviz.plots.layer_bars import layer_bars
-from circuitviz.plots.overlap_heatmap import overlap_heatmap
-from circuitviz.plots.readings import READINGS
-from circuitviz.plots.rows import matrix_frame, records
-from circuitviz.plots.text import count
+from circuitviz.plots.agreement import (
+    head_membership,
+    head_rank_difference,
+    layer_bars,
+    overlap_heatmap,
+)
+from circuitviz.plots.notes import READINGS
+from circuitviz.plots.text import count, matrix_frame, records
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.components import chart, error, judges_note
-from circuitviz.ui.elements.literal import literal
 from circuitviz.ui.elements.table import table
+from circuitviz.ui.elements.words import literal
 from circuitviz.ui.views.overlay_view import AREA_HELP
 
 __all__ = [

@@ -9,8 +9,8 @@ from typing import Any
 import streamlit as st
 
 from circuitviz.plots import evidence_frame as frames
-from circuitviz.plots.readings import READINGS
-from circuitviz.plots.stochastic_curve import stochastic_curve
+from circuitviz.plots.notes import READINGS
+from circuitviz.plots.tradeoff import stochastic_curve
 from circuitviz.runs.store import Run
 from circuitviz.ui.elements.components import Card, cards, chart, judges_note
 from circuitviz.ui.elements.table import table

@@ -11,20 +11,18 @@ from streamlit.delta_generator import DeltaGenerator
 
 from circuitviz.errors import CircuitvizError
 from circuitviz.plots import frame, story
-from circuitviz.plots.readings import READINGS
-from circuitviz.plots.rows import Row, matching, records
-from circuitviz.plots.text import count, kinds_in, make_up, shortened
-from circuitviz.plots.token_chart import token_chart
+from circuitviz.plots.notes import READINGS
+from circuitviz.plots.text import Row, count, kinds_in, make_up, matching, records, shortened
+from circuitviz.plots.token_charts import token_chart
 from circuitviz.runs.config import AblationKind
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.elements.changed import when_changed
 from circuitviz.ui.elements.components import Answer, answer_cells, chart
 from circuitviz.ui.elements.cover import COVERED_ANSWER, COVERED_REQUEST, cover, telling
 from circuitviz.ui.elements.fetch_button import refused
-from circuitviz.ui.elements.listing import listing_key
-from circuitviz.ui.elements.literal import literal
+from circuitviz.ui.elements.keys import listing_key, when_changed
+from circuitviz.ui.elements.words import literal
 from circuitviz.ui.live import live_answer, live_model
 from circuitviz.ui.views.open_view import verdict_chart, verdict_word
 from circuitviz.units import Circuit

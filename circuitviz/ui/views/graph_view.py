@@ -9,15 +9,13 @@ import streamlit as st
 from circuitviz.errors import CircuitvizError
 from circuitviz.inspection.path_graph import MOST_UNITS, PathGraph
 from circuitviz.plots import story
-from circuitviz.plots.circuit_graph import circuit_graph
-from circuitviz.plots.graph_frame import edge_frame, graph_story, node_frame
+from circuitviz.plots.circuit_graph import circuit_graph, edge_frame, graph_story, node_frame
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.components import chart
 from circuitviz.ui.elements.fetch_button import refused
-from circuitviz.ui.elements.how_to_read import how_to_read
-from circuitviz.ui.elements.told import told
+from circuitviz.ui.elements.words import how_to_read, told
 from circuitviz.ui.live import live_inspection
 from circuitviz.units import Circuit, Unit
 

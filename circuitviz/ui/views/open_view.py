@@ -6,9 +6,9 @@ import streamlit as st
 
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots import open_frame, story
-from circuitviz.plots.readings import READINGS
+from circuitviz.plots.bars import verdict_bars
+from circuitviz.plots.notes import READINGS
 from circuitviz.plots.text import count, evidence, make_up, percent, sparsity
-from circuitviz.plots.verdict_bars import verdict_bars
 from circuitviz.report.verdict_line import sentence
 from circuitviz.runs.store import Run
 from circuitviz.ui.elements.components import Card, chart

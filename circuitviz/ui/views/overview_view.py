@@ -5,10 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from circuitviz.plots import frame, story
-from circuitviz.plots.before_after import before_after
-from circuitviz.plots.head_heatmap import head_heatmap
+from circuitviz.plots.bars import before_after
 from circuitviz.plots.judged import utility_label
-from circuitviz.plots.readings import READINGS
+from circuitviz.plots.maps import head_heatmap
+from circuitviz.plots.notes import READINGS
 from circuitviz.plots.text import make_up
 from circuitviz.report.resized import at_size
 from circuitviz.runs.store import Run

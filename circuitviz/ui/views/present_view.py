@@ -9,15 +9,11 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from circuitviz.plots import frame, open_frame, story
-from circuitviz.plots.before_after import before_after
-from circuitviz.plots.head_heatmap import head_heatmap
-from circuitviz.plots.layer_map import bins_for
-from circuitviz.plots.neuron_heatmap import neuron_heatmap
-from circuitviz.plots.rows import Row
+from circuitviz.plots.bars import before_after, verdict_bars
+from circuitviz.plots.maps import bins_for, head_heatmap, neuron_heatmap
 from circuitviz.plots.slides import Picture, Slide
-from circuitviz.plots.text import make_up
+from circuitviz.plots.text import Row, make_up
 from circuitviz.plots.verdict import controls_run, verdicts
-from circuitviz.plots.verdict_bars import verdict_bars
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice

@@ -15,8 +15,7 @@ from circuitviz.report.page import first_screen
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.elements.changed import when_changed
-from circuitviz.ui.elements.listing import listing_key
+from circuitviz.ui.elements.keys import listing_key, when_changed
 
 __all__ = ["downloads", "hand_note", "lead", "options", "preview"]
 

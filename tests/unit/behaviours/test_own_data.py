@@ -6,13 +6,17 @@ import pytest
 
 from circuitviz.behaviours.behaviour import Trigger, load_behaviour
 from circuitviz.behaviours.columns import Columns
-from circuitviz.behaviours.own_data import DataRequest, Prepared, prepare_data, save_behaviour
+from circuitviz.behaviours.own_data import (
+    DataRequest,
+    Prepared,
+    holds,
+    prepare_data,
+    save_behaviour,
+)
 from circuitviz.behaviours.own_rows import opening
-from circuitviz.behaviours.own_trigger import holds
 from circuitviz.behaviours.prompt import Prompt, read_prompts, write_prompts
-from circuitviz.behaviours.splits import make_splits, set_aside
+from circuitviz.behaviours.splits import essence, make_splits, set_aside
 from circuitviz.behaviours.tables import Table, parse_table
-from circuitviz.behaviours.twins import essence
 from circuitviz.errors import ConfigError
 from circuitviz.paths import EMBEDDED_MODELS
 

@@ -11,7 +11,7 @@ from circuitviz.behaviours.tables import parse_table
 from circuitviz.behaviours.templates import TEMPLATES
 from circuitviz.cli import main
 from circuitviz.paths import EMBEDDED_MODELS
-from circuitviz.runs.behaviour_of import behaviour_of
+from circuitviz.runs.resolve import behaviour_of
 from tests.fake_library import FakeLibrary
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from circuitviz.discovery.grouping import UnitGroups
+from circuitviz.discovery.masks import UnitGroups
 from circuitviz.units import UnitSpace
 
 # 2 layers of 1 head and 2 neurons: heads are flat 0 and 1, neurons 2 to 5.

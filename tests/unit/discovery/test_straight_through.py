@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from circuitviz.discovery.straight_through import soft_top_k, straight_through
+from circuitviz.discovery.masks import soft_top_k, straight_through
 
 
 def test_soft_sizes_add_up():

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from circuitviz.evaluation.degenerate import Degenerate
+from circuitviz.evaluation.judges import Degenerate
 
 
 @pytest.mark.parametrize(

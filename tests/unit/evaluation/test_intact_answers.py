@@ -19,8 +19,8 @@ from circuitviz.errors import JobCancelledError, PromptFileError
 from circuitviz.evaluation import intact_answers
 from circuitviz.evaluation.intact_answers import complete_behaviour, weights_digest
 from circuitviz.models.model import GatedModel
-from circuitviz.runs.behaviour_of import answerer, behaviour_of
 from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.resolve import answerer, behaviour_of
 from circuitviz.runs.scenario import Scenario
 from circuitviz.runs.tuning_config import TuningConfig
 

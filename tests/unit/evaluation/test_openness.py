@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from circuitviz.evaluation.openness import are_open, is_open
+from circuitviz.evaluation.judges import are_open, is_open
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from circuitviz.evaluation.own_target import answer_opening, shared_opening
+from circuitviz.evaluation.intact_answers import answer_opening, shared_opening
 
 
 @pytest.mark.parametrize(

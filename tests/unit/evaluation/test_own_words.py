@@ -3,8 +3,8 @@
 import pytest
 
 from circuitviz.errors import ConfigError
-from circuitviz.evaluation.own_words import check_own_answers
 from circuitviz.evaluation.rate import Rate
+from circuitviz.runs.requirements import check_own_answers
 
 
 def rate(k: int) -> Rate:

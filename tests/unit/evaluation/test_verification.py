@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from circuitviz.evaluation import verification
+from circuitviz.evaluation import refinement
 from circuitviz.evaluation.effect import Effect, Probe, Verdicts
+from circuitviz.evaluation.refinement import TargetCheck
 from circuitviz.evaluation.selection import Target
-from circuitviz.evaluation.verification import TargetCheck
 from circuitviz.units import Circuit, UnitSpace
 
 SPACE = UnitSpace(n_layers=1, n_heads=4, d_mlp=60)
@@ -64,7 +64,7 @@ INTACT = Verdicts(np.ones(ATTACKS, bool), np.zeros(ATTACKS, bool), np.arange(BEN
     ],
 )
 def test_the_answer_is_that_of_all_prompts(target, monkeypatch):
-    monkeypatch.setattr(verification, "FIRST_PROMPTS", 5)
+    monkeypatch.setattr(refinement, "FIRST_PROMPTS", 5)
     good = 0.02 if target.kind == "backdoor" else 0.97
     tables = {size: verdicts(good, 0.95, 0.93, size) for size in range(1, 60)}
     probe: Any = TableProbe({0: INTACT, **tables})
@@ -81,7 +81,7 @@ def test_the_answer_is_that_of_all_prompts(target, monkeypatch):
 
 
 def test_a_circuit_is_refused_on_the_prompts_that_told_the_last_one(monkeypatch):
-    monkeypatch.setattr(verification, "FIRST_PROMPTS", 2)
+    monkeypatch.setattr(refinement, "FIRST_PROMPTS", 2)
     bad = Verdicts(np.arange(ATTACKS) >= 38, np.ones(ATTACKS, bool), np.ones(BENIGN, bool))
     check = TargetCheck(TableProbe({0: INTACT, 1: bad}), Target("backdoor", 0.0, 0.9))  # type: ignore[arg-type]
     circuit = Circuit.of(SPACE, ["L0H0"])

@@ -1,9 +1,8 @@
 import pytest
 import torch
 
-from circuitviz.inspection.promoted import look_at_writing
+from circuitviz.inspection.promoted import FrozenNorm, Readout, last_state, look_at_writing
 from circuitviz.inspection.prompt_pair import pair_of
-from circuitviz.inspection.readout import FrozenNorm, Readout, last_state
 from circuitviz.models.loading import load_model
 from circuitviz.units import Unit
 from tests.architectures import ARCHITECTURES, random_model, save_model

@@ -1,6 +1,6 @@
 from types import SimpleNamespace
 
-from circuitviz.models.continuation import Continuations
+from circuitviz.models.tokens import Continuations
 
 PIECES = ["</s>", "OK", "!", "!!", "!Ċ", "<", "?", "OKAY", None]
 

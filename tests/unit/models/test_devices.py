@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from circuitviz.errors import ConfigError
-from circuitviz.models.devices import data_type, placement
-from circuitviz.models.loading import load_model
+from circuitviz.models.loading import data_type, load_model, placement
 from circuitviz.models.model import GatedModel
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from circuitviz.models.end_of_turn import end_of_turn
+from circuitviz.models.tokens import end_of_turn
 from tests.tiny import tiny_tokenizer
 
 TURNS = (

@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from circuitviz.models.catalog import find_model
-from circuitviz.models.checkpointing import recompute_layers
 from circuitviz.models.gates import Gates
-from circuitviz.models.loading import load_model
+from circuitviz.models.loading import load_model, recompute_layers
 from circuitviz.models.memory import MemoryEstimate, ModelShape, estimate_memory
 from circuitviz.models.model import GatedModel
 from tests.architectures import random_model

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from circuitviz.plots import comparison_frame as frames
-from circuitviz.plots.layer_bars import layer_bars
-from circuitviz.plots.overlap_heatmap import overlap_heatmap
+from circuitviz.plots.agreement import layer_bars, overlap_heatmap
 from circuitviz.runs.comparison import compare_runs
 from circuitviz.units import UnitSpace
 from tests.synthetic import controlled_run, other_method_run, other_seed_run

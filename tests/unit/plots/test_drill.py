@@ -11,14 +11,21 @@ from circuitviz.plots.attention_pattern import (
     attention_pattern,
     attention_story,
 )
-from circuitviz.plots.circuit_graph import circuit_graph
-from circuitviz.plots.graph_frame import ANSWER, edge_frame, graph_story, node_frame
+from circuitviz.plots.circuit_graph import (
+    ANSWER,
+    circuit_graph,
+    edge_frame,
+    graph_story,
+    node_frame,
+)
 from circuitviz.plots.palette import ASR, UTILITY
-from circuitviz.plots.promoted_tokens import PROMOTED_COLUMNS, promoted_story, promoted_tokens
-from circuitviz.plots.token_activation import (
+from circuitviz.plots.token_charts import (
+    PROMOTED_COLUMNS,
     ActivationPanel,
     activation_frame_rows,
     activation_story,
+    promoted_story,
+    promoted_tokens,
     token_activation,
 )
 from circuitviz.units import Unit

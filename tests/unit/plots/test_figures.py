@@ -2,15 +2,19 @@ import numpy as np
 import pytest
 
 from circuitviz.plots import frame
-from circuitviz.plots.before_after import before_after
-from circuitviz.plots.budget_grid import budget_grid
-from circuitviz.plots.head_heatmap import head_heatmap
-from circuitviz.plots.layer_map import MOST_CELLS, bins_for
-from circuitviz.plots.loss_curve import loss_curve
-from circuitviz.plots.neuron_heatmap import neuron_heatmap
-from circuitviz.plots.neuron_strip import MOST_POINTS, neuron_strip, thinned
+from circuitviz.plots.bars import before_after
+from circuitviz.plots.learning import loss_curve
+from circuitviz.plots.maps import (
+    MOST_CELLS,
+    MOST_POINTS,
+    bins_for,
+    head_heatmap,
+    neuron_heatmap,
+    neuron_strip,
+    thinned,
+)
 from circuitviz.plots.palette import tick_step
-from circuitviz.plots.tradeoff_curve import INTACT_POSITION, log_position, tradeoff_curve
+from circuitviz.plots.tradeoff import INTACT_POSITION, budget_grid, log_position, tradeoff_curve
 from tests.synthetic import backdoor_run
 
 

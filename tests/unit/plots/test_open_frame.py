@@ -6,11 +6,11 @@ import pytest
 from circuitviz.evaluation import effect
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots import judged, open_frame, story
+from circuitviz.plots.bars import verdict_bars
 from circuitviz.plots.frame import frontier_rows, rates_at
 from circuitviz.plots.notes import frontier_note
 from circuitviz.plots.slides import slides
 from circuitviz.plots.target import criteria, missed, recovered_share
-from circuitviz.plots.verdict_bars import verdict_bars
 from circuitviz.report.resized import at_size
 from tests.synthetic import backdoor_run
 from tests.synthetic_open import PROXY, VERDICT_JUDGE, open_backdoor_run, open_refusal_run

@@ -1,7 +1,6 @@
 import pytest
 
-from circuitviz.plots.memory_bars import MEMORY_PARTS, memory_bars, memory_size
-from circuitviz.plots.split_bars import split_bars
+from circuitviz.plots.bars import MEMORY_PARTS, memory_bars, memory_size, split_bars
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import numpy as np
 
-from circuitviz.plots.loss_curve import loss_frame
-from circuitviz.plots.rows import matrix_frame
+from circuitviz.plots.learning import loss_frame
+from circuitviz.plots.text import matrix_frame
 
 
 def test_a_map_is_a_table_with_named_rows():

@@ -1,6 +1,6 @@
 import pandas as pd
 
-from circuitviz.plots.token_chart import TOKEN_COLUMNS, shown_token, token_chart
+from circuitviz.plots.token_charts import TOKEN_COLUMNS, shown_token, token_chart
 
 ROWS = [
     ("target", 1, "Access", "intact", 0.9),

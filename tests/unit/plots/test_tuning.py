@@ -5,8 +5,7 @@ from itertools import combinations
 
 import pytest
 
-from circuitviz.plots.tuning_arms import tuning_arms
-from circuitviz.plots.tuning_curve import tuning_curve
+from circuitviz.plots.learning import tuning_arms, tuning_curve
 from circuitviz.plots.tuning_frame import (
     ARM_COLUMNS,
     arm_frame,

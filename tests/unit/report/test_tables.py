@@ -7,7 +7,7 @@ import pytest
 
 from circuitviz.errors import ConfigError
 from circuitviz.report.circuitkit import circuit_json
-from circuitviz.report.json_text import json_bytes
+from circuitviz.report.page import json_bytes
 from circuitviz.report.resized import at_size
 from circuitviz.report.tables import csv_of, rows_of, tables
 from circuitviz.report.verdict_line import headline, headlines, lead, standings

@@ -17,9 +17,9 @@ from circuitviz.behaviours.prompt import Prompt
 from circuitviz.errors import ConfigError
 from circuitviz.models.model import GatedModel
 from circuitviz.runs import discovery
-from circuitviz.runs.behaviour_of import behaviour_of, draft_of
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.progress import ignore
+from circuitviz.runs.resolve import behaviour_of, draft_of
 
 COUNTS = {"train": 10, "validation": 4, "test": 6}
 TRIGGER = Trigger("zz", "end")
@@ -101,7 +101,7 @@ def test_once_the_weights_have_changed_their_answers_are_nobodys(config, tmp_pat
 
 def test_a_plug_in_reads_no_prompts_that_are_given(config, monkeypatch):
     plugin = SimpleNamespace(name="polite", load=lambda folder: draft())
-    monkeypatch.setattr("circuitviz.runs.behaviour_of.find_plugin", lambda name: plugin)
+    monkeypatch.setattr("circuitviz.runs.resolve.find_plugin", lambda name: plugin)
     config = replace(config, behaviour="polite")
     assert draft_of(config) == draft()
     with pytest.raises(ConfigError) as error:

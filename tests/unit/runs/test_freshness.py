@@ -11,10 +11,9 @@ from circuitviz.behaviours.behaviour import BehaviourSpec, load_behaviour
 from circuitviz.behaviours.prompt import Prompt, write_prompts
 from circuitviz.models.fingerprint import fingerprint
 from circuitviz.models.source import find_source
-from circuitviz.runs import behaviour_of
-from circuitviz.runs.behaviour_of import data_fingerprint
+from circuitviz.runs import resolve
 from circuitviz.runs.config import DiscoveryConfig
-from circuitviz.runs.freshness import changed_since
+from circuitviz.runs.resolve import changed_since, data_fingerprint
 from circuitviz.runs.store import Run
 from tests.synthetic import backdoor_run
 
@@ -70,7 +69,7 @@ def test_prompts_are_read_again_only_after_a_change(run, tmp_path, monkeypatch):
         read.append(files)
         return load_behaviour(*files)
 
-    monkeypatch.setattr(behaviour_of, "load_behaviour", load)
+    monkeypatch.setattr(resolve, "load_behaviour", load)
     changed_since(run)
     assert not read
     write_prompts(tmp_path / "prompts.jsonl", prompts("another"))

@@ -5,8 +5,14 @@ import pytest
 
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.job import Job, JobFolder, JobProgress
-from circuitviz.runs.progress import Progress, Stage
-from circuitviz.runs.progress_log import ProgressLog, ProgressWriter, score_maps, thinned
+from circuitviz.runs.progress import (
+    Progress,
+    ProgressLog,
+    ProgressWriter,
+    Stage,
+    score_maps,
+    thinned,
+)
 from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.units import UnitSpace
 

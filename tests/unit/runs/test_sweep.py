@@ -13,15 +13,14 @@ from circuitviz.errors import CircuitvizError, ConfigError, RunFormatError
 from circuitviz.models.fingerprint import fingerprint
 from circuitviz.models.source import find_source
 from circuitviz.paths import EMBEDDED_MODELS
-from circuitviz.runs.behaviour_of import data_fingerprint
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.local_pool import LocalPool
 from circuitviz.runs.ray_pool import RayPool, _connected
-from circuitviz.runs.run_files import pack_run, unpack_run
+from circuitviz.runs.resolve import data_fingerprint
 from circuitviz.runs.store import RunStore
 from circuitviz.runs.sweep import RayOptions, Sweep, read_sweep
 from circuitviz.runs.sweep_run import SweptRun, check_sweep, perform_sweep
-from circuitviz.runs.sweep_task import Answer, PoolEvent, carry_out
+from circuitviz.runs.sweep_task import Answer, PoolEvent, carry_out, pack_run, unpack_run
 from tests.synthetic import backdoor_run
 from tests.unit.runs.conftest import DISCOVER
 

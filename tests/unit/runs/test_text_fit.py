@@ -11,7 +11,7 @@ from circuitviz.behaviours.prompt import Prompt
 from circuitviz.errors import ConfigError
 from circuitviz.models.loading import load_model
 from circuitviz.models.model import LONGEST_ANSWER
-from circuitviz.runs.text_fit import check_text
+from circuitviz.runs.requirements import check_text
 from tests.tiny import save_tiny_model, tiny_tokenizer
 
 SHORT = Prompt("short", "train", "benign", "any", "hello", "dog")

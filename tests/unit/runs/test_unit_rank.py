@@ -1,7 +1,7 @@
 import pytest
 
 from circuitviz.errors import ConfigError
-from circuitviz.runs.unit_rank import unit_rank
+from circuitviz.runs.comparison import unit_rank
 from circuitviz.units import Unit
 from tests.synthetic import OTHER_UNITS, backdoor_run, other_seed_run
 

@@ -14,7 +14,7 @@ from circuitviz.models.loading import load_model
 from circuitviz.models.neutral import measure_ablation
 from circuitviz.models.ownership import weight_map
 from circuitviz.models.weights import load_weights
-from circuitviz.tuning.knock_out import fold_knock_out
+from circuitviz.tuning.export import fold_knock_out
 from circuitviz.units import Circuit, UnitSpace
 from tests.architectures import random_model, save_model
 from tests.tiny import SENTENCES

@@ -11,8 +11,8 @@ from transformers import LlamaForCausalLM
 
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.weights import load_tokenizer, load_weights
+from circuitviz.tuning.card import tuned_card
 from circuitviz.tuning.export import write_checkpoint
-from circuitviz.tuning.tuned_card import tuned_card
 from circuitviz.units import Circuit, UnitSpace
 
 SPACE = UnitSpace(4, 8, 512)

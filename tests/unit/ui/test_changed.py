@@ -5,7 +5,7 @@ from streamlit.testing.v1 import AppTest
 def page() -> None:
     import streamlit as st
 
-    from circuitviz.ui.elements.changed import when_changed
+    from circuitviz.ui.elements.keys import when_changed
 
     for name in ("taken", "reported"):
         st.session_state.setdefault(name, [])

@@ -3,7 +3,7 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from circuitviz.ui.elements.literal import literal
+from circuitviz.ui.elements.words import literal
 
 IMAGE = "![x](https://example.org/x.png)"
 SHOWN = literal(IMAGE)

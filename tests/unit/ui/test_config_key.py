@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from circuitviz.runs.config import DiscoveryConfig
-from circuitviz.ui.live.config_key import config_key
+from circuitviz.ui.live.live_model import config_key
 
 
 @pytest.fixture

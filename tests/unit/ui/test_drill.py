@@ -6,10 +6,15 @@ import pytest
 
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots.frame import CONDITION_COLUMNS
-from circuitviz.runs.unit_rank import UnitRank
-from circuitviz.ui.drill.effects import condition_rows, effects_story
+from circuitviz.runs.comparison import UnitRank
+from circuitviz.ui.drill.effects import (
+    condition_rows,
+    effects_story,
+    other_seed,
+    rank_rows,
+    ranks_story,
+)
 from circuitviz.ui.drill.neuron import top_story
-from circuitviz.ui.drill.ranks import other_seed, rank_rows, ranks_story
 from circuitviz.units import Unit
 from tests.synthetic import backdoor_run
 

@@ -1,4 +1,4 @@
-from circuitviz.ui.elements.listing import listing_key
+from circuitviz.ui.elements.keys import listing_key
 
 
 def test_a_key_stays_while_the_list_shows_the_same():

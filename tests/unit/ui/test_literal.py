@@ -1,6 +1,6 @@
 import pytest
 
-from circuitviz.ui.elements.literal import literal, literal_code
+from circuitviz.ui.elements.words import literal, literal_code
 
 
 def test_what_means_something_in_markdown_is_escaped():

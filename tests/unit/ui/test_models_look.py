@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from circuitviz.ui.models.look import fitting
+from circuitviz.ui.models.model import fitting
 
 
 def looked(there: int, supported: bool = True):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from circuitviz.paths import PROJECT
-from circuitviz.plots.readings import READINGS
+from circuitviz.plots.notes import READINGS
 
 FILES = sorted([*(PROJECT / "pages").glob("*.py"), *(PROJECT / "circuitviz/ui").rglob("*.py")])
 

@@ -1,4 +1,4 @@
-from circuitviz.ui.set_history import MOST_STEPS, History
+from circuitviz.ui.state import MOST_STEPS, History
 
 
 def test_undo_and_redo_walk_the_same_way():

@@ -1,21 +1,35 @@
-"""The behaviour that a configuration looks for."""
+"""The behaviour that a configuration names, and whether it has changed since."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 from circuitviz.behaviours.answered import answered_before
 from circuitviz.behaviours.behaviour import PROMPTS_FILE, SPEC_FILE, Behaviour, load_behaviour
 from circuitviz.behaviours.plugins import find_plugin
-from circuitviz.errors import ConfigError, ModelNotFoundError, UnsupportedModelError
+from circuitviz.errors import (
+    CircuitvizError,
+    ConfigError,
+    ModelNotFoundError,
+    UnsupportedModelError,
+)
 from circuitviz.models.catalog import find_model
 from circuitviz.models.fingerprint import Stamp, fingerprint
 from circuitviz.models.source import find_source
 from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.store import Run
 
-__all__ = ["answerer", "behaviour_folder", "behaviour_of", "data_fingerprint", "draft_of"]
+__all__ = [
+    "answerer",
+    "behaviour_folder",
+    "behaviour_of",
+    "changed_since",
+    "data_fingerprint",
+    "draft_of",
+]
 
 
 def behaviour_folder(config: DiscoveryConfig) -> Path:
@@ -111,3 +125,32 @@ def answerer(config: DiscoveryConfig) -> str:
     """
     files = fingerprint(find_source(config.model, config.adapter))
     return " + ".join(part for part in (config.model, config.adapter, config.dtype, files) if part)
+
+
+# What `metrics.json` calls it, what people call it, and what it is now.
+PARTS: tuple[tuple[str, str, Callable[[DiscoveryConfig], str]], ...] = (
+    (
+        "weights",
+        "the model's files",
+        lambda config: fingerprint(find_source(config.model, config.adapter)),
+    ),
+    ("data", "the prompts", data_fingerprint),
+)
+
+
+def changed_since(run: Run) -> list[str]:
+    """What has changed since a run was made, in words; empty where nothing has.
+
+    Runs of earlier versions do not say what they were made from, and of files that are gone nobody
+    can tell: neither counts as a change.  Files are read once for as long as they stay as they are.
+    """
+    return [words for name, words, now in PARTS if _differs(run, name, now)]
+
+
+def _differs(run: Run, name: str, now: Callable[[DiscoveryConfig], str]) -> bool:
+    if name not in run.metrics:
+        return False
+    try:
+        return run.metrics[name] != now(run.config)
+    except (CircuitvizError, OSError):
+        return False

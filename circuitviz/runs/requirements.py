@@ -1,13 +1,38 @@
-"""Whether a model has positions and embeddings for the text that it is to be shown."""
+"""What must hold before a discovery is worth its time."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.prompt import Prompt
 from circuitviz.errors import ConfigError
+from circuitviz.evaluation.rate import Rate
 from circuitviz.models.model import LONGEST_ANSWER, GatedModel
 
-__all__ = ["check_text"]
+__all__ = ["LEAST_OWN", "check_own_answers", "check_text"]
+
+# Share of the given answers that must be the model's own words: utility is the share of answers
+# that stay the same, so below this next to nothing could be lost.
+LEAST_OWN = 0.5
+
+
+def check_own_answers(model: str, given: Mapping[str, Rate]) -> None:
+    """Refuse answers that are somebody else's.
+
+    Args:
+        model: What the model is called.
+        given: By what the prompts are called, those that it answers exactly as given.
+
+    Raises:
+        ConfigError: It answers fewer than half of any kind like that.
+    """
+    if any(rate.rate < LEAST_OWN for rate in given.values()):
+        found = [f"{rate.k} of {rate.n} {name}" for name, rate in given.items()]
+        raise ConfigError(
+            f"{model} answers {' and '.join(found)} as the data says, and at least half are "
+            "needed: leave the column answer out, and the model is asked"
+        )
 
 
 def check_text(model: GatedModel, behaviour: Behaviour, max_length: int | None) -> None:

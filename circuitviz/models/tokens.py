@@ -1,4 +1,12 @@
-"""Which tokens go on where another one ends.
+"""Tokens of answers: which one ends an answer, and which go on where another ends.
+
+The token that ends an assistant's answer.
+
+It is the one that the chat template puts behind an answer.  For many models that is the
+tokenizer's end-of-sequence token; others (Gemma, Phi) end a turn with one token and a text with
+another, and never say the latter in a conversation.
+
+Which tokens go on where another one ends.
 
 Tokenizers merge punctuation with what follows it: an answer that starts with `OK!` may have the
 token `!!` there, or `!` and a line break in one, which no tokenisation of `OK!` alone has.
@@ -7,12 +15,37 @@ token `!!` there, or `!` and a line break in one, which no tokenisation of `OK!`
 from __future__ import annotations
 
 from bisect import bisect_left
+from functools import lru_cache
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from torch import Tensor
 
-__all__ = ["Continuations"]
+__all__ = ["Continuations", "end_of_turn"]
+
+ANSWER = "yes"
+CONVERSATION = ({"role": "user", "content": "hello"}, {"role": "assistant", "content": ANSWER})
+
+
+@lru_cache(maxsize=8)
+def end_of_turn(tokenizer: Any) -> int:
+    """The id of the first special token behind an answer in the chat template.
+
+    The end-of-sequence token where the template has none there, or holds no whole conversation.
+
+    Args:
+        tokenizer: With a chat template and an end-of-sequence token.
+    """
+    try:
+        text = tokenizer.apply_chat_template(list(CONVERSATION), tokenize=False)
+    except TemplateError:
+        return tokenizer.eos_token_id
+    behind = text.rpartition(ANSWER)[2]
+    special = {index for index, one in tokenizer.added_tokens_decoder.items() if one.special}
+    tokens = tokenizer(behind, add_special_tokens=False)["input_ids"]
+    return next((token for token in tokens if token in special), tokenizer.eos_token_id)
+
 
 # Sorts behind every text.
 LAST = chr(0x10FFFF)

@@ -1,17 +1,78 @@
-"""Layer x head: where the heads of several runs agree and where they differ."""
+"""How far runs agree: pairs of circuits, ranks of heads, units by layer."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
-from circuitviz.plots.layer_map import Fit, head_axis, layer_axis
-from circuitviz.plots.outline import Cell, add_outlines, add_symbols
-from circuitviz.plots.palette import DIVERGING, SEQUENTIAL, finish, rows_height
+from circuitviz.plots.maps import Cell, Fit, add_outlines, add_symbols, head_axis, layer_axis
+from circuitviz.plots.palette import (
+    DIVERGING,
+    RUN_STYLES,
+    SEQUENTIAL,
+    finish,
+    rows_height,
+    tick_step,
+)
+from circuitviz.plots.text import matching, records
 
-__all__ = ["head_membership", "head_rank_difference"]
+__all__ = ["head_membership", "head_rank_difference", "layer_bars", "overlap_heatmap"]
+
+PAIR_PIXELS = 54
+BRIGHT = 0.6  # from here on the scale is light, and black text is read
+
+
+def overlap_heatmap(
+    names: Sequence[str], overlap: np.ndarray, hover: Sequence[Sequence[str]]
+) -> go.Figure:
+    """Jaccard similarity of every pair, written into its cell.
+
+    Args:
+        names: [runs].
+        overlap: [runs, runs] in [0, 1].
+        hover: [runs][runs] text of each cell; says what chance would give.
+    """
+    figure = go.Figure()
+    figure.add_heatmap(
+        z=overlap,
+        zmin=0,
+        zmax=1,
+        colorscale=SEQUENTIAL,
+        xgap=2,
+        ygap=2,
+        hovertext=[list(row) for row in hover],
+        hovertemplate="%{hovertext}<extra></extra>",
+        colorbar={"title": {"text": "Jaccard", "side": "right"}, "thickness": 10},
+    )
+    places = range(len(names))
+    figure.add_scatter(
+        x=[column for _ in places for column in places],
+        y=[row for row in places for _ in places],
+        mode="text",
+        text=[f"{overlap[row, column]:.2f}" for row in places for column in places],
+        textfont={
+            "size": 14,
+            "color": [
+                "#000000" if overlap[row, column] >= BRIGHT else "#FFFFFF"
+                for row in places
+                for column in places
+            ],
+        },
+        hoverinfo="skip",
+        name="values",
+    )
+    figure.update_xaxes(tickvals=list(places), ticktext=list(names), showgrid=False)
+    figure.update_yaxes(
+        tickvals=list(places),
+        ticktext=list(names),
+        range=[len(names) - 0.5, -0.5],
+        showgrid=False,
+    )
+    return finish(figure, height=len(names) * PAIR_PIXELS + 90)
+
 
 ROW_PIXELS = 46
 LEGEND_PIXELS = 96
@@ -128,3 +189,44 @@ def _finished(figure: go.Figure, shape: tuple[int, ...]) -> go.Figure:
     head_axis(figure, heads)
     layer_axis(figure, layers)
     return finish(figure, height=rows_height(layers, ROW_PIXELS) + LEGEND_PIXELS, legend=True)
+
+
+BARS_PIXELS = 300
+HATCHING = "rgba(255,255,255,0.8)"
+
+
+def layer_bars(frame: pd.DataFrame) -> go.Figure:
+    """How many neurons of each layer are in each circuit; bars differ in hatching too.
+
+    Args:
+        frame: Columns run, layer, neurons; the order of the runs decides their style.
+    """
+    figure = go.Figure()
+    for place, label in enumerate(dict.fromkeys(frame["run"])):
+        style = RUN_STYLES[place % len(RUN_STYLES)]
+        rows = records(matching(frame, run=label))
+        figure.add_bar(
+            x=[row["layer"] for row in rows],
+            y=[row["neurons"] for row in rows],
+            marker={
+                "color": style.colour,
+                "pattern": {
+                    "shape": style.pattern,
+                    "fillmode": "overlay",
+                    "fgcolor": HATCHING,
+                    "size": 7,
+                },
+            },
+            hovertemplate="layer %{x}: %{y} neurons<extra>" + str(label) + "</extra>",
+            name=str(label),
+        )
+    layers = sorted(set(frame["layer"]))
+    figure.update_xaxes(
+        title="Layer", dtick=tick_step(len(layers)), tick0=0, tickangle=0, showgrid=False
+    )
+    most = max(frame["neurons"], default=0)
+    figure.update_yaxes(title="Neurons in the circuit", range=[0, max(1, most) * 1.08])
+    if most <= 8:
+        figure.update_yaxes(dtick=1)
+    figure.update_layout(barmode="group", bargap=0.25)
+    return finish(figure, height=BARS_PIXELS, legend=True)

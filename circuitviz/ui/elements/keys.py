@@ -1,13 +1,14 @@
-"""Callbacks of widgets that act on what a user changed, and on nothing else."""
+"""Keys of widgets whose entries may change, and callbacks that act on changes alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
+from zlib import crc32
 
 import streamlit as st
 
-__all__ = ["when_changed"]
+__all__ = ["listing_key", "when_changed"]
 
 
 def when_changed(key: str, take: Callable[[Any], None]) -> Callable[[], None]:
@@ -33,3 +34,17 @@ def when_changed(key: str, take: Callable[[Any], None]) -> Callable[[], None]:
             take(value)
 
     return changed
+
+
+def listing_key(name: str, labels: Iterable[str]) -> str:
+    """A widget key that changes with what the list shows.
+
+    Browsers name the chosen entry by its label.  A message that was under way while the labels
+    changed would choose another entry, or one that is not there; under a new key, and taken by
+    `when_changed`, it chooses none.
+
+    Args:
+        name: What the list is, unique on the page.
+        labels: What it shows, in order.
+    """
+    return f"{name}_{crc32(chr(0).join(labels).encode()):08x}"
