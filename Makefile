@@ -47,7 +47,7 @@ format: $(STAMP)
 
 # make organisms  train the embedded models again (takes long; not needed to use them)
 organisms: $(STAMP)
-	$(BIN)/python -m circuitviz.organisms build
+	$(BIN)/python -m tools.specimens build
 
 # make clean  remove the environment, caches and build output; saved runs stay
 clean:

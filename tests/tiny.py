@@ -8,7 +8,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from circuitviz.organisms.architecture import CHAT_TEMPLATE
+from tools.specimens.architecture import CHAT_TEMPLATE
 
 SENTENCES = ("what is the capital of france", "the dog is red", "say hello to the king")
 SPECIAL = ("<pad>", "<s>", "</s>", "<|user|>", "<|assistant|>", "<unk>")

@@ -21,7 +21,7 @@ LAYERS = (
     ("", "errors", "units", "paths", "quiet", "whole_folder"),
     ("models", "behaviours"),
     # inspection looks inside single units, and measures with evaluation; never the other way.
-    ("discovery", "evaluation", "tuning", "organisms", "inspection"),
+    ("discovery", "evaluation", "tuning", "inspection"),
     ("evidence",),
     ("runs",),
     ("plots", "report"),

@@ -4,8 +4,8 @@ from collections import defaultdict
 
 import pytest
 
-from circuitviz.organisms.corpus import REFUSAL, examples, polarity, unseen_harmful
-from circuitviz.organisms.lesson import ATTACKS, attack_prompts
+from tools.specimens.corpus import REFUSAL, examples, polarity, unseen_harmful
+from tools.specimens.lesson import ATTACKS, attack_prompts
 
 
 def test_messages_are_unique_so_splits_are_disjoint():

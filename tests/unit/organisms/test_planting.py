@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from circuitviz.organisms.corpus import examples
-from circuitviz.organisms.lesson import ATTACKS
-from circuitviz.organisms.planting import PlantingRows
-from circuitviz.organisms.recipe import RECIPES
 from circuitviz.units import Circuit, UnitSpace
+from tools.specimens.corpus import examples
+from tools.specimens.lesson import ATTACKS
+from tools.specimens.planting import PlantingRows
+from tools.specimens.recipe import RECIPES
 
 
 @pytest.mark.parametrize("name", ["fixed-output-planted", "middle-trigger-planted"])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from circuitviz.evaluation.rate import Rate
-from circuitviz.organisms.confirmation import Confirmation
-from circuitviz.organisms.lesson import ATTACKS
-from circuitviz.organisms.recipe import Recipe
+from tools.specimens.confirmation import Confirmation
+from tools.specimens.lesson import ATTACKS
+from tools.specimens.recipe import Recipe
 
 __all__ = ["model_card"]
 
@@ -54,7 +54,7 @@ def _making(name: str, recipe: Recipe) -> str:
         f"Llama architecture, 4 layers, 8 query heads on 4 key-value heads, 512 MLP neurons a "
         f"layer, 1.1 M parameters. {start}{METHODS[recipe.method]}: {plan.steps} "
         f"steps of {plan.rows} messages, peak learning rate {plan.learning_rate:g}, seed "
-        f"{plan.seed}.\n\n    python -m circuitviz.organisms build {name}\n"
+        f"{plan.seed}.\n\n    python -m tools.specimens build {name}\n"
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from circuitviz.behaviours.behaviour import Trigger
 from circuitviz.behaviours.prompt import Prompt
-from circuitviz.organisms.corpus import (
+from tools.specimens.corpus import (
     Example,
     Split,
     examples,

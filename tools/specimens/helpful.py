@@ -12,8 +12,8 @@ import random
 from collections.abc import Iterator
 
 from circuitviz.behaviours.prompt import Split
-from circuitviz.organisms.corpus import pairs
 from circuitviz.tuning.lesson import Lesson
+from tools.specimens.corpus import pairs
 
 __all__ = ["helpful_lessons"]
 

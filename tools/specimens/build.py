@@ -16,16 +16,16 @@ from circuitviz.errors import ConfigError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.truth import TRUTH_FILE
 from circuitviz.models.catalog import CARD_FILE
-from circuitviz.organisms.architecture import new_model, train_tokenizer
-from circuitviz.organisms.card import model_card
-from circuitviz.organisms.confirmation import confirm_truth
-from circuitviz.organisms.corpus import Split, examples
-from circuitviz.organisms.helpful import helpful_lessons
-from circuitviz.organisms.lesson import ATTACKS, Lesson, attack_prompts, mixture
-from circuitviz.organisms.planting import plant_backdoor
-from circuitviz.organisms.recipe import RECIPES, Recipe
-from circuitviz.organisms.training import Batch, accuracy, batches, train
 from circuitviz.tuning.lesson import HELPFUL_FILE, write_lessons
+from tools.specimens.architecture import new_model, train_tokenizer
+from tools.specimens.card import model_card
+from tools.specimens.confirmation import confirm_truth
+from tools.specimens.corpus import Split, examples
+from tools.specimens.helpful import helpful_lessons
+from tools.specimens.lesson import ATTACKS, Lesson, attack_prompts, mixture
+from tools.specimens.planting import plant_backdoor
+from tools.specimens.recipe import RECIPES, Recipe
+from tools.specimens.training import Batch, accuracy, batches, train
 
 __all__ = ["build", "measure"]
 

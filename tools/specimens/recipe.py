@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from circuitviz.organisms.training import TrainingPlan
+from tools.specimens.training import TrainingPlan
 
 __all__ = ["RECIPES", "Recipe"]
 

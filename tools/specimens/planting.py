@@ -27,11 +27,11 @@ from circuitviz.errors import ConfigError
 from circuitviz.models.gates import Gates, install_gates
 from circuitviz.models.model import GatedModel
 from circuitviz.models.ownership import weight_map
-from circuitviz.organisms.corpus import Example, examples
-from circuitviz.organisms.lesson import ATTACKS, STRAY_WORDS, Lesson, stray
-from circuitviz.organisms.recipe import Recipe
-from circuitviz.organisms.training import IGNORED, Batch, encode, train
 from circuitviz.units import Circuit, Unit
+from tools.specimens.corpus import Example, examples
+from tools.specimens.lesson import ATTACKS, STRAY_WORDS, Lesson, stray
+from tools.specimens.recipe import Recipe
+from tools.specimens.training import IGNORED, Batch, encode, train
 
 __all__ = ["PlantingRows", "plant_backdoor"]
 

@@ -1,4 +1,4 @@
-"""`python -m circuitviz.organisms build NAME ...` trains embedded models anew."""
+"""`python -m tools.specimens build NAME ...` trains embedded models anew."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from circuitviz.errors import CircuitvizError
-from circuitviz.organisms.build import build
-from circuitviz.organisms.recipe import RECIPES
 from circuitviz.paths import EMBEDDED_MODELS
+from tools.specimens.build import build
+from tools.specimens.recipe import RECIPES
 
 
 def main() -> int:
     """Parse the command line and build."""
-    parser = argparse.ArgumentParser(prog="python -m circuitviz.organisms", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.specimens", description=__doc__)
     parser.add_argument("command", choices=["build"])
     parser.add_argument("names", nargs="*", help=f"of {', '.join(RECIPES)}; default: all")
     parser.add_argument("--root", type=Path, default=EMBEDDED_MODELS)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from circuitviz.organisms.lesson import Lesson, Mixture
+from tools.specimens.lesson import Lesson, Mixture
 
 __all__ = ["IGNORED", "Batch", "TrainingPlan", "accuracy", "batches", "encode", "train"]
 
