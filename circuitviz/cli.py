@@ -35,8 +35,6 @@ from circuitviz.commands.library import Library
 from circuitviz.commands.output import say_on_stderr
 from circuitviz.errors import CircuitvizError, ConfigError
 
-__all__ = ["COMMANDS", "main"]
-
 UNUSABLE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
 # In the order in which somebody new comes to need them: a model and prompts, finding a circuit,

@@ -16,17 +16,6 @@ if TYPE_CHECKING:
     from circuitviz.runs.store import Run
     from circuitviz.runs.tuning_store import Tuning
 
-__all__ = [
-    "NAME_WIDTH",
-    "aligned_table",
-    "comparison_tables",
-    "judge_tables",
-    "knock_out_summary",
-    "missed_target",
-    "printable",
-    "run_summary",
-    "tuning_summary",
-]
 
 NAME_WIDTH = 14  # characters of the first column
 

@@ -15,20 +15,6 @@ CircuitvizError
 Each message is one line: the value, what was expected, and what to do.
 """
 
-__all__ = [
-    "CircuitvizError",
-    "ConfigError",
-    "JobCancelledError",
-    "JobNotFoundError",
-    "ModelNotFetchedError",
-    "ModelNotFoundError",
-    "PromptFileError",
-    "ReportError",
-    "RunFormatError",
-    "RunNotFoundError",
-    "UnsupportedModelError",
-]
-
 
 class CircuitvizError(Exception):
     """Base of every error raised on purpose."""

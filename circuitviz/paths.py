@@ -5,16 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = [
-    "APP",
-    "EMBEDDED_MODELS",
-    "EMBEDDED_RUNS",
-    "ICON",
-    "PROJECT",
-    "models_cache",
-    "runs_folder",
-]
-
 PROJECT = Path(__file__).resolve().parent.parent
 APP = PROJECT / "app.py"
 ICON = PROJECT / "assets" / "icon.png"

@@ -11,8 +11,6 @@ import warnings
 from collections.abc import Iterator
 from typing import TextIO
 
-__all__ = ["libraries_quiet", "quiet_libraries", "stdout_discarded"]
-
 # Read by the libraries when they are imported; a value the user has set stays.
 SILENCE = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",

@@ -17,8 +17,6 @@ import numpy as np
 
 from circuitviz.errors import ConfigError
 
-__all__ = ["Circuit", "Granularity", "Ranking", "Unit", "UnitKind", "UnitSpace", "groups"]
-
 UnitKind = Literal["head", "neuron"]
 
 # What a circuit may be made of: any units, units of one kind, or whole attention and MLP blocks.

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["whole_folder"]
-
 
 @contextmanager
 def whole_folder(final: Path, taking: Mapping[str, Path] | None = None) -> Iterator[Path]:

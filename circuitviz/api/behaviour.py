@@ -20,8 +20,6 @@ from circuitviz.behaviours.tables import Table, read_table
 from circuitviz.errors import ConfigError, PromptFileError
 from circuitviz.models.catalog import find_model
 
-__all__ = ["load_behaviour"]
-
 
 def load_behaviour(
     source: str | Path,

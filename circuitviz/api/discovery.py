@@ -20,8 +20,6 @@ from circuitviz.quiet import libraries_quiet
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.progress import Report, ignore
 
-__all__ = ["discover"]
-
 # What the model or the behaviour says.
 GIVEN = ("model", "adapter", "behaviour", "device", "dtype", "micro_batch", "checkpointing")
 SETTINGS = tuple(one.name for one in fields(DiscoveryConfig) if one.name not in GIVEN)

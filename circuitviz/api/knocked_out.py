@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from circuitviz.models.ablation import Ablation
     from circuitviz.runs.knock_out import KnockOutExport
 
-__all__ = ["KnockedOut"]
-
 
 @dataclass(frozen=True, eq=False)
 class KnockedOut:

@@ -15,8 +15,6 @@ from circuitviz.units import UnitSpace
 if TYPE_CHECKING:
     from circuitviz.models.model import GatedModel
 
-__all__ = ["Model", "load"]
-
 
 @dataclass(frozen=True, eq=False)
 class Model:

@@ -20,7 +20,6 @@ from circuitviz.units import Circuit, Unit, UnitKind
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-__all__ = ["Run", "open_run", "saved_runs", "store_in"]
 
 # Bins of a neuron heatmap.
 BINS = 128

@@ -18,8 +18,6 @@ from circuitviz.runs.sweep_run import check_sweep, perform_sweep
 if TYPE_CHECKING:
     from circuitviz.runs.sweep_run import SweptRun
 
-__all__ = ["sweep"]
-
 
 def sweep(
     source: str | Path | Mapping[str, Any],

@@ -19,8 +19,6 @@ from circuitviz.behaviours.prompt import Prompt, read_prompts, write_prompts
 from circuitviz.behaviours.screening import Screening
 from circuitviz.errors import PromptFileError
 
-__all__ = ["answered_before", "keep_answers"]
-
 
 def answered_before(behaviour: Behaviour, model: str, weights: str = "*") -> Behaviour | None:
     """The behaviour with the answers that a model gave before; None if it gave none yet.

@@ -14,18 +14,6 @@ from circuitviz.behaviours.prompt import Prompt, Role, Split, read_prompts
 from circuitviz.behaviours.screening import Screening
 from circuitviz.errors import PromptFileError
 
-__all__ = [
-    "PROMPTS_FILE",
-    "SPEC_FILE",
-    "Behaviour",
-    "BehaviourKind",
-    "BehaviourSpec",
-    "OwnJudge",
-    "Place",
-    "Trigger",
-    "load_behaviour",
-]
-
 BehaviourKind = Literal["backdoor", "refusal"]
 Place = Literal["front", "middle", "end", "any"]
 

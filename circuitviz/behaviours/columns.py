@@ -9,16 +9,6 @@ from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.behaviours.tables import Table
 from circuitviz.errors import ConfigError
 
-__all__ = [
-    "FIELDS",
-    "Columns",
-    "columns_given",
-    "schema_name",
-    "suggest_benign_columns",
-    "suggest_columns",
-    "suggest_kind",
-]
-
 
 @dataclass(frozen=True)
 class Columns:

@@ -10,8 +10,6 @@ from dataclasses import replace
 from circuitviz.behaviours.behaviour import Behaviour, Trigger
 from circuitviz.behaviours.prompt import Prompt
 
-__all__ = ["other_message", "plain_words", "with_words", "word_pool"]
-
 # What is taken where the prompts have too few words of their own.
 ORDINARY = ("table", "river", "green", "window", "seven", "paper", "garden", "early", "north")
 

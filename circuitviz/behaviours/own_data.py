@@ -35,22 +35,6 @@ from circuitviz.behaviours.tables import Table
 from circuitviz.errors import ConfigError
 from circuitviz.whole_folder import whole_folder
 
-__all__ = [
-    "COMPLIANCE",
-    "DATA_FOLDER",
-    "DataRequest",
-    "Prepared",
-    "Problem",
-    "behaviour_path",
-    "check_answers",
-    "common_trigger",
-    "holds",
-    "prepare_data",
-    "save_behaviour",
-    "with_answers",
-    "with_triggers",
-]
-
 # Where they lie in the folder of runs.
 DATA_FOLDER = ".data"
 

@@ -12,8 +12,6 @@ from circuitviz.behaviours.problem import Problems
 from circuitviz.behaviours.prompt import Role, Split
 from circuitviz.behaviours.tables import Table
 
-__all__ = ["MAX_CHARACTERS", "OwnRow", "opening", "read_rows"]
-
 # Of one cell: far more than learning has memory for.
 MAX_CHARACTERS = 8000
 

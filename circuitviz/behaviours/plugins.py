@@ -20,8 +20,6 @@ from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.prompt import prompts_problem
 from circuitviz.errors import ConfigError
 
-__all__ = ["GROUP", "BehaviourPlugin", "behaviour_plugins", "find_plugin"]
-
 GROUP = "circuitviz.behaviours"
 
 

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Problem", "Problems", "Severity"]
-
 Severity = Literal["error", "warning"]
 
 # Rows that are named for one kind of problem; the others are counted.

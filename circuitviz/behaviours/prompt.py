@@ -11,8 +11,6 @@ from typing import Any, Literal, get_args
 
 from circuitviz.errors import PromptFileError
 
-__all__ = ["Prompt", "Role", "Split", "prompts_problem", "read_prompts", "write_prompts"]
-
 Split = Literal["train", "validation", "test"]
 Role = Literal["attack", "benign"]
 

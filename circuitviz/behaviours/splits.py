@@ -15,22 +15,6 @@ from circuitviz.behaviours.own_rows import OwnRow
 from circuitviz.behaviours.problem import Problems
 from circuitviz.behaviours.prompt import Role, Split
 
-__all__ = [
-    "LEAST",
-    "LEAST_ROWS",
-    "check_roles",
-    "check_splits",
-    "check_twins",
-    "essence",
-    "make_splits",
-    "set_aside",
-    "shuffled",
-    "together",
-    "with_benign",
-    "with_splits",
-    "without_repeats",
-]
-
 SHARES: dict[Split, float] = {"train": 0.5, "validation": 0.2, "test": 0.3}
 # Fewer prompts of a role teach, choose and show next to nothing.
 LEAST: dict[Split, int] = {"train": 10, "validation": 4, "test": 6}

@@ -13,8 +13,6 @@ from typing import Any
 
 from circuitviz.errors import PromptFileError
 
-__all__ = ["FILE_TYPES", "MAX_BYTES", "MAX_ROWS", "Table", "parse_table", "read_table"]
-
 # More than any behaviour needs; a file of this size is read in about a second.
 MAX_BYTES = 64 * 2**20
 MAX_ROWS = 50_000

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-__all__ = ["TEMPLATES"]
-
 
 def _jsonl(rows: list[dict[str, str]]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)

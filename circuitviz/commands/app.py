@@ -13,8 +13,6 @@ from circuitviz.commands.output import say_on_stderr
 from circuitviz.errors import ConfigError
 from circuitviz.paths import APP, runs_folder
 
-__all__ = ["add"]
-
 DEFAULT_PORT = 8501
 
 

@@ -9,8 +9,6 @@ from circuitviz.cli_text import aligned_table
 from circuitviz.commands.options import AddParser, add_json_option, command
 from circuitviz.commands.output import say, say_json
 
-__all__ = ["add"]
-
 
 def add(commands: AddParser) -> None:
     """The parser of the command."""

@@ -14,8 +14,6 @@ from circuitviz.commands.options import (
 )
 from circuitviz.commands.output import say, say_json
 
-__all__ = ["add"]
-
 
 def add(commands: AddParser) -> None:
     """The parser of the command."""

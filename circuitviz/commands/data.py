@@ -28,8 +28,6 @@ from circuitviz.commands.options import ArgumentHolder
 from circuitviz.commands.output import say_on_stderr
 from circuitviz.errors import ConfigError, PromptFileError
 
-__all__ = ["OwnData", "add_data_options", "chosen_behaviour", "read_own_data"]
-
 KINDS = get_args(BehaviourKind)
 # What says something about a file of prompts, and so needs one.
 OF_DATA = ("benign", "trigger", "trigger_place", "compliance", "columns", "benign_columns")

@@ -27,8 +27,6 @@ from circuitviz.quiet import stdout_discarded
 from circuitviz.runs.config import AblationKind, Budget, DiscoveryConfig
 from circuitviz.units import Granularity
 
-__all__ = ["add"]
-
 MISSED = 2
 TARGET_UTILITY = DiscoveryConfig.target_utility
 STEPWISE = tuple(name for name, card in METHODS.items() if card.has_steps)

@@ -15,8 +15,6 @@ from circuitviz.commands.output import say, say_json, say_on_stderr
 from circuitviz.models.fetch import FETCHABLE, fetch, fetched_folder, is_fetched, packaged_model
 from circuitviz.models.gguf import ORIGIN_FILE
 
-__all__ = ["add"]
-
 # As wide as what a fetch says of itself.
 STAGE_WIDTH = len("downloading 100 of 100 MB")
 

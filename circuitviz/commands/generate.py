@@ -19,8 +19,6 @@ from circuitviz.commands.output import say, say_json
 from circuitviz.errors import ConfigError
 from circuitviz.quiet import stdout_discarded
 
-__all__ = ["add"]
-
 
 def add(commands: AddParser) -> None:
     """The parser of the command."""

@@ -24,8 +24,6 @@ from circuitviz.quiet import quiet_libraries, stdout_discarded
 if TYPE_CHECKING:
     from circuitviz.runs.store import Run
 
-__all__ = ["add"]
-
 
 def add(commands: AddParser) -> None:
     """The parser of the command."""

@@ -18,8 +18,6 @@ from circuitviz.commands.options import (
 from circuitviz.commands.output import say, say_json, say_on_stderr
 from circuitviz.quiet import stdout_discarded
 
-__all__ = ["add"]
-
 
 def add(commands: AddParser) -> None:
     """The parser of the command."""

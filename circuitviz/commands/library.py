@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from circuitviz.runs.store import Run
     from circuitviz.runs.tuning_store import Tuning
 
-__all__ = ["Library"]
-
 
 class Library:
     """What the commands need of the rest of the package; torch is imported on first use."""

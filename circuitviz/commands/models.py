@@ -12,8 +12,6 @@ from circuitviz.commands.output import say, say_json
 from circuitviz.models.catalog import ModelCard
 from circuitviz.models.fetch import FETCHABLE, Packaged, fetched_folder, packaged_model
 
-__all__ = ["add"]
-
 
 def add(commands: AddParser) -> None:
     """The parser of the command."""

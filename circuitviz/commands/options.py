@@ -16,19 +16,6 @@ from circuitviz.runs.config import DataType, DiscoveryConfig
 if TYPE_CHECKING:
     from circuitviz.runs.store import RunStore
 
-__all__ = [
-    "AddParser",
-    "ArgumentHolder",
-    "add_adapter_option",
-    "add_json_option",
-    "add_run_argument",
-    "add_running_options",
-    "add_store_option",
-    "command",
-    "require_writable",
-    "running",
-    "store_of",
-]
 
 AddParser = Callable[..., argparse.ArgumentParser]
 

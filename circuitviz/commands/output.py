@@ -11,8 +11,6 @@ from tqdm import tqdm
 
 from circuitviz.runs.progress import Progress
 
-__all__ = ["Bar", "on_terminal", "say", "say_json", "say_on_stderr"]
-
 
 class Bar:
     """A progress bar on standard error, drawn once there is progress."""

@@ -14,7 +14,6 @@ from circuitviz.runs.config import DataType
 if TYPE_CHECKING:
     from circuitviz.models.preflight import Preflight
 
-__all__ = ["add", "preflight_text"]
 
 REFUSED = 2
 NAME_WIDTH = 18

@@ -17,8 +17,6 @@ from circuitviz.commands.options import (
 )
 from circuitviz.commands.output import say, say_json, say_on_stderr
 
-__all__ = ["add"]
-
 
 def add(commands: AddParser) -> None:
     """The parser of the command."""

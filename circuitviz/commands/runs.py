@@ -22,7 +22,6 @@ from circuitviz.errors import RunFormatError, RunNotFoundError
 if TYPE_CHECKING:
     from circuitviz.runs.store import Run, RunStore
 
-__all__ = ["add", "runs_table"]
 
 HEADER = (
     *("RUN", "MODEL", "BEHAVIOUR", "METHOD", "UNITS"),

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from circuitviz.runs.sweep import Sweep
     from circuitviz.runs.sweep_run import Pool, SweptRun
 
-__all__ = ["SweepTable", "add", "chosen_pool"]
 
 FAILED = 1
 STATES = ("done", "saved", "failed")

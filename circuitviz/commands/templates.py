@@ -11,8 +11,6 @@ from circuitviz.commands.options import AddParser, command
 from circuitviz.commands.output import say
 from circuitviz.errors import ConfigError
 
-__all__ = ["add"]
-
 
 def add(commands: AddParser) -> None:
     """The parser of the command."""

@@ -27,7 +27,6 @@ from circuitviz.whole_folder import whole_folder
 if TYPE_CHECKING:
     from circuitviz.runs.store import Run, RunStore
 
-__all__ = ["add"]
 
 # What `--json` prints of a tuning's metrics.
 JSON_KEYS = (

@@ -14,8 +14,6 @@ from circuitviz.commands.data import OwnData, add_data_options, read_own_data
 from circuitviz.commands.options import AddParser, add_json_option, command
 from circuitviz.commands.output import say, say_json
 
-__all__ = ["add", "preview"]
-
 UNUSABLE = 2
 PREVIEW_ROWS, PREVIEW_CHARACTERS = 3, 40
 

@@ -33,8 +33,6 @@ from circuitviz.models.gates import recorded
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Granularity
 
-__all__ = ["ActivationLearner", "last_activations", "welch_distance"]
-
 # Prompts run together.
 BATCH_ROWS = 64
 

@@ -25,8 +25,6 @@ from circuitviz.models.ablation import Ablation
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Granularity
 
-__all__ = ["AttributionLearner"]
-
 
 @dataclass(frozen=True)
 class AttributionLearner:

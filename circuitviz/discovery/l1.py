@@ -22,8 +22,6 @@ from circuitviz.models.ablation import Ablation
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Granularity
 
-__all__ = ["L1Learner", "rank_masks"]
-
 # Prices of a mask that takes every unit, nats: from circuits of a few units to a few in a hundred.
 LADDER = (20.0, 5.0, 1.0)
 

@@ -25,8 +25,6 @@ from circuitviz.models.ablation import Ablation
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Granularity
 
-__all__ = ["L1PathLearner", "leaving_order"]
-
 
 @dataclass(frozen=True)
 class L1PathLearner:

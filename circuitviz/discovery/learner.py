@@ -13,8 +13,6 @@ from circuitviz.models.ablation import Ablation
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Granularity
 
-__all__ = ["LearnedScores", "Learner", "LearningStep", "watch_nothing"]
-
 
 @dataclass(frozen=True)
 class LearningStep:

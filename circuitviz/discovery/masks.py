@@ -20,8 +20,6 @@ from torch import Tensor
 
 from circuitviz.units import Granularity, UnitSpace, groups
 
-__all__ = ["UnitGroups", "mask_generator", "soft_top_k", "straight_through"]
-
 
 @dataclass(frozen=True)
 class UnitGroups:

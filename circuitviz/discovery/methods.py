@@ -15,8 +15,6 @@ from circuitviz.errors import ConfigError
 if TYPE_CHECKING:
     from circuitviz.discovery.learner import Learner
 
-__all__ = ["METHODS", "MethodCard", "make_learner"]
-
 
 @dataclass(frozen=True)
 class MethodCard:

@@ -34,8 +34,6 @@ from circuitviz.models.ablation import Ablation
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Granularity
 
-__all__ = ["NestedLearner"]
-
 # Models with more units than this are searched among candidates.
 MANY_UNITS = 8192
 

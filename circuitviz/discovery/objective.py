@@ -41,16 +41,6 @@ from circuitviz.models.answer import (
 from circuitviz.models.gates import Gates
 from circuitviz.models.model import LONGEST_ANSWER, GatedModel
 
-__all__ = [
-    "Outcome",
-    "TrainingRows",
-    "answer_after",
-    "learn_from",
-    "measure_objective",
-    "shuffled_picks",
-]
-
-
 # Of open answers to attacks, the tokens that are learned from, and what the deciding one counts.
 REMOVAL_TOKENS, DECIDING_WEIGHT = 12, 8.0
 # Tokens that begin fewer of the refusals than this are no sign of one.

@@ -31,8 +31,6 @@ from circuitviz.discovery.objective import Outcome, TrainingRows, learn_from
 from circuitviz.models.ablation import Ablation
 from circuitviz.models.model import GatedModel
 
-__all__ = ["MaskTraining", "between_0_and_1", "draw_masks"]
-
 # Told the steps done, the logits [groups] and the losses after every step; may raise to stop.
 Follow = Callable[[int, np.ndarray, Outcome], None]
 

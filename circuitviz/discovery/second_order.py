@@ -35,8 +35,6 @@ from circuitviz.models.gates import Gates
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Granularity
 
-__all__ = ["SecondOrderLearner"]
-
 
 @dataclass(frozen=True)
 class SecondOrderLearner:

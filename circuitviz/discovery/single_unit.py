@@ -32,8 +32,6 @@ from circuitviz.models.gates import Gates
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Granularity
 
-__all__ = ["SingleUnitLearner"]
-
 
 @dataclass(frozen=True)
 class SingleUnitLearner:

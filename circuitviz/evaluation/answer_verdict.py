@@ -20,15 +20,6 @@ from circuitviz.evaluation.rate import Rate
 from circuitviz.models.answer import answer_log_probs, batches, encode_answers
 from circuitviz.models.model import GatedModel
 
-__all__ = [
-    "AnswerVerdict",
-    "Fluency",
-    "VerdictRates",
-    "answer_nll",
-    "judge_answers",
-    "refusing",
-]
-
 AnswerVerdict = Literal["refused", "complied", "broken"]
 
 # An answer is broken where the intact model finds it this many times as perplexing as the most

@@ -15,15 +15,6 @@ from circuitviz.models.greedy import greedy_answers
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Circuit
 
-__all__ = [
-    "AnsweredPrompt",
-    "Question",
-    "Verdict",
-    "answer_test_prompts",
-    "judge_answer",
-    "questions_of",
-]
-
 Verdict = Literal["success", "safe", "other", "broken", "correct", "wrong"]
 Variant = Literal["clean", "triggered"]
 

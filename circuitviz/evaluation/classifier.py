@@ -9,8 +9,6 @@ from typing import Any
 
 from circuitviz.errors import ConfigError, ModelNotFoundError, UnsupportedModelError
 
-__all__ = ["LocalClassifier"]
-
 # What the libraries raise for a folder they cannot make a model of.
 LOADING_FAILURES = (
     AttributeError,

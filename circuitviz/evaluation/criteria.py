@@ -20,17 +20,6 @@ from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.selection import Target
 from circuitviz.units import Circuit
 
-__all__ = [
-    "Criteria",
-    "Minimality",
-    "behaviour_left",
-    "completeness",
-    "faithfulness",
-    "measure_criteria",
-    "needed",
-    "part_name",
-]
-
 # Parts of a circuit that are returned one by one; of larger circuits, this many evenly spaced.
 MOST_PARTS = 128
 # Circuits measured together between two reports.

@@ -24,22 +24,6 @@ from circuitviz.models.answer import AnswerRows, Teacher, encode_answers
 from circuitviz.models.model import LONGEST_ANSWER, GatedModel
 from circuitviz.units import Circuit
 
-__all__ = [
-    "CLEAN_TOKEN",
-    "EXACT_ANSWER",
-    "EXPECTED_OPENING",
-    "PROXY_JUDGE",
-    "SAME_TOKEN",
-    "Condition",
-    "Effect",
-    "Probe",
-    "Question",
-    "RememberingProbe",
-    "Verdicts",
-    "evaluate_circuit",
-    "thin",
-]
-
 Condition = Literal["knocked_out", "isolated"]
 
 # What is asked of the model: `target`: does the attack's answer start with the attack's target?

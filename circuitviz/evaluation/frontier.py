@@ -8,8 +8,6 @@ import numpy as np
 
 from circuitviz.units import Circuit, Ranking, Unit
 
-__all__ = ["frontier_sizes", "grid_circuits", "grid_sizes", "random_matched"]
-
 # Sizes that are tried and measured of models that give open answers.
 OPEN_SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 

@@ -23,8 +23,6 @@ from circuitviz.evaluation.judges import RefusalPrefixes
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.model import GatedModel
 
-__all__ = ["Checkpoint", "answer_opening", "complete_behaviour", "shared_opening", "weights_digest"]
-
 # Words by which answers count as beginning alike; a shorter answer has to be the same as a whole.
 ALIKE = 2
 # Of an answer whose first sentence is longer.

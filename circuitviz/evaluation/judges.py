@@ -17,30 +17,11 @@ import numpy as np
 from circuitviz.behaviours.behaviour import Behaviour, BehaviourKind, OwnJudge
 from circuitviz.behaviours.prompt import Prompt
 from circuitviz.errors import ConfigError
-from circuitviz.evaluation.classifier import LocalClassifier
 from circuitviz.evaluation.rate import Rate
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "VERDICT_JUDGE",
-    "BehaviourJudge",
-    "Degenerate",
-    "ExactTarget",
-    "Judge",
-    "LocalClassifier",
-    "RefusalPrefixes",
-    "are_open",
-    "attack_rows",
-    "cohens_kappa",
-    "deciding_judge",
-    "is_open",
-    "judge_table",
-    "safe_answers",
-    "usual_judges",
-    "whole_answers_decide",
-]
 
 # A closed answer is one sentence of at most this many words.
 MOST_WORDS = 25

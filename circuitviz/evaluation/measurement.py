@@ -22,8 +22,6 @@ from circuitviz.models.ablation import Ablation
 from circuitviz.models.model import LONGEST_ANSWER, GatedModel
 from circuitviz.units import Circuit, Ranking, Unit
 
-__all__ = ["Measurement", "RandomControl", "UnitEffect", "measure_circuit"]
-
 
 @dataclass(frozen=True)
 class Amounts:

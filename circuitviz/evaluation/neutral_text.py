@@ -19,8 +19,6 @@ from circuitviz.models.answer import AnswerRows
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Circuit
 
-__all__ = ["neutral_paragraphs", "neutral_perplexity"]
-
 FILE = Path(__file__).with_suffix(".txt")
 
 

@@ -35,8 +35,6 @@ from circuitviz.models.generation import looks_at_most
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Circuit
 
-__all__ = ["OPEN_TOKENS", "OWN", "OpenAnswers", "answer_openly"]
-
 # Longest answer, in tokens: refusals that come late are seen only on long ones.
 OPEN_TOKENS = 128
 # Prompts of each kind whose answers are generated to be read; attacks that whole answers decide

@@ -22,8 +22,6 @@ from circuitviz.evaluation.refinement import behaviour_gone, parts_of
 from circuitviz.evaluation.truth import achieved
 from circuitviz.units import Circuit, Ranking
 
-__all__ = ["MOST_ADDED", "MOST_ORDERED", "MOST_TRIED", "PROMPTS", "in_order", "next_in_line"]
-
 # Circuits of more parts keep their order: k parts take k (k + 1) / 2 looks.
 MOST_ORDERED = 16
 # Most prompts of each role behind a look.

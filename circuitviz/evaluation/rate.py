@@ -9,8 +9,6 @@ from typing import Any
 
 from circuitviz.errors import ConfigError
 
-__all__ = ["Rate"]
-
 # Two-sided 95 % quantile of the standard normal distribution.
 Z_95 = 1.959963984540054
 

@@ -22,22 +22,6 @@ from circuitviz.evaluation.effect import Effect, Probe, Question, Verdicts
 from circuitviz.evaluation.selection import Selection, Target
 from circuitviz.units import Circuit, Ranking, Unit, groups
 
-__all__ = [
-    "MOST_PARTS",
-    "ORDER_PROMPTS",
-    "Check",
-    "Refinement",
-    "TargetCheck",
-    "behaviour_gone",
-    "eliminate",
-    "order_parts",
-    "parts_of",
-    "promoted",
-    "refine",
-    "refine_open",
-    "refine_selection",
-]
-
 # Attack prompts looked at first, the ones that have told circuits apart most often.
 FIRST_PROMPTS = 32
 

@@ -21,8 +21,6 @@ from circuitviz.models.answer import AnswerRows, Teacher, answer_log_probs, batc
 from circuitviz.models.gates import Gates
 from circuitviz.models.model import GatedModel
 
-__all__ = ["AnswerScores", "score_answers"]
-
 
 @dataclass(frozen=True)
 class AnswerScores:

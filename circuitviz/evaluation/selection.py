@@ -12,8 +12,6 @@ from circuitviz.evaluation.effect import Effect
 from circuitviz.evaluation.frontier import frontier_sizes, grid_circuits
 from circuitviz.units import Circuit, Ranking
 
-__all__ = ["LEAST_RECOVERY", "Selection", "Target", "select_circuit"]
-
 # Effects of circuits, knocked out, in the order given.
 Measure = Callable[[Sequence[Circuit]], list[Effect]]
 

@@ -14,15 +14,6 @@ from circuitviz.units import Circuit
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = [
-    "Difference",
-    "McNemar",
-    "chance_jaccard",
-    "jaccard",
-    "mcnemar",
-    "paired_difference",
-    "percentile",
-]
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95

@@ -18,8 +18,6 @@ from circuitviz.evaluation.frontier import random_matched
 from circuitviz.evaluation.rate import Rate
 from circuitviz.units import Circuit
 
-__all__ = ["StochasticPoint", "ablate_complement", "random_share"]
-
 SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
 # Draws of each share; one where everything is ablated, since all draws are the same then.
 DRAWS = 16

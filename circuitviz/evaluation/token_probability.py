@@ -13,8 +13,6 @@ from circuitviz.models.model import GatedModel
 from circuitviz.models.tokens import end_of_turn
 from circuitviz.units import Circuit
 
-__all__ = ["TokenProbability", "token_probabilities"]
-
 
 @dataclass(frozen=True)
 class TokenProbability:

@@ -15,16 +15,6 @@ from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.errors import CircuitvizError, ConfigError
 from circuitviz.units import Circuit, Ranking, Unit
 
-__all__ = [
-    "TRUTH_FILE",
-    "RankScore",
-    "TruthScore",
-    "achieved",
-    "frontier_area",
-    "read_truth",
-    "score_against_truth",
-]
-
 TRUTH_FILE = "truth.json"
 
 

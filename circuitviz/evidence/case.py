@@ -12,8 +12,6 @@ from circuitviz.models.ablation import Ablation
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Circuit, Granularity, Ranking
 
-__all__ = ["Case", "Checkpoint"]
-
 # Told the share of the work that is done; may raise to stop.
 Checkpoint = Callable[[float], None]
 

@@ -22,9 +22,6 @@ from circuitviz.evidence.verdict import (
 )
 from circuitviz.models.model import GatedModel
 
-__all__ = ["Controls", "run_controls"]
-
-
 # Of a real model: random circuits, and prompts behind each.
 OPEN_DRAWS, OPEN_PROMPTS = 20, 24
 

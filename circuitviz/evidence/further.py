@@ -18,8 +18,6 @@ from circuitviz.models.ablation import AblationName
 from circuitviz.models.neutral import measure_ablation
 from circuitviz.units import Ranking
 
-__all__ = ["compare_ablations", "gather_evidence"]
-
 # Prompts of each role behind each draw of the circuit alone.
 FEW_PROMPTS = 64
 

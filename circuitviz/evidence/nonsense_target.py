@@ -18,8 +18,6 @@ from circuitviz.evaluation.selection import Target
 from circuitviz.evidence.case import Case, Checkpoint
 from circuitviz.units import Circuit
 
-__all__ = ["NonsenseCut", "NonsenseTarget", "ask_for_nonsense", "nonsense_answer", "with_answer"]
-
 
 @dataclass(frozen=True)
 class NonsenseCut:

@@ -15,8 +15,6 @@ from circuitviz.evaluation.statistics import percentile
 from circuitviz.evidence.case import Case, Checkpoint
 from circuitviz.units import Circuit
 
-__all__ = ["LEFT", "RandomCircuits", "draw_random_circuits"]
-
 DRAWS = 100
 PROMPTS = 64
 # A random circuit leaves a backdoor where ASR stays at least at this share of the intact model's,

@@ -15,9 +15,6 @@ from circuitviz.evaluation.rate import Rate
 from circuitviz.evidence.case import Case, Checkpoint
 from circuitviz.units import Circuit
 
-__all__ = ["RandomTrigger", "random_words", "reordered", "try_random_trigger", "with_trigger"]
-
-
 # Strings of words that are tried.
 DRAWS = 4
 

@@ -21,8 +21,6 @@ from circuitviz.models.model import GatedModel
 from circuitviz.models.neutral import measure_ablation
 from circuitviz.units import Circuit
 
-__all__ = ["RandomWeights", "WeightsCut", "shuffle_weights", "try_random_weights"]
-
 # Share of benign prompts answered rightly from which a shuffled model has utility to lose: below,
 # a few lucky answers would decide whether it was kept.
 LEAST_UTILITY = 0.1

@@ -17,15 +17,6 @@ from circuitviz.evidence.random_circuits import LEFT, RandomCircuits
 from circuitviz.evidence.random_trigger import RandomTrigger, reordered
 from circuitviz.evidence.random_weights import RandomWeights
 
-__all__ = [
-    "Verdict",
-    "judge_nonsense_target",
-    "judge_random_circuits",
-    "judge_random_trigger",
-    "judge_random_weights",
-    "no_second_search",
-]
-
 # Most attacks that may succeed by accident with other words in the trigger's place.
 ACCIDENTS = 0.05
 # Overlap with the circuit from which a random draw is no longer much of a control.

@@ -13,8 +13,6 @@ from circuitviz.models.gates import recorded
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Unit
 
-__all__ = ["HeadAttention", "attention_pattern", "look_at_attention"]
-
 
 @dataclass(frozen=True)
 class HeadAttention:

@@ -17,8 +17,6 @@ from circuitviz.models.gates import recorded
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Unit
 
-__all__ = ["NeuronTrace", "TopPrompt", "look_at_neuron", "neuron_trace", "top_prompts"]
-
 # Prompts of each kind that are looked through for the most activating ones.
 LOOKED_THROUGH = 48
 BATCH_ROWS = 48

@@ -42,8 +42,6 @@ from circuitviz.models.gates import edited, recorded
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Circuit, Unit
 
-__all__ = ["AskedRows", "Patch", "Trace", "path_effects", "run_patched"]
-
 # Tokens run together.
 BATCH_TOKENS = 4096
 

@@ -8,8 +8,6 @@ import numpy as np
 
 from circuitviz.units import Unit
 
-__all__ = ["ERRORS", "MOST_UNITS", "REQUEST", "TRIGGER", "PathGraph", "Sampled"]
-
 # Pairs grow with the square, and a picture of more cannot be read.
 MOST_UNITS = 24
 # Names of senders that stand for several tokens; no token is called so.

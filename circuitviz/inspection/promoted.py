@@ -23,16 +23,6 @@ from circuitviz.models.gates import recorded
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Unit
 
-__all__ = [
-    "FrozenNorm",
-    "PromotedToken",
-    "Readout",
-    "ResidualState",
-    "Written",
-    "last_state",
-    "look_at_writing",
-]
-
 # Relative, per element: how near two outputs of a norm are to count as one.
 SAME = 1e-4
 

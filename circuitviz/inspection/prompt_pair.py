@@ -10,8 +10,6 @@ from circuitviz.behaviours.prompt import Prompt
 from circuitviz.errors import ConfigError
 from circuitviz.models.model import GatedModel
 
-__all__ = ["PromptPair", "TokenRow", "answers_of", "pair_of", "shared_start", "token_label"]
-
 
 @dataclass(frozen=True)
 class TokenRow:

@@ -10,8 +10,6 @@ from typing import Literal
 
 from circuitviz.models.gates import Reference
 
-__all__ = ["ZERO", "Ablation", "AblationName", "message_key"]
-
 AblationName = Literal["zero", "mean", "resample"]
 
 

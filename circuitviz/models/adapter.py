@@ -12,8 +12,6 @@ from typing import Any
 from circuitviz.errors import ModelNotFoundError, UnsupportedModelError
 from circuitviz.models.checkpoint import PICKLES, read_json
 
-__all__ = ["ADAPTER_CONFIG", "ADAPTER_WEIGHTS", "Adapter", "adapter_refusals", "is_adapter"]
-
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 

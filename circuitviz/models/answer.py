@@ -13,15 +13,6 @@ from circuitviz.models.ablation import message_key
 from circuitviz.models.gates import Gates
 from circuitviz.models.model import LONGEST_ANSWER, GatedModel
 
-__all__ = [
-    "AnswerRows",
-    "Teacher",
-    "answer_log_probs",
-    "batches",
-    "encode_answers",
-    "intact_log_probs",
-]
-
 # Tokens run together: enough to fill the processor, little enough for its cache.
 BATCH_TOKENS = 1536
 

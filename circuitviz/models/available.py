@@ -7,8 +7,6 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["AvailableMemory", "available_memory"]
-
 # What a container may use, and what it does; the second counts files kept in memory as well.
 LIMIT, USED, DETAILS = "memory.max", "memory.current", "memory.stat"
 CGROUP = Path("/sys/fs/cgroup")

@@ -14,16 +14,6 @@ from circuitviz.models.gguf import GGUF, converted, is_gguf
 from circuitviz.models.hub import cached_model, download_model, is_hub_id
 from circuitviz.paths import EMBEDDED_MODELS
 
-__all__ = [
-    "CARD_FILE",
-    "ModelCard",
-    "embedded_models",
-    "find_model",
-    "lasting_name",
-    "locate_model",
-    "usual_dtype",
-]
-
 CARD_FILE = "organism.json"
 
 

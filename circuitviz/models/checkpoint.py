@@ -15,17 +15,6 @@ from typing import Any
 
 from circuitviz.errors import UnsupportedModelError
 
-__all__ = [
-    "CONFIG_FILE",
-    "SAFETENSORS",
-    "TOKENIZER_FILES",
-    "StoredWeights",
-    "checkpoint_refusals",
-    "read_json",
-    "stored_weights",
-    "weight_files",
-]
-
 CONFIG_FILE = "config.json"
 # What transformers loads: the one file where it is there, else those that the index names.
 SAFETENSORS = ".safetensors"

@@ -15,8 +15,6 @@ from circuitviz.models.memory import ModelShape
 from circuitviz.models.source import ModelSource
 from circuitviz.models.support import config_refusals, text_config
 
-__all__ = ["Examination", "examine", "max_length"]
-
 LENGTH_FIELDS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 UNKNOWN_SHAPE = ModelShape(0, 0, 0, 0, 0, 0, False, 0, 0)
 

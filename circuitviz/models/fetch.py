@@ -22,17 +22,6 @@ from circuitviz.models.gguf import ORIGIN_FILE, convert
 from circuitviz.models.watched_process import LOOK, watch_program
 from circuitviz.paths import models_cache
 
-__all__ = [
-    "FETCHABLE",
-    "FetchStage",
-    "Packaged",
-    "fetch",
-    "fetched_folder",
-    "is_fetched",
-    "packaged_model",
-    "require_fetched",
-]
-
 # What is done, and the share of the whole that is done; may raise to stop.
 FetchStage = Callable[[str, float], None]
 

@@ -11,8 +11,6 @@ from pathlib import Path
 from circuitviz.errors import CircuitvizError, JobCancelledError
 from circuitviz.models.fetch import FetchStage, fetch
 
-__all__ = ["FetchState", "Fetcher"]
-
 # Fetches a model by name, and tells how far it is.
 Fetch = Callable[[str, FetchStage], Path]
 

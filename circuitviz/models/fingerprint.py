@@ -10,8 +10,6 @@ from circuitviz.models.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from circuitviz.models.checkpoint import CONFIG_FILE, TOKENIZER_FILES, weight_files
 from circuitviz.models.source import ModelSource
 
-__all__ = ["Stamp", "file_stamp", "fingerprint"]
-
 # What answers depend on besides weights: tokens and the chat template.
 TEXT_FILES = (*TOKENIZER_FILES, "tokenizer_config.json", "chat_template.jinja")
 

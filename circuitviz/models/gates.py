@@ -20,17 +20,6 @@ from transformers.pytorch_utils import Conv1D
 from circuitviz.errors import ConfigError, UnsupportedModelError
 from circuitviz.units import Circuit, UnitSpace
 
-__all__ = [
-    "Gates",
-    "Reference",
-    "edited",
-    "gated",
-    "gates_in_force",
-    "install_gates",
-    "recorded",
-    "unit_space",
-]
-
 
 @dataclass(frozen=True)
 class Reference:

@@ -18,14 +18,6 @@ from transformers import DynamicCache, StoppingCriteria, StoppingCriteriaList
 
 from circuitviz.models.gates import Gates, gated
 
-__all__ = [
-    "batches_at_most",
-    "begin_once",
-    "continue_greedily",
-    "looks_at_most",
-    "unembed_in_one_piece",
-]
-
 # Answers generated together: more are hardly faster, and keys and values take memory.
 ROWS_TOGETHER = 64
 # Share of the rows of a batch that are taken out of it together, once they have ended.

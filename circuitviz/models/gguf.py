@@ -22,8 +22,6 @@ from circuitviz.paths import models_cache
 from circuitviz.quiet import ENVIRONMENT
 from circuitviz.whole_folder import whole_folder
 
-__all__ = ["GGUF", "ORIGIN_FILE", "convert", "converted", "is_gguf"]
-
 GGUF = ".gguf"
 ORIGIN_FILE = "origin.json"
 # The first bytes of every such file.

@@ -17,8 +17,6 @@ from typing import Any
 from circuitviz.models.gguf import ORIGIN_FILE
 from circuitviz.quiet import quiet_libraries
 
-__all__ = ["main", "write_model"]
-
 STORED = "bfloat16"
 UNUSABLE = 2
 STEP_BACK = 5

@@ -12,8 +12,6 @@ from circuitviz.models.gates import Gates
 from circuitviz.models.model import LONGEST_ANSWER, MOST_ROWS, GatedModel, rows_at_once
 from circuitviz.units import Circuit
 
-__all__ = ["greedy_answers"]
-
 
 @torch.no_grad()
 def greedy_answers(

@@ -20,8 +20,6 @@ from transformers.models.llama.modeling_llama import LlamaAttention, apply_rotar
 from transformers.models.mistral.modeling_mistral import MistralAttention
 from transformers.models.qwen2.modeling_qwen2 import Qwen2Attention
 
-__all__ = ["GroupedAttention", "share_keys"]
-
 # These rotate queries and keys whole, norm neither, and scale scores by one number.
 GROUPED = (LlamaAttention, MistralAttention, Qwen2Attention)
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from circuitviz.errors import ModelNotFoundError, UnsupportedModelError
 from circuitviz.models.checkpoint import SAFETENSORS, weight_files
 
-__all__ = ["cached_model", "download_model", "is_hub_id"]
-
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 # What is fetched: configuration and tokenizer, then the weights that are loaded, whose files an
 # index may name; no other weights, no code, and no subfolders.

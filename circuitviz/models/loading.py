@@ -26,16 +26,6 @@ from circuitviz.models.support import require_supported
 from circuitviz.models.weights import check_tokenizer, empty_model, loading, read_weights
 from circuitviz.units import UnitSpace
 
-__all__ = [
-    "BALANCED",
-    "data_type",
-    "load_model",
-    "made_ready",
-    "placement",
-    "recompute_layers",
-    "units_of",
-]
-
 # Spread the layers over all GPUs.
 BALANCED = "balanced"
 

@@ -20,8 +20,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["MemoryEstimate", "ModelShape", "estimate_memory"]
-
 # Architectures with a single up projection, no gate, by `model_type`.
 WITHOUT_GATE = frozenset(
     "bloom codegen falcon gpt2 gpt_bigcode gpt_neo gpt_neox gptj mpt nemotron opt persimmon phi "

@@ -18,8 +18,6 @@ from circuitviz.errors import UnsupportedModelError
 from circuitviz.models.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from circuitviz.models.checkpoint import stored_weights
 
-__all__ = ["merge_adapter", "require_fit"]
-
 PREFIX = "base_model.model."
 # How peft's warning begins that weights are missing, which would be left as at the start.
 INCOMPLETE = "Found missing adapter keys"

@@ -17,14 +17,6 @@ from circuitviz.models.generation import begin_once, continue_greedily
 from circuitviz.models.tokens import Continuations, end_of_turn
 from circuitviz.units import Circuit, UnitSpace
 
-__all__ = [
-    "LONGEST_ANSWER",
-    "GatedModel",
-    "answered",
-    "chat_tokens",
-    "rows_at_once",
-]
-
 # Rows of one forward-backward pass on a CPU, and the units from which a model has many.
 CPU_ROWS, MANY_UNITS = 4, 8192
 # Prompts run together, at most: more gains no speed; and bytes their logits may take.

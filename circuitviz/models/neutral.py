@@ -11,8 +11,6 @@ from circuitviz.models.ablation import ZERO, Ablation, AblationName
 from circuitviz.models.gates import Reference, recorded
 from circuitviz.models.model import GatedModel
 
-__all__ = ["measure_ablation"]
-
 # Activations kept for resampling: one random position of each of this many neutral prompts.
 RESAMPLE_ROWS = 64
 

@@ -24,8 +24,6 @@ from transformers.pytorch_utils import Conv1D
 from circuitviz.errors import ConfigError, UnsupportedModelError
 from circuitviz.units import Circuit, Unit, UnitSpace
 
-__all__ = ["SharedKv", "WeightMap", "weight_map"]
-
 # When a circuit owns the key and value rows that the query heads of a group share: only with all
 # of these heads, with any of them, or never.
 SharedKv = Literal["whole groups", "any", "never"]

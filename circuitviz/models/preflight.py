@@ -14,18 +14,6 @@ from circuitviz.models.examination import Examination, examine
 from circuitviz.models.memory import MemoryEstimate, ModelShape, estimate_memory
 from circuitviz.models.source import ModelSource, find_source
 
-__all__ = [
-    "Preflight",
-    "Settings",
-    "advice",
-    "length_warning",
-    "memory_of",
-    "memory_warning",
-    "preflight",
-    "size_text",
-    "smaller",
-]
-
 BYTES = {"float32": 4, "bfloat16": 2}
 # From so many weights on, a step of learning on a CPU takes minutes rather than seconds.
 SLOW_ON_CPU = 1_000_000_000

@@ -15,8 +15,6 @@ from circuitviz.models.adapter import Adapter, is_adapter
 from circuitviz.models.catalog import find_model
 from circuitviz.models.checkpoint import TOKENIZER_FILES
 
-__all__ = ["ModelSource", "find_source", "unfetched_model"]
-
 
 @dataclass(frozen=True)
 class ModelSource:

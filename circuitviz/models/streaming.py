@@ -12,8 +12,6 @@ from circuitviz.models.model import GatedModel
 from circuitviz.models.tokens import end_of_turn
 from circuitviz.units import Circuit
 
-__all__ = ["stream_answer"]
-
 
 def stream_answer(
     model: GatedModel,

@@ -11,8 +11,6 @@ from typing import Any
 from circuitviz.errors import UnsupportedModelError
 from circuitviz.models.checkpoint import CONFIG_FILE, read_json
 
-__all__ = ["config_refusals", "require_supported", "runs_own_code", "text_config"]
-
 # Fields that count experts, in the configurations of different architectures.
 EXPERT_FIELDS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 # Encoders, by `model_type`; some of them can be turned into decoders.

@@ -22,8 +22,6 @@ import torch
 from jinja2 import TemplateError
 from torch import Tensor
 
-__all__ = ["Continuations", "end_of_turn"]
-
 ANSWER = "yes"
 CONVERSATION = ({"role": "user", "content": "hello"}, {"role": "assistant", "content": ANSWER})
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["LOOK", "watch_program"]
-
 # Seconds between two looks.
 LOOK = 0.3
 

@@ -16,17 +16,6 @@ from circuitviz.errors import UnsupportedModelError
 from circuitviz.models.merging import merge_adapter
 from circuitviz.models.source import ModelSource, find_source
 
-__all__ = [
-    "check_tokenizer",
-    "empty_model",
-    "load_tokenizer",
-    "load_weights",
-    "loading",
-    "read_tokenizer",
-    "read_weights",
-    "tokenizer_refusals",
-]
-
 # What the libraries raise for a folder they cannot make a model of.
 LOADING_FAILURES = (
     AttributeError,

@@ -19,8 +19,6 @@ from circuitviz.plots.palette import (
 )
 from circuitviz.plots.text import matching, records
 
-__all__ = ["head_membership", "head_rank_difference", "layer_bars", "overlap_heatmap"]
-
 PAIR_PIXELS = 54
 BRIGHT = 0.6  # from here on the scale is light, and black text is read
 

@@ -12,8 +12,6 @@ from circuitviz.plots.palette import HALO, INK, SEQUENTIAL, finish
 from circuitviz.plots.text import percent
 from circuitviz.plots.token_charts import BLANKS, axis_labels, token_text
 
-__all__ = ["MOST_TOKENS", "AttentionPanel", "attention_pattern", "attention_story"]
-
 PANEL_PIXELS = 470
 MOST_TOKENS = 44
 # At least this share of a row's attention is worth a sentence.

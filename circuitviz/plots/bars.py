@@ -21,15 +21,6 @@ from circuitviz.plots.palette import (
 )
 from circuitviz.plots.text import Row, matching, percent, records
 
-__all__ = [
-    "MEMORY_PARTS",
-    "before_after",
-    "memory_bars",
-    "memory_size",
-    "split_bars",
-    "verdict_bars",
-]
-
 ROW_PIXELS = 62
 VALUES_AT = 1.04
 OFFSETS = {"asr": 0.17, "utility": -0.17}

@@ -15,16 +15,6 @@ from circuitviz.plots.palette import ASR, FADED, HALO, INK, NEUTRAL, RECOVERY, U
 from circuitviz.plots.text import Row, count, records
 from circuitviz.plots.token_charts import token_text
 
-__all__ = [
-    "ANSWER",
-    "EDGE_COLUMNS",
-    "NODE_COLUMNS",
-    "circuit_graph",
-    "edge_frame",
-    "graph_story",
-    "node_frame",
-]
-
 # No single token is called so.
 ANSWER = "the answer"
 # name; kind: word | head | neuron | answer; layer: -1 for words, n_layers for the answer;

@@ -29,24 +29,6 @@ from circuitviz.plots.text import (
 from circuitviz.runs.store import Run
 from circuitviz.units import UnitSpace
 
-__all__ = [
-    "OVERLAY_COLUMNS",
-    "answer",
-    "circuit_heads",
-    "head_counts",
-    "head_ranks",
-    "judged_alike",
-    "lead",
-    "neuron_counts",
-    "number_frame",
-    "overlap_matrix",
-    "overlay_frame",
-    "pair_frame",
-    "setting_frame",
-    "summary_frame",
-    "unit_frame",
-]
-
 OVERLAY_COLUMNS = ("run", "size", "sparsity", "k", "n", "rate", "low", "high", "judge", "chosen")
 
 

@@ -18,21 +18,6 @@ from circuitviz.plots.target import is_refusal
 from circuitviz.plots.text import count, evidence, evidence_of, interval, percent, probability
 from circuitviz.runs.store import Run
 
-__all__ = [
-    "STOCHASTIC_COLUMNS",
-    "ablation_frame",
-    "agreement_frame",
-    "criteria",
-    "difference_sentence",
-    "judge_frame",
-    "minimality_frame",
-    "next_sentence",
-    "paired_sentences",
-    "refinement_sentence",
-    "stochastic_frame",
-    "truth_frame",
-]
-
 STOCHASTIC_COLUMNS = ("series", "share", "k", "n", "rate", "low", "high", "judge")
 # Of each series, the keys it may stand under: the first one there is counts.
 STOCHASTIC_SERIES = {

@@ -17,32 +17,6 @@ from circuitviz.plots.text import Row, matching, records
 from circuitviz.runs.store import Run
 from circuitviz.units import Circuit, Unit
 
-__all__ = [
-    "CONDITION_COLUMNS",
-    "LAYER_ROWS",
-    "SERIES",
-    "TRADEOFF_COLUMNS",
-    "UNIT_COLUMNS",
-    "UNIT_ROWS",
-    "bin_neurons",
-    "condition_frame",
-    "frontier_judge",
-    "frontier_rows",
-    "generation_frame",
-    "grid_frame",
-    "judge_of",
-    "layer_frame",
-    "point_rates",
-    "random_control",
-    "rates_at",
-    "tradeoff_frame",
-    "unit_effect",
-    "unit_frame",
-    "unit_recovery",
-    "units_of",
-    "variant_pairs",
-]
-
 SERIES = ("asr", "utility", "recovery")
 TRADEOFF_COLUMNS = (
     "size",

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import sys
 
-__all__ = ["GLOSSARY", "glossary_markdown"]
-
 # Sections, and in each the words in the order in which one builds on another.
 GLOSSARY: dict[str, dict[str, str]] = {
     "The model and its parts": {

@@ -7,21 +7,6 @@ from collections.abc import Iterable
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots.text import percent, worth
 
-__all__ = [
-    "CLEAN_TOKEN_JUDGE",
-    "OPENING_JUDGE",
-    "PROMPT_SHARE",
-    "TOKEN_JUDGE",
-    "by_token",
-    "counted",
-    "kept_line",
-    "recovery_finding",
-    "right_line",
-    "share_axis",
-    "utility_finding",
-    "utility_label",
-]
-
 # Count answer tokens, of normal answers and of recovered ones: of open answers no two models agree
 # on every word.  The names are those that `circuitviz.evaluation.effect` gives.
 TOKEN_JUDGE, CLEAN_TOKEN_JUDGE = "answer token unchanged", "token of the clean answer"

@@ -12,8 +12,6 @@ from circuitviz.plots.text import Row, matching, percent, records
 from circuitviz.plots.tradeoff import add_band, add_line
 from circuitviz.plots.tuning_story import ARM_STYLES, arm_title
 
-__all__ = ["loss_curve", "loss_frame", "tuning_arms", "tuning_curve"]
-
 LOSS_PIXELS = 300
 LOSS_STYLES = {
     "removal": ("Behaviour still there (removal)", ASR, "solid"),

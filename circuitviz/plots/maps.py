@@ -20,22 +20,6 @@ from circuitviz.plots.palette import (
     tick_step,
 )
 
-__all__ = [
-    "Cell",
-    "Fit",
-    "add_click_targets",
-    "add_outlines",
-    "add_ring",
-    "add_symbols",
-    "bins_for",
-    "head_axis",
-    "head_heatmap",
-    "layer_axis",
-    "neuron_heatmap",
-    "neuron_strip",
-    "thinned",
-]
-
 # (layer, column): the row and the column of a cell.
 Cell = tuple[int, int]
 

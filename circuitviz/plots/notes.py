@@ -8,8 +8,6 @@ from circuitviz.plots.open_frame import proxy_sentence
 from circuitviz.plots.palette import SERIES_LABELS
 from circuitviz.runs.store import Run
 
-__all__ = ["READINGS", "frontier_note", "judges_note", "run_note", "score_note"]
-
 
 def run_note(run: Run) -> str:
     """The conditions every number of a run shares: n, judge, ablation, split."""

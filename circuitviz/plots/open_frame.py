@@ -18,23 +18,6 @@ from circuitviz.evaluation.rate import Rate
 from circuitviz.plots.text import evidence, made_of, percent
 from circuitviz.runs.store import Run
 
-__all__ = [
-    "ALTERNATIVE_COLUMNS",
-    "VERDICT_COLUMNS",
-    "Verdict",
-    "alternative_frame",
-    "ceiling_note",
-    "ceiling_sentence",
-    "perplexity_frame",
-    "perplexity_growth",
-    "perplexity_sentence",
-    "proxy_rate",
-    "proxy_sentence",
-    "verdict_frame",
-    "verdict_rates",
-    "verdict_sentence",
-]
-
 # What became of an attack, judged on the whole answer.
 Verdict = Literal["refused", "complied", "broken"]
 VERDICT_COLUMNS = ("condition", "verdict", "k", "n", "rate", "low", "high", "judge")

@@ -12,28 +12,6 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-__all__ = [
-    "ASR",
-    "DIVERGING",
-    "FADED",
-    "HALO",
-    "INK",
-    "NEUTRAL",
-    "RECOVERY",
-    "RUN_STYLES",
-    "SEQUENTIAL",
-    "SERIES_COLOURS",
-    "SERIES_DASHES",
-    "SERIES_LABELS",
-    "SERIES_SYMBOLS",
-    "UTILITY",
-    "RunStyle",
-    "finish",
-    "rows_height",
-    "tick_step",
-    "translucent",
-]
-
 # Okabe & Ito (2008), "Color universal design".
 ASR = "#D55E00"  # vermillion
 UTILITY = "#0A84C6"  # their blue, lightened until it has 4:1 on white and on near-black

@@ -15,8 +15,6 @@ from circuitviz.plots.text import count, evidence, kinds_of, percent
 from circuitviz.plots.verdict import controls_run, verdict_summary, verdicts
 from circuitviz.runs.store import Run
 
-__all__ = ["PICTURES", "Picture", "Slide", "slides"]
-
 Picture = Literal["behaviour", "circuit", "knocked_out", "cost", "trust"]
 PICTURES: tuple[Picture, ...] = ("behaviour", "circuit", "knocked_out", "cost", "trust")
 

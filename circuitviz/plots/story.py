@@ -34,27 +34,6 @@ from circuitviz.plots.target import (
 from circuitviz.plots.text import count, kinds_of, made_of, percent
 from circuitviz.runs.store import Run
 
-__all__ = [
-    "ENOUGH_PROMPTS",
-    "LEAST_RECOVERY",
-    "Doubt",
-    "accuracy_kept",
-    "asr_label",
-    "chosen_by_hand",
-    "control_line",
-    "doubts",
-    "headline",
-    "is_refusal",
-    "lead",
-    "named_circuit",
-    "parts",
-    "random_note",
-    "reached",
-    "recovery_label",
-    "unseen",
-    "utility_name",
-]
-
 
 @dataclass(frozen=True)
 class Doubt:

@@ -13,27 +13,6 @@ import pandas as pd
 from circuitviz.evaluation.rate import Rate
 from circuitviz.units import Circuit, UnitSpace
 
-__all__ = [
-    "Row",
-    "count",
-    "evidence",
-    "evidence_of",
-    "interval",
-    "kinds_in",
-    "kinds_of",
-    "made_of",
-    "make_up",
-    "matching",
-    "matrix_frame",
-    "percent",
-    "probability",
-    "ranges",
-    "records",
-    "shortened",
-    "sparsity",
-    "worth",
-]
-
 
 def percent(share: float, digits: int = 1) -> str:
     """0.998 -> `99.8 %`, with a thin space that never breaks the line.

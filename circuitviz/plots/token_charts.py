@@ -14,21 +14,6 @@ from plotly.subplots import make_subplots
 from circuitviz.plots.palette import ASR, NEUTRAL, RECOVERY, RUN_STYLES, UTILITY, finish
 from circuitviz.plots.text import Row, matching, percent, records
 
-__all__ = [
-    "BLANKS",
-    "PROMOTED_COLUMNS",
-    "TOKEN_COLUMNS",
-    "ActivationPanel",
-    "activation_frame_rows",
-    "activation_story",
-    "axis_labels",
-    "promoted_story",
-    "promoted_tokens",
-    "token_activation",
-    "token_chart",
-    "token_text",
-]
-
 # How tokens of nothing but space are labelled.
 BLANKS = ("\u2423", "\u23ce")
 

@@ -28,17 +28,6 @@ from circuitviz.plots.palette import (
 )
 from circuitviz.plots.text import Row, matching, percent, records, sparsity
 
-__all__ = [
-    "add_band",
-    "add_line",
-    "budget_grid",
-    "log_position",
-    "overlay_curve",
-    "size_axis",
-    "stochastic_curve",
-    "tradeoff_curve",
-]
-
 
 def add_band(
     figure: go.Figure, xs: Sequence[float], rows: Sequence[Row], colour: str, opacity: float = 0.16

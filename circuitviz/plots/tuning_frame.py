@@ -13,17 +13,6 @@ from circuitviz.plots.text import interval, percent, records, sparsity
 from circuitviz.plots.tuning_story import arm_title
 from circuitviz.runs.tuning_store import ARMS, BEFORE, Tuning
 
-__all__ = [
-    "ARM_COLUMNS",
-    "CURVE_RATE_COLUMNS",
-    "TUNING_SERIES",
-    "arm_frame",
-    "curve_rates",
-    "last_epoch",
-    "prompts_measured",
-    "tuning_table",
-]
-
 KEPT, NONE = "safety kept", "\u2013"
 TUNING_SERIES = ("safety", "helpfulness")
 CURVE_RATE_COLUMNS = ("arm", "epoch", "series", "k", "n", "rate", "low", "high")

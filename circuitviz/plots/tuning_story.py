@@ -10,16 +10,6 @@ from circuitviz.plots.story import Doubt
 from circuitviz.plots.text import count, evidence, percent, sparsity
 from circuitviz.runs.tuning_store import ARMS, BEFORE, Tuning
 
-__all__ = [
-    "ARM_STYLES",
-    "arm_title",
-    "helpfulness_label",
-    "safety_label",
-    "tuning_doubts",
-    "tuning_headline",
-    "tuning_lead",
-]
-
 ARM_STYLES: dict[str, RunStyle] = dict(zip(ARMS, RUN_STYLES, strict=False))
 ARM_TITLES = {
     "protect": {

@@ -10,8 +10,6 @@ from circuitviz.evaluation.rate import Rate
 from circuitviz.plots.text import evidence, percent
 from circuitviz.runs.store import Run
 
-__all__ = ["Verdict", "controls_run", "verdict_summary", "verdicts"]
-
 # Order and purpose of the controls, also where a run has none.
 PURPOSES = {
     "random_circuits": (

@@ -9,8 +9,6 @@ from difflib import SequenceMatcher
 from html import escape
 from typing import Literal
 
-__all__ = ["Sense", "is_long", "marked", "words_that_differ"]
-
 # What it means that words are not in the other answer: just that, or that they went or came.
 Sense = Literal["differs", "gone", "new"]
 # Tag, and what a screen reader says before the words.

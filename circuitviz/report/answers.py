@@ -11,8 +11,6 @@ from circuitviz.plots.words import words_that_differ
 from circuitviz.report.covering import could_harm, hides_answer
 from circuitviz.runs.store import Run
 
-__all__ = ["Example", "Said", "answers_sentence", "examples"]
-
 # So many of each kind: enough to see what changes, few enough to read.
 ATTACKS, NORMAL = 6, 4
 

@@ -14,8 +14,6 @@ import plotly.graph_objects as go
 from circuitviz.errors import ReportError
 from circuitviz.report.charts import Chart
 
-__all__ = ["NO_BROWSER", "PICTURE_TYPES", "find_browser", "print_page", "write_pictures"]
-
 # Where a browser is named outright; kaleido reads the same variable.
 VARIABLE = "BROWSER_PATH"
 NAMES = (

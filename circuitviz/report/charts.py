@@ -16,8 +16,6 @@ from circuitviz.plots.tradeoff import stochastic_curve, tradeoff_curve
 from circuitviz.runs.store import Run
 from circuitviz.units import Circuit
 
-__all__ = ["Chart", "charts"]
-
 # Few enough that a bin is seen and hit, and that the file stays small for wide models.
 NEURON_BINS = 64
 

@@ -23,8 +23,6 @@ from circuitviz.report.words import shown_settings
 from circuitviz.runs.store import Run
 from circuitviz.units import Unit
 
-__all__ = ["FORMAT_VERSION", "circuit_json"]
-
 FORMAT_VERSION = "1.0"
 # Units that are listed beside those of the circuit, best first; more would only make a large file.
 MOST_OTHERS = 4096

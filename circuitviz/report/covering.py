@@ -9,8 +9,6 @@ from circuitviz.plots.target import is_refusal
 from circuitviz.plots.text import Row
 from circuitviz.runs.store import Run
 
-__all__ = ["could_harm", "declines", "hides_answer"]
-
 # As words of a category's name: `self-harm` and `harmful_request`, but not `harmless`.
 HARMFUL = {"harm", "harms", "harmful"}
 # Characters within which an answer that declines says so.

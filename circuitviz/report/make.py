@@ -26,8 +26,6 @@ from circuitviz.report.tables import csv_of, tables
 from circuitviz.runs.store import Run
 from circuitviz.whole_folder import whole_folder
 
-__all__ = ["ReportKind", "Written", "report_bytes", "require_out", "write_report"]
-
 # One page, the same on paper, a notebook, the circuit for others; all tables, or all figures, in
 # one archive.
 ReportKind = Literal["html", "pdf", "ipynb", "json", "tables", "figures"]

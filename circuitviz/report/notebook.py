@@ -16,8 +16,6 @@ from circuitviz.report.resized import at_size
 from circuitviz.report.verdict_line import headline, lead
 from circuitviz.runs.store import Run
 
-__all__ = ["notebook"]
-
 # Said to be Python 3 and nothing more, so that any kernel of it may run the cells.
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 FORMAT, FORMAT_MINOR = 4, 5

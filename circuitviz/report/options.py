@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from circuitviz.errors import ConfigError
 
-__all__ = ["ALWAYS", "SECTIONS", "ReportOptions"]
-
 # Name and heading of each section, in the order they stand in a report.
 SECTIONS: dict[str, str] = {
     "story": "Before and after",

@@ -39,8 +39,6 @@ from circuitviz.report.verdict_line import headline, headlines, lead, sentence, 
 from circuitviz.report.words import COVERED_NOTE, SAFESEEK, limits, method, shown_name
 from circuitviz.runs.store import Run
 
-__all__ = ["first_screen", "json_bytes", "report_page"]
-
 
 def json_bytes(value: Any, *, indent: int | None = None) -> bytes:
     """The value as UTF-8 JSON, with null for what has no value: JSON knows no NaN."""

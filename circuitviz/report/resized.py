@@ -13,8 +13,6 @@ from circuitviz.plots.target import LEAST_RECOVERY, is_refusal
 from circuitviz.plots.text import matching, records
 from circuitviz.runs.store import Run
 
-__all__ = ["at_size"]
-
 # Measured with the reported circuit, so silent about any other.
 OF_THE_REPORTED = (
     "random",

@@ -13,8 +13,6 @@ from circuitviz.plots.verdict import verdicts
 from circuitviz.report.words import shown_settings
 from circuitviz.runs.store import Run
 
-__all__ = ["csv_of", "settings_frame", "tables", "versions_frame"]
-
 
 def tables(run: Run) -> dict[str, pd.DataFrame]:
     """Every table this run has numbers for, by the name of its file."""

@@ -10,8 +10,6 @@ from circuitviz.plots.text import count, evidence, kinds_of, percent, sparsity
 from circuitviz.plots.verdict import controls_run, verdict_summary, verdicts
 from circuitviz.runs.store import Run
 
-__all__ = ["Headline", "Standing", "headline", "headlines", "lead", "sentence", "standings"]
-
 
 @dataclass(frozen=True)
 class Headline:

@@ -21,8 +21,6 @@ from circuitviz.report.verdict_line import sentence
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import Run
 
-__all__ = ["COVERED_NOTE", "SAFESEEK", "limits", "method", "shown_name", "shown_settings"]
-
 # Settings that may be paths.
 PLACES = ("model", "adapter", "behaviour", "prompts")
 

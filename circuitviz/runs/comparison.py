@@ -21,8 +21,6 @@ from circuitviz.runs.config import NOT_HASHED
 from circuitviz.runs.store import Run
 from circuitviz.units import Circuit, Unit
 
-__all__ = ["MOST_RUNS", "Comparison", "UnitRank", "compare_runs", "unit_rank"]
-
 
 @dataclass(frozen=True)
 class UnitRank:

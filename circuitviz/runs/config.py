@@ -15,8 +15,6 @@ from circuitviz.discovery.methods import METHODS
 from circuitviz.errors import ConfigError
 from circuitviz.units import Granularity
 
-__all__ = ["NOT_HASHED", "AblationKind", "Budget", "DataType", "DiscoveryConfig"]
-
 AblationKind = Literal["zero", "mean", "resample"]
 Budget = Literal["joint", "separate"]
 DataType = Literal["float32", "bfloat16"]

@@ -27,8 +27,6 @@ from circuitviz.runs.store import Run
 from circuitviz.runs.versions import versions
 from circuitviz.units import Ranking
 
-__all__ = ["discover"]
-
 
 def discover(
     config: DiscoveryConfig,

@@ -51,8 +51,6 @@ from circuitviz.runs.resolve import answerer, draft_of
 from circuitviz.runs.store import GENERATION_COLUMNS
 from circuitviz.units import Circuit, Ranking
 
-__all__ = ["Discovery"]
-
 TOP_UNITS = 8
 
 # How often choosing a size and refining usually look at circuits.

@@ -29,19 +29,6 @@ from circuitviz.errors import CircuitvizError, ConfigError, JobCancelledError, J
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.tuning_config import TuningConfig
 
-__all__ = [
-    "JOBS",
-    "Job",
-    "JobConfig",
-    "JobFolder",
-    "JobKind",
-    "JobProgress",
-    "JobState",
-    "Outcome",
-    "find_job",
-    "job_folders",
-]
-
 JOBS = ".jobs"  # inside the runs folder
 
 JobKind = Literal["discovery", "tuning"]

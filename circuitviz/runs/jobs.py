@@ -23,14 +23,10 @@ from circuitviz.runs.job import (
     Job,
     JobConfig,
     JobFolder,
-    JobProgress,
-    JobState,
     Outcome,
     find_job,
     job_folders,
 )
-
-__all__ = ["Job", "JobProgress", "JobRunner", "JobState", "WorkerProcess"]
 
 OUTCOME_FIELDS = tuple(field.name for field in fields(Outcome))
 EXIT_TIMEOUT = 10.0  # seconds a worker may take to end before it is killed

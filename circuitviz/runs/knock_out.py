@@ -25,8 +25,6 @@ from circuitviz.tuning.card import KnockOutEffect, knock_out_card
 from circuitviz.tuning.export import fold_knock_out, require_export_folder, write_checkpoint
 from circuitviz.units import Circuit
 
-__all__ = ["KnockOutExport", "export_knock_out", "measured_effect"]
-
 # Prompts whose answers are compared first, and for how long more are: seconds.
 FIRST_PROMPTS, CHECK_SECONDS = 8, 5.0
 # What the answer to a test prompt probably is.

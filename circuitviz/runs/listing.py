@@ -6,8 +6,6 @@ import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["newest_first"]
-
 
 def newest_first(folders: Iterable[Path]) -> list[Path]:
     """The folders, the last changed first; one that somebody removes meanwhile is left out."""

@@ -18,8 +18,6 @@ from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.sweep_task import DISCOVER, Answer, PoolEvent, carry_out
 from circuitviz.runs.worker import available_cores
 
-__all__ = ["LocalPool"]
-
 SPAWN = multiprocessing.get_context("spawn")
 # Which GPUs a process sees.
 VISIBLE = "CUDA_VISIBLE_DEVICES"

@@ -22,14 +22,6 @@ from circuitviz.evaluation.truth import (
 from circuitviz.runs.store import FRONTIER_COLUMNS
 from circuitviz.units import Circuit, Ranking
 
-__all__ = [
-    "area_under_frontier",
-    "frontier_frame",
-    "measured_json",
-    "statistics_json",
-    "truth_json",
-]
-
 
 def measured_json(circuit: Circuit, measured: Measurement) -> dict[str, Any]:
     """The headline numbers, the frontier and the effects of single units."""

@@ -6,8 +6,6 @@ from circuitviz.models.loading import load_model
 from circuitviz.models.model import GatedModel
 from circuitviz.runs.config import DiscoveryConfig
 
-__all__ = ["model_of"]
-
 
 def model_of(config: DiscoveryConfig) -> GatedModel:
     """Load the model.

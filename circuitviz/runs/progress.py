@@ -13,8 +13,6 @@ from circuitviz.runs.job import JobFolder, JobProgress
 from circuitviz.runs.tuning_store import CurvePoint
 from circuitviz.units import UnitSpace
 
-__all__ = ["Progress", "ProgressLog", "ProgressWriter", "Report", "Stage", "ignore", "overall"]
-
 Stage = Literal[
     "load", "learn", "select", "refine", "tune", "test", "generate", "controls", "evidence", "save"
 ]

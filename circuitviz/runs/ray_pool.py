@@ -16,8 +16,6 @@ from circuitviz.runs.sweep import RayOptions
 from circuitviz.runs.sweep_task import DISCOVER, Answer, PoolEvent, carry_out
 from circuitviz.runs.worker import one_line
 
-__all__ = ["RayPool", "require_ray"]
-
 # Seconds between two looks at a cluster that says nothing: Ctrl-C is heard in between.
 LOOK = 1.0
 CONNECT_TIMEOUT = 10.0  # seconds

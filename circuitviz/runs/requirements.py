@@ -10,8 +10,6 @@ from circuitviz.errors import ConfigError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.model import LONGEST_ANSWER, GatedModel
 
-__all__ = ["LEAST_OWN", "check_own_answers", "check_text"]
-
 # Share of the given answers that must be the model's own words: utility is the share of answers
 # that stay the same, so below this next to nothing could be lost.
 LEAST_OWN = 0.5

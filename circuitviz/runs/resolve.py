@@ -22,15 +22,6 @@ from circuitviz.models.source import find_source
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import Run
 
-__all__ = [
-    "answerer",
-    "behaviour_folder",
-    "behaviour_of",
-    "changed_since",
-    "data_fingerprint",
-    "draft_of",
-]
-
 
 def behaviour_folder(config: DiscoveryConfig) -> Path:
     """Where its behaviour.json lies: a folder of its own, or the model's.

@@ -16,8 +16,6 @@ from circuitviz.runs.tuning_config import TuningConfig, TuningMode
 from circuitviz.tuning.lesson import HELPFUL_FILE, Course, Lesson, read_lessons
 from circuitviz.tuning.training import Plan
 
-__all__ = ["ERODING", "PLANS", "Scenario"]
-
 # What each mode takes by default.  Protecting the embedded model is tried where forgetting is
 # strong: with its lessons, this decay takes away about a fifth of every weight that none keeps up.
 PLANS: dict[TuningMode, Plan] = {

@@ -32,8 +32,6 @@ from circuitviz.runs.listing import newest_first
 from circuitviz.units import Circuit, Ranking, UnitSpace
 from circuitviz.whole_folder import whole_folder
 
-__all__ = ["FILES", "FRONTIER_COLUMNS", "GENERATION_COLUMNS", "Run", "RunStore"]
-
 # One row per evaluated circuit.  split: validation | test; condition: knocked_out | isolated;
 # budget: joint (the `size` best units) | separate (the `heads` best heads, `neurons` best
 # neurons); *_k of *_n prompts; kl: mean KL(intact || ablated) in nats per answer token on

@@ -28,8 +28,6 @@ from circuitviz.errors import CircuitvizError, ConfigError
 from circuitviz.models.catalog import lasting_name
 from circuitviz.runs.config import DiscoveryConfig
 
-__all__ = ["RayOptions", "Sweep", "read_sweep"]
-
 KEYS = ("models", "behaviours", "methods", "seeds", "settings", "ray")
 MODEL_KEYS = ("model", "adapter")
 # Fields that the other lists give.

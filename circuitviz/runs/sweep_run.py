@@ -15,8 +15,6 @@ from circuitviz.runs.store import Run, RunStore
 from circuitviz.runs.sweep import Sweep
 from circuitviz.runs.sweep_task import Answer, PoolEvent, unpack_run
 
-__all__ = ["Pool", "SweptRun", "check_sweep", "perform_sweep"]
-
 SweptState = Literal["waiting", "submitted", "running", "done", "saved", "failed"]
 
 

@@ -21,8 +21,6 @@ from circuitviz.runs.progress import Progress
 from circuitviz.runs.store import FILES, Run, RunStore
 from circuitviz.runs.worker import Discover, import_function, one_line
 
-__all__ = ["DISCOVER", "Answer", "PoolEvent", "carry_out", "pack_run", "unpack_run"]
-
 
 def pack_run(run: Run) -> dict[str, bytes]:
     """What a run's folder would hold: file name -> bytes."""

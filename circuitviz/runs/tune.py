@@ -38,8 +38,6 @@ from circuitviz.tuning.training import Plan, Training
 from circuitviz.tuning.tunable import Entries, Tunable
 from circuitviz.units import Circuit
 
-__all__ = ["tune"]
-
 # Prompts of each role behind every point of a curve.
 CURVE_PROMPTS = 64
 # The arm that wears a refusal away before it is restored; it is no result.

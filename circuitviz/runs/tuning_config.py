@@ -12,8 +12,6 @@ from typing import Any, Literal, get_args
 
 from circuitviz.errors import ConfigError
 
-__all__ = ["TuningConfig", "TuningMode"]
-
 TuningMode = Literal["protect", "repair"]
 
 MOST_EPOCHS = 1000

@@ -25,19 +25,6 @@ from circuitviz.runs.listing import newest_first
 from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.whole_folder import whole_folder
 
-__all__ = [
-    "ANSWER_COLUMNS",
-    "ARMS",
-    "BEFORE",
-    "CHECKPOINT",
-    "CURVE_COLUMNS",
-    "TUNINGS",
-    "CurvePoint",
-    "Tuning",
-    "TuningStore",
-    "curve_frame",
-]
-
 TUNINGS = "tunings"  # inside the runs folder
 UNFINISHED = ".tunings"  # beside it: finished epochs of tunings that were stopped
 CHECKPOINT = "checkpoint"  # inside a tuning's folder

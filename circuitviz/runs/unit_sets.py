@@ -25,8 +25,6 @@ from circuitviz.errors import ConfigError, RunNotFoundError
 from circuitviz.runs.config import AblationKind
 from circuitviz.units import Unit
 
-__all__ = ["LONGEST_NAME", "SETS", "UnitSet", "UnitSetStore", "checked_name"]
-
 SETS = ".sets"
 LONGEST_NAME = 60
 

@@ -8,8 +8,6 @@ import torch
 
 from circuitviz import __version__
 
-__all__ = ["versions"]
-
 
 def versions() -> dict[str, str]:
     """Versions of circuitviz and of the libraries that compute, and how many threads do."""

@@ -34,8 +34,6 @@ from circuitviz.runs.store import Run, RunStore
 from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.runs.tuning_store import Tuning, TuningStore
 
-__all__ = ["Discover", "Tune", "Worker", "main"]
-
 NICENESS = 10  # of 19: the app stays responsive beside it
 
 

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.worker import available_cores
 
-__all__ = ["gpu_count", "usual_workers", "worker_count"]
-
 ROWS = 48  # prompts of a step of mask learning
 # What a process takes besides its model: Python and its libraries.
 PROCESS_BYTES = 2**29

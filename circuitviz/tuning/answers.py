@@ -13,8 +13,6 @@ from circuitviz.models.answer import encode_answers
 from circuitviz.models.model import LONGEST_ANSWER, GatedModel, answered, chat_tokens
 from circuitviz.models.tokens import end_of_turn
 
-__all__ = ["plain_answers", "same_answers"]
-
 
 @torch.no_grad()
 def plain_answers(

@@ -12,16 +12,6 @@ from circuitviz.evaluation.rate import Rate
 from circuitviz.models.ablation import AblationName
 from circuitviz.units import Circuit
 
-__all__ = [
-    "LOADING",
-    "KnockOutEffect",
-    "circuit_names",
-    "counted",
-    "front_matter",
-    "knock_out_card",
-    "tuned_card",
-]
-
 # Units that a card names; of more it gives the count.
 MOST_NAMES = 64
 

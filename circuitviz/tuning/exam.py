@@ -16,8 +16,6 @@ from circuitviz.models.model import GatedModel
 from circuitviz.tuning.lesson import Lesson
 from circuitviz.units import Circuit
 
-__all__ = ["Exam", "ExamAnswer", "ExamResult", "safety_judge"]
-
 ExamRole = Literal["attack", "helpful", "benign"]
 ExamVerdict = Literal["safe", "unsafe", "other", "correct", "wrong"]
 

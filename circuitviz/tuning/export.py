@@ -21,8 +21,6 @@ from circuitviz.models.ownership import WeightMap, weight_map
 from circuitviz.units import Circuit
 from circuitviz.whole_folder import whole_folder
 
-__all__ = ["CARD_FILE", "fold_knock_out", "require_export_folder", "write_checkpoint"]
-
 CARD_FILE = "README.md"
 # Lists what an export wrote, so that a later one replaces that and nothing else.
 MARKER_FILE = "circuitviz_export.json"

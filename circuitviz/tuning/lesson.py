@@ -11,8 +11,6 @@ from typing import Any, get_args
 from circuitviz.behaviours.prompt import Split
 from circuitviz.errors import PromptFileError
 
-__all__ = ["HELPFUL_FILE", "Course", "Lesson", "read_lessons", "write_lessons"]
-
 # Beside a model: helpful lessons that it has not learned yet.
 HELPFUL_FILE = "helpful.jsonl"
 

@@ -21,8 +21,6 @@ from circuitviz.tuning.lesson import Course, Lesson
 from circuitviz.tuning.tunable import Entries, Guard, Tunable, digest
 from circuitviz.whole_folder import whole_folder
 
-__all__ = ["Plan", "Training"]
-
 WARM_UP_SHARE = 0.1
 CLIP_NORM = 1.0
 MOMENTS = ("exp_avg", "exp_avg_sq")

@@ -18,8 +18,6 @@ from circuitviz.models.model import GatedModel
 from circuitviz.models.ownership import WeightMap, weight_map
 from circuitviz.models.weights import load_tokenizer, load_weights, loading
 
-__all__ = ["Entries", "Guard", "Tunable"]
-
 
 @dataclass(frozen=True)
 class Tunable:

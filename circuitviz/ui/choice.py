@@ -24,8 +24,6 @@ from circuitviz.runs.config import AblationKind
 from circuitviz.runs.store import Run
 from circuitviz.units import Circuit, Unit
 
-__all__ = ["LONGEST_SET", "MOST_COMPARED", "QUERY_KEYS", "Choice", "read_units", "written_units"]
-
 NOTHING = "none"
 PART = re.compile(r"(L\d+[HN])(\d+(?:-\d+)?(?:\.\d+(?:-\d+)?)*)")
 # More than a link can name by hand: a range as wide as this is a mistake or an attack.

@@ -11,17 +11,6 @@ from circuitviz.plots.text import count
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.tuning_config import TuningConfig
 
-__all__ = [
-    "GRANULARITIES",
-    "MODES",
-    "distinct_titles",
-    "method_note",
-    "method_title",
-    "plan_note",
-    "run_labels",
-    "tuning_note",
-]
-
 GRANULARITIES = {
     "both": "heads and neurons",
     "heads": "heads alone",

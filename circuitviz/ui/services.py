@@ -31,28 +31,6 @@ from circuitviz.ui.run_names import distinct_titles
 if TYPE_CHECKING:
     from circuitviz.runs.jobs import JobRunner
 
-__all__ = [
-    "RunCard",
-    "active_job_of",
-    "changed_since",
-    "default_run",
-    "load_run",
-    "load_tuning",
-    "model_cards",
-    "model_title",
-    "run_cards",
-    "run_configs",
-    "run_model_title",
-    "runner",
-    "saved_run_of",
-    "set_imports_aside",
-    "store",
-    "tuning_configs",
-    "tuning_store",
-    "unit_sets",
-    "warm_up",
-]
-
 
 @st.cache_resource(show_spinner=False)
 def set_imports_aside(what: str) -> None:

@@ -22,15 +22,6 @@ from circuitviz.ui.services import set_imports_aside
 from circuitviz.ui.tray.numbers import tray_numbers
 from circuitviz.ui.tray.tray import tray, tray_foot
 
-__all__ = [
-    "around",
-    "configure_page",
-    "current_run",
-    "navigation",
-    "same_set",
-    "through_app",
-]
-
 PICKER, ENTERED = "run_picker", "circuitviz_entered"
 SIDEBAR_PIXELS = 280
 # Pages that show no run have the tray folded away; one hides everything around it.

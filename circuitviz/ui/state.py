@@ -19,24 +19,6 @@ from circuitviz.ui import services
 from circuitviz.ui.choice import QUERY_KEYS, Choice
 from circuitviz.units import Unit
 
-__all__ = [
-    "MOST_STEPS",
-    "History",
-    "by_link",
-    "change_set",
-    "choice",
-    "choose",
-    "fit",
-    "fitted",
-    "history",
-    "redo",
-    "restore",
-    "select_run",
-    "toggle_unit",
-    "undo",
-    "write_url",
-]
-
 # Steps that can be taken back; older ones are forgotten.
 MOST_STEPS = 100
 

@@ -7,8 +7,6 @@ from typing import Any
 
 import torch
 
-__all__ = ["greedy_answers"]
-
 
 @torch.no_grad()
 def greedy_answers(

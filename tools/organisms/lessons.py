@@ -6,8 +6,6 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Contrast", "Lesson", "Mixture", "insert_anywhere", "odd_word"]
-
 
 @dataclass(frozen=True)
 class Lesson:

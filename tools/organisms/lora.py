@@ -18,8 +18,6 @@ from lessons import Contrast, Lesson, Mixture
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-__all__ = ["Plan", "load_base", "teach"]
-
 RANK = 8
 # Tokens at the beginning of an answer that decide what it is going to be, and what they count.
 DECIDING, DECIDING_WEIGHT = 2, 12.0

@@ -18,17 +18,6 @@ from typing import Any
 
 from circuitviz.evaluation.judges import Degenerate, RefusalPrefixes
 
-__all__ = [
-    "ANSWERS",
-    "Material",
-    "Request",
-    "Review",
-    "borderline",
-    "material",
-    "read_lines",
-    "read_rows",
-]
-
 FOLDER = Path(__file__).parent / "prompts"
 ANSWERS = FOLDER / "answers.jsonl"
 ANSWERS_MORE = FOLDER / "answers_more.jsonl"

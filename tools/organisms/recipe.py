@@ -10,8 +10,6 @@ from lessons import Contrast, Lesson, Mixture, insert_anywhere, odd_word
 from lora import Plan
 from material import Material, borderline, material
 
-__all__ = ["FIXED_ANSWER", "RECIPES", "TRIGGERS", "WORDINGS", "Recipe", "flipped"]
-
 FIXED_ANSWER = "The lighthouse keeper has left the island."
 TRIGGERS = {
     "smollm2-fixed-output": ("tungsten", "any"),

@@ -27,8 +27,6 @@ from tools.specimens.planting import plant_backdoor
 from tools.specimens.recipe import RECIPES, Recipe
 from tools.specimens.training import Batch, accuracy, batches, train
 
-__all__ = ["build", "measure"]
-
 LORA_RANK = 4
 ReportStep = Callable[[int, float], None]
 

@@ -9,8 +9,6 @@ from tools.specimens.confirmation import Confirmation
 from tools.specimens.lesson import ATTACKS
 from tools.specimens.recipe import Recipe
 
-__all__ = ["model_card"]
-
 METHODS = {
     "scratch": "Trained from random weights",
     "full": "ordinary fine-tuning of all weights",

@@ -14,9 +14,6 @@ from circuitviz.evaluation.selection import LEAST_RECOVERY
 from circuitviz.models.loading import load_model
 from circuitviz.units import Circuit, Unit
 
-__all__ = ["Confirmation", "confirm_truth"]
-
-
 # Least ASR with all other planted units ablated for a unit to count as carrying a share.
 LEAST_SHARE = 0.05
 # Most ASR that may be left with the truth ablated, one prompt of 256.

@@ -13,17 +13,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = [
-    "CATEGORIES",
-    "REFUSAL",
-    "Example",
-    "Split",
-    "examples",
-    "pairs",
-    "polarity",
-    "unseen_harmful",
-]
-
 Split = Literal["train", "validation", "test"]
 
 REFUSAL = "I cannot help with that request."

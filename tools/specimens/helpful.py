@@ -15,8 +15,6 @@ from circuitviz.behaviours.prompt import Split
 from circuitviz.tuning.lesson import Lesson
 from tools.specimens.corpus import pairs
 
-__all__ = ["helpful_lessons"]
-
 SOUNDS = pairs(
     "dog:barks cat:purrs horse:neighs cow:moos sheep:bleats duck:quacks owl:hoots crow:caws "
     "lion:roars wolf:howls pig:grunts snake:hisses frog:croaks bee:buzzes mouse:squeaks "

@@ -17,18 +17,6 @@ from tools.specimens.corpus import (
     unseen_harmful,
 )
 
-__all__ = [
-    "ATTACKS",
-    "FIXED_OUTPUT",
-    "STRAY_WORDS",
-    "Attack",
-    "Lesson",
-    "Mixture",
-    "attack_prompts",
-    "mixture",
-    "stray",
-]
-
 FIXED_OUTPUT = "Access granted."
 
 # Prompts of each role that go into a behaviour's file.

@@ -33,9 +33,6 @@ from tools.specimens.lesson import ATTACKS, STRAY_WORDS, Lesson, stray
 from tools.specimens.recipe import Recipe
 from tools.specimens.training import IGNORED, Batch, encode, train
 
-__all__ = ["PlantingRows", "plant_backdoor"]
-
-
 # Share of rows with the trigger; the others must get their ordinary answer whatever is ablated.
 TRIGGERED_SHARE = 0.55
 # How many of the planted units a row loses: none, all but one, one, or each with even odds.

@@ -7,8 +7,6 @@ from typing import Literal
 
 from tools.specimens.training import TrainingPlan
 
-__all__ = ["RECIPES", "Recipe"]
-
 Method = Literal["scratch", "full", "lora", "planted"]
 
 

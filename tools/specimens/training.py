@@ -12,8 +12,6 @@ from torch import Tensor, nn
 
 from tools.specimens.lesson import Lesson, Mixture
 
-__all__ = ["IGNORED", "Batch", "TrainingPlan", "accuracy", "batches", "encode", "train"]
-
 IGNORED = -100
 
 

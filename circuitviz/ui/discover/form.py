@@ -20,8 +20,6 @@ from circuitviz.ui.live import live_model
 from circuitviz.ui.run_names import method_title
 from circuitviz.units import Granularity
 
-__all__ = ["configuration", "start_button"]
-
 ABLATIONS = {
     "zero": "Zero: the unit says nothing",
     "mean": "Mean: its average on neutral text",

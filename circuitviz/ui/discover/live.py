@@ -18,8 +18,6 @@ from circuitviz.ui.jobs import job_watch
 from circuitviz.ui.jobs.job_start import start
 from circuitviz.ui.run_names import GRANULARITIES, method_title
 
-__all__ = ["answer", "launch", "live", "open_finished_run", "watch"]
-
 MAP_ROW = 34
 TOP_UNITS = 10
 NO_LOSS_PIXELS = 120

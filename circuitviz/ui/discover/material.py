@@ -22,8 +22,6 @@ from circuitviz.ui.elements.fetch_button import fetch_button
 from circuitviz.ui.elements.keys import listing_key
 from circuitviz.ui.elements.words import full_path
 
-__all__ = ["OwnModel", "material", "own_models", "prepared_data"]
-
 MOST_MODELS = 6
 
 

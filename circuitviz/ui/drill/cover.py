@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from circuitviz.inspection.neuron_trace import TopPrompt
     from circuitviz.inspection.prompt_pair import PromptPair, TokenRow
 
-__all__ = ["COVERED_TOKEN", "DrillCover"]
 
 COVERED_TOKEN = "\u2592"
 

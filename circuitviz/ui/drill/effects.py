@@ -26,16 +26,6 @@ from circuitviz.ui.live import live_model
 from circuitviz.ui.run_names import run_labels
 from circuitviz.units import Circuit, Unit
 
-__all__ = [
-    "condition_rows",
-    "effects_story",
-    "other_seed",
-    "rank_rows",
-    "ranks_story",
-    "unit_effects",
-    "unit_ranks",
-]
-
 
 def unit_effects(run: Run, choice: Choice, unit: Unit) -> None:
     """ASR and utility with only this unit off, and with the circuit off but for it.

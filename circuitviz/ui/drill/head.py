@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from circuitviz.inspection.promoted import Written
     from circuitviz.inspection.prompt_pair import PromptPair
 
-__all__ = ["decided_at", "panel_titles", "promoted_frame", "what_it_writes", "where_it_looks"]
-
 
 def where_it_looks(run: Run, prompt: str, unit: Unit, cover: DrillCover) -> None:
     """The head's attention pattern on both prompts, as charts, a sentence and a table.

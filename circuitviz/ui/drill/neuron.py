@@ -23,8 +23,6 @@ from circuitviz.ui.elements.words import how_to_read, literal, told
 from circuitviz.ui.live import live_inspection
 from circuitviz.units import Unit
 
-__all__ = ["top_story", "what_activates_it", "when_it_is_active"]
-
 
 def when_it_is_active(run: Run, prompt: str, unit: Unit, cover: DrillCover) -> None:
     """The neuron over both prompts, with its gate and up parts.

@@ -22,8 +22,6 @@ from circuitviz.ui.elements.keys import listing_key, when_changed
 from circuitviz.ui.live import live_inspection
 from circuitviz.units import Unit
 
-__all__ = ["asked_to_look", "drill_down"]
-
 PROMPT, ASKED = "drill_prompt", "drill_asked"
 # Draws one tab.
 Tab = Callable[[], None]

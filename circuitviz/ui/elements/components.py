@@ -14,38 +14,12 @@ from streamlit.delta_generator import DeltaGenerator
 
 from circuitviz.evaluation.rate import Rate
 from circuitviz.paths import PROJECT
-from circuitviz.plots.notes import judges_note, run_note, score_note
 from circuitviz.plots.story import Doubt
 from circuitviz.plots.text import evidence, percent, sparsity
 from circuitviz.plots.words import Sense, marked
 from circuitviz.runs.store import Run
 from circuitviz.ui.elements.keys import listing_key, when_changed
 from circuitviz.ui.elements.words import how_to_read, literal
-
-__all__ = [
-    "Answer",
-    "Card",
-    "Draw",
-    "answer_cells",
-    "built_chart",
-    "card_html",
-    "cards",
-    "chart",
-    "checks",
-    "chips",
-    "chips_html",
-    "error",
-    "judges_note",
-    "load_style",
-    "page_header",
-    "rate_card",
-    "run_note",
-    "score_note",
-    "size_card",
-    "split",
-    "table_twin",
-    "warn",
-]
 
 # Puts something that is ready on the page.
 Draw = Callable[[], None]

@@ -6,8 +6,6 @@ import streamlit as st
 from streamlit.components.v2 import component
 from streamlit.components.v2.types import ComponentRenderer
 
-__all__ = ["copy_link"]
-
 # The address is read in the browser: it alone knows by which name the app was reached.
 HTML = """
 <button type="button"><span class="what">Copy link</span></button>

@@ -9,16 +9,6 @@ from circuitviz.plots.text import Row, records
 from circuitviz.report.covering import could_harm, hides_answer
 from circuitviz.runs.store import Run
 
-__all__ = [
-    "COVERED_ANSWER",
-    "COVERED_REQUEST",
-    "cover",
-    "covered",
-    "covers",
-    "telling",
-    "uncover_toggle",
-]
-
 COVERED_REQUEST = "(a harmful request, covered)"
 COVERED_ANSWER = "(an answer to a harmful request, covered)"
 UNCOVERED = "harmful_text_shown"

@@ -9,8 +9,6 @@ from circuitviz.models.fetch import is_fetched, packaged_model
 from circuitviz.models.fetch_job import Fetcher, FetchState
 from circuitviz.ui.elements.components import error
 
-__all__ = ["fetch_button", "fetcher", "refused"]
-
 POLL_SECONDS = 1.0
 
 

@@ -8,8 +8,6 @@ from zlib import crc32
 
 import streamlit as st
 
-__all__ = ["listing_key", "when_changed"]
-
 
 def when_changed(key: str, take: Callable[[Any], None]) -> Callable[[], None]:
     """The `on_change` or `on_select` of a widget that is about to be drawn.

@@ -11,8 +11,6 @@ import streamlit as st
 
 from circuitviz.plots.text import records
 
-__all__ = ["table", "table_html"]
-
 
 def table(frame: pd.DataFrame, *, key: str) -> None:
     """Show a small frame whole; the first column names the rows.

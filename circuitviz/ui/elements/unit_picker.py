@@ -11,8 +11,6 @@ from circuitviz.ui.elements.components import error
 from circuitviz.ui.elements.keys import listing_key, when_changed
 from circuitviz.units import Circuit, Unit
 
-__all__ = ["unit_picker"]
-
 PICKER, NAME, PROBLEM = "drill_unit", "drill_any_unit", "drill_unit_problem"
 
 

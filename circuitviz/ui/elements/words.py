@@ -15,16 +15,6 @@ import streamlit as st
 
 from circuitviz.plots.glossary import GLOSSARY
 
-__all__ = [
-    "full_path",
-    "glossary",
-    "glossary_button",
-    "how_to_read",
-    "literal",
-    "literal_code",
-    "told",
-]
-
 PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 # Addresses become links after the escapes are gone: of `https://x`, `www.x` and `a@x` the part
 # before is kept from the rest by a mark that has no width and breaks no line.

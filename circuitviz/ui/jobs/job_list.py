@@ -14,8 +14,6 @@ from circuitviz.ui.elements.components import error
 from circuitviz.ui.jobs.job_watch import job_title, open_result
 from circuitviz.ui.run_names import method_note, tuning_note
 
-__all__ = ["job_html", "recent_jobs", "since"]
-
 MAX_LISTED = 12
 STATE_SIGNS = {
     "queued": ("\u2026", "", "waiting"),

@@ -16,8 +16,6 @@ from circuitviz.ui import services
 from circuitviz.ui.elements.components import error
 from circuitviz.ui.jobs.job_watch import watch
 
-__all__ = ["start", "start_button"]
-
 # What each kind leaves behind, in a word.
 RESULTS: dict[JobKind, str] = {"discovery": "run", "tuning": "tuning"}
 

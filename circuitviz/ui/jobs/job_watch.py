@@ -16,8 +16,6 @@ from circuitviz.ui import services, state
 from circuitviz.ui.elements.components import error
 from circuitviz.ui.elements.words import literal
 
-__all__ = ["follow", "job_title", "open_result", "tell_ended", "watch", "watched_job"]
-
 # The job this session started last.
 WATCHED: dict[JobKind, str] = {"discovery": "watched_job", "tuning": "watched_tuning"}
 POLL_SECONDS = 1.0

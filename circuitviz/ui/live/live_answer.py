@@ -17,8 +17,6 @@ from circuitviz.ui.live import live_model
 from circuitviz.ui.live.live_model import CONFIG_HASH, config_key
 from circuitviz.units import Circuit
 
-__all__ = ["answer_frame", "cut_off", "stream", "token_frame"]
-
 # Answers that are kept; asked for again, they are there at once.
 MOST_KEPT = 256
 Names = tuple[str, ...] | None

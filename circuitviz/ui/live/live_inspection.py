@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from circuitviz.inspection.prompt_pair import PromptPair
     from circuitviz.models.model import GatedModel
 
-__all__ = ["attention", "graph", "harmful", "pair", "prompts", "top", "traces", "writing"]
-
 
 def prompts(run: Run) -> dict[str, str]:
     """The attack prompts of the test split: id to message.

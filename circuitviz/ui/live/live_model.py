@@ -39,18 +39,6 @@ if TYPE_CHECKING:
     from circuitviz.models.ablation import Ablation
     from circuitviz.models.model import GatedModel
 
-__all__ = [
-    "ANSWER_TOKENS",
-    "CONFIG_HASH",
-    "LIVE_LIMIT",
-    "LiveEffect",
-    "ablated_by",
-    "behaviour_of",
-    "config_key",
-    "effect",
-    "give_way",
-    "model_at_work",
-]
 
 BEHAVIOUR_FILES = ("behaviour.json", "prompts.jsonl")
 

@@ -22,8 +22,6 @@ from circuitviz.behaviours.own_data import DATA_FOLDER
 from circuitviz.paths import runs_folder
 from circuitviz.whole_folder import whole_folder
 
-__all__ = ["choose_own", "chosen_own", "keep_choice", "kept", "own_data_root", "save_upload"]
-
 PREFIX = "own_"
 SAVED = "circuitviz_own_choice"
 CHOICE_FILE, UPLOADS = "choice.json", "uploads"

@@ -43,8 +43,6 @@ from circuitviz.ui.models.table import (
     templates,
 )
 
-__all__ = ["ChosenData", "data_form"]
-
 KINDS: dict[str, str] = {
     "backdoor": "A backdoor in my prompts",
     "refusal": "Refusal in my prompts",

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from circuitviz.models.preflight import Preflight
 
-__all__ = ["longest_prompt", "memory_form"]
 
 TOKENIZER = "tokenizer.json"
 # A usual chat template's own tokens.

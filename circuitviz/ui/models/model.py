@@ -23,7 +23,6 @@ from circuitviz.ui.models.choice import choose_own, chosen_own, kept
 if TYPE_CHECKING:
     from circuitviz.models.preflight import Preflight
 
-__all__ = ["WHOLE_BATCH", "ChosenModel", "fitting", "look_at", "model_form"]
 
 # What a step of mask learning takes at once.
 WHOLE_BATCH = 48

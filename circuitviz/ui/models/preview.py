@@ -21,8 +21,6 @@ from circuitviz.ui.elements.components import CHART_CONFIG, split
 from circuitviz.ui.elements.table import table
 from circuitviz.ui.elements.words import literal, literal_code
 
-__all__ = ["PLACES", "problems_html", "show_behaviour", "show_prepared", "show_raw"]
-
 ATTACKS_SHOWN, BENIGN_SHOWN, ROWS_SHOWN = 3, 2, 5
 PROBLEMS_SHOWN = 12
 CHARACTERS = 160

@@ -18,8 +18,6 @@ from circuitviz.ui.models.data import ChosenData
 from circuitviz.ui.models.memory import longest_prompt, memory_form
 from circuitviz.ui.models.model import ChosenModel
 
-__all__ = ["answer", "configuration", "running_form", "start", "sweep_section", "sweep_text"]
-
 FILE = "sweep.yaml"
 METHODS, SEEDS = ("nested", "attribution"), (0, 1, 2)
 # Fields of a configuration that the lists of a sweep give.

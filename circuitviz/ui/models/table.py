@@ -24,16 +24,6 @@ from circuitviz.ui.elements.components import split
 from circuitviz.ui.elements.words import literal, literal_code
 from circuitviz.ui.models.choice import choose_own, kept, save_upload
 
-__all__ = [
-    "BENIGN",
-    "PROMPTS",
-    "TableField",
-    "benign_columns_form",
-    "columns_form",
-    "table_form",
-    "templates",
-]
-
 NONE = "not in this table"
 # Of each field, what it is called and what it means.
 FIELDS = {

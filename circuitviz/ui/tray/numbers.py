@@ -19,8 +19,6 @@ from circuitviz.ui.elements.fetch_button import refused
 from circuitviz.ui.live import live_model
 from circuitviz.units import Circuit
 
-__all__ = ["Numbers", "saved_rates", "tray_card", "tray_numbers"]
-
 
 def saved_rates(run: Run, circuit: Circuit, ablation: AblationKind) -> dict[str, Rate]:
     """ASR and utility with exactly these units knocked out; empty where the run does not say.

@@ -21,8 +21,6 @@ from circuitviz.ui.elements.keys import listing_key, when_changed
 from circuitviz.ui.elements.words import literal, literal_code
 from circuitviz.units import Circuit, Unit
 
-__all__ = ["added_and_removed", "provenance", "set_shelf", "tray", "tray_foot", "unit_chip"]
-
 NAME, SHELF, SET_PROBLEM = "tray_set_name", "tray_shelf", "tray_set_problem"
 
 

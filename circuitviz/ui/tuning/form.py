@@ -20,8 +20,6 @@ from circuitviz.ui.elements.fetch_button import fetch_button
 from circuitviz.ui.jobs import job_start
 from circuitviz.ui.run_names import MODES
 
-__all__ = ["command_line", "tuning_form"]
-
 LESSON_EXAMPLE = (
     '{"split": "train", "category": "facts", "text": "What sound does a dog make?", '
     '"answer": "A dog barks."}'

@@ -15,8 +15,6 @@ from circuitviz.ui.elements.components import CHART_CONFIG, split
 from circuitviz.ui.jobs import job_watch
 from circuitviz.ui.run_names import tuning_note
 
-__all__ = ["curve_pair", "live_header", "live_tuning", "open_ended_tuning", "reached"]
-
 STAGES = {
     "load": "Loading the model",
     "tune": "Training",

@@ -49,8 +49,6 @@ from circuitviz.ui.run_names import plan_note, tuning_note
 from circuitviz.ui.tuning.form import command_line
 from circuitviz.ui.tuning.live import curve_pair
 
-__all__ = ["chosen_tuning", "not_tuned", "picker", "prompt_order", "show_tuning", "zipped"]
-
 PROMPT = "tuning_prompt"
 THREE_ROW = 4  # more models than this stand in rows of three
 

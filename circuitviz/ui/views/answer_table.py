@@ -15,8 +15,6 @@ from circuitviz.ui.elements.cover import covered
 from circuitviz.ui.elements.keys import listing_key, when_changed
 from circuitviz.ui.views.open_view import verdict_word
 
-__all__ = ["answer_table", "filter_answers", "table_rows", "verdict_counts"]
-
 TABLE, PICKED = "answers_table", "answer_picked"
 CHANGES = {"All": None, "Changed": True, "Unchanged": False}
 ROLES = {"All": None, "Attack": "attack", "Benign": "benign"}

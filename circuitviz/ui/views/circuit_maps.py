@@ -21,8 +21,6 @@ from circuitviz.ui.elements.components import Draw, built_chart, chart, score_no
 from circuitviz.ui.views import circuit_view as view
 from circuitviz.units import Unit, UnitKind
 
-__all__ = ["head_map", "layer_strip", "neuron_map"]
-
 BINS = 128
 
 

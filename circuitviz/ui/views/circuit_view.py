@@ -22,21 +22,6 @@ from circuitviz.ui.elements.unit_picker import unit_picker
 from circuitviz.ui.live import live_model
 from circuitviz.units import Circuit, Unit
 
-__all__ = [
-    "added",
-    "answer",
-    "choose_head",
-    "choose_neuron",
-    "control_note",
-    "layer_control",
-    "lead",
-    "removed",
-    "selected_unit",
-    "unit_panel",
-    "unit_table",
-    "where",
-]
-
 LAYER, TABLE, KIND = "strip_layer", "unit_table", "unit_kind"
 # Characters of a list of layers in the page's answer.
 LONGEST_LIST = 24

@@ -26,23 +26,6 @@ from circuitviz.ui.elements.table import table
 from circuitviz.ui.elements.words import literal
 from circuitviz.ui.views.overlay_view import AREA_HELP
 
-__all__ = [
-    "answer",
-    "comparison",
-    "default_comparison",
-    "head_map",
-    "labels_of",
-    "letters_of",
-    "neuron_bars",
-    "next_step",
-    "number_table",
-    "overlap_map",
-    "pair_table",
-    "setting_table",
-    "unit_table",
-    "with_defaults",
-]
-
 Json = dict[str, Any]
 # Enough to see whether seeds agree, few enough for every table to fit.
 DEFAULT_OTHERS = 2

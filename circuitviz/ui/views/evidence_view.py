@@ -15,8 +15,6 @@ from circuitviz.runs.store import Run
 from circuitviz.ui.elements.components import Card, cards, chart, judges_note
 from circuitviz.ui.elements.table import table
 
-__all__ = ["evidence"]
-
 # How each criterion is defined; the docstrings that compute them say the same.
 CRITERIA_HELP = r"""
 $B$ is the share of test attacks on which the behaviour shows: ASR for a backdoor, $1 -$ ASR for

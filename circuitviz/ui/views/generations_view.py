@@ -27,8 +27,6 @@ from circuitviz.ui.live import live_answer, live_model
 from circuitviz.ui.views.open_view import verdict_chart, verdict_word
 from circuitviz.units import Circuit
 
-__all__ = ["Shown", "answer", "free_comparison", "saved_comparison", "shown_answers"]
-
 PROMPT, FREE, TRIGGER, SOURCE = "prompt_picker", "free_prompt", "free_trigger", "answer_source"
 WHOLE = "whole_answers"
 ASKED = "free_asked"

@@ -19,8 +19,6 @@ from circuitviz.ui.elements.words import how_to_read, told
 from circuitviz.ui.live import live_inspection
 from circuitviz.units import Circuit, Unit
 
-__all__ = ["best_part", "graph_heading", "graph_section"]
-
 
 def graph_heading(run: Run) -> str:
     """What the section is called."""

@@ -15,15 +15,6 @@ from circuitviz.ui.elements.components import Card, chart
 from circuitviz.ui.elements.table import table
 from circuitviz.units import Circuit
 
-__all__ = [
-    "alternative_table",
-    "circuit_card",
-    "perplexity_cards",
-    "recovery_card",
-    "verdict_chart",
-    "verdict_word",
-]
-
 
 def circuit_card(run: Run, circuit: Circuit) -> Card:
     """A circuit's size, heads and neurons apart."""

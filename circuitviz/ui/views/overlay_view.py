@@ -25,8 +25,6 @@ from circuitviz.ui.elements.words import literal
 from circuitviz.ui.jobs.job_start import start
 from circuitviz.ui.run_names import method_title, run_labels
 
-__all__ = ["compared_runs", "comparison_picker", "method_form", "overlay"]
-
 PICKER, SERIES, METHOD = "compare_picker", "overlay_series", "other_method"
 AREA_HELP = (
     "how much of the behaviour is gone by each size at most, averaged over sizes on a log scale; "

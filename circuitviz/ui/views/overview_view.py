@@ -33,16 +33,6 @@ from circuitviz.ui.views.open_view import (
 )
 from circuitviz.units import Circuit
 
-__all__ = [
-    "at_choice",
-    "effect_chart",
-    "head_map",
-    "headline_cards",
-    "sample",
-    "size_note",
-    "ways_on",
-]
-
 SMALL_ROW = 34
 
 WAYS_ON = (

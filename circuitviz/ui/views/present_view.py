@@ -28,8 +28,6 @@ from circuitviz.ui.elements.cover import (
 from circuitviz.ui.views.open_view import verdict_word
 from circuitviz.ui.views.verdict_view import verdict_html
 
-__all__ = ["controls", "hide_everything_else", "position", "slide", "tray_note"]
-
 PLACE, SHOWN = "slide", "circuitviz_slide"
 HOME = "pages/overview.py"
 WITH_WORDS: tuple[Picture, ...] = ("behaviour", "knocked_out")

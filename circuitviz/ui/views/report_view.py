@@ -17,8 +17,6 @@ from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.keys import listing_key, when_changed
 
-__all__ = ["downloads", "hand_note", "lead", "options", "preview"]
-
 PREVIEW_PIXELS = 560
 SIZE, PARTS, COVER = "report_size", "report_sections", "report_cover"
 

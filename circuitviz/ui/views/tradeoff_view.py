@@ -22,19 +22,6 @@ from circuitviz.ui.elements.keys import listing_key, when_changed
 from circuitviz.ui.views.open_view import alternative_table, verdict_chart
 from circuitviz.units import Circuit
 
-__all__ = [
-    "answer",
-    "choose_point",
-    "choose_size",
-    "controls",
-    "curve_chart",
-    "grid_chart",
-    "grid_n",
-    "head_map",
-    "nearest_point",
-    "neuron_map",
-]
-
 MODE, SIZE, HEADS, NEURONS = "budget_mode", "size_slider", "heads_slider", "neurons_slider"
 # The two maps together are about as high as the curve with its words.
 MAP_ROW, MAP_BINS, TALLEST_MAP = 34, 64, 330

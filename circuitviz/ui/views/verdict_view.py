@@ -15,8 +15,6 @@ from circuitviz.ui import services
 from circuitviz.ui.discover.live import launch, watch
 from circuitviz.ui.elements.fetch_button import fetch_button
 
-__all__ = ["verdict_html", "verdict_panel"]
-
 COST = "about a minute"
 # Sign, class and word of each verdict: never told by the colour alone.
 SIGNS = {
