@@ -10,14 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.prompt import Prompt, read_prompts, write_prompts
 from circuitviz.behaviours.screening import Screening
 from circuitviz.errors import PromptFileError
+from circuitviz.files import whole_file
 
 
 def answered_before(behaviour: Behaviour, model: str, weights: str = "*") -> Behaviour | None:
@@ -54,22 +54,12 @@ def keep_answers(
         return None
     final = behaviour.folder / f"answered-{_digest(model)}-{weights}.jsonl"
     told = json.dumps(screening.to_json(), indent=1) + "\n"
-    _write_whole(final.with_suffix(".json"), lambda path: path.write_text(told, encoding="utf-8"))
+    with whole_file(final.with_suffix(".json")) as draft:
+        draft.write_text(told, encoding="utf-8")
     # Last: whoever finds it finds the other.
-    _write_whole(final, lambda path: write_prompts(path, prompts))
+    with whole_file(final) as draft:
+        write_prompts(draft, prompts)
     return final
-
-
-def _write_whole(final: Path, write: Callable[[Path], object]) -> None:
-    """Write a file under its name only once it is whole: others may look for it meanwhile."""
-    handle, draft = tempfile.mkstemp(prefix=".answered-", dir=final.parent)
-    os.close(handle)
-    try:
-        write(Path(draft))
-        os.replace(draft, final)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
 
 
 def _digest(model: str) -> str:

@@ -33,7 +33,7 @@ from circuitviz.behaviours.splits import (
 )
 from circuitviz.behaviours.tables import Table
 from circuitviz.errors import ConfigError
-from circuitviz.whole_folder import whole_folder
+from circuitviz.files import whole_folder
 
 # Where they lie in the folder of runs.
 DATA_FOLDER = ".data"

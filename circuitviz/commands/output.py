@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from math import isnan
 from typing import Any, NoReturn
 
 from tqdm import tqdm
 
+from circuitviz.files import json_text
 from circuitviz.runs.progress import Progress
 
 
@@ -67,17 +66,8 @@ def say(text: str) -> None:
 
 
 def say_json(value: Any) -> None:
-    """Print a result as JSON, null for NaN."""
-    say(json.dumps(_without_nan(value), indent=1, ensure_ascii=False, allow_nan=False))
-
-
-def _without_nan(value: Any) -> Any:
-    """The value with null for what has no value: JSON knows no NaN."""
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and isnan(value) else value
+    """Print a result as JSON, null for numbers that are not finite."""
+    say(json_text(value, indent=1))
 
 
 def say_on_stderr(text: str) -> None:

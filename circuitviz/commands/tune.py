@@ -20,9 +20,9 @@ from circuitviz.commands.options import (
 )
 from circuitviz.commands.output import Bar, say, say_json, say_on_stderr
 from circuitviz.errors import ConfigError
+from circuitviz.files import whole_folder
 from circuitviz.quiet import stdout_discarded
 from circuitviz.runs.tuning_config import TuningConfig, TuningMode
-from circuitviz.whole_folder import whole_folder
 
 if TYPE_CHECKING:
     from circuitviz.runs.store import Run, RunStore

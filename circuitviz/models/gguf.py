@@ -17,10 +17,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from circuitviz.errors import ConfigError, UnsupportedModelError
+from circuitviz.files import whole_folder
 from circuitviz.models.watched_process import watch_program
 from circuitviz.paths import models_cache
 from circuitviz.quiet import ENVIRONMENT
-from circuitviz.whole_folder import whole_folder
 
 GGUF = ".gguf"
 ORIGIN_FILE = "origin.json"

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from circuitviz import __version__
 from circuitviz.errors import ConfigError, ReportError
+from circuitviz.files import json_text, whole_file, whole_folder
 from circuitviz.report.browser import print_page, write_pictures
 from circuitviz.report.charts import charts
 from circuitviz.report.circuitkit import circuit_json
 from circuitviz.report.notebook import notebook
 from circuitviz.report.options import ReportOptions
-from circuitviz.report.page import json_bytes, report_page
+from circuitviz.report.page import report_page
 from circuitviz.report.resized import at_size
 from circuitviz.report.tables import csv_of, tables
 from circuitviz.runs.store import Run
-from circuitviz.whole_folder import whole_folder
 
 # One page, the same on paper, a notebook, the circuit for others; all tables, or all figures, in
 # one archive.
@@ -78,9 +77,9 @@ def report_bytes(run: Run, kind: ReportKind, options: ReportOptions | None = Non
         case "pdf":
             return print_page(report_page(run, options, paper=True))
         case "ipynb":
-            return json_bytes(notebook(run, options), indent=1)
+            return _json(notebook(run, options))
         case "json":
-            return json_bytes(circuit_json(at_size(run, options.size)), indent=1)
+            return _json(circuit_json(at_size(run, options.size)))
         case "tables":
             return _archive(_tables(at_size(run, options.size)))
         case "figures":
@@ -134,7 +133,10 @@ def write_report(
     if not out.suffix or out.is_dir():
         return _write_folder(run, out, options, tell)
     tell(out.name, 0.0)
-    _replace(out, report_bytes(run, ENDINGS[out.suffix.lower()], options))
+    data = report_bytes(run, ENDINGS[out.suffix.lower()], options)
+    out.absolute().parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(out) as draft:
+        draft.write_bytes(data)
     return Written((out,))
 
 
@@ -156,7 +158,7 @@ def _write_folder(run: Run, out: Path, options: ReportOptions, tell: Tell) -> Wr
         notes += _draw(shown, draft / "figures")
         names = _files(draft)
         marker = {"circuitviz": __version__, "run_id": run.run_id, "files": names}
-        (draft / MARKER).write_bytes(json_bytes(marker, indent=1))
+        (draft / MARKER).write_bytes(_json(marker))
     return Written(tuple(out / name for name in names), tuple(notes))
 
 
@@ -188,18 +190,8 @@ def _files(folder: Path) -> list[str]:
     )
 
 
-def _replace(out: Path, data: bytes) -> None:
-    """Write a file whole or not at all, and the folder for it where there is none."""
-    out.absolute().parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(prefix=f".{out.name}-", dir=out.absolute().parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(draft).chmod(0o644)
-        os.replace(draft, out)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
+def _json(value: Any) -> bytes:
+    return f"{json_text(value, indent=1)}\n".encode()
 
 
 def _tables(run: Run) -> dict[str, bytes]:

@@ -10,12 +10,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from circuitviz import __version__
+from circuitviz.files import json_text
 from circuitviz.plots import evidence_frame, open_frame, story
 from circuitviz.plots.text import count, make_up, ranges
 from circuitviz.plots.verdict import controls_run, verdict_summary, verdicts
@@ -38,21 +37,6 @@ from circuitviz.report.tables import csv_of, rows_of, tables
 from circuitviz.report.verdict_line import headline, headlines, lead, sentence, standings
 from circuitviz.report.words import COVERED_NOTE, SAFESEEK, limits, method, shown_name
 from circuitviz.runs.store import Run
-
-
-def json_bytes(value: Any, *, indent: int | None = None) -> bytes:
-    """The value as UTF-8 JSON, with null for what has no value: JSON knows no NaN."""
-    text = json.dumps(_known(value), indent=indent, ensure_ascii=False, allow_nan=False)
-    return (text + "\n").encode()
-
-
-def _known(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _known(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_known(item) for item in value]
-    return None if isinstance(value, float) and not isfinite(value) else value
-
 
 HERE = Path(__file__).parent
 MOST_UNITS = 60
@@ -255,7 +239,7 @@ def _figure_json(figure: go.Figure) -> Markup:
 
 
 def _files(run: Run, written: Mapping[str, Any]) -> list[File]:
-    circuit = json_bytes(circuit_json(run))
+    circuit = f"{json_text(circuit_json(run))}\n".encode()
     found = [_embedded("circuit.json", "application/json", circuit, "for CircuitKIT and others")]
     return found + [
         _embedded(f"{name}.csv", "text/csv", csv_of(table), count(len(table), "row"))

@@ -12,7 +12,6 @@ Every file is replaced in one step, so that a reader in any process sees a whole
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -26,6 +25,7 @@ from typing import Any, Literal
 import psutil
 
 from circuitviz.errors import CircuitvizError, ConfigError, JobCancelledError, JobNotFoundError
+from circuitviz.files import whole_file
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.tuning_config import TuningConfig
 
@@ -192,11 +192,11 @@ class JobFolder:
         # These have files of their own.
         del data["progress"], data["stopping"]
         record = {"kind": job.kind, **data, "owner": _this_process()}
-        write_whole(self.path / "job.json", record)
+        _write(self.path / "job.json", record)
 
     def save_progress(self, progress: JobProgress) -> None:
         """Record how far the job is."""
-        write_whole(self.path / "progress.json", progress.to_json())
+        _write(self.path / "progress.json", progress.to_json())
 
     def load(self) -> Job:
         """Read the job; one whose process has gone reads as failed.
@@ -269,16 +269,9 @@ def find_job(jobs: Path, job_id: str) -> JobFolder:
     return JobFolder(path)
 
 
-def write_whole(path: Path, data: Mapping[str, Any]) -> None:
-    """Write JSON so that readers see the old file or the new one, never a part."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+def _write(path: Path, data: Mapping[str, Any]) -> None:
+    with whole_file(path) as draft:
         draft.write_text(json.dumps(data), encoding="utf-8")
-        os.replace(draft, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise
 
 
 @cache

@@ -27,10 +27,10 @@ from safetensors.numpy import load_file, save_file
 
 from circuitviz.errors import CircuitvizError, RunFormatError, RunNotFoundError
 from circuitviz.evaluation.rate import Rate
+from circuitviz.files import whole_folder
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.listing import newest_first
 from circuitviz.units import Circuit, Ranking, UnitSpace
-from circuitviz.whole_folder import whole_folder
 
 # One row per evaluated circuit.  split: validation | test; condition: knocked_out | isolated;
 # budget: joint (the `size` best units) | separate (the `heads` best heads, `neurons` best

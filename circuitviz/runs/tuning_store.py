@@ -21,9 +21,9 @@ import pandas as pd
 
 from circuitviz.errors import CircuitvizError, RunFormatError, RunNotFoundError
 from circuitviz.evaluation.rate import Rate
+from circuitviz.files import whole_folder
 from circuitviz.runs.listing import newest_first
 from circuitviz.runs.tuning_config import TuningConfig
-from circuitviz.whole_folder import whole_folder
 
 TUNINGS = "tunings"  # inside the runs folder
 UNFINISHED = ".tunings"  # beside it: finished epochs of tunings that were stopped

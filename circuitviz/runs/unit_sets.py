@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from pathlib import Path
 from typing import get_args
 
 from circuitviz.errors import ConfigError, RunNotFoundError
+from circuitviz.files import whole_file
 from circuitviz.runs.config import AblationKind
 from circuitviz.units import Unit
 
@@ -142,14 +141,9 @@ class UnitSetStore:
             "created": kept.created,
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(prefix=".", suffix=".json", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
-            os.replace(draft, path)
-        except BaseException:
-            Path(draft).unlink(missing_ok=True)
-            raise
+        with whole_file(path) as draft:
+            text = json.dumps(data, indent=1, ensure_ascii=False)
+            draft.write_text(f"{text}\n", encoding="utf-8")
 
     @classmethod
     def _read_all(cls, home: Path) -> Iterator[UnitSet]:

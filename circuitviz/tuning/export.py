@@ -15,11 +15,11 @@ from transformers import PreTrainedModel
 
 from circuitviz import __version__
 from circuitviz.errors import ConfigError
+from circuitviz.files import whole_folder
 from circuitviz.models.ablation import Ablation
 from circuitviz.models.gates import Reference
 from circuitviz.models.ownership import WeightMap, weight_map
 from circuitviz.units import Circuit
-from circuitviz.whole_folder import whole_folder
 
 CARD_FILE = "README.md"
 # Lists what an export wrote, so that a later one replaces that and nothing else.

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, WeightedRandomSampler
 from transformers import get_cosine_schedule_with_warmup
 
+from circuitviz.files import whole_folder
 from circuitviz.models.answer import AnswerRows, encode_answers
 from circuitviz.models.model import GatedModel
 from circuitviz.tuning.lesson import Course, Lesson
 from circuitviz.tuning.tunable import Entries, Guard, Tunable, digest
-from circuitviz.whole_folder import whole_folder
 
 WARM_UP_SHARE = 0.1
 CLIP_NORM = 1.0

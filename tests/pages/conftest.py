@@ -14,7 +14,8 @@ from circuitviz.evaluation.rate import Rate
 from circuitviz.paths import APP
 from circuitviz.plots.token_charts import TOKEN_COLUMNS
 from circuitviz.runs.config import DiscoveryConfig
-from circuitviz.runs.jobs import Job, JobProgress
+from circuitviz.runs.job import JobProgress
+from circuitviz.runs.jobs import Job
 from circuitviz.ui import services
 from circuitviz.ui.drill import view as drill_view
 from circuitviz.ui.live import live_answer, live_model

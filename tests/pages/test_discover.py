@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from circuitviz.runs.config import DiscoveryConfig
-from circuitviz.runs.jobs import JobProgress
+from circuitviz.runs.job import JobProgress
 from circuitviz.runs.store import RunStore
 from circuitviz.runs.tuning_store import TuningStore
 from circuitviz.ui import services

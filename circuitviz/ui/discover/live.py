@@ -10,7 +10,8 @@ from circuitviz.plots.maps import head_heatmap, neuron_heatmap
 from circuitviz.plots.notes import READINGS
 from circuitviz.plots.text import count, matrix_frame
 from circuitviz.runs.config import DiscoveryConfig
-from circuitviz.runs.jobs import Job, JobProgress
+from circuitviz.runs.job import JobProgress
+from circuitviz.runs.jobs import Job
 from circuitviz.ui import services
 from circuitviz.ui.elements.components import CHART_CONFIG, chips, split, table_twin
 from circuitviz.ui.elements.words import how_to_read

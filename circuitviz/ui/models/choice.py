@@ -9,9 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,8 +17,8 @@ from typing import Any
 import streamlit as st
 
 from circuitviz.behaviours.own_data import DATA_FOLDER
+from circuitviz.files import whole_file, whole_folder
 from circuitviz.paths import runs_folder
-from circuitviz.whole_folder import whole_folder
 
 PREFIX = "own_"
 SAVED = "circuitviz_own_choice"
@@ -71,7 +69,10 @@ def keep_choice() -> None:
         st.session_state[SAVED] = now
         # Where nothing can be written it lasts as long as the session.
         with contextlib.suppress(OSError):
-            _write(_choice_file(), json.dumps(now, indent=1))
+            path = _choice_file()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(path) as draft:
+                draft.write_text(json.dumps(now, indent=1), encoding="utf-8")
 
 
 def save_upload(name: str, data: bytes) -> Path:
@@ -102,11 +103,3 @@ def _saved() -> dict[str, Any]:
 
 def _choice_file() -> Path:
     return own_data_root() / DATA_FOLDER / CHOICE_FILE
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(draft, path)

@@ -13,11 +13,11 @@ from circuitviz.plots.maps import (
     neuron_strip,
     thinned,
 )
-from circuitviz.plots.notes import READINGS
+from circuitviz.plots.notes import READINGS, score_note
 from circuitviz.plots.text import count
 from circuitviz.runs.store import Run
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.elements.components import Draw, built_chart, chart, score_note
+from circuitviz.ui.elements.components import Draw, built_chart, chart
 from circuitviz.ui.views import circuit_view as view
 from circuitviz.units import Unit, UnitKind
 

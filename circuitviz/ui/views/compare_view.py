@@ -16,12 +16,12 @@ from circuitviz.plots.agreement import (
     layer_bars,
     overlap_heatmap,
 )
-from circuitviz.plots.notes import READINGS
+from circuitviz.plots.notes import READINGS, judges_note
 from circuitviz.plots.text import count, matrix_frame, records
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.elements.components import chart, error, judges_note
+from circuitviz.ui.elements.components import chart, error
 from circuitviz.ui.elements.table import table
 from circuitviz.ui.elements.words import literal
 from circuitviz.ui.views.overlay_view import AREA_HELP

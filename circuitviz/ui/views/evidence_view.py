@@ -9,10 +9,10 @@ from typing import Any
 import streamlit as st
 
 from circuitviz.plots import evidence_frame as frames
-from circuitviz.plots.notes import READINGS
+from circuitviz.plots.notes import READINGS, judges_note
 from circuitviz.plots.tradeoff import stochastic_curve
 from circuitviz.runs.store import Run
-from circuitviz.ui.elements.components import Card, cards, chart, judges_note
+from circuitviz.ui.elements.components import Card, cards, chart
 from circuitviz.ui.elements.table import table
 
 # How each criterion is defined; the docstrings that compute them say the same.

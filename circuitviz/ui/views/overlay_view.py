@@ -10,7 +10,7 @@ import streamlit as st
 from circuitviz.discovery.methods import METHODS
 from circuitviz.errors import CircuitvizError
 from circuitviz.plots.comparison_frame import judged_alike, overlay_frame, summary_frame
-from circuitviz.plots.notes import READINGS, frontier_note
+from circuitviz.plots.notes import READINGS, frontier_note, judges_note
 from circuitviz.plots.palette import SERIES_LABELS
 from circuitviz.plots.text import count
 from circuitviz.plots.tradeoff import overlay_curve
@@ -18,7 +18,7 @@ from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import MOST_COMPARED, Choice
-from circuitviz.ui.elements.components import chart, judges_note
+from circuitviz.ui.elements.components import chart
 from circuitviz.ui.elements.keys import listing_key, when_changed
 from circuitviz.ui.elements.table import table
 from circuitviz.ui.elements.words import literal

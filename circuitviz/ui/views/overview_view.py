@@ -8,7 +8,7 @@ from circuitviz.plots import frame, story
 from circuitviz.plots.bars import before_after
 from circuitviz.plots.judged import utility_label
 from circuitviz.plots.maps import head_heatmap
-from circuitviz.plots.notes import READINGS
+from circuitviz.plots.notes import READINGS, run_note, score_note
 from circuitviz.plots.text import make_up
 from circuitviz.report.resized import at_size
 from circuitviz.runs.store import Run
@@ -20,8 +20,6 @@ from circuitviz.ui.elements.components import (
     built_chart,
     cards,
     rate_card,
-    run_note,
-    score_note,
 )
 from circuitviz.ui.elements.cover import COVERED_ANSWER, cover, telling
 from circuitviz.ui.views.open_view import (

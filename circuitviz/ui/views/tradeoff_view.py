@@ -10,14 +10,14 @@ import streamlit as st
 
 from circuitviz.plots import frame, story
 from circuitviz.plots.maps import bins_for, head_heatmap, neuron_heatmap
-from circuitviz.plots.notes import READINGS, frontier_note
+from circuitviz.plots.notes import READINGS, frontier_note, score_note
 from circuitviz.plots.target import missed, only_costs
 from circuitviz.plots.text import count, kinds_in, make_up, matching, percent, records, sparsity
 from circuitviz.plots.tradeoff import budget_grid, tradeoff_curve
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.elements.components import Draw, built_chart, score_note
+from circuitviz.ui.elements.components import Draw, built_chart
 from circuitviz.ui.elements.keys import listing_key, when_changed
 from circuitviz.ui.views.open_view import alternative_table, verdict_chart
 from circuitviz.units import Circuit

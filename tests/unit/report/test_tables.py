@@ -7,7 +7,6 @@ import pytest
 
 from circuitviz.errors import ConfigError
 from circuitviz.report.circuitkit import circuit_json
-from circuitviz.report.page import json_bytes
 from circuitviz.report.resized import at_size
 from circuitviz.report.tables import csv_of, rows_of, tables
 from circuitviz.report.verdict_line import headline, headlines, lead, standings
@@ -141,12 +140,6 @@ def test_nodes_are_named_as_circuitkit_names_them(run):
     }
     assert found["node_scores"]["A1.3"] == 1.0
     assert "L2.117" in found["node_scores"]
-
-
-def test_json_has_null_for_what_has_no_value():
-    assert json_bytes({"a": float("nan"), "b": [float("inf"), 1.5]}) == (
-        b'{"a": null, "b": [null, 1.5]}\n'
-    )
 
 
 def test_the_method_says_how_the_size_came_about(run):

@@ -116,7 +116,7 @@ def test_the_earlier_run_comes_back_when_the_new_one_cannot_take_its_place(store
             raise OSError("disk on fire")
         rename(source, target)
 
-    monkeypatch.setattr("circuitviz.whole_folder.os.rename", fail_the_second_time)
+    monkeypatch.setattr("circuitviz.files.os.rename", fail_the_second_time)
     with pytest.raises(OSError, match="disk on fire"):
         store.save(replace(run, metrics={**run.metrics, "seconds": 1.0}))
     assert [path.name for path in store.folder.iterdir()] == [run.run_id]

@@ -55,7 +55,7 @@ def test_a_save_that_fails_leaves_the_checkpoint_where_it_was(store, checkpoint,
     def fail(*arguments):
         raise OSError("disk on fire")
 
-    monkeypatch.setattr("circuitviz.whole_folder._replace", fail)
+    monkeypatch.setattr("circuitviz.files._replace", fail)
     with pytest.raises(OSError, match="disk on fire"):
         store.save(tuning)
     assert (checkpoint / "weights").read_text() == "some"

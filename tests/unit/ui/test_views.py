@@ -4,11 +4,12 @@ import pandas as pd
 import pytest
 
 from circuitviz.plots import frame
+from circuitviz.plots.notes import judges_note, run_note
 from circuitviz.plots.verdict import Verdict, verdicts
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.jobs import Job
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.elements.components import Card, card_html, judges_note, run_note
+from circuitviz.ui.elements.components import Card, card_html
 from circuitviz.ui.elements.table import table_html
 from circuitviz.ui.jobs import job_list
 from circuitviz.ui.views import (

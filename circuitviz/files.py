@@ -1,13 +1,49 @@
-"""Folders that are written whole or not at all."""
+"""Files and folders that are written whole or not at all, and values as JSON."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from math import isfinite
 from pathlib import Path
+from typing import Any
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """The value as JSON, with null for numbers that are not finite: JSON knows none."""
+    return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+@contextmanager
+def whole_file(final: Path) -> Iterator[Path]:
+    """An empty draft beside `final` that takes its place when the block ends.
+
+    Readers see the earlier file or the new one, never a part; after an error there is no draft.
+    The folder has to be there.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{final.name}-", dir=final.absolute().parent)
+    os.close(handle)
+    draft = Path(name)
+    try:
+        yield draft
+        draft.chmod(0o644)
+        os.replace(draft, final)
+    except BaseException:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
