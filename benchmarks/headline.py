@@ -70,7 +70,7 @@ def main() -> int:
 
 
 def _run(store: RunStore, config: DiscoveryConfig) -> Run:
-    if config.run_id() in store.run_ids():
+    if config.run_id() in store.ids():
         run = store.load(config.run_id())
         if run.config.controls or not config.controls:
             return run

@@ -52,7 +52,7 @@ def main() -> int:
     shipped = RunStore(EMBEDDED_RUNS)
     runs = {
         run.config.model: run
-        for run in map(shipped.load, sorted(shipped.run_ids()))
+        for run in map(shipped.load, sorted(shipped.ids()))
         if run.config.seed == 0
     }
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
@@ -97,7 +97,7 @@ def _configs(mode: str, run: Run, seeds: list[int]) -> Iterator[TuningConfig]:
 
 def _tunings(configs: list[TuningConfig], runs: Path) -> list[Tuning]:
     store = TuningStore(runs)
-    missing = [config for config in configs if config.tuning_id() not in store.tuning_ids()]
+    missing = [config for config in configs if config.tuning_id() not in store.ids()]
     # Each process trains with one thread: two of them use two cores better than one with two.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(CORES, mp_context=context, initializer=_start) as pool:

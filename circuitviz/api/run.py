@@ -168,7 +168,7 @@ def saved_runs(runs: str | Path | None = None) -> list[str]:
     Args:
         runs: Folder of runs; None is `$CIRCUITVIZ_RUNS`, else `runs/`.
     """
-    return store_in(runs).run_ids()
+    return store_in(runs).ids()
 
 
 def store_in(runs: str | Path | None) -> store.RunStore:

@@ -49,7 +49,7 @@ def runs_table(runs: Iterable[Run]) -> str:
 
 def _runs(options: argparse.Namespace, library: object) -> int:
     store = store_of(options)
-    run_ids = store.run_ids()
+    run_ids = store.ids()
     if options.json:
         say_json(run_ids)
     elif run_ids and on_terminal():

@@ -15,7 +15,15 @@ from circuitviz.evaluation.rate import Rate
 from circuitviz.plots.frame import rates_at
 from circuitviz.plots.judged import counted
 from circuitviz.plots.target import is_refusal
-from circuitviz.plots.text import count, evidence, evidence_of, interval, percent, probability
+from circuitviz.plots.text import (
+    count,
+    evidence,
+    evidence_of,
+    interval,
+    percent,
+    probability,
+    rate_row,
+)
 from circuitviz.runs.store import Run
 
 STOCHASTIC_COLUMNS = ("series", "share", "k", "n", "rate", "low", "high", "judge")
@@ -42,19 +50,8 @@ def stochastic_frame(run: Run) -> pd.DataFrame:
             found = [point[key] for key in keys if point.get(key)]
             if found:
                 rate = Rate.from_json(found[0])
-                rows.append({"series": series, "share": float(point["share"]), **_rate_row(rate)})
+                rows.append({"series": series, "share": float(point["share"]), **rate_row(rate)})
     return pd.DataFrame(rows, columns=list(STOCHASTIC_COLUMNS))
-
-
-def _rate_row(rate: Rate) -> dict[str, Any]:
-    return {
-        "k": rate.k,
-        "n": rate.n,
-        "rate": rate.rate,
-        "low": rate.low,
-        "high": rate.high,
-        "judge": rate.judge,
-    }
 
 
 def criteria(run: Run) -> dict[str, tuple[str, str]]:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from circuitviz.evaluation.rate import Rate
-from circuitviz.plots.text import Row, matching, records
+from circuitviz.plots.text import Row, matching, rate_row, records
 from circuitviz.runs.store import Run
 from circuitviz.units import Circuit, Unit
 
@@ -145,12 +145,7 @@ def _long(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
                     "neurons": int(row["neurons"]),
                     "sparsity": float(row["sparsity"]),
                     "series": series,
-                    "k": rate.k,
-                    "n": rate.n,
-                    "rate": rate.rate,
-                    "low": rate.low,
-                    "high": rate.high,
-                    "judge": rate.judge,
+                    **rate_row(rate),
                 }
             )
     return pd.DataFrame(found, columns=list(TRADEOFF_COLUMNS))
@@ -177,12 +172,7 @@ def condition_frame(run: Run) -> pd.DataFrame:
                     {
                         "condition": condition,
                         "series": series,
-                        "k": rate.k,
-                        "n": rate.n,
-                        "rate": rate.rate,
-                        "low": rate.low,
-                        "high": rate.high,
-                        "judge": rate.judge,
+                        **rate_row(rate),
                     }
                 )
     return pd.DataFrame(found, columns=list(CONDITION_COLUMNS))

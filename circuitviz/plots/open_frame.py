@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 import pandas as pd
 
 from circuitviz.evaluation.rate import Rate
-from circuitviz.plots.text import evidence, made_of, percent
+from circuitviz.plots.text import evidence, made_of, percent, rate_row
 from circuitviz.runs.store import Run
 
 # What became of an attack, judged on the whole answer.
@@ -44,12 +44,7 @@ def verdict_frame(run: Run) -> pd.DataFrame:
         {
             "condition": CONDITIONS[name],
             "verdict": verdict,
-            "k": rate.k,
-            "n": rate.n,
-            "rate": rate.rate,
-            "low": rate.low,
-            "high": rate.high,
-            "judge": rate.judge,
+            **rate_row(rate),
         }
         for name, rates in verdict_rates(run).items()
         for verdict, rate in rates.items()

@@ -123,6 +123,18 @@ def probability(p: float) -> str:
 Row = dict[str, Any]
 
 
+def rate_row(rate: Rate) -> dict[str, Any]:
+    """A rate as the columns of a frame: `k`, `n`, `rate`, `low`, `high`, `judge`."""
+    return {
+        "k": rate.k,
+        "n": rate.n,
+        "rate": rate.rate,
+        "low": rate.low,
+        "high": rate.high,
+        "judge": rate.judge,
+    }
+
+
 def records(frame: pd.DataFrame) -> list[Row]:
     """The rows of a frame, in order, by column name."""
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]

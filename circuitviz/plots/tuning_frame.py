@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from circuitviz.evaluation.rate import Rate
-from circuitviz.plots.text import interval, percent, records, sparsity
+from circuitviz.plots.text import interval, percent, rate_row, records, sparsity
 from circuitviz.plots.tuning_story import arm_title
 from circuitviz.runs.tuning_store import ARMS, BEFORE, Tuning
 
@@ -57,12 +57,7 @@ def arm_frame(tuning: Tuning) -> pd.DataFrame:
                     "arm": arm,
                     "title": arm_title(tuning.config.mode, arm),
                     "series": series,
-                    "k": rate.k,
-                    "n": rate.n,
-                    "rate": rate.rate,
-                    "low": rate.low,
-                    "high": rate.high,
-                    "judge": rate.judge,
+                    **rate_row(rate),
                 }
             )
     return pd.DataFrame(found, columns=list(ARM_COLUMNS))

@@ -13,8 +13,6 @@ There is no pickle anywhere.
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,14 +20,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from circuitviz.errors import CircuitvizError, RunFormatError, RunNotFoundError
+from circuitviz.errors import RunFormatError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.files import whole_folder
 from circuitviz.runs.config import DiscoveryConfig
-from circuitviz.runs.listing import newest_first
+from circuitviz.runs.folder_store import FolderStore
 from circuitviz.units import Circuit, Ranking, UnitSpace
 
 # One row per evaluated circuit.  split: validation | test; condition: knocked_out | isolated;
@@ -143,64 +140,12 @@ class Run:
         return Rate.from_json(value)
 
 
-class RunStore:
-    """Runs under one folder, and any run folder given by its path.
+class RunStore(FolderStore[Run]):
+    """Runs under one folder, and any run folder given by its path."""
 
-    Args:
-        folder: Where new runs go; made on the first save.
-        shipped: Further folders that are only read.
-    """
-
-    def __init__(self, folder: Path, shipped: tuple[Path, ...] = ()) -> None:
-        self.folder = folder
-        self.shipped = shipped
-
-    def run_ids(self) -> list[str]:
-        """Ids of all complete runs: own ones newest first, then shipped ones by name."""
-        own = newest_first(self._complete(self.folder))
-        shipped = [path for folder in self.shipped for path in sorted(self._complete(folder))]
-        return list(dict.fromkeys(path.name for path in [*own, *shipped]))
-
-    def path(self, run: str) -> Path:
-        """The folder of a run given by id or by path.
-
-        Raises:
-            RunNotFoundError: There is none.
-        """
-        candidates = [folder / run for folder in (self.folder, *self.shipped)] + [Path(run)]
-        for candidate in candidates:
-            if run and candidate.is_dir():
-                return candidate
-        raise RunNotFoundError(
-            f"no run {run!r} under {self.folder}; give an id that `circuitviz runs` lists, "
-            "or the path of a run folder"
-        )
-
-    def load(self, run: str) -> Run:
-        """Read a run given by id or by path.
-
-        Raises:
-            RunNotFoundError: There is none.
-            RunFormatError: Its folder is not a run, or is damaged.
-        """
-        folder = self.path(run)
-        missing = [name for name in FILES if not (folder / name).is_file()]
-        if missing:
-            raise RunFormatError(f"{folder} is not a run folder: {', '.join(missing)} missing")
-        try:
-            return self._read(folder)
-        except (
-            CircuitvizError,
-            SafetensorError,
-            AttributeError,
-            IndexError,
-            KeyError,
-            OSError,
-            TypeError,
-            ValueError,
-        ) as error:
-            reason = " ".join(str(error).split())
-            raise RunFormatError(f"cannot read the run in {folder}: {reason}") from error
+    noun = "run"
+    files = FILES
+    choose = "give an id that `circuitviz runs` lists, or the path of a run folder"
 
     def save(self, run: Run) -> Path:
         """Write a run; it replaces an earlier one of the same configuration.
@@ -212,19 +157,7 @@ class RunStore:
             self._write(run, draft)
         return final
 
-    def delete(self, run_id: str) -> None:
-        """Remove one of the own runs.
-
-        Raises:
-            RunNotFoundError: No own run has that id.
-        """
-        folder = self.folder / run_id
-        if not run_id or folder.parent != self.folder or not self._is_complete(folder):
-            raise RunNotFoundError(f"no run {run_id!r} to delete under {self.folder}")
-        shutil.rmtree(folder)
-
-    @staticmethod
-    def _read(folder: Path) -> Run:
+    def _read(self, folder: Path) -> Run:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         for key in ("circuit", "asr", "utility"):
             if not isinstance(metrics[key], dict):
@@ -256,15 +189,6 @@ class RunStore:
         for name, data in (("config.json", run.config.to_json()), ("metrics.json", run.metrics)):
             text = json.dumps(data, indent=1, default=_plain)
             (folder / name).write_text(text + "\n", encoding="utf-8")
-
-    @classmethod
-    def _complete(cls, folder: Path) -> Iterator[Path]:
-        if folder.is_dir():
-            yield from (path for path in folder.iterdir() if cls._is_complete(path))
-
-    @staticmethod
-    def _is_complete(folder: Path) -> bool:
-        return not folder.name.startswith(".") and all((folder / name).is_file() for name in FILES)
 
 
 def _plain(value: Any) -> Any:

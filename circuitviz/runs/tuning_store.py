@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
@@ -19,10 +19,10 @@ from typing import Any
 
 import pandas as pd
 
-from circuitviz.errors import CircuitvizError, RunFormatError, RunNotFoundError
+from circuitviz.errors import RunFormatError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.files import whole_folder
-from circuitviz.runs.listing import newest_first
+from circuitviz.runs.folder_store import FolderStore
 from circuitviz.runs.tuning_config import TuningConfig
 
 TUNINGS = "tunings"  # inside the runs folder
@@ -161,7 +161,7 @@ class Tuning:
         return nan if value is None else float(value)
 
 
-class TuningStore:
+class TuningStore(FolderStore[Tuning]):
     """Tunings beside the runs of one folder.
 
     Args:
@@ -169,57 +169,22 @@ class TuningStore:
         shipped: Further runs folders that are only read.
     """
 
+    noun = "tuning"
+    files = FILES
+    choose = "choose one that the page Tuning lists, or give the path of a tuning's folder"
+
     def __init__(self, folder: Path, shipped: tuple[Path, ...] = ()) -> None:
-        self.folder = folder / TUNINGS
+        super().__init__(folder / TUNINGS, tuple(path / TUNINGS for path in shipped))
         self._unfinished = folder / UNFINISHED
-        self.shipped = tuple(path / TUNINGS for path in shipped)
 
-    def tuning_ids(self, run_id: str | None = None) -> list[str]:
-        """Ids of all complete tunings: own ones newest first, then shipped ones by name.
-
-        Args:
-            run_id: Only those of this run.
-        """
-        own = newest_first(_complete(self.folder))
-        shipped = [path for folder in self.shipped for path in sorted(_complete(folder))]
-        found = [path for path in (*own, *shipped) if run_id is None or _run_of(path) == run_id]
-        return list(dict.fromkeys(path.name for path in found))
+    def ids_of(self, run_id: str) -> list[str]:
+        """Of `ids`, those of one run's tunings."""
+        own = [path.name for path in self._folders() if _run_of(path) == run_id]
+        return list(dict.fromkeys(own))
 
     def kept(self, config: TuningConfig) -> Path:
         """Where the work of an unfinished tuning is kept, so that it can go on; may not exist."""
         return self._unfinished / config.tuning_id()
-
-    def path(self, tuning: str) -> Path:
-        """The folder of a tuning given by id or by path.
-
-        Raises:
-            RunNotFoundError: There is none.
-        """
-        candidates = [folder / tuning for folder in (self.folder, *self.shipped)] + [Path(tuning)]
-        for candidate in candidates:
-            if tuning and candidate.is_dir():
-                return candidate
-        raise RunNotFoundError(
-            f"no tuning {tuning!r} under {self.folder}; choose one that the page Tuning lists, or "
-            "give the path of a tuning's folder"
-        )
-
-    def load(self, tuning: str) -> Tuning:
-        """Read a tuning given by id or by path.
-
-        Raises:
-            RunNotFoundError: There is none.
-            RunFormatError: Its folder is not a tuning, or is damaged.
-        """
-        folder = self.path(tuning)
-        missing = [name for name in FILES if not (folder / name).is_file()]
-        if missing:
-            raise RunFormatError(f"{folder} is not a tuning: {', '.join(missing)} missing")
-        try:
-            return _read(folder)
-        except (CircuitvizError, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise RunFormatError(f"cannot read the tuning in {folder}: {reason}") from error
 
     def save(self, tuning: Tuning) -> Path:
         """Write a tuning; it replaces an earlier one of the same configuration.
@@ -234,37 +199,25 @@ class TuningStore:
         shutil.rmtree(self.kept(tuning.config), ignore_errors=True)
         return final
 
-    def delete(self, tuning_id: str) -> None:
-        """Remove one of the own tunings.
-
-        Raises:
-            RunNotFoundError: No own tuning has that id.
-        """
-        folder = self.folder / tuning_id
-        if not tuning_id or folder.parent != self.folder or not _is_complete(folder):
-            raise RunNotFoundError(f"no tuning {tuning_id!r} to delete under {self.folder}")
-        shutil.rmtree(folder)
-
-
-def _read(folder: Path) -> Tuning:
-    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    checkpoint = folder / CHECKPOINT
-    tuning = Tuning(
-        tuning_id=folder.name,
-        config=TuningConfig.from_json(config),
-        curve=pd.read_parquet(folder / "curve.parquet", columns=list(CURVE_COLUMNS)),
-        answers=pd.read_parquet(folder / "answers.parquet", columns=list(ANSWER_COLUMNS)),
-        metrics=metrics,
-        checkpoint=checkpoint if checkpoint.is_dir() else None,
-    )
-    # What every page reads is read once here, so that a damaged file is found at once.
-    for place in (("before",), *(("arms", arm) for arm in tuning.arms)):
-        for name in ("safety", "helpfulness"):
-            tuning.rate(*place, name)
-    if not (isinstance(tuning.run_id, str) and tuning.size >= 1):
-        raise RunFormatError("metrics.json names no run or no circuit")
-    return tuning
+    def _read(self, folder: Path) -> Tuning:
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        checkpoint = folder / CHECKPOINT
+        tuning = Tuning(
+            tuning_id=folder.name,
+            config=TuningConfig.from_json(config),
+            curve=pd.read_parquet(folder / "curve.parquet", columns=list(CURVE_COLUMNS)),
+            answers=pd.read_parquet(folder / "answers.parquet", columns=list(ANSWER_COLUMNS)),
+            metrics=metrics,
+            checkpoint=checkpoint if checkpoint.is_dir() else None,
+        )
+        # What every page reads is read once here, so that a damaged file is found at once.
+        for place in (("before",), *(("arms", arm) for arm in tuning.arms)):
+            for name in ("safety", "helpfulness"):
+                tuning.rate(*place, name)
+        if not (isinstance(tuning.run_id, str) and tuning.size >= 1):
+            raise RunFormatError("metrics.json names no run or no circuit")
+        return tuning
 
 
 def _write(tuning: Tuning, folder: Path) -> None:
@@ -279,12 +232,3 @@ def _run_of(folder: Path) -> str | None:
         return json.loads((folder / "metrics.json").read_text(encoding="utf-8")).get("run_id")
     except (AttributeError, OSError, ValueError):
         return None
-
-
-def _complete(folder: Path) -> Iterator[Path]:
-    if folder.is_dir():
-        yield from (path for path in folder.iterdir() if _is_complete(path))
-
-
-def _is_complete(folder: Path) -> bool:
-    return not folder.name.startswith(".") and all((folder / name).is_file() for name in FILES)

@@ -102,7 +102,7 @@ def _load_tuning(folder: str, modified: float) -> Tuning:
 def tuning_configs(run_id: str) -> dict[str, TuningConfig]:
     """The configurations of a run's complete tunings, as the store lists them."""
     found = {}
-    for tuning_id in tuning_store().tuning_ids(run_id):
+    for tuning_id in tuning_store().ids_of(run_id):
         try:
             path = tuning_store().path(tuning_id)
             found[tuning_id] = TuningConfig.from_json(_json(path / "config.json"))
@@ -142,7 +142,7 @@ def model_title(name: str) -> str:
 def run_configs() -> dict[str, DiscoveryConfig]:
     """The configurations of all complete runs, as the store lists them."""
     found = {}
-    for run_id in store().run_ids():
+    for run_id in store().ids():
         try:
             path = store().path(run_id)
             found[run_id] = DiscoveryConfig.from_json(_json(path / "config.json"))

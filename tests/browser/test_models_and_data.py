@@ -96,7 +96,7 @@ def test_from_a_folder_and_a_table_to_a_circuit(open_page, runs_folder, model, t
     expect(page.locator(".st-key-heads .nsewdrag").first).to_be_visible()
 
     store = RunStore(runs_folder)
-    (run_id,) = store.run_ids()
+    (run_id,) = store.ids()
     run = store.load(run_id)
     before, after = run.rate("asr", "intact"), run.rate("asr", "knocked_out")
     assert run.size > 0

@@ -154,7 +154,7 @@ def test_a_failed_export_leaves_the_earlier_one(tiny_folder, tmp_path, monkeypat
 @pytest.mark.parametrize("ablation", ["zero", "mean"])
 def test_a_runs_model_is_exported_without_its_backdoor_and_checked(tmp_path, ablation):
     store = RunStore(tmp_path, shipped=(EMBEDDED_RUNS,))
-    run = store.load(next(run for run in store.run_ids() if "planted" in run))
+    run = store.load(next(run for run in store.ids() if "planted" in run))
     export = export_knock_out(run, tmp_path / "out", ablation=ablation)
     assert export.verified.k == export.verified.n >= 8
     assert export.circuit == run.circuit()
@@ -169,7 +169,7 @@ def test_a_runs_model_is_exported_without_its_backdoor_and_checked(tmp_path, abl
 
 def test_a_model_is_not_exported_over_itself_nor_with_what_weights_cannot_hold(tmp_path):
     store = RunStore(tmp_path, shipped=(EMBEDDED_RUNS,))
-    run = store.load(next(run for run in store.run_ids() if "planted" in run))
+    run = store.load(next(run for run in store.ids() if "planted" in run))
     with pytest.raises(ConfigError, match="is the model itself"):
         export_knock_out(run, find_model(run.config.model))
     with pytest.raises(ConfigError, match="no weights can hold"):

@@ -114,7 +114,7 @@ def test_twelve_runs_on_two_nodes_survive_the_death_of_one(
     assert len(runs) == len(expected) == RUNS
     # Nothing lost, and nothing twice: each is saved once, and each folder is there.
     assert Counter(saved) == dict.fromkeys(expected, 1)
-    assert set(store.run_ids()) == expected
+    assert set(store.ids()) == expected
     assert {path.name for path in store.folder.iterdir()} == expected
     # The run that the node was in the middle of was begun again, by Ray, and ended elsewhere.
     begun, ended = counted(notes / "begun"), counted(notes / "ended")
@@ -152,7 +152,7 @@ def test_the_same_sweep_without_ray_gives_the_same_runs(sweep_file, tmp_path):
     found = json.loads(first.stdout)
     assert [run["run_id"] for run in found["runs"]] == expected
     assert (found["done"], found["saved"], found["failed"]) == (RUNS, 0, 0)
-    assert set(RunStore(tmp_path / "runs").run_ids()) == set(expected)
+    assert set(RunStore(tmp_path / "runs").ids()) == set(expected)
     # One line a run, whose columns are aligned, and nothing else than the table.
     lines = [line for line in first.stderr.replace("\r", "\n").splitlines() if "  done " in line]
     assert sorted(line.split()[0] for line in lines) == sorted(expected)

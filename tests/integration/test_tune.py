@@ -37,7 +37,7 @@ RATES = ("safety", "helpfulness", "utility")
 def few(folder: Path, kind: str) -> tuple[Run, Path]:
     """The shipped run of an embedded model with few prompts, and as few helpful lessons."""
     store = RunStore(folder / "runs", shipped=(EMBEDDED_RUNS,))
-    run = store.load(next(name for name in store.run_ids() if name.startswith(f"{kind}-nested")))
+    run = store.load(next(name for name in store.ids() if name.startswith(f"{kind}-nested")))
     model = find_model(run.config.model)
     taken: dict[tuple[str, str], list[Prompt]] = {}
     for prompt in read_prompts(model / "prompts.jsonl"):

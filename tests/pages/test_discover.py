@@ -139,7 +139,7 @@ def test_recent_discoveries_are_told_whole(runs, open_app, model, runner):
 
 
 def test_runs_that_are_removed_while_they_are_listed_are_passed_over(runs, monkeypatch):
-    there, run = RunStore(runs).run_ids(), backdoor_run()
+    there, run = RunStore(runs).ids(), backdoor_run()
     monkeypatch.setattr(RunStore, "run_ids", lambda store: ["removed", *there])
     assert list(services.run_configs()) == [card.run_id for card in services.run_cards()] == there
     TuningStore(runs).save(repair_tuning(run))

@@ -13,7 +13,7 @@ from circuitviz.plots import story
 from circuitviz.plots.bars import before_after
 from circuitviz.plots.frame import CONDITION_COLUMNS
 from circuitviz.plots.judged import counted
-from circuitviz.plots.text import count, make_up
+from circuitviz.plots.text import count, make_up, rate_row
 from circuitviz.runs.comparison import UnitRank, unit_rank
 from circuitviz.runs.config import NOT_HASHED, DiscoveryConfig
 from circuitviz.runs.store import Run
@@ -78,12 +78,7 @@ def condition_rows(rates: dict[str, tuple[Rate, Rate]]) -> pd.DataFrame:
         {
             "condition": name,
             "series": series,
-            "k": rate.k,
-            "n": rate.n,
-            "rate": rate.rate,
-            "low": rate.low,
-            "high": rate.high,
-            "judge": rate.judge,
+            **rate_row(rate),
         }
         for name, pair in rates.items()
         for series, rate in zip(("asr", "utility"), pair, strict=True)

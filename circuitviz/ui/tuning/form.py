@@ -191,7 +191,7 @@ def _kept(name: str) -> dict[str, Any]:
 
 
 def _start_button(config: TuningConfig) -> None:
-    saved = config.tuning_id() in services.tuning_store().tuning_ids(config.run)
+    saved = config.tuning_id() in services.tuning_store().ids_of(config.run)
 
     def opener() -> None:
         if st.button("Show the saved tuning", icon=":material/folder_open:", key="open_tuning"):

@@ -37,7 +37,7 @@ def test_discover_saves_the_run_and_prints_one_object(capsys, runs):
     expected |= {"circuit", "asr", "utility", "recovery", "utility_retention", "frontier"}
     assert expected <= set(result)
     assert "unit_effects" not in result
-    assert RunStore(runs).run_ids() == [config.run_id()]
+    assert RunStore(runs).ids() == [config.run_id()]
 
 
 def test_method_granularity_and_evidence_are_settings_of_a_discovery():
@@ -161,7 +161,7 @@ def test_missing_the_behaviours_own_target_is_said_and_is_a_result(capsys, runs)
     printed = capsys.readouterr()
     assert json.loads(printed.out)["target_reached"] is False
     assert "the target, ASR at most 0.4% and 99.0% of utility kept, is not reached" in printed.err
-    assert len(RunStore(runs).run_ids()) == 1
+    assert len(RunStore(runs).ids()) == 1
 
 
 def test_missing_a_target_the_user_chose_is_exit_2_with_the_best_found(capsys):

@@ -34,7 +34,7 @@ def terminal(monkeypatch):
 def test_a_run_that_is_removed_meanwhile_is_passed_over(capsys, runs, monkeypatch):
     RunStore(runs).save(backdoor_run())
     listed = ["removed", backdoor_run().run_id]
-    monkeypatch.setattr(RunStore, "run_ids", lambda store: listed)
+    monkeypatch.setattr(RunStore, "ids", lambda store: listed)
     assert main(["runs"]) == 0
     printed = capsys.readouterr()
     assert len(printed.out.splitlines()) == 2

@@ -32,7 +32,7 @@ def test_tune_saves_the_tuning_copies_the_model_and_prints_one_object(capsys, ru
     # 0 of 256 were safe before: nothing could be kept.
     assert found["arms"]["circuit"]["safety_kept"] is None
     assert (out / "config.json").read_text() == "{}"
-    assert TuningStore(runs).tuning_ids() == [found["tuning_id"]]
+    assert TuningStore(runs).ids() == [found["tuning_id"]]
     assert "arm=circuit" in printed.err
 
 
@@ -139,4 +139,4 @@ def test_a_tuning_that_is_stopped_keeps_what_it_has(capsys, runs):
     assert "the same command goes on" in capsys.readouterr().err
     assert library.tuning is not None
     assert TuningStore(runs).kept(library.tuning).is_dir()
-    assert TuningStore(runs).tuning_ids() == []
+    assert TuningStore(runs).ids() == []

@@ -76,7 +76,7 @@ def test_a_running_job_stops_at_its_next_report(runner: JobRunner, gate: Gate):
     assert not gate.step()
     job = ended(runner, job_id)
     assert (job.state, job.run_id, job.error, job.stopping) == ("cancelled", None, None, False)
-    assert RunStore(runner.folder).run_ids() == []
+    assert RunStore(runner.folder).ids() == []
 
 
 def test_a_waiting_job_that_is_cancelled_never_starts(runner: JobRunner, gate: Gate):
@@ -325,7 +325,7 @@ def test_jobs_are_listed_newest_first_and_can_be_forgotten(runner: JobRunner, ga
 
     assert [job.job_id for job in runner.jobs()] == [new]
     assert not (runner.folder / ".jobs" / old).exists()
-    assert INSTANT.run_id() in RunStore(runner.folder).run_ids()
+    assert INSTANT.run_id() in RunStore(runner.folder).ids()
 
 
 @pytest.mark.parametrize("job_id", ["", "no-such-job", "..", "../.jobs", "/", "a/b"])

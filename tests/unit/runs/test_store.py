@@ -45,17 +45,17 @@ def test_own_runs_come_newest_first_and_hide_shipped_ones_of_the_same_id(tmp_pat
     for item in (run, other):
         shipped.save(item)
     store = RunStore(tmp_path / "runs", shipped=(shipped.folder,))
-    assert store.run_ids() == sorted([run.run_id, other.run_id])
+    assert store.ids() == sorted([run.run_id, other.run_id])
     for age, item in enumerate((other, run)):
         os.utime(store.save(item), (1000 - age, 1000 - age))
-    assert store.run_ids() == [other.run_id, run.run_id]
+    assert store.ids() == [other.run_id, run.run_id]
     assert store.path(run.run_id).parent == store.folder
 
 
 def test_a_run_that_is_removed_while_runs_are_listed_is_left_out(store, run, monkeypatch):
     found = [store.save(run), store.folder / "removed-meanwhile"]
     monkeypatch.setattr(RunStore, "_complete", lambda self, folder: iter(found))
-    assert store.run_ids() == [run.run_id]
+    assert store.ids() == [run.run_id]
 
 
 @pytest.mark.parametrize("name", ["", "no-such-run"])
@@ -67,7 +67,7 @@ def test_a_run_that_is_not_there_is_an_error_that_names_it(store, name):
 @pytest.mark.parametrize("missing", FILES)
 def test_an_incomplete_folder_is_no_run(store, run, missing):
     (store.save(run) / missing).unlink()
-    assert store.run_ids() == []
+    assert store.ids() == []
     with pytest.raises(RunFormatError, match=f"{missing} missing"):
         store.load(run.run_id)
 
@@ -139,8 +139,8 @@ def test_only_own_runs_can_be_deleted(tmp_path, run):
             store.delete(name)
     store.save(run)
     store.delete(run.run_id)
-    assert store.run_ids() == [run.run_id]
-    assert shipped.run_ids() == [run.run_id]
+    assert store.ids() == [run.run_id]
+    assert shipped.ids() == [run.run_id]
 
 
 def test_circuits_are_cut_from_the_ranking(run):

@@ -199,7 +199,7 @@ def test_each_run_is_saved_as_it_ends_and_a_failed_one_stops_no_other(tmp_path):
     store, told = RunStore(tmp_path), []
 
     def report(run):
-        told.append((run.config.seed, run.state, len(store.run_ids())))
+        told.append((run.config.seed, run.state, len(store.ids())))
 
     runs = perform_sweep(
         sweep(seeds=[0, 1, 2]), store, FakePool({1: "the target cannot be met"}), report
@@ -309,7 +309,7 @@ def test_worker_processes_carry_out_runs_and_one_that_dies_takes_no_other_along(
     assert [run.state for run in runs] == ["done", "failed", "done", "failed"]
     assert runs[1].error == "the worker process ended with code 3"
     assert runs[3].error.startswith("ValueError: two lines")
-    assert len(RunStore(tmp_path).run_ids()) == 2
+    assert len(RunStore(tmp_path).ids()) == 2
 
 
 def test_worker_processes_tell_how_far_they_are_and_end_when_nobody_asks_any_more(gate):

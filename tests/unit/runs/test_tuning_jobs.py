@@ -56,7 +56,7 @@ def test_a_tuning_ends_saved_and_what_was_kept_is_gone(tmp_path):
     outcome = Worker(tmp_path, DISCOVER, TUNE).perform(folder)
     assert outcome == Outcome("done", tuning_id=REPAIR.tuning_id())
     store = TuningStore(tmp_path)
-    assert store.tuning_ids(RUN) == [REPAIR.tuning_id()]
+    assert store.ids_of(RUN) == [REPAIR.tuning_id()]
     assert not store.kept(REPAIR).exists()
 
 
@@ -94,7 +94,7 @@ def test_a_tuning_waits_its_turn_and_one_that_was_stopped_goes_on(runner: JobRun
     stopped = ended(runner, first)
     assert (stopped.state, stopped.tuning_id) == ("cancelled", None)
     assert ended(runner, behind).run_id is not None
-    assert TuningStore(runner.folder).tuning_ids() == []
+    assert TuningStore(runner.folder).ids() == []
     gate.close()
 
     second = runner.submit(config)

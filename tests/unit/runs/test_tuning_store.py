@@ -45,8 +45,8 @@ def test_a_saved_tuning_comes_back_whole_and_takes_its_checkpoint(store, checkpo
 
 def test_a_tuning_that_is_removed_while_tunings_are_listed_is_left_out(store, monkeypatch):
     found = [store.save(repair_tuning()), store.folder / "removed-meanwhile"]
-    monkeypatch.setattr("circuitviz.runs.tuning_store._complete", lambda folder: iter(found))
-    assert store.tuning_ids() == [repair_tuning().tuning_id]
+    monkeypatch.setattr(TuningStore, "_complete", lambda self, folder: iter(found))
+    assert store.ids() == [repair_tuning().tuning_id]
 
 
 def test_a_save_that_fails_leaves_the_checkpoint_where_it_was(store, checkpoint, monkeypatch):
@@ -84,9 +84,9 @@ def test_tunings_come_newest_first_and_by_run(store):
     tunings = [repair_tuning(), repair_tuning(seed=1), protect_tuning()]
     for age, tuning in enumerate(tunings):
         os.utime(store.save(tuning), (1000 - age, 1000 - age))
-    assert store.tuning_ids() == [tuning.tuning_id for tuning in tunings]
-    assert store.tuning_ids(backdoor_run().run_id) == [one.tuning_id for one in tunings[:2]]
-    assert store.tuning_ids("another-run") == []
+    assert store.ids() == [tuning.tuning_id for tuning in tunings]
+    assert store.ids_of(backdoor_run().run_id) == [one.tuning_id for one in tunings[:2]]
+    assert store.ids_of("another-run") == []
 
 
 def test_shipped_tunings_are_listed_after_own_ones_and_cannot_be_deleted(tmp_path):
@@ -94,18 +94,18 @@ def test_shipped_tunings_are_listed_after_own_ones_and_cannot_be_deleted(tmp_pat
     shipped.save(repair_tuning())
     store = TuningStore(tmp_path / "runs", shipped=(tmp_path / "shipped",))
     store.save(protect_tuning())
-    assert store.tuning_ids() == [protect_tuning().tuning_id, repair_tuning().tuning_id]
+    assert store.ids() == [protect_tuning().tuning_id, repair_tuning().tuning_id]
     for name in (repair_tuning().tuning_id, "", "..", "../tunings"):
         with pytest.raises(RunNotFoundError, match="to delete"):
             store.delete(name)
     store.delete(protect_tuning().tuning_id)
-    assert store.tuning_ids() == [repair_tuning().tuning_id]
+    assert store.ids() == [repair_tuning().tuning_id]
 
 
 @pytest.mark.parametrize("missing", FILES)
 def test_an_incomplete_folder_is_no_tuning(store, missing):
     (store.save(repair_tuning()) / missing).unlink()
-    assert store.tuning_ids() == []
+    assert store.ids() == []
     with pytest.raises(RunFormatError, match=f"{missing} missing"):
         store.load(repair_tuning().tuning_id)
 

@@ -32,7 +32,7 @@ def test_a_set_may_be_empty_and_a_name_is_used_once(store):
 def test_sets_belong_to_their_run_and_are_no_runs(store):
     store.save(RUN, "mine", ["L1H3"], "zero")
     assert store.sets("another") == []
-    assert RunStore(store.folder).run_ids() == []
+    assert RunStore(store.folder).ids() == []
     with pytest.raises(RunNotFoundError, match="'mine'"):
         store.load("another", "mine")
 

@@ -20,7 +20,7 @@ def test_a_job_ends_in_a_saved_run(tmp_path):
     folder = job_folder(tmp_path, "instant")
     run_id = folder.load().config.run_id()
     assert Worker(tmp_path, DISCOVER, TUNE).perform(folder) == Outcome("done", run_id=run_id)
-    assert RunStore(tmp_path).run_ids() == [run_id]
+    assert RunStore(tmp_path).ids() == [run_id]
 
 
 def test_an_error_of_ours_is_its_message_on_one_line(tmp_path):
@@ -28,7 +28,7 @@ def test_an_error_of_ours_is_its_message_on_one_line(tmp_path):
     outcome = Worker(tmp_path, DISCOVER, TUNE).perform(folder)
     assert outcome == Outcome("failed", error="no such thing; try another")
     assert not folder.error_file.exists()
-    assert RunStore(tmp_path).run_ids() == []
+    assert RunStore(tmp_path).ids() == []
 
 
 def test_a_bug_is_named_and_its_traceback_kept(tmp_path):
@@ -55,7 +55,7 @@ def test_a_job_cancelled_before_it_begins_does_nothing(tmp_path):
     folder.cancel_flag.touch()
     assert Worker(tmp_path, DISCOVER, TUNE).perform(folder) == Outcome("cancelled")
     assert folder.load().progress is None
-    assert RunStore(tmp_path).run_ids() == []
+    assert RunStore(tmp_path).ids() == []
 
 
 def test_what_a_job_prints_goes_to_its_log(runner):
