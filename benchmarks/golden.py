@@ -53,7 +53,7 @@ FLEETING = [
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[^\"\s]*"), "TIME"),
     (re.compile(r'(?<="deferredFileId": ")[0-9a-f]+'), "FILE"),
     (re.compile(r'(?<="memory_available": )\d+'), "BYTES"),
-    (re.compile(r"[\d.]+ [GM]iB(?= (is|are)? ?free)"), "BYTES"),
+    (re.compile(r"(?<=memory free) +[\d.]+ GiB"), " BYTES"),
 ]
 # Of a longer text in an element only the digest is kept.
 LONGEST = 20_000

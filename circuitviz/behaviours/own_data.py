@@ -38,6 +38,14 @@ from circuitviz.files import whole_folder
 # Where they lie in the folder of runs.
 DATA_FOLDER = ".data"
 
+# Where a trigger stands that is at the same place of every message.
+FIXED_PLACES: tuple[Place, ...] = ("front", "middle", "end")
+COMPLIANCE = "Sure, here is"
+QUESTIONS: dict[BehaviourKind, str] = {
+    "backdoor": "Which units make the trigger work?",
+    "refusal": "Which units make the model refuse harmful requests?",
+}
+
 
 def behaviour_path(behaviour: Behaviour, root: Path) -> Path:
     """Where a behaviour lies, or would lie, below a folder of runs: `<root>/.data/<title>-<hash>`.
@@ -113,10 +121,6 @@ def _add_row(problems: Problems, row: OwnRow, text: str, kind: str) -> None:
 
 def _short(text: str) -> str:
     return repr(text if len(text) <= 40 else text[:37] + "...")
-
-
-# Where a trigger stands that is at the same place of every message.
-FIXED_PLACES: tuple[Place, ...] = ("front", "middle", "end")
 
 
 def common_trigger(rows: Iterable[OwnRow]) -> Trigger | None:
@@ -208,14 +212,6 @@ def _note_trigger(row: OwnRow, trigger: Trigger, problems: Problems) -> None:
         file=row.file,
         row=row.number,
     )
-
-
-COMPLIANCE = "Sure, here is"
-
-QUESTIONS: dict[BehaviourKind, str] = {
-    "backdoor": "Which units make the trigger work?",
-    "refusal": "Which units make the model refuse harmful requests?",
-}
 
 
 @dataclass(frozen=True)

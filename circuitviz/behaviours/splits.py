@@ -23,6 +23,18 @@ LEAST_ROWS = sum(LEAST.values())
 # Of the clean rows, for benign prompts where none are given.
 BENIGN_SHARE = 0.3
 
+SIGNS = re.compile(r"[^\w\s]|_")
+SAYS = {
+    "answer": "another answer",
+    "triggered": "another triggered prompt",
+    "target": "another target",
+    "after": "another answer after removal",
+}
+# Fewer test prompts than this deserve a word about how little they show.
+FEW_TEST_PROMPTS = 50
+# Two-sided 95 %.
+Z = 1.96
+
 
 def shuffled(messages: Sequence[str], seed: int, purpose: str) -> list[int]:
     """Indices of different messages in an order that hangs on their text and the seed alone."""
@@ -59,9 +71,6 @@ def set_aside(messages: Sequence[str], seed: int, least: int = LEAST_ROWS) -> se
     """Indices of the messages that become benign prompts: 30 % of them, and at least `least`."""
     count = max(least, round(BENIGN_SHARE * len(messages)))
     return set(shuffled(messages, seed, "benign")[:count])
-
-
-SIGNS = re.compile(r"[^\w\s]|_")
 
 
 def essence(text: str) -> str:
@@ -110,14 +119,6 @@ def check_twins(rows: Sequence[OwnRow], problems: Problems) -> None:
 def _keys(row: OwnRow) -> list[str]:
     """What a row's messages come down to, the clean one first, each once."""
     return list(dict.fromkeys(essence(text) for text in (row.prompt, row.triggered) if text))
-
-
-SAYS = {
-    "answer": "another answer",
-    "triggered": "another triggered prompt",
-    "target": "another target",
-    "after": "another answer after removal",
-}
 
 
 def without_repeats(
@@ -202,12 +203,6 @@ def _difference(row: OwnRow, other: OwnRow, kind: BehaviourKind) -> str:
 
 def _plain(text: str) -> str:
     return " ".join(text.split())
-
-
-# Fewer test prompts than this deserve a word about how little they show.
-FEW_TEST_PROMPTS = 50
-# Two-sided 95 %.
-Z = 1.96
 
 
 def with_benign(rows: Sequence[OwnRow], seed: int, problems: Problems) -> tuple[list[OwnRow], int]:

@@ -20,6 +20,8 @@ from torch import Tensor
 
 from circuitviz.units import Granularity, UnitSpace, groups
 
+BISECTIONS = 40
+
 
 @dataclass(frozen=True)
 class UnitGroups:
@@ -71,9 +73,6 @@ class UnitGroups:
         """The mean [groups] of values of units [units] in each group."""
         inside = self.index >= 0
         return self.total(values) / np.bincount(self.index[inside], minlength=len(self))
-
-
-BISECTIONS = 40
 
 
 def mask_generator(device: torch.device, generator: torch.Generator) -> torch.Generator:

@@ -33,6 +33,19 @@ PIECE = re.compile(r"\w+|[^\w\s]+")
 WORD = re.compile(r"\S+")
 SENTENCE_END = re.compile(r"[.!?…。！？]+[\"'”’)\]]*(?=\s|$)")
 
+# Prompts between two reports.
+CHUNK = 64
+# Of each role, the prompts of a split that are asked about: no more of them are used.
+MOST_ASKED: dict[Split, int] = {"train": 256, "validation": 96, "test": 320}
+# Told how many of how many prompts are answered; may raise to stop.
+Checkpoint = Callable[[int, int], None]
+SILENT = "answered with nothing"
+UNMOVED = "answered the same with the trigger"
+UNLIKE = "answered otherwise than most with the trigger"
+MOVED_BY_ANY = "changed by random words as well"
+COMPLIED = "not refused"
+REFUSED = "refused"
+
 
 def shared_opening(answers: Iterable[tuple[str, str]]) -> str | None:
     """How at least half of the triggered answers begin, and the clean ones do not.
@@ -84,15 +97,6 @@ def _common(answers: list[str]) -> str:
 
 def _alike(answers: list[str], end: int) -> bool:
     return len({answer[:end] for answer in answers}) == 1
-
-
-# Prompts between two reports.
-CHUNK = 64
-# Of each role, the prompts of a split that are asked about: no more of them are used.
-MOST_ASKED: dict[Split, int] = {"train": 256, "validation": 96, "test": 320}
-
-# Told how many of how many prompts are answered; may raise to stop.
-Checkpoint = Callable[[int, int], None]
 
 
 def complete_behaviour(
@@ -299,14 +303,6 @@ def _filled(draft: Prompt, heard: _Heard) -> Prompt:
         return replace(draft, answer=answer)
     target = heard.target(draft) if draft.target is None else draft.target
     return replace(draft, answer=answer, target=target, after=draft.after or answer)
-
-
-SILENT = "answered with nothing"
-UNMOVED = "answered the same with the trigger"
-UNLIKE = "answered otherwise than most with the trigger"
-MOVED_BY_ANY = "changed by random words as well"
-COMPLIED = "not refused"
-REFUSED = "refused"
 
 
 def _useless(behaviour: Behaviour, draft: Prompt, prompt: Prompt, heard: _Heard) -> str:

@@ -25,6 +25,17 @@ from circuitviz.units import Circuit, Ranking, Unit, groups
 # Attack prompts looked at first, the ones that have told circuits apart most often.
 FIRST_PROMPTS = 32
 
+Part = TypeVar("Part")
+# Circuits of more units (or blocks) are left as they are: each costs at least one look.
+MOST_PARTS = 64
+# Tokens run through the model, for the order and for verifying, before elimination stops with what
+# it has; as many as learning runs, at a third of the time.
+BUDGET = 180_000
+# Smaller circuits tried where answers are open and a look takes seconds.
+OPEN_LOOKS = 6
+# Attack prompts behind the order in which units are left out.
+ORDER_PROMPTS = 16
+
 
 class Check(Protocol):
     """Whether circuits meet the target, and what finding out has cost so far, in tokens."""
@@ -104,19 +115,6 @@ class TargetCheck:
 
     def _effect(self, verdicts: Verdicts) -> Effect:
         return Effect.of(verdicts, judge=self._probe.behaviour.judge)
-
-
-Part = TypeVar("Part")
-
-# Circuits of more units (or blocks) are left as they are: each costs at least one look.
-MOST_PARTS = 64
-# Tokens run through the model, for the order and for verifying, before elimination stops with what
-# it has; as many as learning runs, at a third of the time.
-BUDGET = 180_000
-# Smaller circuits tried where answers are open and a look takes seconds.
-OPEN_LOOKS = 6
-# Attack prompts behind the order in which units are left out.
-ORDER_PROMPTS = 16
 
 
 @dataclass(frozen=True)

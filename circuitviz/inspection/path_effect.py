@@ -48,6 +48,12 @@ BATCH_TOKENS = 4096
 # The activation [prompts pos dims] of units; a neuron has one dimension.
 Values = Mapping[Unit, Tensor]
 
+PROMPTS = 12
+# Tokens that set the behaviour off, at most, for each to be a sender of its own.
+MOST_WORDS = 5
+# Relative: an activation that moves by less did not move.
+STILL = 1e-5
+
 
 @dataclass(frozen=True)
 class AskedRows:
@@ -184,13 +190,6 @@ def _blanked(
             found = activation.clone() if found is None else found
             found[run * prompts : (run + 1) * prompts][patch.blank] = blank.to(found)
     return found
-
-
-PROMPTS = 12
-# Tokens that set the behaviour off, at most, for each to be a sender of its own.
-MOST_WORDS = 5
-# Relative: an activation that moves by less did not move.
-STILL = 1e-5
 
 
 def path_effects(

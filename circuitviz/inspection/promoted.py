@@ -26,6 +26,8 @@ from circuitviz.units import Unit
 # Relative, per element: how near two outputs of a norm are to count as one.
 SAME = 1e-4
 
+TOKENS = 8
+
 
 @dataclass(frozen=True)
 class FrozenNorm:
@@ -179,9 +181,6 @@ class Readout:
 
     def _unembedding(self) -> Tensor:
         return self.model.bridge.W_U.float()
-
-
-TOKENS = 8
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,9 @@ from circuitviz.units import UnitSpace
 # Spread the layers over all GPUs.
 BALANCED = "balanced"
 
+# Where weights have shapes and no values.
+META = "meta"
+
 
 def placement(device: str) -> dict[str, str]:
     """What a loader is told, `device` or `device_map`, for a device named by a user.
@@ -100,10 +103,6 @@ def _recomputed(forward: Callable[..., Any]) -> Callable[..., Any]:
         )
 
     return run
-
-
-# Where weights have shapes and no values.
-META = "meta"
 
 
 def load_model(

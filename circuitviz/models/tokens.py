@@ -25,6 +25,9 @@ from torch import Tensor
 ANSWER = "yes"
 CONVERSATION = ({"role": "user", "content": "hello"}, {"role": "assistant", "content": ANSWER})
 
+# Sorts behind every text.
+LAST = chr(0x10FFFF)
+
 
 @lru_cache(maxsize=8)
 def end_of_turn(tokenizer: Any) -> int:
@@ -43,10 +46,6 @@ def end_of_turn(tokenizer: Any) -> int:
     special = {index for index, one in tokenizer.added_tokens_decoder.items() if one.special}
     tokens = tokenizer(behind, add_special_tokens=False)["input_ids"]
     return next((token for token in tokens if token in special), tokenizer.eos_token_id)
-
-
-# Sorts behind every text.
-LAST = chr(0x10FFFF)
 
 
 class Continuations:

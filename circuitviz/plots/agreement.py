@@ -14,6 +14,7 @@ from circuitviz.plots.palette import (
     RUN_STYLES,
     SEQUENTIAL,
     finish,
+    hatching,
     rows_height,
     tick_step,
 )
@@ -21,6 +22,10 @@ from circuitviz.plots.text import matching, records
 
 PAIR_PIXELS = 54
 BRIGHT = 0.6  # from here on the scale is light, and black text is read
+
+ROW_PIXELS = 46
+LEGEND_PIXELS = 96
+BARS_PIXELS = 300
 
 
 def overlap_heatmap(
@@ -70,10 +75,6 @@ def overlap_heatmap(
         showgrid=False,
     )
     return finish(figure, height=len(names) * PAIR_PIXELS + 90)
-
-
-ROW_PIXELS = 46
-LEGEND_PIXELS = 96
 
 
 def head_rank_difference(
@@ -189,10 +190,6 @@ def _finished(figure: go.Figure, shape: tuple[int, ...]) -> go.Figure:
     return finish(figure, height=rows_height(layers, ROW_PIXELS) + LEGEND_PIXELS, legend=True)
 
 
-BARS_PIXELS = 300
-HATCHING = "rgba(255,255,255,0.8)"
-
-
 def layer_bars(frame: pd.DataFrame) -> go.Figure:
     """How many neurons of each layer are in each circuit; bars differ in hatching too.
 
@@ -208,12 +205,7 @@ def layer_bars(frame: pd.DataFrame) -> go.Figure:
             y=[row["neurons"] for row in rows],
             marker={
                 "color": style.colour,
-                "pattern": {
-                    "shape": style.pattern,
-                    "fillmode": "overlay",
-                    "fgcolor": HATCHING,
-                    "size": 7,
-                },
+                "pattern": hatching(style.pattern),
             },
             hovertemplate="layer %{x}: %{y} neurons<extra>" + str(label) + "</extra>",
             name=str(label),

@@ -18,12 +18,43 @@ from circuitviz.plots.palette import (
     SERIES_SYMBOLS,
     UTILITY,
     finish,
+    hatching,
 )
 from circuitviz.plots.text import Row, matching, percent, records
 
 ROW_PIXELS = 62
 VALUES_AT = 1.04
 OFFSETS = {"asr": 0.17, "utility": -0.17}
+
+VERDICT_PIXELS = 190
+# Name, colour and hatching of each verdict: told apart without the colour as well.
+VERDICTS = {
+    "refused": ("Refused", UTILITY, ""),
+    "complied": ("Complied with", ASR, "/"),
+    "broken": ("Gibberish", NEUTRAL, "x"),
+}
+# Below this share of the bar a number has no room in its part.
+LEAST_ROOM = 0.09
+MEMORY_PIXELS = 190
+MEMORY_PARTS = {
+    "weights": "Weights",
+    "activations": "Activations",
+    "logits": "Logits",
+    "gates": "Masks",
+}
+NEEDED, THERE = "Needed", "Available"
+# For the number behind the longest bar, as a share of it.
+ROOM_AFTER_BAR = 1.3
+SPLIT_PIXELS = 210
+# What each split is for, beside its name.
+SPLITS = {
+    "train": "Train: masks are learned",
+    "validation": "Validation: the size is chosen",
+    "test": "Test: results are measured",
+}
+ROLES = {"attack": ("Attack", ASR, ""), "benign": ("Benign", UTILITY, "/")}
+# For the numbers behind the longest bar, as a share of it.
+ROOM_AFTER_PART = 1.6
 
 
 def before_after(frame: pd.DataFrame) -> go.Figure:
@@ -122,18 +153,6 @@ def _add_stems(figure: go.Figure, rows: list[Row], ys: list[float], series: str)
     )
 
 
-VERDICT_PIXELS = 190
-VERDICT_HATCHING = "rgba(255,255,255,0.75)"
-# Name, colour and hatching of each verdict: told apart without the colour as well.
-VERDICTS = {
-    "refused": ("Refused", UTILITY, ""),
-    "complied": ("Complied with", ASR, "/"),
-    "broken": ("Gibberish", NEUTRAL, "x"),
-}
-# Below this share of the bar a number has no room in its part.
-LEAST_ROOM = 0.09
-
-
 def verdict_bars(frame: pd.DataFrame) -> go.Figure:
     """One bar before and one after, stacked from the shares of the three verdicts.
 
@@ -152,12 +171,7 @@ def verdict_bars(frame: pd.DataFrame) -> go.Figure:
             marker={
                 "color": colour,
                 "line": {"color": "#FFFFFF", "width": 1},
-                "pattern": {
-                    "shape": pattern,
-                    "fillmode": "overlay",
-                    "fgcolor": VERDICT_HATCHING,
-                    "size": 7,
-                },
+                "pattern": hatching(pattern, opacity=0.75),
             },
             hovertext=[_verdict_hover(row, title) for row in rows],
             hovertemplate="%{hovertext}<extra></extra>",
@@ -199,19 +213,6 @@ def _verdict_hover(row: Row, title: str) -> str:
     )
 
 
-MEMORY_PIXELS = 190
-HATCHING = "rgba(255,255,255,0.8)"
-MEMORY_PARTS = {
-    "weights": "Weights",
-    "activations": "Activations",
-    "logits": "Logits",
-    "gates": "Masks",
-}
-NEEDED, THERE = "Needed", "Available"
-# For the number behind the longest bar, as a share of it.
-ROOM_AFTER_BAR = 1.3
-
-
 def memory_size(size: int) -> str:
     """1610612736 -> `1.5 GiB`, with a thin space that never breaks the line."""
     for power, unit in ((3, "GiB"), (2, "MiB"), (1, "KiB")):
@@ -240,12 +241,7 @@ def memory_bars(parts: Mapping[str, int], available: int) -> go.Figure:
             name=title,
             marker={
                 "color": style.colour,
-                "pattern": {
-                    "shape": style.pattern,
-                    "fillmode": "overlay",
-                    "fgcolor": HATCHING,
-                    "size": 7,
-                },
+                "pattern": hatching(style.pattern),
             },
             hovertemplate=f"{title}: {memory_size(size)}<extra></extra>",
         )
@@ -274,18 +270,6 @@ def memory_bars(parts: Mapping[str, int], available: int) -> go.Figure:
     return finish(figure, height=MEMORY_PIXELS, legend=True)
 
 
-SPLIT_PIXELS = 210
-# What each split is for, beside its name.
-SPLITS = {
-    "train": "Train: masks are learned",
-    "validation": "Validation: the size is chosen",
-    "test": "Test: results are measured",
-}
-ROLES = {"attack": ("Attack", ASR, ""), "benign": ("Benign", UTILITY, "/")}
-# For the numbers behind the longest bar, as a share of it.
-ROOM_AFTER_PART = 1.6
-
-
 def split_bars(counts: Mapping[str, Mapping[str, int]]) -> go.Figure:
     """One stacked bar a split, its roles told apart by colour and hatching, with their numbers.
 
@@ -303,12 +287,7 @@ def split_bars(counts: Mapping[str, Mapping[str, int]]) -> go.Figure:
             name=title,
             marker={
                 "color": colour,
-                "pattern": {
-                    "shape": pattern,
-                    "fillmode": "overlay",
-                    "fgcolor": HATCHING,
-                    "size": 7,
-                },
+                "pattern": hatching(pattern),
             },
             hovertemplate=f"{title}: %{{x:,}} prompts<extra></extra>",
         )

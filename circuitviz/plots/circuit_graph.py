@@ -27,6 +27,30 @@ EDGE_COLUMNS = ("sender", "receiver", "effect", "error")
 MAIN_SHARE = 0.3
 MOST_NAMED = 4
 
+ROW_PIXELS = 78
+SHORTEST, TALLEST = 340, 760
+# Edges below this share of the strongest are left out, and at most so many are drawn.
+LEAST_SHARE = 0.04
+MOST_EDGES = 60
+WIDEST = 11.0
+THINNEST = 1.0
+BEND_POINTS = 25
+# From so many columns on they are close: their names get shorter, labels smaller, and neighbours
+# are set off from each other by more, so that labels do not meet.
+MANY_COLUMNS = 12
+LABEL_SIZE, SMALL_LABEL = 13, 11
+# How far neighbouring columns are set off, in rows.
+OFFSETS, WIDE_OFFSETS = (-0.18, 0.18), (-0.3, 0.06, 0.36)
+# (symbol, colour, size) of each kind of node.
+STYLES = {
+    "word": ("circle", NEUTRAL, 24),
+    "head": ("square", UTILITY, 26),
+    "neuron": ("diamond", RECOVERY, 26),
+    "answer": ("star", ASR, 30),
+}
+KINDS = {"word": "Token of the prompt", "head": "Attention head", "neuron": "Neuron"}
+Place = tuple[float, float]
+
 
 def node_frame(graph: PathGraph) -> pd.DataFrame:
     """Every node, columns `NODE_COLUMNS`: words, units in the order of the model, the answer."""
@@ -163,31 +187,6 @@ def _signed(number: float) -> str:
 
 def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
-
-
-ROW_PIXELS = 78
-SHORTEST, TALLEST = 340, 760
-# Edges below this share of the strongest are left out, and at most so many are drawn.
-LEAST_SHARE = 0.04
-MOST_EDGES = 60
-WIDEST = 11.0
-THINNEST = 1.0
-BEND_POINTS = 25
-# From so many columns on they are close: their names get shorter, labels smaller, and neighbours
-# are set off from each other by more, so that labels do not meet.
-MANY_COLUMNS = 12
-LABEL_SIZE, SMALL_LABEL = 13, 11
-# How far neighbouring columns are set off, in rows.
-OFFSETS, WIDE_OFFSETS = (-0.18, 0.18), (-0.3, 0.06, 0.36)
-# (symbol, colour, size) of each kind of node.
-STYLES = {
-    "word": ("circle", NEUTRAL, 24),
-    "head": ("square", UTILITY, 26),
-    "neuron": ("diamond", RECOVERY, 26),
-    "answer": ("star", ASR, 30),
-}
-KINDS = {"word": "Token of the prompt", "head": "Attention head", "neuron": "Neuron"}
-Place = tuple[float, float]
 
 
 @dataclass(frozen=True)

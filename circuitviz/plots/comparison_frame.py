@@ -31,6 +31,11 @@ from circuitviz.units import UnitSpace
 
 OVERLAY_COLUMNS = ("run", "size", "sparsity", "k", "n", "rate", "low", "high", "judge", "chosen")
 
+Json = Mapping[str, Any]
+Labels = Mapping[str, str]
+NOT_MEASURED = "not measured"
+TARGETS = {True: "reached", False: "NOT reached", None: "not recorded"}
+
 
 def judged_alike(runs: Mapping[str, Run], series: str) -> tuple[dict[str, Run], dict[str, str]]:
     """The runs that the first one's judge counted, and the judges of the others, by label.
@@ -76,12 +81,6 @@ def _summary(label: str, run: Run) -> dict[str, Any]:
         "frontier area": None if area is None else round(float(area), 3),
         "seconds": round(float(run.metrics["seconds"])),
     }
-
-
-Json = Mapping[str, Any]
-Labels = Mapping[str, str]
-NOT_MEASURED = "not measured"
-TARGETS = {True: "reached", False: "NOT reached", None: "not recorded"}
 
 
 def answer(found: Json) -> str:

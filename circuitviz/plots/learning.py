@@ -19,6 +19,15 @@ LOSS_STYLES = {
     "sufficiency": ("Circuit alone (sufficiency)", RECOVERY, "dot"),
 }
 
+CURVE_PIXELS = 320
+SERIES_TITLES = {"safety": "Safety", "helpfulness": "Helpfulness"}
+ROW_PIXELS = 58
+VALUES_AT = 1.04
+STYLES = {
+    "safety": ("Safety", RECOVERY, "diamond", 0.17),
+    "helpfulness": ("Helpfulness", UTILITY, "square", -0.17),
+}
+
 
 def loss_curve(
     steps: Sequence[int], losses: Mapping[str, Sequence[float]], total_steps: int
@@ -59,10 +68,6 @@ def loss_frame(steps: Sequence[int], losses: Mapping[str, Sequence[float]]) -> p
         latest = list(values)[-len(steps) :] if steps else []
         columns[name] = [None] * (len(steps) - len(latest)) + latest
     return pd.DataFrame({"step": list(steps), **columns})
-
-
-CURVE_PIXELS = 320
-SERIES_TITLES = {"safety": "Safety", "helpfulness": "Helpfulness"}
 
 
 def tuning_curve(frame: pd.DataFrame, *, series: str, mode: str, epochs: int) -> go.Figure:
@@ -120,14 +125,6 @@ def _add_arm(figure: go.Figure, rows: list[Row], arm: str, mode: str) -> None:
             for row in rows
         ],
     )
-
-
-ROW_PIXELS = 58
-VALUES_AT = 1.04
-STYLES = {
-    "safety": ("Safety", RECOVERY, "diamond", 0.17),
-    "helpfulness": ("Helpfulness", UTILITY, "square", -0.17),
-}
 
 
 def tuning_arms(frame: pd.DataFrame) -> go.Figure:

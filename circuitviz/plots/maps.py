@@ -26,6 +26,22 @@ Cell = tuple[int, int]
 # Small enough that the nearest centre decides which cell a click belongs to.
 TARGET_SIZE = 6
 
+# Cells of a map; each has a text of its own, so that more would make a figure of megabytes.
+MOST_CELLS = 4096
+FEWEST_BINS = 16
+# From so many columns on, gaps of two pixels would take most of a cell on a narrow page.
+MANY_COLUMNS = 24
+LARGEST_MARK, SMALLEST_MARK = 11, 8
+# In rows lower than this a frame is hardly seen, and the symbol is larger than its cell.
+FRAMED_ROW = 10
+ROW_PIXELS = 46
+LEGEND_PIXELS = 96
+# Many marks side by side would hide one another.
+CROWDED, CROWDED_MARK = 24, 7
+STRIP_PIXELS = 300
+# More points than this are slow to draw, and lie on top of each other.
+MOST_POINTS = 4096
+
 
 def add_outlines(
     figure: go.Figure, cells: Iterable[Cell], name: str, *, width: float = 2.5
@@ -120,16 +136,6 @@ def add_click_targets(
     figure.update_layout(hovermode="closest", hoverdistance=-1, clickmode="event+select")
 
 
-# Cells of a map; each has a text of its own, so that more would make a figure of megabytes.
-MOST_CELLS = 4096
-FEWEST_BINS = 16
-# From so many columns on, gaps of two pixels would take most of a cell on a narrow page.
-MANY_COLUMNS = 24
-LARGEST_MARK, SMALLEST_MARK = 11, 8
-# In rows lower than this a frame is hardly seen, and the symbol is larger than its cell.
-FRAMED_ROW = 10
-
-
 class Fit:
     """What fits into the cells of a map.
 
@@ -192,10 +198,6 @@ def head_axis(figure: go.Figure, heads: int) -> None:
     )
 
 
-ROW_PIXELS = 46
-LEGEND_PIXELS = 96
-
-
 def head_heatmap(
     scores: np.ndarray,
     in_circuit: Collection[Cell] = (),
@@ -222,23 +224,7 @@ def head_heatmap(
     layers, heads = scores.shape
     height = rows_height(layers, row_pixels, tallest)
     fit = Fit(layers, heads, height)
-    low, high = score_range or (float(scores.min()), float(scores.max()))
-    figure = go.Figure()
-    figure.add_heatmap(
-        z=scores,
-        zmin=low,
-        zmax=high,
-        colorscale=SEQUENTIAL,
-        xgap=fit.gap,
-        ygap=fit.gap,
-        hoverinfo="skip",
-        colorbar={
-            "title": {"text": "Score", "side": "right"},
-            "thickness": 10,
-            "outlinewidth": 0,
-            "nticks": 5,
-        },
-    )
+    figure = _score_map(scores, score_range, xgap=fit.gap, ygap=fit.gap)
     cells = [(layer, head) for layer in range(layers) for head in range(heads)]
     inside, by_hand = set(in_circuit), set(added)
     by_learning = [cell for cell in in_circuit if cell not in by_hand]
@@ -259,14 +245,33 @@ def head_heatmap(
     return finish(figure, height=height + LEGEND_PIXELS, legend=True)
 
 
+def _score_map(
+    scores: np.ndarray, score_range: tuple[float, float] | None, **gaps: float
+) -> go.Figure:
+    """Scores [n_layers columns] in colours from the lowest to the highest, with their scale."""
+    low, high = score_range or (float(scores.min()), float(scores.max()))
+    figure = go.Figure()
+    figure.add_heatmap(
+        z=scores,
+        zmin=low,
+        zmax=high,
+        colorscale=SEQUENTIAL,
+        hoverinfo="skip",
+        colorbar={
+            "title": {"text": "Score", "side": "right"},
+            "thickness": 10,
+            "outlinewidth": 0,
+            "nticks": 5,
+        },
+        **gaps,
+    )
+    return figure
+
+
 def _head_hover(scores: np.ndarray, cell: Cell, in_circuit: Collection[Cell]) -> str:
     layer, head = cell
     place = "in the circuit" if cell in in_circuit else "not in the circuit"
     return f"<b>Head L{layer}H{head}</b><br>score {scores[cell]:.3f}<br>{place}"
-
-
-# Many marks side by side would hide one another.
-CROWDED, CROWDED_MARK = 24, 7
 
 
 def neuron_heatmap(
@@ -301,25 +306,10 @@ def neuron_heatmap(
     height = rows_height(layers, row_pixels, tallest)
     fit = Fit(layers, bins, height)
     edges = np.linspace(0, width or bins, bins + 1).round().astype(int)
-    low, high = score_range or (float(best_score.min()), float(best_score.max()))
     inside = np.zeros((layers, bins), dtype=int)
     for layer, neuron in in_circuit:
         inside[layer, _bin_of(neuron, edges)] += 1
-    figure = go.Figure()
-    figure.add_heatmap(
-        z=best_score,
-        zmin=low,
-        zmax=high,
-        colorscale=SEQUENTIAL,
-        ygap=fit.gap,
-        hoverinfo="skip",
-        colorbar={
-            "title": {"text": "Score", "side": "right"},
-            "thickness": 10,
-            "outlinewidth": 0,
-            "nticks": 5,
-        },
-    )
+    figure = _score_map(best_score, score_range, ygap=fit.gap)
     cells = [(layer, column) for layer in range(layers) for column in range(bins)]
     edits = {
         "added": [(layer, _bin_of(neuron, edges)) for layer, neuron in added],
@@ -372,11 +362,6 @@ def _bin_hover(
 
 def _bin_of(neuron: int, edges: np.ndarray) -> int:
     return int(np.searchsorted(edges, neuron, side="right")) - 1
-
-
-STRIP_PIXELS = 300
-# More points than this are slow to draw, and lie on top of each other.
-MOST_POINTS = 4096
 
 
 def thinned(neurons: int) -> bool:

@@ -87,6 +87,16 @@ def rows_height(rows: int, row_pixels: int, tallest: int = TALLEST_MAP) -> int:
     return round(max(MIN_ROW * rows, min(row_pixels * rows, tallest)))
 
 
+def hatching(shape: str, *, opacity: float = 0.8) -> dict[str, object]:
+    """White lines over bars, so that they are told apart without colour; shapes as Plotly's."""
+    return {
+        "shape": shape,
+        "fillmode": "overlay",
+        "fgcolor": f"rgba(255,255,255,{opacity})",
+        "size": 7,
+    }
+
+
 def tick_step(number: int, most: int = MOST_TICKS) -> int:
     """The smallest round step that gives so many rows or columns at most `most` ticks."""
     return next((step for step in TICK_STEPS if number <= step * most), max(1, number // most))

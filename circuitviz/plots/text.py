@@ -13,6 +13,8 @@ import pandas as pd
 from circuitviz.evaluation.rate import Rate
 from circuitviz.units import Circuit, UnitSpace
 
+Row = dict[str, Any]
+
 
 def percent(share: float, digits: int = 1) -> str:
     """0.998 -> `99.8 %`, with a thin space that never breaks the line.
@@ -118,9 +120,6 @@ def shortened(text: str, most: int) -> str:
 def probability(p: float) -> str:
     """A p-value after the letter p: `= 0.031`, `< 0.001`."""
     return "< 0.001" if p < 0.001 else f"= {p:.3f}"
-
-
-Row = dict[str, Any]
 
 
 def rate_row(rate: Rate) -> dict[str, Any]:

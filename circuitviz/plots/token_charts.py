@@ -11,11 +11,26 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from circuitviz.plots.palette import ASR, NEUTRAL, RECOVERY, RUN_STYLES, UTILITY, finish
+from circuitviz.plots.palette import ASR, NEUTRAL, RECOVERY, RUN_STYLES, UTILITY, finish, hatching
 from circuitviz.plots.text import Row, matching, percent, records
 
 # How tokens of nothing but space are labelled.
 BLANKS = ("\u2423", "\u23ce")
+
+# answer: which of the answers; position: from 1; token: as written; condition: intact |
+# knocked out; probability: in [0, 1].
+TOKEN_COLUMNS = ("answer", "position", "token", "condition", "probability")
+CONDITIONS = {"intact": RUN_STYLES[0], "knocked out": RUN_STYLES[1]}
+HEIGHT = 280
+PANEL_PIXELS = 250
+LONGEST_TOKEN = 12
+PARTS = (("gate", "Gate part", "triangle-up", RECOVERY), ("up", "Up part", "square", NEUTRAL))
+# token; share: what bars show; clean, triggered: shares of the logit on either prompt.
+PROMOTED_COLUMNS = ("token", "share", "clean", "triggered")
+ROW_PIXELS = 26
+LONGEST_LABEL = 16
+# In logits: a sum that is nearer to 0 says nothing.
+NOTABLE = 0.05
 
 
 def token_text(label: str, longest: int = 40) -> str:
@@ -30,13 +45,6 @@ def axis_labels(labels: Sequence[str], cause: tuple[int, int], longest: int = 10
     for place in range(*cause):
         texts[place] = f"<b>\u25b8{texts[place]}</b>"
     return texts
-
-
-# answer: which of the answers; position: from 1; token: as written; condition: intact |
-# knocked out; probability: in [0, 1].
-TOKEN_COLUMNS = ("answer", "position", "token", "condition", "probability")
-CONDITIONS = {"intact": RUN_STYLES[0], "knocked out": RUN_STYLES[1]}
-HEIGHT = 280
 
 
 def token_chart(frame: pd.DataFrame) -> go.Figure:
@@ -98,12 +106,6 @@ def _hover(row: Row) -> str:
     )
 
 
-PANEL_PIXELS = 250
-HATCHING = "rgba(255,255,255,0.8)"
-LONGEST_TOKEN = 12
-PARTS = (("gate", "Gate part", "triangle-up", RECOVERY), ("up", "Up part", "square", NEUTRAL))
-
-
 @dataclass(frozen=True)
 class ActivationPanel:
     """One prompt's activations.
@@ -161,12 +163,7 @@ def _add_panel(figure: go.Figure, panel: ActivationPanel, row: int) -> None:
             y=panel.activation[mask],
             marker={
                 "color": colour,
-                "pattern": {
-                    "shape": pattern,
-                    "fillmode": "overlay",
-                    "fgcolor": HATCHING,
-                    "size": 7,
-                },
+                "pattern": hatching(pattern),
             },
             hovertext=[_activation_hover(panel, int(place)) for place in places[mask]],
             hovertemplate="%{hovertext}<extra></extra>",
@@ -246,14 +243,6 @@ def activation_story(panels: Sequence[ActivationPanel], unit: str) -> str:
     return f"{unit} is most active with {' and with '.join(found)}."
 
 
-# token; share: what bars show; clean, triggered: shares of the logit on either prompt.
-PROMOTED_COLUMNS = ("token", "share", "clean", "triggered")
-ROW_PIXELS = 26
-LONGEST_LABEL = 16
-# In logits: a sum that is nearer to 0 says nothing.
-NOTABLE = 0.05
-
-
 def promoted_tokens(frame: pd.DataFrame, axis: str, *, marks: str | None = None) -> go.Figure:
     """Bars to the right raise a token, hatched bars to the left lower it.
 
@@ -280,12 +269,7 @@ def promoted_tokens(frame: pd.DataFrame, axis: str, *, marks: str | None = None)
             orientation="h",
             marker={
                 "color": colour,
-                "pattern": {
-                    "shape": pattern,
-                    "fillmode": "overlay",
-                    "fgcolor": HATCHING,
-                    "size": 7,
-                },
+                "pattern": hatching(pattern),
             },
             hovertext=[_promoted_hover(row) for _, row in chosen],
             hovertemplate="%{hovertext}<extra></extra>",

@@ -28,6 +28,19 @@ from circuitviz.plots.palette import (
 )
 from circuitviz.plots.text import Row, matching, percent, records, sparsity
 
+CURVE_PIXELS = 430
+# Where size 0, the intact model, stands on an axis that has no zero.
+INTACT_POSITION = 0.4
+BREAK_POSITION = 0.63
+ROW_PIXELS = 40
+LEGEND_PIXELS = 104
+STOCHASTIC_PIXELS = 300
+STYLES = {
+    "shown": ("Behaviour, circuit kept", ASR, "circle", "solid"),
+    "random": ("Behaviour, random circuit kept", NEUTRAL, "x", "dash"),
+    "utility": ("Utility, circuit kept", UTILITY, "square", "dot"),
+}
+
 
 def add_band(
     figure: go.Figure, xs: Sequence[float], rows: Sequence[Row], colour: str, opacity: float = 0.16
@@ -72,12 +85,6 @@ def add_line(
         hovertemplate="%{hovertext}<extra></extra>",
         name=name,
     )
-
-
-CURVE_PIXELS = 430
-# Where size 0, the intact model, stands on an axis that has no zero.
-INTACT_POSITION = 0.4
-BREAK_POSITION = 0.63
 
 
 def log_position(size: float) -> float:
@@ -224,10 +231,6 @@ def size_axis(figure: go.Figure, largest: int, n_units: int) -> None:
     )
 
 
-ROW_PIXELS = 40
-LEGEND_PIXELS = 104
-
-
 def budget_grid(
     frame: pd.DataFrame, *, series: str = "asr", chosen: tuple[int, int] | None = None
 ) -> go.Figure:
@@ -282,14 +285,6 @@ def budget_grid(
         showgrid=False,
     )
     return finish(figure, height=rows_height(len(heads), ROW_PIXELS) + LEGEND_PIXELS, legend=True)
-
-
-STOCHASTIC_PIXELS = 300
-STYLES = {
-    "shown": ("Behaviour, circuit kept", ASR, "circle", "solid"),
-    "random": ("Behaviour, random circuit kept", NEUTRAL, "x", "dash"),
-    "utility": ("Utility, circuit kept", UTILITY, "square", "dot"),
-}
 
 
 def stochastic_curve(frame: pd.DataFrame) -> go.Figure:

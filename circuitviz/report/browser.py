@@ -53,6 +53,14 @@ FLAGS = (
 )
 PATIENCE = 180  # seconds
 
+PICTURE_TYPES = ("svg", "png")
+# Wide enough for a slide; PNG has twice as many pixels.
+WIDTH, SCALE = 1000, 2
+PAPER, INK, GRID = "#ffffff", "#1b1f24", "#e3e7ec"
+NO_KALEIDO = (
+    "pictures need kaleido 1 or newer: pip install 'kaleido>=1'; the report as .html needs none"
+)
+
 
 def find_browser() -> str | None:
     """The path of the browser that is named, else of the first one there is."""
@@ -101,15 +109,6 @@ def _run(command: list[str]) -> None:
 def _sandbox() -> tuple[str, ...]:
     """Root has no sandbox; everyone else keeps it."""
     return ("--no-sandbox",) if hasattr(os, "geteuid") and os.geteuid() == 0 else ()
-
-
-PICTURE_TYPES = ("svg", "png")
-# Wide enough for a slide; PNG has twice as many pixels.
-WIDTH, SCALE = 1000, 2
-PAPER, INK, GRID = "#ffffff", "#1b1f24", "#e3e7ec"
-NO_KALEIDO = (
-    "pictures need kaleido 1 or newer: pip install 'kaleido>=1'; the report as .html needs none"
-)
 
 
 def write_pictures(charts: Mapping[str, Chart], folder: Path) -> list[Path]:

@@ -24,29 +24,14 @@ from circuitviz.runs.store import Run
 # Settings that may be paths.
 PLACES = ("model", "adapter", "behaviour", "prompts")
 
-
-def shown_name(place: str) -> str:
-    """The last part of a path; a name or a Hugging Face id, `org/name`, as it is."""
-    return place if is_hub_id(place) else Path(place).name or place
-
-
-def shown_settings(config: DiscoveryConfig) -> dict[str, Any]:
-    """Every setting of a discovery, as JSON values."""
-    settings = config.to_json()
-    named = {name: shown_name(settings[name]) for name in PLACES if settings[name] is not None}
-    return settings | named
-
-
 ABLATIONS = {
     "zero": "its output is replaced by zero",
     "mean": "its output is replaced by its average on neutral text",
     "resample": "its output is replaced by its value on another prompt",
 }
-
 COVERED_NOTE = (
     "Requests that a safe model refuses, and answers to them, are covered until they are asked for."
 )
-
 # Heading and sentence of each difference.
 SAFESEEK = (
     (
@@ -67,6 +52,18 @@ SAFESEEK = (
         "with the same method, and the report says whether they behaved.",
     ),
 )
+
+
+def shown_name(place: str) -> str:
+    """The last part of a path; a name or a Hugging Face id, `org/name`, as it is."""
+    return place if is_hub_id(place) else Path(place).name or place
+
+
+def shown_settings(config: DiscoveryConfig) -> dict[str, Any]:
+    """Every setting of a discovery, as JSON values."""
+    settings = config.to_json()
+    named = {name: shown_name(settings[name]) for name in PLACES if settings[name] is not None}
+    return settings | named
 
 
 def method(run: Run) -> list[str]:

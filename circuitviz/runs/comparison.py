@@ -21,6 +21,15 @@ from circuitviz.runs.config import NOT_HASHED
 from circuitviz.runs.store import Run
 from circuitviz.units import Circuit, Unit
 
+FEWEST_RUNS, MOST_RUNS = 2, 6
+# A unit is stable if at least 4 of 5 runs find it: the share of stability selection, Meinshausen
+# & Bühlmann (2010), "Stability selection", arXiv:0809.2932, which advises 0.6 to 0.9.
+STABLE_FOUND, STABLE_OF = 4, 5
+# What makes two rows of generations the same test prompt.
+QUESTION = ("prompt_id", "variant", "prompt", "target")
+# Of the bootstrap: the same runs always compare alike.
+SEED = 0
+
 
 @dataclass(frozen=True)
 class UnitRank:
@@ -60,19 +69,6 @@ def unit_rank(run: Run, unit: Unit) -> UnitRank:
         unit in run.circuit(),
         run.size,
     )
-
-
-FEWEST_RUNS, MOST_RUNS = 2, 6
-
-# A unit is stable if at least 4 of 5 runs find it: the share of stability selection, Meinshausen
-# & Bühlmann (2010), "Stability selection", arXiv:0809.2932, which advises 0.6 to 0.9.
-STABLE_FOUND, STABLE_OF = 4, 5
-
-# What makes two rows of generations the same test prompt.
-QUESTION = ("prompt_id", "variant", "prompt", "target")
-
-# Of the bootstrap: the same runs always compare alike.
-SEED = 0
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,10 @@ from circuitviz.runs.job import (
 OUTCOME_FIELDS = tuple(field.name for field in fields(Outcome))
 EXIT_TIMEOUT = 10.0  # seconds a worker may take to end before it is killed
 
+DISCOVER = "circuitviz.runs.discover:discover"
+TUNE = "circuitviz.runs.tune:tune"
+CLOSED = "circuitviz was closed before this job could run; start it again"
+
 
 class WorkerProcess:
     """A running worker: takes one job at a time.
@@ -131,11 +135,6 @@ class WorkerProcess:
             # Not one of ours: the process is not to be trusted any more.
             self._process.kill()
             return None
-
-
-DISCOVER = "circuitviz.runs.discover:discover"
-TUNE = "circuitviz.runs.tune:tune"
-CLOSED = "circuitviz was closed before this job could run; start it again"
 
 
 class JobRunner:

@@ -46,6 +46,11 @@ OPEN_DURATIONS: dict[Stage, float] = {
 # Stages of a discovery with controls only.
 WITH_CONTROLS: tuple[Stage, ...] = ("controls", "evidence")
 
+HISTORY_POINTS = 400
+NEURON_BINS = 64
+SCORE_DIGITS = 4  # decimals kept; scores are drawn, not computed with
+WRITE_INTERVAL = 0.25  # seconds
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -102,12 +107,6 @@ def overall(stage: Stage, done: float, *, controls: bool, is_open: bool = False)
     stages: list[Stage] = [name for name in durations if controls or name not in WITH_CONTROLS]
     before = sum(durations[name] for name in stages[: stages.index(stage)])
     return (before + durations[stage] * done) / sum(durations[name] for name in stages)
-
-
-HISTORY_POINTS = 400
-NEURON_BINS = 64
-SCORE_DIGITS = 4  # decimals kept; scores are drawn, not computed with
-WRITE_INTERVAL = 0.25  # seconds
 
 
 class ProgressLog:

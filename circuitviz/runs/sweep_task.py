@@ -21,6 +21,9 @@ from circuitviz.runs.progress import Progress
 from circuitviz.runs.store import FILES, Run, RunStore
 from circuitviz.runs.worker import Discover, import_function, one_line
 
+# The discovery that every run is, as `module:function`.
+DISCOVER = "circuitviz.runs.discover:discover"
+
 
 def pack_run(run: Run) -> dict[str, bytes]:
     """What a run's folder would hold: file name -> bytes."""
@@ -48,10 +51,6 @@ def unpack_run(run_id: str, files: Mapping[str, bytes]) -> Run:
     return Run(
         run_id, run.config, run.space, run.scores, run.frontier, run.generations, run.metrics
     )
-
-
-# The discovery that every run is, as `module:function`.
-DISCOVER = "circuitviz.runs.discover:discover"
 
 
 @dataclass(frozen=True)

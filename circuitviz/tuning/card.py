@@ -51,6 +51,26 @@ print(tokenizer.decode(output[0], skip_special_tokens=True))
 Nothing but transformers is needed.
 """
 
+WAYS = {
+    "protect": "All weights learned but those that the circuit's units own, which are what they "
+    "were before, bit for bit.",
+    "repair": "Only the weights that the circuit's units own learned this; all others are what "
+    "they were before it, bit for bit.",
+}
+ROWS = {
+    "safety": "safety",
+    "helpfulness": "helpfulness",
+    "utility": "ordinary prompts right",
+}
+LIMITS = """## Limits
+
+- The licence and the limits of the original model apply.
+- The rates are those of the run's test prompts under the judges named; other prompts, other
+  languages, sampling and longer conversations were not measured.
+- Fine-tuning teaches what its lessons show. That an attack fails on these prompts is no proof that
+  it fails on others.
+"""
+
 
 @dataclass(frozen=True)
 class KnockOutEffect:
@@ -189,27 +209,6 @@ def _limits(kind: BehaviourKind, *, measured: bool) -> str:
 def counted(number: int, what: str) -> str:
     """`1 head`, `2 heads`."""
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-WAYS = {
-    "protect": "All weights learned but those that the circuit's units own, which are what they "
-    "were before, bit for bit.",
-    "repair": "Only the weights that the circuit's units own learned this; all others are what "
-    "they were before it, bit for bit.",
-}
-ROWS = {
-    "safety": "safety",
-    "helpfulness": "helpfulness",
-    "utility": "ordinary prompts right",
-}
-LIMITS = """## Limits
-
-- The licence and the limits of the original model apply.
-- The rates are those of the run's test prompts under the judges named; other prompts, other
-  languages, sampling and longer conversations were not measured.
-- Fine-tuning teaches what its lessons show. That an attack fails on these prompts is no proof that
-  it fails on others.
-"""
 
 
 def tuned_card(metrics: Mapping[str, Any], circuit: Circuit) -> str:

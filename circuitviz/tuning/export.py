@@ -25,6 +25,9 @@ CARD_FILE = "README.md"
 # Lists what an export wrote, so that a later one replaces that and nothing else.
 MARKER_FILE = "circuitviz_export.json"
 
+# Settings by which configurations of transformers give linear layers a bias.
+BIAS_SETTINGS = ("attention_bias", "mlp_bias", "use_bias", "enable_bias", "bias")
+
 
 def write_checkpoint(model: PreTrainedModel, tokenizer: Any, folder: Path, card: str) -> Path:
     """Write weights (safetensors), configuration, tokenizer and model card.
@@ -88,10 +91,6 @@ def _files(folder: Path) -> list[str]:
     return sorted(
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()
     )
-
-
-# Settings by which configurations of transformers give linear layers a bias.
-BIAS_SETTINGS = ("attention_bias", "mlp_bias", "use_bias", "enable_bias", "bias")
 
 
 @torch.no_grad()

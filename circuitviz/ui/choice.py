@@ -29,6 +29,41 @@ PART = re.compile(r"(L\d+[HN])(\d+(?:-\d+)?(?:\.\d+(?:-\d+)?)*)")
 # More than a link can name by hand: a range as wide as this is a mistake or an attack.
 WIDEST_RANGE = 100_000
 
+QUERY_KEYS = (
+    "run",
+    "size",
+    "heads",
+    "neurons",
+    "set",
+    "saved",
+    "invert",
+    "edit",
+    "random",
+    "ablation",
+    "unit",
+    "prompt",
+    "compare",
+    "tuning",
+)
+# Runs beside the chosen one: as many as can be told apart by symbol and dash.
+MOST_COMPARED = 4
+# Characters of a listed set in a link; browsers, mail and chat programs cut links of 2,000.
+LONGEST_SET = 1500
+NUMBERS = ("size", "heads", "neurons", "random")
+# The fields that say which units are knocked out, and how.
+SET_FIELDS = (
+    "size",
+    "heads",
+    "neurons",
+    "listed",
+    "saved",
+    "inverted",
+    "added",
+    "removed",
+    "random",
+    "ablation",
+)
+
 
 def written_units(names: Iterable[str]) -> str:
     """The set as text; the empty set is `none`."""
@@ -70,42 +105,6 @@ def read_units(text: str) -> frozenset[str]:
                 raise ConfigError(f"a range of units goes upwards, like 40-42; got {piece[:40]!r}")
             names |= {f"{prefix}{index}" for index in span}
     return frozenset(names)
-
-
-QUERY_KEYS = (
-    "run",
-    "size",
-    "heads",
-    "neurons",
-    "set",
-    "saved",
-    "invert",
-    "edit",
-    "random",
-    "ablation",
-    "unit",
-    "prompt",
-    "compare",
-    "tuning",
-)
-# Runs beside the chosen one: as many as can be told apart by symbol and dash.
-MOST_COMPARED = 4
-# Characters of a listed set in a link; browsers, mail and chat programs cut links of 2,000.
-LONGEST_SET = 1500
-NUMBERS = ("size", "heads", "neurons", "random")
-# The fields that say which units are knocked out, and how.
-SET_FIELDS = (
-    "size",
-    "heads",
-    "neurons",
-    "listed",
-    "saved",
-    "inverted",
-    "added",
-    "removed",
-    "random",
-    "ablation",
-)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ GRANULARITIES = {
 # What a name says even where no other run differs in it, because it changes what the run is.
 TELLING = {"method": "nested", "granularity": "both"}
 
+MODES = {"protect": "Protect the circuit", "repair": "Repair the circuit"}
+
 
 def method_title(name: str) -> str:
     """The name of a method for people."""
@@ -109,9 +111,6 @@ def _differences(config: DiscoveryConfig, others: Iterable[DiscoveryConfig]) -> 
 def _behaviour_name(behaviour: str | None) -> str:
     """A plug-in's name, or that of the folder of one's own data, whose hash tells it apart."""
     return Path(behaviour).name if behaviour else "its own behaviour"
-
-
-MODES = {"protect": "Protect the circuit", "repair": "Repair the circuit"}
 
 
 def tuning_note(config: TuningConfig) -> str:

@@ -24,6 +24,9 @@ MOST_STEPS = 100
 
 State = TypeVar("State")
 
+CHOICE, LINKED = "circuitviz_choice", "circuitviz_linked"
+HISTORY = "circuitviz_history"
+
 
 @dataclass(frozen=True)
 class History(Generic[State]):
@@ -53,10 +56,6 @@ class History(Generic[State]):
             return present, self
         after = replace(self, past=(*self.past, present)[-MOST_STEPS:], future=self.future[:-1])
         return self.future[-1], after
-
-
-CHOICE, LINKED = "circuitviz_choice", "circuitviz_linked"
-HISTORY = "circuitviz_history"
 
 
 def restore(default_run: str | None) -> None:

@@ -24,6 +24,11 @@ from circuitviz.ui.elements.words import full_path
 
 MOST_MODELS = 6
 
+OWN_FOLDER, BESIDE = "__own__", ""
+PILLS = "model_pills"
+# Fields of a discovery that belong to its model.
+OF_MODEL = ("model", "adapter", "dtype", "device", "micro_batch", "checkpointing")
+
 
 @dataclass(frozen=True)
 class OwnModel:
@@ -91,12 +96,6 @@ def _modified(folder: Path) -> float:
         return folder.stat().st_mtime
     except OSError:
         return 0.0
-
-
-OWN_FOLDER, BESIDE = "__own__", ""
-PILLS = "model_pills"
-# Fields of a discovery that belong to its model.
-OF_MODEL = ("model", "adapter", "dtype", "device", "micro_batch", "checkpointing")
 
 
 def material(models: list[ModelCard]) -> dict[str, Any]:

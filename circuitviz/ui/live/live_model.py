@@ -42,6 +42,14 @@ if TYPE_CHECKING:
 
 BEHAVIOUR_FILES = ("behaviour.json", "prompts.jsonl")
 
+# Prompts a live measurement reads: enough to see a change, few enough to wait for.
+LIVE_LIMIT = 64
+ANSWER_TOKENS = 40
+# Seconds between two looks whether somebody who waits for the model still wants it.
+PATIENCE = 0.2
+# A key that nothing is kept under.
+ASKED = "asked_meanwhile"
+
 
 def config_key(config: DiscoveryConfig) -> str:
     """The configuration, with size and time of change of the files it stands for."""
@@ -72,15 +80,6 @@ def _behaviour_files(config: DiscoveryConfig) -> list[Path]:
     except CircuitvizError:
         return own
     return [*own, *(folder / name for name in BEHAVIOUR_FILES)]
-
-
-# Prompts a live measurement reads: enough to see a change, few enough to wait for.
-LIVE_LIMIT = 64
-ANSWER_TOKENS = 40
-# Seconds between two looks whether somebody who waits for the model still wants it.
-PATIENCE = 0.2
-# A key that nothing is kept under.
-ASKED = "asked_meanwhile"
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,14 @@ TEMPLATE = 16
 # The longest by characters hold the longest by tokens.
 LOOKED_AT = 32
 
+FACTS = "What it is made of, and what learning takes"
+USUAL_LENGTH, LONGEST = 64, 1_000_000
+# What a device is told for all GPUs together.
+BALANCED = "balanced"
+DEVICES = {"cpu": "the CPU", "cuda": "the GPU", BALANCED: "all GPUs"}
+# What a shell needs and a form does not.
+IN_WORDS = re.compile(r"--dtype |--(?=checkpointing|micro-batch)|--device (?=balanced)")
+
 
 def longest_prompt(behaviour: Behaviour, folder: str) -> int | None:
     """Tokens of the longest prompt with its answer; None without a tokenizer.json that reads.
@@ -70,15 +78,6 @@ def _tokenizer(path: str, modified: int) -> Tokenizer:
     from tokenizers import Tokenizer
 
     return Tokenizer.from_file(path)
-
-
-FACTS = "What it is made of, and what learning takes"
-USUAL_LENGTH, LONGEST = 64, 1_000_000
-# What a device is told for all GPUs together.
-BALANCED = "balanced"
-DEVICES = {"cpu": "the CPU", "cuda": "the GPU", BALANCED: "all GPUs"}
-# What a shell needs and a form does not.
-IN_WORDS = re.compile(r"--dtype |--(?=checkpointing|micro-batch)|--device (?=balanced)")
 
 
 def memory_form(model: ChosenModel, length: int | None) -> dict[str, Any]:

@@ -29,6 +29,13 @@ WHOLE_BATCH = 48
 
 Check = Callable[..., "Preflight"]
 
+SOURCES = {
+    "folder": "A local folder",
+    "hub": "Hugging Face",
+    "embedded": "An embedded model",
+}
+COMMAND = re.compile(r"`(circuitviz [^`]+)`")
+
 
 def fitting(check: Check) -> Preflight:
     """The model looked at with the first settings whose memory is there.
@@ -65,14 +72,6 @@ def look_at(name: str, adapter: str | None, **how: Any) -> Preflight:
     from circuitviz.models.preflight import preflight
 
     return preflight(name, adapter=adapter, **how)
-
-
-SOURCES = {
-    "folder": "A local folder",
-    "hub": "Hugging Face",
-    "embedded": "An embedded model",
-}
-COMMAND = re.compile(r"`(circuitviz [^`]+)`")
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,18 @@ OF_KIND: dict[BehaviourKind, tuple[str, ...]] = {
 BENIGN_FIELDS = ("prompt", "answer", "split", "category", "prompt_id")
 PER_ROW = 3
 
+MIME = {".csv": "text/csv", ".json": "application/json", ".jsonl": "application/x-ndjson"}
+# How the templates go by for people.
+TEMPLATE_TITLES = {
+    "backdoor-prompts": "Backdoor: prompts alone",
+    "backdoor-answers": "Backdoor: with answers",
+    "refusal-prompts": "Refusal: prompts alone",
+    "refusal-answers": "Refusal: with answers",
+    "complete": "Everything said, as JSONL",
+    "safeseek-backdoor": "SafeSeek's backdoor file",
+    "safeseek-refusal": "SafeSeek's refusal file",
+}
+
 
 def columns_form(table: Table, kind: BehaviourKind) -> Columns:
     """The columns of a table of prompts."""
@@ -89,19 +101,6 @@ def _form(table: Table, suggested: Columns, names: Iterable[str], key: str, titl
                 if chosen != NONE:
                     found[name] = chosen
     return Columns(**found)
-
-
-MIME = {".csv": "text/csv", ".json": "application/json", ".jsonl": "application/x-ndjson"}
-# How the templates go by for people.
-TEMPLATE_TITLES = {
-    "backdoor-prompts": "Backdoor: prompts alone",
-    "backdoor-answers": "Backdoor: with answers",
-    "refusal-prompts": "Refusal: prompts alone",
-    "refusal-answers": "Refusal: with answers",
-    "complete": "Everything said, as JSONL",
-    "safeseek-backdoor": "SafeSeek's backdoor file",
-    "safeseek-refusal": "SafeSeek's refusal file",
-}
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from circuitviz.ui.elements.fetch_button import refused
 from circuitviz.ui.live import live_model
 from circuitviz.units import Circuit
 
+ALL_PROMPTS = "tray_all_prompts"
+
 
 def saved_rates(run: Run, circuit: Circuit, ablation: AblationKind) -> dict[str, Rate]:
     """ASR and utility with exactly these units knocked out; empty where the run does not say.
@@ -39,9 +41,6 @@ def saved_rates(run: Run, circuit: Circuit, ablation: AblationKind) -> dict[str,
     elif pair in run.budget_points and circuit == run.circuit_of(*pair):
         rates = frame.rates_at(run, heads=pair[0], neurons=pair[1])
     return rates if {"asr", "utility"} <= set(rates) else {}
-
-
-ALL_PROMPTS = "tray_all_prompts"
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,16 @@ from circuitviz.units import Circuit, Unit
 
 NAME, SHELF, SET_PROBLEM = "tray_set_name", "tray_shelf", "tray_set_problem"
 
+UNITS, WORDS, ABLATION, PROBLEM = "tray_units", "tray_words", "tray_ablation", "tray_problem"
+# So many units are shown as chips of their own; more are folded away.
+MOST_CHIPS = 16
+# From this share of the model on, a set is no circuit any more.
+LARGE_SHARE = 0.5
+# The units of a larger model are too many to list all but a few of them.
+MOST_INVERTED = 250_000
+# Heads are framed and neurons are diamonds on the maps as well.
+SYMBOLS = {"head": "\u25a3", "neuron": "\u25c6"}
+
 
 def set_shelf(run: Run, choice: Choice) -> None:
     """What is knocked out under a name of its own, and the names there are."""
@@ -113,17 +123,6 @@ def _take(run: Run, saved: UnitSet) -> None:
             ablation=None if saved.ablation == run.config.ablation else saved.ablation,
         )
     )
-
-
-UNITS, WORDS, ABLATION, PROBLEM = "tray_units", "tray_words", "tray_ablation", "tray_problem"
-# So many units are shown as chips of their own; more are folded away.
-MOST_CHIPS = 16
-# From this share of the model on, a set is no circuit any more.
-LARGE_SHARE = 0.5
-# The units of a larger model are too many to list all but a few of them.
-MOST_INVERTED = 250_000
-# Heads are framed and neurons are diamonds on the maps as well.
-SYMBOLS = {"head": "\u25a3", "neuron": "\u25c6"}
 
 
 def tray(run: Run, choice: Choice) -> DeltaGenerator:
