@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from circuitviz.api.behaviour import load_behaviour
     from circuitviz.api.discovery import discover
-    from circuitviz.api.knocked_out import KnockedOut
     from circuitviz.api.model import Model, load
-    from circuitviz.api.run import Run, open_run, saved_runs
+    from circuitviz.api.run import KnockedOut, Run, open_run, saved_runs
     from circuitviz.api.sweep import sweep
     from circuitviz.errors import CircuitvizError
     from circuitviz.models.preflight import preflight
@@ -45,7 +44,7 @@ __all__ = [
 HOMES = {
     "Circuit": "circuitviz.units",
     "CircuitvizError": "circuitviz.errors",
-    "KnockedOut": "circuitviz.api.knocked_out",
+    "KnockedOut": "circuitviz.api.run",
     "Model": "circuitviz.api.model",
     "Run": "circuitviz.api.run",
     "Unit": "circuitviz.units",

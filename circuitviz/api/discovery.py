@@ -13,12 +13,12 @@ from circuitviz.api.run import Run
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.own_data import save_behaviour
 from circuitviz.behaviours.plugins import behaviour_plugins
-from circuitviz.commands.output import Bar
 from circuitviz.errors import CircuitvizError, ConfigError
 from circuitviz.paths import runs_folder
 from circuitviz.quiet import libraries_quiet
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.progress import Report, ignore
+from circuitviz.runs.terminal import Bar
 
 # What the model or the behaviour says.
 GIVEN = ("model", "adapter", "behaviour", "device", "dtype", "micro_batch", "checkpointing")

@@ -20,11 +20,12 @@ from circuitviz.commands.options import (
     running,
     store_of,
 )
-from circuitviz.commands.output import Bar, say, say_json, say_on_stderr
+from circuitviz.commands.output import say, say_json, say_on_stderr
 from circuitviz.discovery.methods import METHODS
 from circuitviz.models.catalog import lasting_name
 from circuitviz.quiet import stdout_discarded
 from circuitviz.runs.config import AblationKind, Budget, DiscoveryConfig
+from circuitviz.runs.terminal import Bar
 from circuitviz.units import Granularity
 
 MISSED = 2

@@ -18,10 +18,11 @@ from circuitviz.commands.options import (
     require_writable,
     store_of,
 )
-from circuitviz.commands.output import Bar, say, say_json, say_on_stderr
+from circuitviz.commands.output import say, say_json, say_on_stderr
 from circuitviz.errors import ConfigError
 from circuitviz.files import whole_folder
 from circuitviz.quiet import stdout_discarded
+from circuitviz.runs.terminal import Bar
 from circuitviz.runs.tuning_config import TuningConfig, TuningMode
 
 if TYPE_CHECKING:

@@ -140,11 +140,11 @@ def test_recent_discoveries_are_told_whole(runs, open_app, model, runner):
 
 def test_runs_that_are_removed_while_they_are_listed_are_passed_over(runs, monkeypatch):
     there, run = RunStore(runs).ids(), backdoor_run()
-    monkeypatch.setattr(RunStore, "run_ids", lambda store: ["removed", *there])
+    monkeypatch.setattr(RunStore, "ids", lambda store: ["removed", *there])
     assert list(services.run_configs()) == [card.run_id for card in services.run_cards()] == there
     TuningStore(runs).save(repair_tuning(run))
     listed = ["removed", repair_tuning(run).tuning_id]
-    monkeypatch.setattr(TuningStore, "tuning_ids", lambda store, run_id: listed)
+    monkeypatch.setattr(TuningStore, "ids_of", lambda store, run_id: listed)
     assert list(services.tuning_configs(run.run_id)) == listed[1:]
 
 

@@ -26,8 +26,9 @@ LAYERS = (
     ("runs",),
     ("plots", "report"),
     ("ui",),
+    ("api",),
     ("cli_text", "commands"),
-    ("pages", "app", "cli", "api"),
+    ("pages", "app", "cli"),
 )
 # The same within ui/, where a room is a folder or a module beside the folders.
 ROOMS = (

@@ -8,9 +8,9 @@ import torch
 from circuitviz.models import available
 from circuitviz.models.available import AvailableMemory
 from circuitviz.models.preflight import preflight
-from circuitviz.runs import worker_count as module
+from circuitviz.runs import pools as module
 from circuitviz.runs.config import DiscoveryConfig
-from circuitviz.runs.worker_count import PROCESS_BYTES, gpu_count, usual_workers, worker_count
+from circuitviz.runs.pools import PROCESS_BYTES, gpu_count, usual_workers, worker_count
 
 GIB = 2**30
 

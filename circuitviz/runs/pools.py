@@ -1,15 +1,39 @@
-"""How many runs this machine carries out at once."""
+"""What carries out the runs of a sweep: a cluster, or as many processes as there is room for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from circuitviz.errors import ConfigError
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.worker import available_cores
+
+if TYPE_CHECKING:
+    from circuitviz.runs.sweep import Sweep
+    from circuitviz.runs.sweep_run import Pool
 
 ROWS = 48  # prompts of a step of mask learning
 # What a process takes besides its model: Python and its libraries.
 PROCESS_BYTES = 2**29
+
+
+def chosen_pool(sweep: Sweep, workers: int | None, address: str | None) -> Pool:
+    """The cluster at an address, or processes of this machine.
+
+    Raises:
+        ConfigError: The number of processes is not usable, or Ray is not installed.
+    """
+    if address is not None:
+        from circuitviz.runs.ray_pool import RayPool, require_ray
+
+        require_ray()
+        return RayPool(address, sweep.ray)
+    from circuitviz.runs.local_pool import LocalPool
+
+    if workers is not None and not 1 <= workers <= 1024:
+        raise ConfigError(f"--workers must be between 1 and 1024; got {workers}")
+    return LocalPool(workers or usual_workers(sweep.configs), gpus=gpu_count(sweep.configs))
 
 
 def usual_workers(configs: Sequence[DiscoveryConfig]) -> int:
