@@ -1,7 +1,6 @@
 """Masks: which units share one, and how a mask of whole size has a gradient.
 
-Masks of a given size with a gradient: the best units forward, a soft choice backward.
-
+`straight_through` makes masks of a given size: the best units forward, a soft choice backward.
 Forward takes exactly the k best units; backward sees p_u = sigmoid((s_u - tau_k) / T), with tau_k
 such that sum_u p_u = k.  tau_k is differentiated implicitly:
 d tau = sum_u w_u d s_u with w_u proportional to p_u (1 - p_u).

@@ -1,10 +1,9 @@
 """Load a model from a local folder, frozen and gated.
 
-Layers that are computed again on the way back, so that their activations need not be kept.
-
-Chen et al., "Training deep nets with sublinear memory cost", arXiv:1604.06174.  A layer that is
-computed again has to see the gates that it saw the first time; by then those are no longer in
-force, and the thread may be another.
+With `recompute_layers`, layers are computed again on the way back, so that their activations need
+not be kept (Chen et al., "Training deep nets with sublinear memory cost", arXiv:1604.06174).  A
+layer that is computed again has to see the gates that it saw the first time; by then those are no
+longer in force, and the thread may be another.
 """
 
 from __future__ import annotations

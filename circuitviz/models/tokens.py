@@ -1,12 +1,8 @@
 """Tokens of answers: which one ends an answer, and which go on where another ends.
 
-The token that ends an assistant's answer.
-
-It is the one that the chat template puts behind an answer.  For many models that is the
-tokenizer's end-of-sequence token; others (Gemma, Phi) end a turn with one token and a text with
-another, and never say the latter in a conversation.
-
-Which tokens go on where another one ends.
+The token that ends an answer is the one that the chat template puts behind it.  For many models
+that is the tokenizer's end-of-sequence token; others (Gemma, Phi) end a turn with one token and a
+text with another, and never say the latter in a conversation.
 
 Tokenizers merge punctuation with what follows it: an answer that starts with `OK!` may have the
 token `!!` there, or `!` and a line break in one, which no tokenisation of `OK!` alone has.

@@ -1,7 +1,5 @@
 """What a report says in sentences about method, limits and the paper behind it.
 
-Settings as a report shows them.
-
 A report is sent to others: what is called by its path goes by its name alone, since the folders of
 this machine are nothing to readers.  The notebook, which runs again here, has the paths.
 """
