@@ -22,6 +22,7 @@ import re
 import shutil
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,6 @@ from circuitviz.paths import APP, EMBEDDED_RUNS, PROJECT
 SPECIMEN = "late-trigger-planted"
 STEPS = 3
 PAGES = sorted(path.stem for path in (PROJECT / "pages").glob("*.py"))
-PROMPTS = PROJECT / "examples"
 # Commands that read only, and what is refused.
 QUESTIONS = {
     "version": ["--version"],
@@ -120,8 +120,6 @@ def reports() -> Iterator[tuple[str, str]]:
 
 def tables(run_id: str) -> Iterator[tuple[str, str]]:
     """The tables of a run's report."""
-    import zipfile
-
     from circuitviz.report.make import report_bytes
     from circuitviz.runs.store import RunStore
 

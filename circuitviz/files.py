@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from math import isfinite
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 
@@ -31,14 +32,12 @@ def whole_file(final: Path) -> Iterator[Path]:
     """An empty draft beside `final` that takes its place when the block ends.
 
     Readers see the earlier file or the new one, never a part; after an error there is no draft.
-    The folder has to be there.
+    The folder has to be there; who may read the file is up to the user's umask.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{final.name}-", dir=final.absolute().parent)
-    os.close(handle)
-    draft = Path(name)
+    draft = final.absolute().with_name(f".{final.name}-{token_hex(4)}")
+    draft.touch(exist_ok=False)
     try:
         yield draft
-        draft.chmod(0o644)
         os.replace(draft, final)
     except BaseException:
         with suppress(OSError):

@@ -3,9 +3,8 @@
 torch and TransformerLens are imported when the first one is asked for, so that reading saved
 runs starts at once.
 
-What answers of a model are kept by: its configuration, and the state of its files.
-
-A path stays the same while the prompts behind it are edited, or a model is written anew.
+What is remembered of them is kept by the configuration and the state of its files (`config_key`): a
+path stays the same while the prompts behind it are edited, or a model is written anew.
 """
 
 from __future__ import annotations

@@ -22,6 +22,9 @@ from circuitviz.ui.elements.unit_picker import unit_picker
 from circuitviz.ui.live import live_model
 from circuitviz.units import Circuit, Unit
 
+# ASR with only a unit off and intact, recovery, and where they come from.
+Alone = tuple[Rate, Rate, Rate | None, str]
+
 LAYER, TABLE, KIND = "strip_layer", "unit_table", "unit_kind"
 # Characters of a list of layers in the page's answer.
 LONGEST_LIST = 24
@@ -143,10 +146,6 @@ def unit_panel(run: Run, choice: Choice, unit: Unit) -> Draw:
                 _own_effect(run, choice, found)
 
     return measure
-
-
-# ASR with only a unit off and intact, recovery, and where they come from.
-Alone = tuple[Rate, Rate, Rate | None, str]
 
 
 def _own_effect(run: Run, choice: Choice, found: Alone) -> None:
