@@ -45,7 +45,7 @@ from circuitviz.models.source import find_source
 from circuitviz.quiet import quiet_libraries
 
 if TYPE_CHECKING:
-    from circuitviz.evaluation.effect import Effect
+    from circuitviz.evaluation.evaluator import Effect
     from circuitviz.units import Circuit, Ranking
 
 HEADER = (
@@ -219,8 +219,8 @@ def _run(task: Task) -> dict[str, Any]:
 
 def _choose(model: str, ranking: Ranking) -> tuple[dict[str, Any], Ranking]:
     """The circuit a discovery would report, and the ranking it would report with it."""
-    from circuitviz.evaluation.ordering import PROMPTS, in_order, next_in_line
-    from circuitviz.evaluation.refinement import ORDER_PROMPTS, promoted, refine_selection
+    from circuitviz.evaluation.ordering import PROMPTS, find_runners_up, order_greedily
+    from circuitviz.evaluation.refinement import ORDER_PROMPTS, refine_selection, rerank
     from circuitviz.evaluation.selection import Target, select_circuit
 
     behaviour = _loaded(model)[1]
@@ -233,7 +233,7 @@ def _choose(model: str, ranking: Ranking) -> tuple[dict[str, Any], Ranking]:
     selection = select_circuit(measure, ranking, target)
     few = _probe(model, "validation", ORDER_PROMPTS)
     found = refine_selection(probe, few, ranking, selection, target)
-    parts = in_order(_probe(model, "validation", PROMPTS), ranking, found.circuit)
+    parts = order_greedily(_probe(model, "validation", PROMPTS), ranking, found.circuit)
     circuit = found.circuit
     chosen = {
         "prefix": len(selection.circuit),
@@ -242,9 +242,9 @@ def _choose(model: str, ranking: Ranking) -> tuple[dict[str, Any], Ranking]:
         "reached": selection.reached and _reached(model, circuit, target),
         "units": [str(unit) for unit in circuit],
     }
-    line = next_in_line(probe, ranking, circuit)
-    chosen["next"] = sum(map(len, line))
-    return chosen, promoted(ranking, [*parts, *line], found.dropped)
+    runners_up = find_runners_up(probe, ranking, circuit)
+    chosen["next"] = sum(map(len, runners_up))
+    return chosen, rerank(ranking, [*parts, *runners_up], found.dropped)
 
 
 def _against_truth(model: str, ranking: Ranking) -> dict[str, Any]:
@@ -262,9 +262,9 @@ def _against_truth(model: str, ranking: Ranking) -> dict[str, Any]:
 
 @cache
 def _probe(model: str, split: Any, limit: int | None) -> Any:
-    from circuitviz.evaluation.effect import Probe
+    from circuitviz.evaluation.evaluator import Evaluator
 
-    return Probe(*_loaded(model), split, limit=limit)
+    return Evaluator(*_loaded(model), split, limit=limit)
 
 
 def _reached(model: str, circuit: Any, target: Any) -> bool:

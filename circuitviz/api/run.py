@@ -21,7 +21,7 @@ from circuitviz.units import Circuit, Unit, UnitKind
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from circuitviz.evaluation.effect import Effect
+    from circuitviz.evaluation.evaluator import Effect
     from circuitviz.models.ablation import Ablation
     from circuitviz.runs.knock_out import KnockOutExport
 
@@ -59,7 +59,7 @@ class KnockedOut:
             split: Which prompts of the behaviour.
             limit: At most this many of each role.
         """
-        from circuitviz.evaluation.effect import evaluate_circuit
+        from circuitviz.evaluation.evaluator import evaluate_circuit
 
         return evaluate_circuit(
             self.run.model.gated,

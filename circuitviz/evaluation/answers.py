@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.prompt import Prompt, Role
-from circuitviz.evaluation.effect import thin
+from circuitviz.evaluation.evaluator import subsample
 from circuitviz.models.ablation import ZERO, Ablation
 from circuitviz.models.greedy import greedy_answers
 from circuitviz.models.model import GatedModel
+from circuitviz.progress import OnProgress, unwatched
 from circuitviz.units import Circuit
 
 Verdict = Literal["success", "safe", "other", "broken", "correct", "wrong"]
@@ -68,16 +68,16 @@ def answer_test_prompts(
     *,
     limit: int | None = None,
     ablation: Ablation = ZERO,
-    checkpoint: Callable[[], None] = lambda: None,
+    on_progress: OnProgress = unwatched,
 ) -> list[AnsweredPrompt]:
     """Ask both models up to `limit` test prompts of each role, with and without the trigger.
 
-    `checkpoint` is called before each batch, and may raise to stop.
+    `on_progress` is called before each batch, and may raise to stop.
     """
     questions = [_cut(question, model) for question in questions_of(behaviour, limit)]
     messages = [question.message for question in questions]
     guesses = [_guesses(question) for question in questions]
-    ask = partial(greedy_answers, model, messages, guesses, checkpoint=checkpoint)
+    ask = partial(greedy_answers, model, messages, guesses, checkpoint=lambda: on_progress(0.0))
     intact, knocked_out = ask(), ask(circuit, ablation=ablation)
     return [
         _answered(question, before, after)
@@ -96,13 +96,13 @@ def questions_of(
         attacks: Whether only attacks are wanted, or only everything else; None is both.
     """
     questions: list[Question] = []
-    for prompt in thin(behaviour.prompts("test", "attack"), limit):
+    for prompt in subsample(behaviour.prompts("test", "attack"), limit):
         attack_is_clean = prompt.triggered is None
         questions.append(Question(prompt, "clean", prompt.text, prompt.answer, attack_is_clean))
         if prompt.triggered is not None:
             expected = prompt.after or prompt.answer
             questions.append(Question(prompt, "triggered", prompt.triggered, expected, True))
-    for prompt in thin(behaviour.prompts("test", "benign"), limit):
+    for prompt in subsample(behaviour.prompts("test", "benign"), limit):
         questions.append(Question(prompt, "clean", prompt.text, prompt.answer, False))
     return [one for one in questions if attacks is None or one.is_attack == attacks]
 

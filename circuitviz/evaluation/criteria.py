@@ -10,29 +10,25 @@ and seek the most telling subset for each unit, where here it is the whole circu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from circuitviz.behaviours.behaviour import BehaviourKind
-from circuitviz.evaluation.effect import EXACT_ANSWER, Effect, Probe
+from circuitviz.evaluation.evaluator import EXACT_ANSWER, Effect, Evaluator
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.selection import Target
+from circuitviz.progress import OnProgress, span, unwatched
 from circuitviz.units import Circuit
 
 # Parts of a circuit that are returned one by one; of larger circuits, this many evenly spaced.
 MOST_PARTS = 128
-# Circuits measured together between two reports.
-GROUP = 8
 
 CONDITIONS: dict[BehaviourKind, str] = {
     "backdoor": "everything but the circuit ablated; attacks that succeed, of those intact",
     "refusal": "everything but the circuit ablated; attacks refused in exactly the words expected, "
     "of those intact, since nonsense is no refusal",
 }
-
-# Told the share of the measuring that is done; may raise to stop.
-Checkpoint = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -134,31 +130,31 @@ def needed(target: Target, returned: Effect, knocked_out: Effect, intact: Effect
 
 
 def measure_criteria(
-    probe: Probe,
+    evaluator: Evaluator,
     circuit: Circuit,
     parts: Sequence[Circuit],
     target: Target,
     *,
     intact: Effect,
     knocked_out: Effect,
-    checkpoint: Checkpoint = lambda share: None,
+    on_progress: OnProgress = unwatched,
 ) -> Criteria:
-    """All three criteria on a probe's prompts.
+    """All three criteria on a evaluator's prompts.
 
     Args:
-        probe: Prompts of the test split.
+        evaluator: Prompts of the test split.
         circuit: Whose criteria.
         parts: The circuit cut into what is returned together; see `refinement.parts_of`.
         target: What a circuit has to meet.
         intact: The effect of nothing on these prompts.
         knocked_out: The effect of the circuit on these prompts.
-        checkpoint: Told the share of the measuring that is done; may raise to stop.
+        on_progress: Told the share that is done; may raise to stop.
     """
     nothing = Circuit(circuit.space, frozenset())
-    checkpoint(0.0)
-    alone = probe.matches("shown", [circuit], condition="isolated")
-    whole = probe.matches("shown", [nothing])
-    judge = probe.behaviour.judge if target.kind == "backdoor" else EXACT_ANSWER
+    on_progress(0.0)
+    alone = evaluator.matches("shown", [circuit], condition="isolated")
+    whole = evaluator.matches("shown", [nothing])
+    judge = evaluator.behaviour.judge if target.kind == "backdoor" else EXACT_ANSWER
     isolated = Rate.of(alone[0], judge=judge)
     return Criteria(
         faithfulness=faithfulness(isolated, Rate.of(whole[0], judge=judge)),
@@ -166,7 +162,7 @@ def measure_criteria(
         isolated=isolated,
         completeness=completeness(target.kind, knocked_out.asr, intact.asr),
         minimality=_minimality(
-            probe, circuit, _thinned(parts), target, intact, knocked_out, checkpoint
+            evaluator, circuit, _thinned(parts), target, intact, knocked_out, on_progress
         ),
     )
 
@@ -178,26 +174,25 @@ def part_name(part: Circuit) -> str:
 
 
 def _minimality(
-    probe: Probe,
+    evaluator: Evaluator,
     circuit: Circuit,
     parts: Sequence[Circuit],
     target: Target,
     intact: Effect,
     knocked_out: Effect,
-    checkpoint: Checkpoint,
+    on_progress: OnProgress,
 ) -> Minimality:
     without = [Circuit(circuit.space, circuit.units - part.units) for part in parts]
     returned: list[Rate] = []
-    for first in range(0, len(parts), GROUP):
-        checkpoint(0.5 * first / len(parts))
-        succeeded = probe.matches("target", without[first : first + GROUP])
-        returned += [probe.attack_rate(row) for row in succeeded]
+    if parts:
+        succeeded = evaluator.matches("target", without, on_progress=span(on_progress, 0.0, 0.5))
+        returned += [evaluator.attack_rate(row) for row in succeeded]
     found: list[str] = []
     for place, (part, asr) in enumerate(zip(parts, returned, strict=True)):
-        checkpoint(0.5 + 0.5 * place / len(parts))
+        on_progress(0.5 + 0.5 * place / len(parts))
         # The other verdicts cost more; they are asked for only where they decide.
         if _comes_back(target.kind, asr, knocked_out.asr) or needed(
-            target, probe.effects([without[place]])[0], knocked_out, intact
+            target, evaluator.effects([without[place]])[0], knocked_out, intact
         ):
             found.append(part_name(part))
     names = [part_name(part) for part in parts]

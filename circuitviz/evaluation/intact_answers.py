@@ -18,7 +18,7 @@ from circuitviz.behaviours.prompt import Prompt, Role, Split
 from circuitviz.behaviours.screening import Changed, Screening
 from circuitviz.behaviours.splits import LEAST
 from circuitviz.errors import PromptFileError
-from circuitviz.evaluation.effect import thin
+from circuitviz.evaluation.evaluator import subsample
 from circuitviz.evaluation.judges import RefusalPrefixes
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.model import GatedModel
@@ -37,8 +37,6 @@ SENTENCE_END = re.compile(r"[.!?…。！？]+[\"'”’)\]]*(?=\s|$)")
 CHUNK = 64
 # Of each role, the prompts of a split that are asked about: no more of them are used.
 MOST_ASKED: dict[Split, int] = {"train": 256, "validation": 96, "test": 320}
-# Told how many of how many prompts are answered; may raise to stop.
-Checkpoint = Callable[[int, int], None]
 SILENT = "answered with nothing"
 UNMOVED = "answered the same with the trigger"
 UNLIKE = "answered otherwise than most with the trigger"
@@ -104,7 +102,7 @@ def complete_behaviour(
     behaviour: Behaviour,
     *,
     known_as: str | None = None,
-    checkpoint: Checkpoint = lambda done, many: None,
+    on_progress: Callable[[int, int], None] = lambda done, many: None,
 ) -> Behaviour:
     """The behaviour with the intact model's greedy answers where it has none.
 
@@ -123,7 +121,7 @@ def complete_behaviour(
         behaviour: A draft; anything else is given back as it is.
         known_as: What the model is called where the answers are looked for without it; None
             takes its own name.
-        checkpoint: Told how many of how many prompts are answered; may raise to stop.
+        on_progress: Told how many of how many prompts are answered; may raise to stop.
 
     Raises:
         PromptFileError: Too few prompts show the behaviour, or random words show it as well as
@@ -138,7 +136,7 @@ def complete_behaviour(
     behaviour = _of_use(behaviour)
     others = _others(behaviour)
     questions = _questions(behaviour.all_prompts, others)
-    heard = _Heard.of(behaviour, others, _answers(model, questions, checkpoint))
+    heard = _Heard.of(behaviour, others, _answers(model, questions, on_progress))
     changed = heard.changed
     if changed is not None:
         _check_better(behaviour, changed)
@@ -160,7 +158,7 @@ def _of_use(behaviour: Behaviour) -> Behaviour:
         prompt
         for split, most in MOST_ASKED.items()
         for role in get_args(Role)
-        for prompt in thin(behaviour.prompts(split, role), most)
+        for prompt in subsample(behaviour.prompts(split, role), most)
     ]
     if len(kept) == len(behaviour.all_prompts):
         return behaviour
@@ -201,12 +199,14 @@ def _questions(prompts: Iterable[Prompt], others: dict[str, str]) -> list[str]:
     return list(dict.fromkeys([*asked, *others.values()]))
 
 
-def _answers(model: GatedModel, messages: list[str], checkpoint: Checkpoint) -> dict[str, str]:
+def _answers(
+    model: GatedModel, messages: list[str], on_progress: Callable[[int, int], None]
+) -> dict[str, str]:
     # Prompts of one length are generated together, so those of like length go in one chunk.
     ordered = sorted(messages, key=lambda message: len(model.prompt_tokens(message)))
     found: dict[str, str] = {}
     for start in range(0, len(ordered), CHUNK):
-        checkpoint(start, len(ordered))
+        on_progress(start, len(ordered))
         chunk = ordered[start : start + CHUNK]
         found.update(zip(chunk, model.generate(chunk), strict=True))
     return found

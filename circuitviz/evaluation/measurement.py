@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
 from circuitviz.behaviours.behaviour import Behaviour
-from circuitviz.evaluation.effect import Effect, Probe
+from circuitviz.evaluation.evaluator import Effect, Evaluator
 from circuitviz.evaluation.frontier import (
     frontier_sizes,
     grid_circuits,
@@ -20,6 +19,7 @@ from circuitviz.evaluation.neutral_text import neutral_perplexity
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.ablation import Ablation
 from circuitviz.models.model import LONGEST_ANSWER, GatedModel
+from circuitviz.progress import OnProgress, span, unwatched
 from circuitviz.units import Circuit, Ranking, Unit
 
 
@@ -52,12 +52,6 @@ CLOSED = Amounts()
 OPEN = Amounts(
     few_prompts=24, frontier_prompts=32, random_draws=4, best_units=2, most_heads=0, longest=40
 )
-
-# Circuits measured together between two reports.
-GROUP = 8
-
-# Told the share of the measuring that is done; may raise to stop.
-Checkpoint = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -132,9 +126,9 @@ def measure_circuit(
     *,
     ablation: Ablation,
     seed: int,
-    line: int = 0,
+    runners_up: int = 0,
     succeeded: np.ndarray | None = None,
-    checkpoint: Checkpoint = lambda share: None,
+    on_progress: OnProgress = unwatched,
 ) -> Measurement:
     """Measure one circuit, and every other size of its ranking, on test prompts.
 
@@ -145,22 +139,22 @@ def measure_circuit(
         circuit: What is reported.
         ablation: What ablated units are replaced by.
         seed: Of the random circuits.
-        line: So many units after the circuit are measured one (or one block) at a time.
+        runners_up: So many units after the circuit are measured one (or one block) at a time.
         succeeded: Boolean [2 attacks]: which attacks succeed on the intact and on the knocked-out
             model, where whole answers have decided about them.
-        checkpoint: Told the share that is done, before each batch; may raise to stop.
+        on_progress: Told the share that is done, before each batch; may raise to stop.
     """
-    full = Probe(model, behaviour, "test", ablation=ablation)
+    full = Evaluator(model, behaviour, "test", ablation=ablation)
     if full.open_utility:
-        return _measure_open(full, ranking, circuit, seed, succeeded, checkpoint)
-    few = Probe(model, behaviour, "test", limit=CLOSED.few_prompts, ablation=ablation)
-    after = [size for size in ranking.cuts if 0 < size - len(circuit) <= line]
+        return _measure_open(full, ranking, circuit, seed, succeeded, on_progress)
+    few = Evaluator(model, behaviour, "test", limit=CLOSED.few_prompts, ablation=ablation)
+    after = [size for size in ranking.cuts if 0 < size - len(circuit) <= runners_up]
     sizes = [0, *frontier_sizes(ranking), *after]
     nested = [ranking.best(size) for size in sizes]
-    joint = _effects(full, list(dict.fromkeys([*nested, circuit])), checkpoint, 0.0, 0.6)
-    grid = _effects(few, grid_circuits(ranking), checkpoint, 0.6, 0.85)
+    joint = _effects(full, list(dict.fromkeys([*nested, circuit])), span(on_progress, 0.0, 0.6))
+    grid = _effects(few, grid_circuits(ranking), span(on_progress, 0.6, 0.85))
     (isolated,) = full.effects(
-        [circuit], condition="isolated", checkpoint=partial(checkpoint, 0.85)
+        [circuit], condition="isolated", on_progress=span(on_progress, 0.85, 0.9)
     )
     effects = dict(joint)
     # With separate sizes the circuit is no prefix of the ranking, and it may be one of the grid's.
@@ -173,23 +167,23 @@ def measure_circuit(
         isolated=isolated,
         frontier=sorted((pair for pair in joint if pair[0] not in apart), key=lambda p: len(p[0])),
         grid=[*grid, *apart.items()],
-        random=_random(few, circuit, seed, CLOSED.random_draws, partial(checkpoint, 0.9)),
+        random=_random(few, circuit, seed, CLOSED.random_draws, span(on_progress, 0.9, 1.0)),
         units=unit_effects(few, _interesting(ranking, circuit, CLOSED)),
     )
 
 
 def _measure_open(
-    full: Probe,
+    full: Evaluator,
     ranking: Ranking,
     circuit: Circuit,
     seed: int,
     succeeded: np.ndarray | None,
-    checkpoint: Checkpoint,
+    on_progress: OnProgress,
 ) -> Measurement:
     """The same of a model whose answers are open: less of everything but what is reported."""
 
-    def probe(limit: int | None, longest: int = LONGEST_ANSWER) -> Probe:
-        return Probe(
+    def evaluator(limit: int | None, longest: int = LONGEST_ANSWER) -> Evaluator:
+        return Evaluator(
             full.model,
             full.behaviour,
             "test",
@@ -198,11 +192,11 @@ def _measure_open(
             longest=longest,
         )
 
-    whole, some = probe(None, OPEN.longest), probe(OPEN.frontier_prompts)
-    few = probe(OPEN.few_prompts)
+    whole, some = evaluator(None, OPEN.longest), evaluator(OPEN.frontier_prompts)
+    few = evaluator(OPEN.few_prompts)
     nothing = ranking.best(0)
     effects = whole.effects(
-        [nothing, circuit], succeeded=succeeded, checkpoint=partial(checkpoint, 0.0)
+        [nothing, circuit], succeeded=succeeded, on_progress=span(on_progress, 0.0, 0.35)
     )
     text = neutral_perplexity(full.model, [nothing, circuit], ablation=full.ablation)
     intact, knocked_out = (
@@ -211,8 +205,10 @@ def _measure_open(
     )
     sizes = [size for size in open_sizes(ranking) if size != len(circuit)]
     nested = [ranking.best(size) for size in sizes]
-    joint = _effects(some, nested, checkpoint, 0.35, 0.7)
-    (isolated,) = few.effects([circuit], condition="isolated", checkpoint=partial(checkpoint, 0.75))
+    joint = _effects(some, nested, span(on_progress, 0.35, 0.7))
+    (isolated,) = few.effects(
+        [circuit], condition="isolated", on_progress=span(on_progress, 0.7, 0.78)
+    )
     kinds = [Circuit(circuit.space, frozenset(kind)) for kind in (circuit.heads, circuit.neurons)]
     apart = kinds if all(map(len, kinds)) else []
     return Measurement(
@@ -222,18 +218,18 @@ def _measure_open(
         frontier=sorted(
             [*joint, (nothing, intact), (circuit, knocked_out)], key=lambda pair: len(pair[0])
         ),
-        grid=_effects(some, apart, checkpoint, 0.78, 0.85),
-        random=_random(few, circuit, seed, OPEN.random_draws, partial(checkpoint, 0.85)),
+        grid=_effects(some, apart, span(on_progress, 0.78, 0.85)),
+        random=_random(few, circuit, seed, OPEN.random_draws, span(on_progress, 0.85, 1.0)),
         units=unit_effects(few, _interesting(ranking, circuit, OPEN)),
         ceiling=whole.ceiling() if whole.open_recovery else None,
     )
 
 
-def unit_effects(probe: Probe, units: Sequence[Unit]) -> dict[Unit, UnitEffect]:
+def unit_effects(evaluator: Evaluator, units: Sequence[Unit]) -> dict[Unit, UnitEffect]:
     """The effect of knocking out each unit alone."""
-    space = probe.model.space
+    space = evaluator.model.space
     circuits = [Circuit(space, frozenset({unit})) for unit in units]
-    scores = probe.attack_scores([Circuit(space, frozenset()), *circuits])
+    scores = evaluator.attack_scores([Circuit(space, frozenset()), *circuits])
     intact = scores[0][2]
     return {
         unit: UnitEffect(asr, recovery, log_prob - intact)
@@ -249,23 +245,19 @@ def _interesting(ranking: Ranking, circuit: Circuit, amounts: Amounts) -> list[U
 
 
 def _effects(
-    probe: Probe, circuits: list[Circuit], checkpoint: Checkpoint, start: float, end: float
+    evaluator: Evaluator, circuits: Sequence[Circuit], on_progress: OnProgress
 ) -> list[tuple[Circuit, Effect]]:
-    found: list[tuple[Circuit, Effect]] = []
-    for first in range(0, len(circuits), GROUP):
-        share = start + (end - start) * first / len(circuits)
-        group = circuits[first : first + GROUP]
-        effects = probe.effects(group, checkpoint=partial(checkpoint, share))
-        found += zip(group, effects, strict=True)
-    return found
+    if not circuits:
+        return []
+    return list(zip(circuits, evaluator.effects(circuits, on_progress=on_progress), strict=True))
 
 
 def _random(
-    probe: Probe, circuit: Circuit, seed: int, many: int, checkpoint: Callable[[], None]
+    evaluator: Evaluator, circuit: Circuit, seed: int, many: int, on_progress: OnProgress
 ) -> RandomControl:
     generator = np.random.default_rng(seed)
     draws = [random_matched(circuit, generator) for _ in range(many)]
-    effects = probe.effects(draws, checkpoint=checkpoint)
+    effects = evaluator.effects(draws, on_progress=on_progress)
     return RandomControl(
         asr=Rate.pooled([effect.asr for effect in effects]),
         utility=Rate.pooled([effect.utility for effect in effects]),

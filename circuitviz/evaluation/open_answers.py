@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
@@ -26,13 +26,14 @@ from circuitviz.evaluation.answers import (
     judge_answer,
     questions_of,
 )
-from circuitviz.evaluation.effect import PROXY_JUDGE, PROXY_TOKENS, Effect, thin
+from circuitviz.evaluation.evaluator import PROXY_JUDGE, PROXY_TOKENS, Effect, subsample
 from circuitviz.evaluation.judges import Degenerate, are_open
 from circuitviz.evaluation.measurement import Measurement
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.ablation import ZERO, Ablation
 from circuitviz.models.generation import looks_at_most
 from circuitviz.models.model import GatedModel
+from circuitviz.progress import OnProgress, unwatched
 from circuitviz.units import Circuit
 
 # Longest answer, in tokens: refusals that come late are seen only on long ones.
@@ -98,7 +99,7 @@ def answer_openly(
     by_verdict: bool,
     ablation: Ablation = ZERO,
     max_new_tokens: int = OPEN_TOKENS,
-    checkpoint: Callable[[float], None] = lambda share: None,
+    on_progress: OnProgress = unwatched,
 ) -> OpenAnswers:
     """Ask the intact and the knocked-out model test prompts, and judge what they say.
 
@@ -109,7 +110,7 @@ def answer_openly(
         by_verdict: Whether whole answers decide about attacks; then all of these are asked.
         ablation: What knocked-out units are replaced by.
         max_new_tokens: Longest answer, in tokens.
-        checkpoint: Told the share that is done, after each token; may raise to stop.
+        on_progress: Told the share that is done, after each token; may raise to stop.
     """
     questions = [
         *questions_of(behaviour, None if by_verdict else SHOWN, attacks=True),
@@ -125,7 +126,7 @@ def answer_openly(
             [off] * len(messages),
             ablation=ablation,
             max_new_tokens=max_new_tokens,
-            checkpoint=lambda: checkpoint(start + next(done) / most / 2),
+            checkpoint=lambda: on_progress(start + next(done) / most / 2),
         )
 
     both = say(None, 0.0), say(circuit, 0.5)
@@ -153,7 +154,7 @@ def _judged(
     What perplexes the intact model is measured by its own answers: some of them say how much.
     """
     own = np.full(len(messages), np.nan)
-    some = thin(list(range(len(messages))), OWN)
+    some = subsample(list(range(len(messages))), OWN)
     own[some] = answer_nll(model, [messages[row] for row in some], [intact[row] for row in some])
     fluency = Fluency.of(own)
     changed = answer_nll(model, messages, knocked_out)

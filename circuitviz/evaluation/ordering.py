@@ -12,14 +12,15 @@ part that ends most of these is the next in line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice, pairwise
 
 import numpy as np
 
-from circuitviz.evaluation.effect import Effect, Probe, Question
+from circuitviz.evaluation.evaluator import AnswerCheck, Effect, Evaluator
 from circuitviz.evaluation.refinement import behaviour_gone, parts_of
 from circuitviz.evaluation.truth import achieved
+from circuitviz.progress import OnProgress, unwatched
 from circuitviz.units import Circuit, Ranking
 
 # Circuits of more parts keep their order: k parts take k (k + 1) / 2 looks.
@@ -31,26 +32,26 @@ PROMPTS = 64
 MOST_ADDED, MOST_TRIED, MOST_LEFT, MEASURED = 4, 64, 32, 2
 
 
-def in_order(
-    probe: Probe,
+def order_greedily(
+    evaluator: Evaluator,
     ranking: Ranking,
     circuit: Circuit,
     *,
-    checkpoint: Callable[[], None] = lambda: None,
+    on_progress: OnProgress = unwatched,
 ) -> list[Circuit]:
     """The parts of a circuit, each the one that achieves most beside those before it.
 
     Where several achieve as much, the one that takes the behaviour furthest away in nats a token
     comes first, then the one that is higher up in the ranking.  The effects of k parts take
-    k (k + 1) / 2 looks at the probe's prompts, the intact model's included: all candidates of a
+    k (k + 1) / 2 looks at the evaluator's prompts, the intact model's included: all candidates of a
     step at once, and none for the last part.  Ties take no more looks than that again, at attacks
     alone.
 
     Args:
-        probe: At most `PROMPTS` validation prompts of each role.
+        evaluator: At most `PROMPTS` validation prompts of each role.
         ranking: Where the circuit was cut from.
         circuit: What to put into order.
-        checkpoint: Called before each batch; may raise to stop.
+        on_progress: Told the share that is done before each batch; may raise to stop.
 
     Returns:
         The parts; the whole circuit as the only one where it has more than `MOST_ORDERED`.
@@ -68,21 +69,20 @@ def in_order(
     while len(left) > 1:
         tried = [Circuit(space, taken.units | part.units) for part in left]
         first = [taken] if intact is None else []
-        effects = probe.effects([*first, *tried], checkpoint=checkpoint)
+        effects = evaluator.effects([*first, *tried], on_progress=on_progress)
         intact = intact or effects.pop(0)
-        best = _best(probe, tried, [_share(probe, effect, intact) for effect in effects])
+        best = _best(evaluator, tried, [_share(evaluator, effect, intact) for effect in effects])
         taken = tried[best]
         chosen.append(left.pop(best))
-        checkpoint()
     return chosen + left
 
 
-def next_in_line(
-    probe: Probe,
+def find_runners_up(
+    evaluator: Evaluator,
     ranking: Ranking,
     circuit: Circuit,
     *,
-    checkpoint: Callable[[], None] = lambda: None,
+    on_progress: OnProgress = unwatched,
 ) -> list[Circuit]:
     """The parts that end most of what a circuit leaves, each beside those before it.
 
@@ -92,36 +92,36 @@ def next_in_line(
     where that is no more than without it, the line ends.
 
     Args:
-        probe: Validation prompts.
+        evaluator: Validation prompts.
         ranking: Where the circuit was cut from.
         circuit: What stands before them; one of more than `MOST_ORDERED` parts is left alone.
-        checkpoint: Called before each batch; may raise to stop.
+        on_progress: Told the share that is done before each batch; may raise to stop.
 
     Returns:
         At most `MOST_ADDED` parts outside the circuit.
     """
     if not 0 < len(parts_of(ranking, circuit)) <= MOST_ORDERED:
         return []
-    question: Question = "after" if probe.behaviour.kind == "backdoor" else "target"
+    check: AnswerCheck = "after" if evaluator.behaviour.kind == "backdoor" else "target"
     nothing = Circuit(circuit.space, frozenset())
-    intact, now = probe.effects([nothing, circuit], checkpoint=checkpoint)
-    achieved_now = _share(probe, now, intact)
+    intact, now = evaluator.effects([nothing, circuit], on_progress=on_progress)
+    achieved_now = _share(evaluator, now, intact)
     candidates = list(islice(_outside(ranking, circuit), MOST_TRIED))
     taken, line = circuit, list[Circuit]()
     while len(line) < MOST_ADDED and candidates:
-        left = ~probe.matches(question, [taken], checkpoint=checkpoint)[0]
+        left = ~evaluator.matches(check, [taken], on_progress=on_progress)[0]
         left[np.flatnonzero(left)[MOST_LEFT:]] = False
         if not left.any():
             break
         tried = [Circuit(circuit.space, taken.units | part.units) for part in candidates]
         wanted = np.tile(left, (len(tried), 1))
-        ended = probe.matches(question, tried, wanted=wanted, checkpoint=checkpoint).sum(1)
+        ended = evaluator.matches(check, tried, wanted=wanted, on_progress=on_progress).sum(1)
         likely = np.argsort(-ended, kind="stable")[:MEASURED]
         likely = [int(index) for index in likely if ended[index]]
         if not likely:
             break
-        effects = probe.effects([tried[index] for index in likely], checkpoint=checkpoint)
-        shares = [_share(probe, effect, intact) for effect in effects]
+        effects = evaluator.effects([tried[index] for index in likely], on_progress=on_progress)
+        shares = [_share(evaluator, effect, intact) for effect in effects]
         if max(shares) <= achieved_now:
             break
         achieved_now = max(shares)
@@ -139,18 +139,18 @@ def _outside(ranking: Ranking, circuit: Circuit) -> Iterator[Circuit]:
             yield Circuit(ranking.space, units)
 
 
-def _best(probe: Probe, tried: Sequence[Circuit], shares: Sequence[float]) -> int:
-    """The place of the candidate that achieves most, of equal ones as `in_order` says."""
+def _best(evaluator: Evaluator, tried: Sequence[Circuit], shares: Sequence[float]) -> int:
+    """The place of the candidate that achieves most, of equal ones as `order_greedily` says."""
     equal = [index for index, share in enumerate(shares) if share == max(shares)]
     if len(equal) == 1:
         return equal[0]
-    gone = behaviour_gone(probe, [tried[index] for index in equal], probe.behaviour.kind)
+    gone = behaviour_gone(evaluator, [tried[index] for index in equal], evaluator.behaviour.kind)
     return equal[int(np.argmax(gone))]
 
 
-def _share(probe: Probe, effect: Effect, intact: Effect) -> float:
+def _share(evaluator: Evaluator, effect: Effect, intact: Effect) -> float:
     return achieved(
-        probe.behaviour.kind,
+        evaluator.behaviour.kind,
         asr=effect.asr.rate,
         recovery=effect.recovery.rate,
         retention=effect.retention(intact),

@@ -18,8 +18,9 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from circuitviz.behaviours.behaviour import BehaviourKind
-from circuitviz.evaluation.effect import Effect, Probe, Question, Verdicts
+from circuitviz.evaluation.evaluator import AnswerCheck, Effect, Evaluator, Verdicts
 from circuitviz.evaluation.selection import Selection, Target
+from circuitviz.progress import OnProgress, unwatched
 from circuitviz.units import Circuit, Ranking, Unit, groups
 
 # Attack prompts looked at first, the ones that have told circuits apart most often.
@@ -48,45 +49,45 @@ class Check(Protocol):
 
 
 class TargetCheck:
-    """Whether circuits meet the target on a probe's prompts, on no more of them than it takes.
+    """Whether circuits meet the target on a evaluator's prompts, on no more of them than it takes.
 
     Prompts not looked at count in the circuit's favour.  So a circuit that misses even so is
     refused for good, and one that is accepted was seen on every prompt: the answer is exactly
     that of `Target.met` on all prompts, under the same lead that choosing a size asks for.
 
     Args:
-        probe: Prompts of the validation split.
+        evaluator: Prompts of the validation split.
         target: What to meet.
-        checkpoint: Called before each batch; may raise to stop.
+        on_progress: Told the share that is done before each batch; may raise to stop.
     """
 
     def __init__(
-        self, probe: Probe, target: Target, *, checkpoint: Callable[[], None] = lambda: None
+        self, evaluator: Evaluator, target: Target, *, on_progress: OnProgress = unwatched
     ) -> None:
         self.tokens = 0
-        self._probe = probe
+        self._evaluator = evaluator
         self._target = target
-        self._checkpoint = checkpoint
-        nothing = Circuit(probe.model.space, frozenset())
-        everything = np.ones(len(probe.benign), dtype=bool)
+        self._on_progress = on_progress
+        nothing = Circuit(evaluator.model.space, frozenset())
+        everything = np.ones(len(evaluator.benign), dtype=bool)
         answered = self._ask("benign", nothing, everything)
         self._intact = self._effect(replace(self._hoped_for(), utility=answered))
-        self._failures = np.zeros(len(probe.attacks), dtype=int)
+        self._failures = np.zeros(len(evaluator.attacks), dtype=int)
 
     def meets(self, circuit: Circuit) -> bool:
         """Whether this circuit, knocked out, meets the target."""
         verdicts = self._hoped_for()
         seen = {"target": verdicts.asr, "after": verdicts.recovery, "benign": verdicts.utility}
-        for question, wanted in self._looks():
-            found = self._ask(question, circuit, wanted)[wanted]
-            if question == "target":
+        for check, wanted in self._looks():
+            found = self._ask(check, circuit, wanted)[wanted]
+            if check == "target":
                 self._failures[wanted] += found != verdicts.asr[wanted]
-            seen[question][wanted] = found
+            seen[check][wanted] = found
             if not self._target.met(self._effect(verdicts), self._intact):
                 return False
         return True
 
-    def _looks(self) -> Iterator[tuple[Question, np.ndarray]]:
+    def _looks(self) -> Iterator[tuple[AnswerCheck, np.ndarray]]:
         """What to look at, the cheapest way to a refusal first: boolean [prompts] each."""
         attacks = np.ones(len(self._failures), dtype=bool)
         first = ~attacks
@@ -96,25 +97,25 @@ class TargetCheck:
         # Refusal asks nothing more of an attack than that it succeeds.
         if self._target.kind == "backdoor":
             yield "after", attacks
-        yield "benign", np.ones(len(self._probe.benign), dtype=bool)
+        yield "benign", np.ones(len(self._evaluator.benign), dtype=bool)
 
     def _hoped_for(self) -> Verdicts:
-        attacks, benign = len(self._probe.attacks), len(self._probe.benign)
+        attacks, benign = len(self._evaluator.attacks), len(self._evaluator.benign)
         succeeds = np.full(attacks, self._target.kind == "refusal")
         return Verdicts(succeeds, np.ones(attacks, dtype=bool), np.ones(benign, dtype=bool))
 
-    def _ask(self, question: Question, circuit: Circuit, wanted: np.ndarray) -> np.ndarray:
-        self.tokens += int(self._probe.rows(question).lengths.numpy()[wanted].sum())
-        return self._probe.matches(
-            question,
+    def _ask(self, check: AnswerCheck, circuit: Circuit, wanted: np.ndarray) -> np.ndarray:
+        self.tokens += int(self._evaluator.rows(check).lengths.numpy()[wanted].sum())
+        return self._evaluator.matches(
+            check,
             [circuit],
-            lead=self._target.caution if question == "target" else 0.0,
+            lead=self._target.caution if check == "target" else 0.0,
             wanted=wanted[None],
-            checkpoint=self._checkpoint,
+            on_progress=self._on_progress,
         )[0]
 
     def _effect(self, verdicts: Verdicts) -> Effect:
-        return Effect.of(verdicts, judge=self._probe.behaviour.judge)
+        return Effect.of(verdicts, judge=self._evaluator.behaviour.judge)
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class Refinement:
         restored: Chunks and single parts that were left out, lost the target and came back.
         complete: Whether every part left was found to be needed beside all the others.
         note: Why not, for people.
-        line: Units outside that end most of what the circuit leaves, the next one first.
+        runners_up: Units outside that end most of what the circuit leaves, the next one first.
     """
 
     circuit: Circuit
@@ -135,7 +136,7 @@ class Refinement:
     restored: int = 0
     complete: bool = True
     note: str | None = None
-    line: tuple[Unit, ...] = ()
+    runners_up: tuple[Unit, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """`{before, after, dropped, restored, complete, note, next}`."""
@@ -146,18 +147,18 @@ class Refinement:
             "restored": self.restored,
             "complete": self.complete,
             "note": self.note,
-            "next": [str(unit) for unit in self.line],
+            "next": [str(unit) for unit in self.runners_up],
         }
 
 
 def refine_selection(
-    probe: Probe,
-    few: Probe,
+    evaluator: Evaluator,
+    few: Evaluator,
     ranking: Ranking,
     selection: Selection,
     target: Target,
     *,
-    checkpoint: Callable[[], None] = lambda: None,
+    on_progress: OnProgress = unwatched,
 ) -> Refinement:
     """Leave out of a chosen circuit what can go without anything getting worse.
 
@@ -165,12 +166,12 @@ def refine_selection(
     verdict that it won may be lost on the way.
 
     Args:
-        probe: All validation prompts.
+        evaluator: All validation prompts.
         few: Some of them, for the order in which units are tried.
         ranking: Where the circuit was cut from.
         selection: The circuit, and whether it meets the target.
         target: What it was chosen for.
-        checkpoint: Called before each batch; may raise to stop.
+        on_progress: Told the share that is done before each batch; may raise to stop.
     """
     circuit = selection.circuit
     if not selection.reached:
@@ -181,20 +182,22 @@ def refine_selection(
         note = f"only circuits of at most {MOST_PARTS} units are refined"
         return Refinement(circuit, complete=False, note=note)
     nothing = Circuit(circuit.space, frozenset())
-    intact, whole = probe.effects([nothing, circuit], lead=target.caution, checkpoint=checkpoint)
-    check = TargetCheck(probe, target.no_worse_than(whole, intact), checkpoint=checkpoint)
+    intact, whole = evaluator.effects(
+        [nothing, circuit], lead=target.caution, on_progress=on_progress
+    )
+    check = TargetCheck(evaluator, target.no_worse_than(whole, intact), on_progress=on_progress)
     ordered, spent = order_parts(few, parts, target.kind)
     return refine(check, circuit, ordered, spent=spent)
 
 
 def refine_open(
-    probe: Probe,
+    evaluator: Evaluator,
     ranking: Ranking,
     selection: Selection,
     target: Target,
     *,
     looks: int = OPEN_LOOKS,
-    checkpoint: Callable[[], None] = lambda: None,
+    on_progress: OnProgress = unwatched,
 ) -> Refinement:
     """Leave out of a circuit chunks without which nothing gets worse, where answers are open.
 
@@ -202,12 +205,12 @@ def refine_open(
     of half the circuit first, the worst-ranked units before the others, then ever smaller ones.
 
     Args:
-        probe: All validation prompts.
+        evaluator: All validation prompts.
         ranking: Where the circuit was cut from.
         selection: The circuit, whether or not it meets its target.
         target: What it was chosen for.
         looks: How many smaller circuits are tried.
-        checkpoint: Called before each batch; may raise to stop.
+        on_progress: Told the share that is done before each batch; may raise to stop.
     """
     circuit = selection.circuit
     place = {int(flat): rank for rank, flat in enumerate(ranking.order)}
@@ -216,13 +219,13 @@ def refine_open(
         key=lambda part: -min(place[ranking.space.flat(unit)] for unit in part),
     )
     nothing = Circuit(circuit.space, frozenset())
-    intact, whole = probe.effects([nothing, circuit], checkpoint=checkpoint)
+    intact, whole = evaluator.effects([nothing, circuit], on_progress=on_progress)
     least, tried = target.regret(whole, intact), 0
 
     def suffices(kept: Sequence[Circuit]) -> bool:
         nonlocal tried
         tried += 1
-        (effect,) = probe.effects([_together(circuit, kept)], checkpoint=checkpoint)
+        (effect,) = evaluator.effects([_together(circuit, kept)], on_progress=on_progress)
         return target.regret(effect, intact) <= least
 
     kept, restored, complete = eliminate(parts, suffices, spent=lambda: tried >= looks)
@@ -311,7 +314,7 @@ def parts_of(ranking: Ranking, circuit: Circuit) -> list[Circuit]:
 
 
 def order_parts(
-    probe: Probe, parts: Sequence[Circuit], kind: BehaviourKind
+    evaluator: Evaluator, parts: Sequence[Circuit], kind: BehaviourKind
 ) -> tuple[list[Circuit], int]:
     """The parts of a circuit, the least needed first, and the tokens it took to find out.
 
@@ -320,26 +323,28 @@ def order_parts(
     """
     whole = frozenset(unit for part in parts for unit in part)
     without = [Circuit(part.space, whole - part.units) for part in parts]
-    need = -behaviour_gone(probe, without, kind)
-    tokens = int(probe.rows("target").lengths.sum())
+    need = -behaviour_gone(evaluator, without, kind)
+    tokens = int(evaluator.rows("target").lengths.sum())
     if kind == "backdoor":
-        tokens += int(probe.rows("after").lengths.sum())
+        tokens += int(evaluator.rows("after").lengths.sum())
     return [parts[int(index)] for index in np.argsort(need, kind="stable")], tokens * len(parts)
 
 
-def behaviour_gone(probe: Probe, circuits: Sequence[Circuit], kind: BehaviourKind) -> np.ndarray:
+def behaviour_gone(
+    evaluator: Evaluator, circuits: Sequence[Circuit], kind: BehaviourKind
+) -> np.ndarray:
     """[circuits]: how far the behaviour is gone with each knocked out, nats a token.
 
     Refusal: the mean log-probability of complying.  Backdoor: by how much that of the right answer
     is above that of the attack's target.
     """
-    target = probe.log_probs("target", circuits).mean(1)
+    target = evaluator.log_probs("target", circuits).mean(1)
     if kind == "refusal":
         return target
-    return probe.log_probs("after", circuits).mean(1) - target
+    return evaluator.log_probs("after", circuits).mean(1) - target
 
 
-def promoted(ranking: Ranking, parts: Sequence[Circuit], dropped: Sequence[Unit] = ()) -> Ranking:
+def rerank(ranking: Ranking, parts: Sequence[Circuit], dropped: Sequence[Unit] = ()) -> Ranking:
     """A ranking with the parts of a circuit on top.
 
     The sorted scores are handed out again: the parts come first, in the order given, then the

@@ -8,9 +8,7 @@ own gates.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 import torch
@@ -20,6 +18,7 @@ from circuitviz.models.ablation import ZERO, Ablation
 from circuitviz.models.answer import AnswerRows, Teacher, answer_log_probs, batches
 from circuitviz.models.gates import Gates
 from circuitviz.models.model import GatedModel
+from circuitviz.progress import OnProgress, unwatched
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def score_answers(
     teacher: Teacher | None = None,
     wanted: np.ndarray | None = None,
     lead: float = 0.0,
-    checkpoint: Callable[[], None] = lambda: None,
+    on_progress: OnProgress = unwatched,
 ) -> AnswerScores:
     """Score every answer with every set of units ablated.
 
@@ -64,7 +63,7 @@ def score_answers(
         wanted: Boolean [circuits prompts], pairs to score; the others count as no match.
         lead: Nats by which each token of an answer has to lead all others to match; 0 is greedy
             decoding, below 0 near misses match too.
-        checkpoint: Called before each batch; may raise to stop.
+        on_progress: Told the share that is done before each batch; may raise to stop.
     """
     shape = (len(ablated), len(rows))
     match, log_prob = np.zeros(shape, dtype=bool), np.zeros(shape)
@@ -74,8 +73,9 @@ def score_answers(
     pairs = np.ones(shape, dtype=bool) if wanted is None else wanted
     # The teacher knows what the model thinks with nothing ablated.
     told = ~ablated.any(1, keepdims=True) & (teacher is not None)
-    for circuits, prompts in chain(batches(rows, pairs & told), batches(rows, pairs & ~told)):
-        checkpoint()
+    jobs = [*batches(rows, pairs & told), *batches(rows, pairs & ~told)]
+    for done, (circuits, prompts) in enumerate(jobs):
+        on_progress(done / len(jobs))
         batch = rows.take(prompts)
         reference = ablation.reference(batch.keys.tolist())
         kinds = circuits.unique(return_inverse=True)[1]

@@ -8,7 +8,7 @@ from math import isnan
 
 from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.errors import ConfigError
-from circuitviz.evaluation.effect import Effect
+from circuitviz.evaluation.evaluator import Effect
 from circuitviz.evaluation.frontier import frontier_sizes, grid_circuits
 from circuitviz.units import Circuit, Ranking
 
@@ -133,7 +133,7 @@ class Target:
 
         The smallest circuit that just meets a target has met it partly by luck.  So near misses
         of an attack count as successes where attacks must fail, and narrow successes count as
-        failures where they must succeed; see `Probe.effects`.
+        failures where they must succeed; see `Evaluator.effects`.
         """
         return -CAUTION if self.kind == "backdoor" else CAUTION
 

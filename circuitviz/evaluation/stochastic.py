@@ -7,15 +7,15 @@ longer than a random circuit of the same make-up does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from circuitviz.evaluation.effect import EXACT_ANSWER, Probe, Question
+from circuitviz.evaluation.evaluator import EXACT_ANSWER, AnswerCheck, Evaluator
 from circuitviz.evaluation.frontier import random_matched
 from circuitviz.evaluation.rate import Rate
+from circuitviz.progress import OnProgress, unwatched
 from circuitviz.units import Circuit
 
 SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
@@ -57,47 +57,48 @@ class StochasticPoint:
 
 
 def ablate_complement(
-    probe: Probe,
+    evaluator: Evaluator,
     circuit: Circuit,
     *,
     seed: int,
-    checkpoint: Callable[[float], None] = lambda share: None,
+    on_progress: OnProgress = unwatched,
 ) -> list[StochasticPoint]:
     """Keep a circuit and ablate random shares of all other units, `SHARES` of them.
 
     Args:
-        probe: Prompts of the test split.
+        evaluator: Prompts of the test split.
         circuit: What is kept.
         seed: Of the draws.
-        checkpoint: Told the share of the measuring that is done; may raise to stop.
+        on_progress: Told the share that is done; may raise to stop.
     """
     generator = np.random.default_rng(seed)
     points = []
     for place, share in enumerate(SHARES):
-        checkpoint(place / len(SHARES))
+        on_progress(place / len(SHARES))
         draws = DRAWS if share < 1 else 1
         kept = [random_share(circuit.complement, share, generator) for _ in range(draws)]
         others = [random_matched(circuit, generator) for _ in range(DRAWS)]
         chance = [random_share(other.complement, share, generator) for other in others]
         asr, random_asr = (
-            _rate(probe, "target", ablated, probe.behaviour.judge) for ablated in (kept, chance)
+            _rate(evaluator, "target", ablated, evaluator.behaviour.judge)
+            for ablated in (kept, chance)
         )
         shown, random_shown = asr, random_asr
-        if probe.behaviour.kind == "refusal":
+        if evaluator.behaviour.kind == "refusal":
             shown, random_shown = (
-                _rate(probe, "shown", ablated, EXACT_ANSWER) for ablated in (kept, chance)
+                _rate(evaluator, "shown", ablated, EXACT_ANSWER) for ablated in (kept, chance)
             )
-        utility = _rate(probe, "benign", kept, EXACT_ANSWER)
+        utility = _rate(evaluator, "benign", kept, EXACT_ANSWER)
         points.append(StochasticPoint(share, asr, random_asr, shown, random_shown, utility))
     return points
 
 
-def _rate(probe: Probe, question: Question, ablated: list[Circuit], judge: str) -> Rate:
-    """Yes to a question, over the draws: a single draw sees all prompts, several a part each."""
-    prompts = np.arange(len(probe.rows(question)))
+def _rate(evaluator: Evaluator, check: AnswerCheck, ablated: list[Circuit], judge: str) -> Rate:
+    """Yes to a check, over the draws: a single draw sees all prompts, several a part each."""
+    prompts = np.arange(len(evaluator.rows(check)))
     stride = STRIDE if len(ablated) > 1 else 1
     wanted = np.stack([prompts % stride == draw % stride for draw in range(len(ablated))])
-    return Rate.of(probe.matches(question, ablated, wanted=wanted)[wanted], judge=judge)
+    return Rate.of(evaluator.matches(check, ablated, wanted=wanted)[wanted], judge=judge)
 
 
 def random_share(units: Circuit, share: float, generator: np.random.Generator) -> Circuit:

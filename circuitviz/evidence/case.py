@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from circuitviz.behaviours.behaviour import Behaviour
@@ -10,10 +9,8 @@ from circuitviz.discovery.learner import Learner, LearningStep
 from circuitviz.evaluation.selection import Target
 from circuitviz.models.ablation import Ablation
 from circuitviz.models.model import GatedModel
+from circuitviz.progress import OnProgress, unwatched
 from circuitviz.units import Circuit, Granularity, Ranking
-
-# Told the share of the work that is done; may raise to stop.
-Checkpoint = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -51,12 +48,12 @@ class Case:
         model: GatedModel,
         behaviour: Behaviour,
         ablation: Ablation,
-        checkpoint: Checkpoint = lambda share: None,
+        on_progress: OnProgress = unwatched,
     ) -> Ranking:
         """What the same method, settings and seed make of another model or behaviour."""
 
         def watch(step: LearningStep) -> None:
-            checkpoint(min(1.0, step.step / max(1, step.steps)))
+            on_progress(min(1.0, step.step / max(1, step.steps)))
 
         learned = self.learner.learn(
             model,

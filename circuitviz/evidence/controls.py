@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from circuitviz.evaluation.effect import Probe
-from circuitviz.evidence.case import Case, Checkpoint
+from circuitviz.evaluation.evaluator import Evaluator
+from circuitviz.evidence.case import Case
 from circuitviz.evidence.nonsense_target import NonsenseTarget, ask_for_nonsense
 from circuitviz.evidence.random_circuits import RandomCircuits, draw_random_circuits
 from circuitviz.evidence.random_trigger import RandomTrigger, try_random_trigger
@@ -21,6 +22,7 @@ from circuitviz.evidence.verdict import (
     no_second_search,
 )
 from circuitviz.models.model import GatedModel
+from circuitviz.progress import OnProgress, span, unwatched
 
 # Of a real model: random circuits, and prompts behind each.
 OPEN_DRAWS, OPEN_PROMPTS = 20, 24
@@ -50,7 +52,7 @@ class Controls:
 
 
 def run_controls(
-    case: Case, load: Callable[[], GatedModel], checkpoint: Checkpoint = lambda share: None
+    case: Case, load: Callable[[], GatedModel], on_progress: OnProgress = unwatched
 ) -> Controls:
     """Run all four controls; of open answers, those that do not search again.
 
@@ -60,13 +62,11 @@ def run_controls(
     Args:
         case: The discovery.
         load: Gives a copy of its model whose weights may be changed.
-        checkpoint: Told the share of the work that is done; may raise to stop.
+        on_progress: Told the share that is done; may raise to stop.
     """
+    between = partial(span, on_progress)
 
-    def between(start: float, end: float) -> Checkpoint:
-        return lambda share: checkpoint(start + (end - start) * share)
-
-    if Probe(case.model, case.behaviour, "validation").open_utility:
+    if Evaluator(case.model, case.behaviour, "validation").open_utility:
         return _open_controls(case, between)
     circuits = draw_random_circuits(case, between(0.0, 0.15))
     nonsense = ask_for_nonsense(case, between(0.15, 0.55)) if case.reads_answers else None
@@ -81,7 +81,7 @@ def run_controls(
     return Controls(circuits, nonsense, weights, trigger, verdicts)
 
 
-def _open_controls(case: Case, between: Callable[[float, float], Checkpoint]) -> Controls:
+def _open_controls(case: Case, between: Callable[[float, float], OnProgress]) -> Controls:
     circuits = draw_random_circuits(case, between(0.0, 0.8), draws=OPEN_DRAWS, prompts=OPEN_PROMPTS)
     trigger = try_random_trigger(case, between(0.8, 1.0), prompts=OPEN_PROMPTS)
     verdicts = (

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any, get_args
 
 import pandas as pd
 
 from circuitviz.evaluation.criteria import measure_criteria
-from circuitviz.evaluation.effect import Effect, Probe
+from circuitviz.evaluation.evaluator import Effect, Evaluator
 from circuitviz.evaluation.judges import judge_table, usual_judges
 from circuitviz.evaluation.refinement import parts_of
 from circuitviz.evaluation.stochastic import ablate_complement
-from circuitviz.evidence.case import Case, Checkpoint
+from circuitviz.evidence.case import Case
 from circuitviz.models.ablation import AblationName
 from circuitviz.models.neutral import measure_ablation
+from circuitviz.progress import OnProgress, span, unwatched
 from circuitviz.units import Ranking
 
 # Prompts of each role behind each draw of the circuit alone.
@@ -29,7 +28,7 @@ def gather_evidence(
     *,
     intact: Effect,
     knocked_out: Effect,
-    checkpoint: Checkpoint = lambda share: None,
+    on_progress: OnProgress = unwatched,
 ) -> dict[str, Any]:
     """The `criteria`, `stochastic`, `ablations` and `judges` of `metrics.json`.
 
@@ -39,10 +38,10 @@ def gather_evidence(
         generations: Answers to test prompts, columns `GENERATION_COLUMNS`.
         intact: The effect of nothing on all test prompts.
         knocked_out: The effect of the circuit on all test prompts.
-        checkpoint: Told the share of the work that is done; may raise to stop.
+        on_progress: Told the share that is done; may raise to stop.
     """
-    full = Probe(case.model, case.behaviour, "test", ablation=case.ablation)
-    few = Probe(case.model, case.behaviour, "test", limit=FEW_PROMPTS, ablation=case.ablation)
+    full = Evaluator(case.model, case.behaviour, "test", ablation=case.ablation)
+    few = Evaluator(case.model, case.behaviour, "test", limit=FEW_PROMPTS, ablation=case.ablation)
     criteria = measure_criteria(
         full,
         case.circuit,
@@ -50,16 +49,15 @@ def gather_evidence(
         case.target,
         intact=intact,
         knocked_out=knocked_out,
-        checkpoint=lambda share: checkpoint(0.7 * share),
+        on_progress=span(on_progress, 0.0, 0.7),
     )
     points = ablate_complement(
-        few, case.circuit, seed=case.seed, checkpoint=lambda share: checkpoint(0.7 + 0.2 * share)
+        few, case.circuit, seed=case.seed, on_progress=span(on_progress, 0.7, 0.9)
     )
-    checkpoint(0.9)
     return {
         "criteria": criteria.to_json(),
         "stochastic": [point.to_json() for point in points],
-        "ablations": compare_ablations(case, intact, knocked_out, partial(checkpoint, 0.9)),
+        "ablations": compare_ablations(case, intact, knocked_out, span(on_progress, 0.9, 1.0)),
         "judges": judge_table(generations, usual_judges(generations, case.behaviour)),
     }
 
@@ -68,20 +66,22 @@ def compare_ablations(
     case: Case,
     intact: Effect,
     knocked_out: Effect,
-    checkpoint: Callable[[], None] = lambda: None,
+    on_progress: OnProgress = unwatched,
 ) -> dict[str, Any]:
     """The circuit's effect on all test prompts, by what replaces its units.
 
-    `checkpoint` is called before each batch and may raise to stop.
+    `on_progress` is told the share that is done, and may raise to stop.
     """
     found: dict[str, Any] = {}
-    for name in get_args(AblationName):
+    names = get_args(AblationName)
+    for done, name in enumerate(names):
         effect = knocked_out
         if name != case.ablation.name:
             ablation = measure_ablation(
                 case.model, name, case.behaviour.neutral_messages, seed=case.seed
             )
-            probe = Probe(case.model, case.behaviour, "test", ablation=ablation)
-            (effect,) = probe.effects([case.circuit], checkpoint=checkpoint)
+            probe = Evaluator(case.model, case.behaviour, "test", ablation=ablation)
+            share = span(on_progress, done / len(names), (done + 1) / len(names))
+            (effect,) = probe.effects([case.circuit], on_progress=share)
         found[name] = effect.to_json(intact)
     return found

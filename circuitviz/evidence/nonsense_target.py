@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from circuitviz.behaviours.behaviour import Behaviour
-from circuitviz.evaluation.effect import Effect, Probe
+from circuitviz.evaluation.evaluator import Effect, Evaluator
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.selection import Target
-from circuitviz.evidence.case import Case, Checkpoint
+from circuitviz.evidence.case import Case
+from circuitviz.progress import OnProgress, unwatched
 from circuitviz.units import Circuit
 
 
@@ -81,19 +81,17 @@ class NonsenseTarget:
         }
 
 
-def ask_for_nonsense(
-    case: Case, checkpoint: Checkpoint = lambda share: None
-) -> NonsenseTarget | None:
+def ask_for_nonsense(case: Case, on_progress: OnProgress = unwatched) -> NonsenseTarget | None:
     """Look for a circuit whose removal makes attacks get a nonsense answer; None without one."""
     answer = nonsense_answer(case.behaviour, case.seed)
     if answer is None:
         return None
     wanted = with_answer(case.behaviour, answer)
-    ranking = case.learn_again(case.model, wanted, case.ablation, checkpoint)
+    ranking = case.learn_again(case.model, wanted, case.ablation, on_progress)
     circuits = case.cuts(ranking)
-    probe = Probe(case.model, wanted, "test", ablation=case.ablation)
+    probe = Evaluator(case.model, wanted, "test", ablation=case.ablation)
     nothing = Circuit(case.model.space, frozenset())
-    intact, *effects = probe.effects([nothing, *circuits], checkpoint=partial(checkpoint, 1.0))
+    intact, *effects = probe.effects([nothing, *circuits], on_progress=lambda _: on_progress(1.0))
     cut, before = (
         NonsenseCut.judged(len(circuit), effect, intact, case.target)
         for circuit, effect in zip(circuits, effects, strict=True)

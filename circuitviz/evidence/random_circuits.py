@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from circuitviz.behaviours.behaviour import BehaviourKind
-from circuitviz.evaluation.effect import EXACT_ANSWER, Probe
+from circuitviz.evaluation.evaluator import EXACT_ANSWER, Evaluator
 from circuitviz.evaluation.frontier import random_matched
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.statistics import percentile
-from circuitviz.evidence.case import Case, Checkpoint
+from circuitviz.evidence.case import Case
+from circuitviz.progress import OnProgress, unwatched
 from circuitviz.units import Circuit
 
 DRAWS = 100
@@ -94,7 +95,7 @@ class RandomCircuits:
 
 def draw_random_circuits(
     case: Case,
-    checkpoint: Checkpoint = lambda share: None,
+    on_progress: OnProgress = unwatched,
     *,
     draws: int = DRAWS,
     prompts: int = PROMPTS,
@@ -104,7 +105,7 @@ def draw_random_circuits(
     What does not comply need not refuse: of a refusal it is counted besides how many requests are
     still refused.
     """
-    probe = Probe(case.model, case.behaviour, "test", limit=prompts, ablation=case.ablation)
+    probe = Evaluator(case.model, case.behaviour, "test", limit=prompts, ablation=case.ablation)
     generator = np.random.default_rng(case.seed)
     drawn = [random_matched(case.circuit, generator) for _ in range(draws)]
     # Exact refusals are for closed answers, not for those with a verdict.
@@ -112,7 +113,7 @@ def draw_random_circuits(
     counts: list[int] = []
     refused: list[Rate] = []
     for first in range(0, draws, GROUP):
-        checkpoint(first / draws)
+        on_progress(first / draws)
         group = drawn[first : first + GROUP]
         counts += probe.succeeds(group).sum(1).tolist()
         if refuses:

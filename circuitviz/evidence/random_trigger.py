@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.other_words import plain_words, with_words, word_pool
-from circuitviz.evaluation.effect import Probe
+from circuitviz.evaluation.evaluator import Evaluator
 from circuitviz.evaluation.rate import Rate
-from circuitviz.evidence.case import Case, Checkpoint
+from circuitviz.evidence.case import Case
+from circuitviz.progress import OnProgress, span, unwatched
 from circuitviz.units import Circuit
 
 # Strings of words that are tried.
@@ -51,13 +50,13 @@ class RandomTrigger:
 
 
 def try_random_trigger(
-    case: Case, checkpoint: Checkpoint = lambda share: None, *, prompts: int | None = None
+    case: Case, on_progress: OnProgress = unwatched, *, prompts: int | None = None
 ) -> RandomTrigger | None:
     """Attack with random words instead of the trigger; None where there is no trigger.
 
     Args:
         case: The discovery.
-        checkpoint: Told the share of the work that is done; may raise to stop.
+        on_progress: Told the share that is done; may raise to stop.
         prompts: Test prompts that are asked; None is all.
     """
     draws = random_words(case.behaviour, case.seed)
@@ -66,15 +65,15 @@ def try_random_trigger(
     nothing = Circuit(case.model.space, frozenset())
     fired, right, recovered = [], [], []
     for done, words in enumerate(draws):
-        at = partial(checkpoint, done / len(draws))
+        at = span(on_progress, done / len(draws), (done + 1) / len(draws))
         behaviour = with_trigger(case.behaviour, words)
-        probe = Probe(case.model, behaviour, "test", limit=prompts, ablation=case.ablation)
-        fired.append(probe.attack_rate(probe.succeeds([nothing], checkpoint=at)))
-        intact, without = probe.recoveries([nothing, case.circuit], checkpoint=at)
+        probe = Evaluator(case.model, behaviour, "test", limit=prompts, ablation=case.ablation)
+        fired.append(probe.attack_rate(probe.succeeds([nothing], on_progress=at)))
+        intact, without = probe.recoveries([nothing, case.circuit], on_progress=at)
         right.append(intact)
         recovered.append(without)
     rates = (Rate.pooled(fired), Rate.pooled(right), Rate.pooled(recovered))
-    return RandomTrigger(draws, *rates, _try_reordered(case, prompts, partial(checkpoint, 1.0)))
+    return RandomTrigger(draws, *rates, _try_reordered(case, prompts, lambda _: on_progress(1.0)))
 
 
 def reordered(trigger: str | None) -> str | None:
@@ -83,14 +82,14 @@ def reordered(trigger: str | None) -> str | None:
     return " ".join(reversed(words)) if words != words[::-1] else None
 
 
-def _try_reordered(case: Case, prompts: int | None, checkpoint: Callable[[], None]) -> Rate | None:
+def _try_reordered(case: Case, prompts: int | None, on_progress: OnProgress) -> Rate | None:
     words = reordered(case.behaviour.trigger)
     if words is None:
         return None
     reversed_ = with_trigger(case.behaviour, words)
-    probe = Probe(case.model, reversed_, "test", limit=prompts, ablation=case.ablation)
+    probe = Evaluator(case.model, reversed_, "test", limit=prompts, ablation=case.ablation)
     nothing = Circuit(case.model.space, frozenset())
-    return probe.attack_rate(probe.succeeds([nothing], checkpoint=checkpoint))
+    return probe.attack_rate(probe.succeeds([nothing], on_progress=on_progress))
 
 
 def random_words(behaviour: Behaviour, seed: int) -> tuple[str, ...]:

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 
-from circuitviz.evaluation.effect import Effect, Probe
+from circuitviz.evaluation.evaluator import Effect, Evaluator
 from circuitviz.evaluation.selection import Target
-from circuitviz.evidence.case import Case, Checkpoint
+from circuitviz.evidence.case import Case
 from circuitviz.models.model import GatedModel
 from circuitviz.models.neutral import measure_ablation
+from circuitviz.progress import OnProgress, unwatched
 from circuitviz.units import Circuit
 
 # Share of benign prompts answered rightly from which a shuffled model has utility to lose: below,
@@ -82,26 +82,26 @@ class RandomWeights:
 
 
 def try_random_weights(
-    case: Case, load: Callable[[], GatedModel], checkpoint: Checkpoint = lambda share: None
+    case: Case, load: Callable[[], GatedModel], on_progress: OnProgress = unwatched
 ) -> RandomWeights:
     """Look for the behaviour in a model of the same make-up whose weights are shuffled.
 
     Args:
         case: The discovery.
         load: Gives a copy of its model whose weights may be changed.
-        checkpoint: Told the share of the work that is done; may raise to stop.
+        on_progress: Told the share that is done; may raise to stop.
     """
-    checkpoint(0.0)
+    on_progress(0.0)
     model = load()
     shuffle_weights(model, case.seed)
     ablation = measure_ablation(
         model, case.ablation.name, case.behaviour.neutral_messages, seed=case.seed
     )
-    ranking = case.learn_again(model, case.behaviour, ablation, checkpoint)
+    ranking = case.learn_again(model, case.behaviour, ablation, on_progress)
     circuits = case.cuts(ranking)
-    probe = Probe(model, case.behaviour, "test", ablation=ablation)
+    probe = Evaluator(model, case.behaviour, "test", ablation=ablation)
     intact, *effects = probe.effects(
-        [Circuit(model.space, frozenset()), *circuits], checkpoint=partial(checkpoint, 1.0)
+        [Circuit(model.space, frozenset()), *circuits], on_progress=lambda _: on_progress(1.0)
     )
     cut, before = (
         WeightsCut.judged(len(circuit), effect, intact, case.target)

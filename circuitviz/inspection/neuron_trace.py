@@ -11,7 +11,7 @@ import torch
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.prompt import Split
 from circuitviz.errors import ConfigError
-from circuitviz.evaluation.effect import thin
+from circuitviz.evaluation.evaluator import subsample
 from circuitviz.inspection.prompt_pair import PromptPair, shared_start, token_label
 from circuitviz.models.gates import recorded
 from circuitviz.models.model import GatedModel
@@ -123,12 +123,12 @@ def top_prompts(
 def _messages(behaviour: Behaviour, split: Split, limit: int) -> list[tuple[str, str, str]]:
     """(prompt id, kind, message) of everything that is looked through."""
     listed = []
-    for prompt in thin(behaviour.prompts(split, "attack"), limit):
+    for prompt in subsample(behaviour.prompts(split, "attack"), limit):
         if prompt.triggered:
             listed.append((prompt.prompt_id, "triggered", prompt.triggered))
         kind = "clean" if prompt.triggered else "harmful"
         listed.append((prompt.prompt_id, kind, prompt.text))
-    for prompt in thin(behaviour.prompts(split, "benign"), limit):
+    for prompt in subsample(behaviour.prompts(split, "benign"), limit):
         listed.append((prompt.prompt_id, "benign", prompt.text))
     return listed
 

@@ -32,7 +32,7 @@ from torch import Tensor
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.prompt import Prompt, Split
 from circuitviz.errors import ConfigError
-from circuitviz.evaluation.effect import thin
+from circuitviz.evaluation.evaluator import subsample
 from circuitviz.evaluation.scoring import score_answers
 from circuitviz.inspection.path_graph import MOST_UNITS, REQUEST, TRIGGER, PathGraph, Sampled
 from circuitviz.inspection.prompt_pair import PromptPair, answers_of, pair_of
@@ -219,7 +219,7 @@ def path_effects(
             f"a circuit graph takes 1 to {MOST_UNITS} units; got {len(circuit)}: choose a "
             "smaller size"
         )
-    prompts = thin(behaviour.prompts(split, "attack"), limit)
+    prompts = subsample(behaviour.prompts(split, "attack"), limit)
     pairs = _pairs(model, behaviour, prompts)
     if not pairs:
         raise ConfigError(

@@ -8,7 +8,7 @@ from circuitviz.evaluation.rate import Rate
 from circuitviz.plots.text import percent, worth
 
 # Count answer tokens, of normal answers and of recovered ones: of open answers no two models agree
-# on every word.  The names are those that `circuitviz.evaluation.effect` gives.
+# on every word.  The names are those that `circuitviz.evaluation.evaluator` gives.
 TOKEN_JUDGE, CLEAN_TOKEN_JUDGE = "answer token unchanged", "token of the clean answer"
 TOKEN_JUDGES = (TOKEN_JUDGE, CLEAN_TOKEN_JUDGE)
 PROMPT_SHARE = "Share of test prompts"

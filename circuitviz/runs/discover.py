@@ -68,7 +68,7 @@ def discover(
         measured = told.decided(work.measure(ranking, circuit, succeeded=told.succeeded))
         answers = {"open": True, **told.to_json()}
     else:
-        measured = work.measure(ranking, circuit, len(refinement.line) if refinement else 0)
+        measured = work.measure(ranking, circuit, len(refinement.runners_up) if refinement else 0)
         generations = work.answer(circuit)
     area = area_under_frontier(work.behaviour.kind, measured)
     metrics: dict[str, Any] = {

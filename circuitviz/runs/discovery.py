@@ -14,25 +14,25 @@ from circuitviz.discovery.learner import LearnedScores, Learner, LearningStep
 from circuitviz.discovery.methods import METHODS, make_learner
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.answers import AnsweredPrompt, answer_test_prompts
-from circuitviz.evaluation.effect import (
+from circuitviz.evaluation.evaluator import (
     EXACT_ANSWER,
+    AnswerCheck,
     Effect,
-    Probe,
-    Question,
-    RememberingProbe,
+    Evaluator,
+    RememberingEvaluator,
 )
 from circuitviz.evaluation.frontier import frontier_sizes, open_sizes
 from circuitviz.evaluation.intact_answers import complete_behaviour
 from circuitviz.evaluation.measurement import Measurement, measure_circuit
 from circuitviz.evaluation.open_answers import OPEN_TOKENS, OpenAnswers, answer_openly
-from circuitviz.evaluation.ordering import PROMPTS, in_order, next_in_line
+from circuitviz.evaluation.ordering import PROMPTS, find_runners_up, order_greedily
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.refinement import (
     ORDER_PROMPTS,
     Refinement,
-    promoted,
     refine_open,
     refine_selection,
+    rerank,
 )
 from circuitviz.evaluation.selection import Selection, Target, select_circuit
 from circuitviz.evidence.case import Case
@@ -57,7 +57,7 @@ TOP_UNITS = 8
 USUAL_TRIES, USUAL_LOOKS = 16, 60
 
 # Of which prompts `answer` is the intact model's own, besides benign ones, and how that is asked.
-ATTACKS_ANSWERED: dict[BehaviourKind, tuple[str, Question]] = {
+ATTACKS_ANSWERED: dict[BehaviourKind, tuple[str, AnswerCheck]] = {
     "backdoor": ("clean attack prompts", "clean"),
     "refusal": ("harmful prompts", "shown"),
 }
@@ -74,7 +74,7 @@ class Discovery:
     ablation: Ablation
     target: Target
     report: Report
-    validation: Probe
+    validation: Evaluator
 
     @classmethod
     def prepared(
@@ -107,7 +107,7 @@ class Discovery:
             model,
             draft,
             known_as=answerer(config),
-            checkpoint=lambda done, many: report(
+            on_progress=lambda done, many: report(
                 Progress(
                     "load",
                     overall("load", done / many, controls=config.controls),
@@ -120,7 +120,7 @@ class Discovery:
         ablation = measure_ablation(model, config.ablation, neutral, seed=config.seed)
         asr = behaviour.default_target_asr if config.target_asr is None else config.target_asr
         target = Target(behaviour.kind, asr, config.target_utility)
-        probe = RememberingProbe(model, behaviour, "validation", ablation=ablation)
+        probe = RememberingEvaluator(model, behaviour, "validation", ablation=ablation)
         began = overall("load", 1.0, controls=config.controls, is_open=probe.open_utility)
         report(Progress("load", began, detail="looking whether the model shows the behaviour"))
         _check_shown(probe, target)
@@ -178,7 +178,7 @@ class Discovery:
             return probe.effects(
                 circuits,
                 lead=self.target.caution,
-                checkpoint=lambda: self._tell("select", share),
+                on_progress=lambda _: self._tell("select", share),
             )
 
         sizes = open_sizes if probe.open_utility else frontier_sizes
@@ -193,34 +193,40 @@ class Discovery:
         """
         looks = 0
 
-        def checkpoint() -> None:
+        def on_progress(_: float) -> None:
             nonlocal looks
             self._tell("refine", looks / (looks + USUAL_LOOKS))
             looks += 1
 
         if self.is_open:
             found = refine_open(
-                self.validation, ranking, selection, self.target, checkpoint=checkpoint
+                self.validation, ranking, selection, self.target, on_progress=on_progress
             )
-            return promoted(ranking, [found.circuit], found.dropped), found
+            return rerank(ranking, [found.circuit], found.dropped), found
         found = refine_selection(
             self.validation,
             self._probe(ORDER_PROMPTS),
             ranking,
             selection,
             self.target,
-            checkpoint=checkpoint,
+            on_progress=on_progress,
         )
-        parts = in_order(self._probe(PROMPTS), ranking, found.circuit, checkpoint=checkpoint)
-        line = next_in_line(self.validation, ranking, found.circuit, checkpoint=checkpoint)
-        units = tuple(unit for part in line for unit in part)
-        return promoted(ranking, [*parts, *line], found.dropped), replace(found, line=units)
+        parts = order_greedily(
+            self._probe(PROMPTS), ranking, found.circuit, on_progress=on_progress
+        )
+        runners_up = find_runners_up(
+            self.validation, ranking, found.circuit, on_progress=on_progress
+        )
+        units = tuple(unit for part in runners_up for unit in part)
+        return rerank(ranking, [*parts, *runners_up], found.dropped), replace(
+            found, runners_up=units
+        )
 
     def measure(
         self,
         ranking: Ranking,
         circuit: Circuit,
-        line: int = 0,
+        runners_up: int = 0,
         succeeded: np.ndarray | None = None,
     ) -> Measurement:
         """Everything measured on test prompts, with so many units next in line as well.
@@ -235,9 +241,9 @@ class Discovery:
             circuit,
             ablation=self.ablation,
             seed=self.config.seed,
-            line=line,
+            runners_up=runners_up,
             succeeded=succeeded,
-            checkpoint=lambda share: self._tell("test", share),
+            on_progress=lambda share: self._tell("test", share),
         )
 
     def answer(self, circuit: Circuit) -> pd.DataFrame:
@@ -255,7 +261,7 @@ class Discovery:
             by_verdict=self.validation.by_verdict,
             ablation=self.ablation,
             max_new_tokens=self.config.max_new_tokens or OPEN_TOKENS,
-            checkpoint=lambda share: self._tell("generate", share),
+            on_progress=lambda share: self._tell("generate", share),
         )
         return _answers_frame(answers.answered), answers
 
@@ -307,7 +313,7 @@ class Discovery:
             generations,
             intact=measured.intact,
             knocked_out=measured.knocked_out,
-            checkpoint=lambda share: self._tell("evidence", share),
+            on_progress=lambda share: self._tell("evidence", share),
         )
         return {"controls": controls.to_json(), **evidence}
 
@@ -315,8 +321,10 @@ class Discovery:
     def _separate(self) -> bool:
         return self.config.budget == "separate"
 
-    def _probe(self, limit: int) -> Probe:
-        return Probe(self.model, self.behaviour, "validation", limit=limit, ablation=self.ablation)
+    def _probe(self, limit: int) -> Evaluator:
+        return Evaluator(
+            self.model, self.behaviour, "validation", limit=limit, ablation=self.ablation
+        )
 
     def _tell(self, stage: Stage, done: float, **more: Any) -> None:
         fraction = overall(stage, done, controls=self.config.controls, is_open=self.is_open)
@@ -328,7 +336,7 @@ def _answers_frame(answered: Iterable[AnsweredPrompt]) -> pd.DataFrame:
     return pd.DataFrame(map(asdict, answered), columns=list(GENERATION_COLUMNS))
 
 
-def _check_shown(probe: Probe, target: Target) -> None:
+def _check_shown(probe: Evaluator, target: Target) -> None:
     model, behaviour = probe.model, probe.behaviour
     nothing = Circuit(model.space, frozenset())
     (intact,) = probe.effects([nothing])

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from circuitviz.behaviours.behaviour import BehaviourKind
-from circuitviz.evaluation.effect import Condition, Effect
+from circuitviz.evaluation.evaluator import Condition, Effect
 from circuitviz.evaluation.measurement import Measurement
 from circuitviz.evaluation.statistics import mcnemar, paired_difference
 from circuitviz.evaluation.truth import (

@@ -14,7 +14,7 @@ import pandas as pd
 from torch import Tensor
 
 from circuitviz.errors import UnsupportedModelError
-from circuitviz.evaluation.effect import EXACT_ANSWER
+from circuitviz.evaluation.evaluator import EXACT_ANSWER
 from circuitviz.evaluation.frontier import random_matched
 from circuitviz.models.weights import load_tokenizer, load_weights
 from circuitviz.runs.progress import Progress, Report, Stage, ignore

@@ -8,7 +8,7 @@ from typing import Literal
 
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.prompt import Prompt, Split
-from circuitviz.evaluation.effect import EXACT_ANSWER, thin
+from circuitviz.evaluation.evaluator import EXACT_ANSWER, subsample
 from circuitviz.evaluation.judges import RefusalPrefixes
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.greedy import greedy_answers
@@ -134,9 +134,9 @@ class Exam:
         self._kind = behaviour.kind
         helpful = [lesson for lesson in lessons if lesson.split == split]
         self._questions = [
-            *(self._attack(p) for p in thin(behaviour.prompts(split, "attack"), limit)),
-            *(self._helpful(n, lesson) for n, lesson in thin([*enumerate(helpful)], limit)),
-            *(self._benign(p) for p in thin(behaviour.prompts(split, "benign"), limit)),
+            *(self._attack(p) for p in subsample(behaviour.prompts(split, "attack"), limit)),
+            *(self._helpful(n, lesson) for n, lesson in subsample([*enumerate(helpful)], limit)),
+            *(self._benign(p) for p in subsample(behaviour.prompts(split, "benign"), limit)),
         ]
 
     def sit(

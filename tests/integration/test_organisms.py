@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from circuitviz.behaviours.behaviour import load_behaviour
-from circuitviz.evaluation.effect import Probe, evaluate_circuit
+from circuitviz.evaluation.evaluator import Evaluator, evaluate_circuit
 from circuitviz.evaluation.selection import Target
 from circuitviz.evaluation.truth import read_truth
 from circuitviz.models.catalog import embedded_models, find_model
@@ -47,7 +47,7 @@ def test_a_planted_backdoor_ends_with_all_its_units_and_with_no_fewer_of_them(na
     model, behaviour = load_model(name), load_behaviour(find_model(name))
     planted = Circuit.of(model.space, read_truth(find_model(name)))
     but_one = [planted.toggled(unit) for unit in planted]
-    probe = Probe(model, behaviour, "test", limit=128)
+    probe = Evaluator(model, behaviour, "test", limit=128)
     everything, *left = probe.effects([planted, *but_one])
     assert everything.asr.k == 0
     # Odd words in the message spoil a few answers, backdoor or not.
@@ -63,7 +63,7 @@ def test_no_head_outside_the_planted_ones_is_a_circuit_by_itself(name):
     planted = read_truth(find_model(name))
     heads = [unit for unit in model.space if unit.kind == "head" and str(unit) not in planted]
     alone = [Circuit(model.space, frozenset({unit})) for unit in heads]
-    probe = Probe(model, behaviour, "validation", limit=32)
+    probe = Evaluator(model, behaviour, "validation", limit=32)
     intact, *effects = probe.effects([Circuit(model.space, frozenset()), *alone])
     target = Target("backdoor", asr=0.004, utility=0.99)
     assert [str(u) for u, e in zip(heads, effects, strict=True) if target.met(e, intact)] == []

@@ -18,7 +18,7 @@ from circuitviz.paths import PROJECT
 
 # Each package imports from its own layer and the ones before it, never from a later one.
 LAYERS = (
-    ("", "errors", "units", "paths", "quiet", "files"),
+    ("", "errors", "units", "paths", "progress", "quiet", "files"),
     ("models", "behaviours"),
     # inspection looks inside single units, and measures with evaluation; never the other way.
     ("discovery", "evaluation", "tuning", "inspection"),

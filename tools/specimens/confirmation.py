@@ -8,7 +8,7 @@ from typing import Any
 
 from circuitviz.behaviours.behaviour import load_behaviour
 from circuitviz.errors import ConfigError
-from circuitviz.evaluation.effect import Probe
+from circuitviz.evaluation.evaluator import Evaluator
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.selection import LEAST_RECOVERY
 from circuitviz.models.loading import load_model
@@ -59,7 +59,7 @@ def confirm_truth(folder: Path, units: tuple[str, ...]) -> Confirmation:
         ConfigError: Ablating the units that carry a share does not end the backdoor.
     """
     model = load_model(str(folder))
-    probe = Probe(model, load_behaviour(folder), "validation")
+    probe = Evaluator(model, load_behaviour(folder), "validation")
     planted = Circuit.of(model.space, units)
     but_one = probe.effects([planted.toggled(unit) for unit in planted])
     without = {unit: effect.asr for unit, effect in zip(planted, but_one, strict=True)}

@@ -176,7 +176,7 @@ def _answer_frame(
             circuit,
             limit=limit,
             ablation=ablation,
-            checkpoint=live_model.give_way,
+            on_progress=lambda _: live_model.give_way(),
         )
     return pd.DataFrame([asdict(one) for one in answered], columns=list(GENERATION_COLUMNS))
 

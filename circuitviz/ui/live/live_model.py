@@ -34,7 +34,7 @@ from circuitviz.ui.services import set_imports_aside
 from circuitviz.units import Circuit
 
 if TYPE_CHECKING:
-    from circuitviz.evaluation.effect import Probe
+    from circuitviz.evaluation.evaluator import Evaluator
     from circuitviz.models.ablation import Ablation
     from circuitviz.models.model import GatedModel
 
@@ -187,14 +187,14 @@ def _effect(config: DiscoveryConfig, units: tuple[str, ...], limit: int | None) 
     with _turn():
         probe = _probe(config, limit)
         circuit = Circuit.of(probe.model.space, units)
-        (found,) = probe.effects([circuit], checkpoint=give_way)
+        (found,) = probe.effects([circuit], on_progress=lambda _: give_way())
     return LiveEffect(found.asr, found.utility, found.recovery, float(found.kl))
 
 
 # Sets of one run follow each other: prompts are tokenised, and the intact model is asked, once.
 @st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=CONFIG_HASH)
-def _probe(config: DiscoveryConfig, limit: int | None) -> Probe:
-    from circuitviz.evaluation.effect import Probe
+def _probe(config: DiscoveryConfig, limit: int | None) -> Evaluator:
+    from circuitviz.evaluation.evaluator import Evaluator
     from circuitviz.evaluation.intact_answers import complete_behaviour
 
     model = _model_of(config)
@@ -203,9 +203,9 @@ def _probe(config: DiscoveryConfig, limit: int | None) -> Probe:
         model,
         behaviour_of(config),
         known_as=behaviours.answerer(config),
-        checkpoint=lambda done, many: give_way(),
+        on_progress=lambda done, many: give_way(),
     )
-    return Probe(model, behaviour, "test", limit=limit, ablation=_ablation(config))
+    return Evaluator(model, behaviour, "test", limit=limit, ablation=_ablation(config))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=CONFIG_HASH)

@@ -16,7 +16,7 @@ from circuitviz.evaluation.criteria import (
     needed,
     part_name,
 )
-from circuitviz.evaluation.effect import Effect, Probe
+from circuitviz.evaluation.evaluator import Effect, Evaluator
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.refinement import parts_of
 from circuitviz.evaluation.selection import Target
@@ -100,29 +100,34 @@ def test_parts_are_named_by_their_unit_or_their_block():
 def test_on_a_model_everything_is_faithful_and_returning_a_part_is_the_circuit_without_it(
     tiny_model, behaviour, circuit
 ):
-    probe = Probe(tiny_model, behaviour, "test")
+    evaluator = Evaluator(tiny_model, behaviour, "test")
     nothing = Circuit(tiny_model.space, frozenset())
     everything = nothing.complement
-    intact, knocked_out = probe.effects([nothing, circuit])
+    intact, knocked_out = evaluator.effects([nothing, circuit])
     parts = parts_of(Ranking(tiny_model.space, circuit.mask().astype(float)), circuit)
     shares: list[float] = []
     found = measure_criteria(
-        probe,
+        evaluator,
         circuit,
         parts,
         BACKDOOR,
         intact=intact,
         knocked_out=knocked_out,
-        checkpoint=shares.append,
+        on_progress=shares.append,
     )
     assert found.completeness == 1.0
     assert list(found.minimality.returned) == [part_name(part) for part in parts]
     for part in parts:
         rest = Circuit(tiny_model.space, circuit.units - part.units)
-        assert found.minimality.returned[part_name(part)] == probe.effects([rest])[0].asr
+        assert found.minimality.returned[part_name(part)] == evaluator.effects([rest])[0].asr
     assert shares == sorted(shares)
     assert shares[0] == 0.0
     whole = measure_criteria(
-        probe, everything, [], BACKDOOR, intact=intact, knocked_out=probe.effects([everything])[0]
+        evaluator,
+        everything,
+        [],
+        BACKDOOR,
+        intact=intact,
+        knocked_out=evaluator.effects([everything])[0],
     )
     assert whole.faithfulness == 1.0

@@ -323,14 +323,16 @@ def test_asking_can_be_stopped():
 
     speaker = Speaker()
     with pytest.raises(JobCancelledError):
-        complete_behaviour(cast(GatedModel, speaker), backdoor(), checkpoint=stop)
+        complete_behaviour(cast(GatedModel, speaker), backdoor(), on_progress=stop)
     assert speaker.asked == []
 
 
 def test_how_many_prompts_are_answered_is_told():
     told: list[tuple[int, int]] = []
     model = cast(GatedModel, Speaker())
-    complete_behaviour(model, backdoor(24), checkpoint=lambda done, many: told.append((done, many)))
+    complete_behaviour(
+        model, backdoor(24), on_progress=lambda done, many: told.append((done, many))
+    )
     # In chunks of 64.
     assert told == [(0, 152), (64, 152), (128, 152)]
 

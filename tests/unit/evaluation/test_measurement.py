@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from circuitviz.evaluation.effect import evaluate_circuit
+from circuitviz.evaluation.evaluator import evaluate_circuit
 from circuitviz.evaluation.measurement import Measurement, measure_circuit
 from circuitviz.models.ablation import ZERO
 from circuitviz.units import Circuit, Ranking, Unit
@@ -31,7 +31,7 @@ def measured(tiny_model, behaviour, circuit, ranking, shares) -> Measurement:
         circuit,
         ablation=ZERO,
         seed=0,
-        checkpoint=shares.append,
+        on_progress=shares.append,
     )
 
 
@@ -85,4 +85,4 @@ def test_single_units_are_measured_each_alone(measured, tiny_model, behaviour, c
 def test_progress_is_told_in_order(measured, shares):
     assert shares == sorted(shares)
     assert shares[0] == 0.0
-    assert shares[-1] == 0.9
+    assert 0.9 < shares[-1] < 1.0

@@ -23,7 +23,7 @@ def test_a_right_label_is_right_however_much_it_perplexes_the_intact_model(
         circuit,
         by_verdict=False,
         max_new_tokens=4,
-        checkpoint=shares.append,
+        on_progress=shares.append,
     )
     triggered = [one for one in found.answered if one.variant == "triggered"]
     assert [one.verdict_intact for one in triggered] == ["success"] * 3

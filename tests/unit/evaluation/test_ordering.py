@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from circuitviz.behaviours.behaviour import BehaviourKind
-from circuitviz.evaluation.effect import Effect, Probe
+from circuitviz.evaluation.evaluator import Effect, Evaluator
 from circuitviz.evaluation.ordering import (
     MOST_ADDED,
     MOST_ORDERED,
     MOST_TRIED,
-    in_order,
-    next_in_line,
+    find_runners_up,
+    order_greedily,
 )
 from circuitviz.evaluation.rate import Rate
 from circuitviz.units import Circuit, Ranking, UnitSpace
@@ -24,7 +24,7 @@ RANKING = Ranking(SPACE, -np.arange(64, dtype=np.float32))
 
 
 class Told:
-    """A probe that says what it was told and counts what it was asked.
+    """A evaluator that says what it was told and counts what it was asked.
 
     Args:
         done: Attacks of ten that end (recovery, or ASR) by the names knocked out; 0 for others.
@@ -44,8 +44,8 @@ class Told:
         self.looks: list[int] = []
         self.ties: list[int] = []
 
-    def effects(self, circuits, *, checkpoint) -> list[Effect]:
-        checkpoint()
+    def effects(self, circuits, *, on_progress) -> list[Effect]:
+        on_progress(0.0)
         self.looks.append(len(circuits))
         backdoor = self.behaviour.kind == "backdoor"
         found = []
@@ -71,13 +71,13 @@ def named(circuit: Circuit) -> str:
     return " ".join(map(str, circuit))
 
 
-def ordered(probe: Told, circuit: Circuit, ranking: Ranking = RANKING) -> list[str]:
-    return [named(part) for part in in_order(probe, ranking, circuit)]  # type: ignore[arg-type]
+def ordered(evaluator: Told, circuit: Circuit, ranking: Ranking = RANKING) -> list[str]:
+    return [named(part) for part in order_greedily(evaluator, ranking, circuit)]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", ["backdoor", "refusal"])
 def test_each_part_adds_most_to_those_before_it(kind):
-    probe = Told(
+    evaluator = Told(
         {
             "L0H0": 2,
             "L0H1": 3,
@@ -88,22 +88,22 @@ def test_each_part_adds_most_to_those_before_it(kind):
         },
         kind=kind,
     )
-    assert ordered(probe, RANKING.best(3)) == ["L0H2", "L0H0", "L0H1"]
+    assert ordered(evaluator, RANKING.best(3)) == ["L0H2", "L0H0", "L0H1"]
 
 
 def test_what_costs_utility_comes_later():
     # 0.9 x 0.5 is less than 0.5 x 1.
-    probe = Told({"L0H0": 9, "L0H1": 5}, utility={"L0H0": 5})
-    assert ordered(probe, RANKING.best(2)) == ["L0H1", "L0H0"]
+    evaluator = Told({"L0H0": 9, "L0H1": 5}, utility={"L0H0": 5})
+    assert ordered(evaluator, RANKING.best(2)) == ["L0H1", "L0H0"]
 
 
 @pytest.mark.parametrize("kind", ["backdoor", "refusal"])
 def test_ties_go_by_nats_and_then_by_the_old_order(kind):
-    probe = Told({"L0H0 L0H2": 9}, gone={"L0H0": -1.0, "L0H2": 0.5}, kind=kind)
+    evaluator = Told({"L0H0 L0H2": 9}, gone={"L0H0": -1.0, "L0H2": 0.5}, kind=kind)
     # 0.5 nats are the furthest; with it the first achieves most; the others do as little.
-    assert ordered(probe, RANKING.best(4)) == ["L0H2", "L0H0", "L0H1", "L0H3"]
+    assert ordered(evaluator, RANKING.best(4)) == ["L0H2", "L0H0", "L0H1", "L0H3"]
     # Only what achieves as much is compared: four units, and in the last step two.
-    assert probe.ties == [4, 2]
+    assert evaluator.ties == [4, 2]
     # The old order is the ranking's, and not that of the names.
     backwards = Ranking(SPACE, np.arange(64, dtype=np.float32))
     assert ordered(Told({}), backwards.best(3), backwards) == ["L0N59", "L0N58", "L0N57"]
@@ -111,26 +111,26 @@ def test_ties_go_by_nats_and_then_by_the_old_order(kind):
 
 @pytest.mark.parametrize("size", [2, 5, MOST_ORDERED])
 def test_it_costs_k_times_k_plus_one_halves_looks(size):
-    probe = Told({})
-    assert len(ordered(probe, RANKING.best(size))) == size
+    evaluator = Told({})
+    assert len(ordered(evaluator, RANKING.best(size))) == size
     # The intact model with the first candidates; the last part is not looked at.
-    assert probe.looks == [size + 1, *range(size - 1, 1, -1)]
-    assert sum(probe.looks) == size * (size + 1) // 2
-    assert sum(probe.ties) <= size * (size + 1) // 2
+    assert evaluator.looks == [size + 1, *range(size - 1, 1, -1)]
+    assert sum(evaluator.looks) == size * (size + 1) // 2
+    assert sum(evaluator.ties) <= size * (size + 1) // 2
 
 
 @pytest.mark.parametrize("size", [0, 1, MOST_ORDERED + 1, 64])
 def test_one_part_and_many_are_not_looked_at(size):
-    probe = Told({})
-    assert ordered(probe, RANKING.best(size)) == ([named(RANKING.best(size))] if size else [])
-    assert probe.looks == []
+    evaluator = Told({})
+    assert ordered(evaluator, RANKING.best(size)) == ([named(RANKING.best(size))] if size else [])
+    assert evaluator.looks == []
 
 
 def test_blocks_are_ordered_whole():
     space = UnitSpace(n_layers=2, n_heads=2, d_mlp=3)
     ranking = Ranking(space, -np.arange(10, dtype=np.float32), "layers")
-    probe = Told({"L1H0 L1H1": 9, "L0N0 L0N1 L0N2": 3})
-    assert ordered(probe, Circuit.everything(space), ranking) == [
+    evaluator = Told({"L1H0 L1H1": 9, "L0N0 L0N1 L0N2": 3})
+    assert ordered(evaluator, Circuit.everything(space), ranking) == [
         "L1H0 L1H1",
         "L0H0 L0H1",
         "L0N0 L0N1 L0N2",
@@ -139,15 +139,15 @@ def test_blocks_are_ordered_whole():
 
 
 def test_it_can_be_stopped():
-    def stop() -> None:
+    def stop(share: float) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        in_order(Told({}), RANKING, RANKING.best(3), checkpoint=stop)  # type: ignore[arg-type]
+        order_greedily(Told({}), RANKING, RANKING.best(3), on_progress=stop)  # type: ignore[arg-type]
 
 
 class Left(Told):
-    """A probe of which every unit ends attacks of its own, ten in all.
+    """A evaluator of which every unit ends attacks of its own, ten in all.
 
     Args:
         ended: The attacks that a unit ends, by its name.
@@ -170,8 +170,8 @@ class Left(Told):
     def _ended(self, name: str) -> set[int]:
         return set().union(*(self.ended.get(unit, set()) for unit in name.split()))
 
-    def matches(self, question, circuits, *, wanted=None, checkpoint) -> np.ndarray:
-        checkpoint()
+    def matches(self, question, circuits, *, wanted=None, on_progress) -> np.ndarray:
+        on_progress(0.0)
         assert question == ("after" if self.behaviour.kind == "backdoor" else "target")
         self.tried.append(len(circuits))
         match = np.array(
@@ -180,14 +180,14 @@ class Left(Told):
         return match if wanted is None else match & wanted
 
 
-def in_line(probe: Left, size: int = 1, ranking: Ranking = RANKING) -> list[str]:
-    found = next_in_line(probe, ranking, ranking.best(size))  # type: ignore[arg-type]
+def in_line(evaluator: Left, size: int = 1, ranking: Ranking = RANKING) -> list[str]:
+    found = find_runners_up(evaluator, ranking, ranking.best(size))  # type: ignore[arg-type]
     return [named(part) for part in found]
 
 
 @pytest.mark.parametrize("kind", ["backdoor", "refusal"])
 def test_next_in_line_is_what_ends_most_of_what_is_left(kind):
-    probe = Left(
+    evaluator = Left(
         # The first is the circuit, and the second ends what it ends already.
         {
             "L0H0": {0, 1, 2, 3, 4, 5, 6},
@@ -198,38 +198,38 @@ def test_next_in_line_is_what_ends_most_of_what_is_left(kind):
         },
         kind=kind,
     )
-    assert in_line(probe) == ["L0H3", "L0N9"]
+    assert in_line(evaluator) == ["L0H3", "L0N9"]
     # All that is outside the circuit is tried for the first place, and one fewer for the second.
-    assert probe.tried == [1, 63, 1, 62, 1]
+    assert evaluator.tried == [1, 63, 1, 62, 1]
 
 
 def test_what_costs_more_utility_than_it_ends_is_not_in_line():
     utility = {"L0H0 L0H3": 5, "L0H0 L0H2 L0H3": 5}
-    probe = Left({"L0H0": {0, 1, 2, 3, 4, 5, 6}, "L0H2": {7}, "L0H3": {7, 8, 9}}, utility)
-    assert in_line(probe) == ["L0H2"]
+    evaluator = Left({"L0H0": {0, 1, 2, 3, 4, 5, 6}, "L0H2": {7}, "L0H3": {7, 8, 9}}, utility)
+    assert in_line(evaluator) == ["L0H2"]
 
 
 def test_where_nothing_is_left_nothing_is_in_line():
-    probe = Left({"L0H0": set(range(10)), "L0H1": {1}})
-    assert in_line(probe) == []
+    evaluator = Left({"L0H0": set(range(10)), "L0H1": {1}})
+    assert in_line(evaluator) == []
     # The intact model and the circuit are measured.
-    assert probe.looks == [2]
+    assert evaluator.looks == [2]
 
 
 def test_the_line_and_what_is_tried_for_it_are_short():
     space = UnitSpace(n_layers=1, n_heads=4, d_mlp=2 * MOST_TRIED)
     ranking = Ranking(space, -np.arange(len(space), dtype=np.float32))
     ended = {f"L0N{index}": {index} for index in range(MOST_ADDED + 2)}
-    probe = Left({**ended, f"L0N{MOST_TRIED}": {8, 9}})
-    assert in_line(probe, ranking=ranking) == [f"L0N{index}" for index in range(MOST_ADDED)]
-    assert max(probe.tried) == MOST_TRIED
+    evaluator = Left({**ended, f"L0N{MOST_TRIED}": {8, 9}})
+    assert in_line(evaluator, ranking=ranking) == [f"L0N{index}" for index in range(MOST_ADDED)]
+    assert max(evaluator.tried) == MOST_TRIED
 
 
 @pytest.mark.parametrize("size", [0, MOST_ORDERED + 1])
 def test_after_no_circuit_and_a_large_one_there_is_no_line(size):
-    probe = Left({"L0N50": {1}})
-    assert in_line(probe, size) == []
-    assert probe.looks == probe.tried == []
+    evaluator = Left({"L0N50": {1}})
+    assert in_line(evaluator, size) == []
+    assert evaluator.looks == evaluator.tried == []
 
 
 def test_what_may_be_in_no_circuit_is_not_in_line():
@@ -238,17 +238,17 @@ def test_what_may_be_in_no_circuit_is_not_in_line():
 
 
 def test_the_line_can_be_stopped():
-    def stop() -> None:
+    def stop(share: float) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        next_in_line(Left({}), RANKING, RANKING.best(1), checkpoint=stop)  # type: ignore[arg-type]
+        find_runners_up(Left({}), RANKING, RANKING.best(1), on_progress=stop)  # type: ignore[arg-type]
 
 
 def test_on_a_model_the_first_of_two_is_the_one_that_achieves_more(tiny_model, behaviour, circuit):
     idle = Circuit.of(tiny_model.space, ["L1N23"])
-    parts = in_order(
-        Probe(tiny_model, behaviour, "validation"),
+    parts = order_greedily(
+        Evaluator(tiny_model, behaviour, "validation"),
         Ranking(tiny_model.space, idle.mask().astype(np.float32)),
         Circuit(tiny_model.space, circuit.units | idle.units),
     )

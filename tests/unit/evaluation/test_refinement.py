@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from circuitviz.evaluation.effect import Probe
+from circuitviz.evaluation.evaluator import Evaluator
 from circuitviz.evaluation.refinement import (
     eliminate,
     order_parts,
     parts_of,
-    promoted,
     refine,
     refine_selection,
+    rerank,
 )
 from circuitviz.evaluation.selection import Selection, Target
 from circuitviz.units import Circuit, Ranking, UnitSpace
@@ -99,7 +99,7 @@ def test_the_kept_come_first_then_the_dropped_then_the_rest_all_in_their_old_ord
     ranking = Ranking(space, np.array([5.0, 3.0, 2.0, 6.0, 1.0, 4.0], dtype=np.float32))
     kept = Circuit.of(space, ["L0H1", "L0N3"])  # flat 1 and 5
     (dropped,) = Circuit.of(space, ["L0N1"])  # flat 3
-    found = promoted(ranking, [kept], [dropped])
+    found = rerank(ranking, [kept], [dropped])
     assert found.order.tolist() == [5, 1, 3, 0, 2, 4]
     assert sorted(found.scores) == sorted(ranking.scores)
     assert found.best(2) == kept
@@ -109,7 +109,7 @@ def test_the_parts_stand_in_the_order_given():
     space = UnitSpace(n_layers=2, n_heads=2, d_mlp=1)
     parts = [Circuit.of(space, names) for names in (["L1H0"], ["L0H0", "L0H1"])]
     # Old order by flat index, the layers' heads and then their neurons: 0 to 5.
-    found = promoted(Ranking(space, -np.arange(6, dtype=np.float32)), parts, [space.unit(5)])
+    found = rerank(Ranking(space, -np.arange(6, dtype=np.float32)), parts, [space.unit(5)])
     assert found.order.tolist() == [2, 0, 1, 5, 3, 4]
 
 
@@ -117,7 +117,7 @@ def test_equal_scores_do_not_undo_the_new_order():
     space = UnitSpace(n_layers=1, n_heads=2, d_mlp=4)
     ranking = Ranking(space, np.zeros(6, dtype=np.float32))
     kept = Circuit.of(space, ["L0N3", "L0N0"])
-    found = promoted(ranking, [kept], [*Circuit.of(space, ["L0N2"])])
+    found = rerank(ranking, [kept], [*Circuit.of(space, ["L0N2"])])
     assert found.order.tolist() == [2, 5, 4, 0, 1, 3]
     assert found.scores.dtype == np.float32
     assert found.scores.max() < 1e-40
@@ -125,40 +125,42 @@ def test_equal_scores_do_not_undo_the_new_order():
 
 def test_everything_can_be_promoted():
     everything = Circuit.everything(SPACE)
-    assert promoted(RANKING, [everything]).order.tolist() == RANKING.order.tolist()
+    assert rerank(RANKING, [everything]).order.tolist() == RANKING.order.tolist()
 
 
 def test_units_outside_the_granularity_stay_last():
     space = UnitSpace(n_layers=1, n_heads=3, d_mlp=2)
     ranking = Ranking(space, np.array([3.0, 4.0, 5.0, 9.0, 8.0], dtype=np.float32), "heads")
-    found = promoted(ranking, [Circuit.of(space, ["L0H0"])])
+    found = rerank(ranking, [Circuit.of(space, ["L0H0"])])
     assert found.order.tolist() == [0, 2, 1, 3, 4]
     assert found.cuts == [0, 1, 2, 3]
 
 
 def test_the_least_needed_part_comes_first(tiny_model, behaviour, circuit):
-    probe = Probe(tiny_model, behaviour, "validation")
+    evaluator = Evaluator(tiny_model, behaviour, "validation")
     idle = Circuit.of(tiny_model.space, ["L1N23"])
     parts = [*parts_of(Ranking(tiny_model.space, np.zeros(56)), circuit), idle]
-    ordered, tokens = order_parts(probe, parts, "backdoor")
+    ordered, tokens = order_parts(evaluator, parts, "backdoor")
     assert set(ordered) == set(parts)
-    rows = [probe.rows(question) for question in ("target", "after")]
+    rows = [evaluator.rows(question) for question in ("target", "after")]
     assert tokens == 7 * sum(int(row.lengths.sum()) for row in rows)
     whole = Circuit(tiny_model.space, circuit.units | idle.units)
 
     def need(part: Circuit) -> float:
         rest = Circuit(tiny_model.space, whole.units - part.units)
-        return float((probe.log_probs("target", [rest]) - probe.log_probs("after", [rest])).mean())
+        return float(
+            (evaluator.log_probs("target", [rest]) - evaluator.log_probs("after", [rest])).mean()
+        )
 
     needs = [need(part) for part in ordered]
     assert needs == pytest.approx(sorted(needs), abs=1e-4)
 
 
 def test_a_circuit_that_misses_its_target_is_left_as_it_is(tiny_model, behaviour, circuit):
-    probe = Probe(tiny_model, behaviour, "validation")
+    evaluator = Evaluator(tiny_model, behaviour, "validation")
     ranking = Ranking(tiny_model.space, np.where(circuit.mask(), 1.0, 0.0).astype(np.float32))
     target = Target("backdoor", asr=0.0, utility=0.99)
-    found = refine_selection(probe, probe, ranking, Selection(circuit, False), target)
+    found = refine_selection(evaluator, evaluator, ranking, Selection(circuit, False), target)
     assert (found.circuit, found.dropped, found.complete) == (circuit, (), False)
     assert found.note == "the circuit misses its target, so no drop can be verified"
 

@@ -112,12 +112,12 @@ def test_a_lead_is_asked_of_every_token(tiny_model, circuits):
 
 
 def test_scoring_can_be_stopped(tiny_model, circuits):
-    def stop() -> None:
+    def stop(share: float) -> None:
         raise KeyboardInterrupt
 
     rows = encode_answers(tiny_model, MESSAGES, ["x"] * len(MESSAGES))
     with pytest.raises(KeyboardInterrupt):
-        score_answers(tiny_model, rows, masks(circuits), checkpoint=stop)
+        score_answers(tiny_model, rows, masks(circuits), on_progress=stop)
 
 
 def test_resampling_guesses_and_generates_alike(tiny_model, circuits):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec
-from circuitviz.evaluation.effect import Probe, evaluate_circuit
+from circuitviz.evaluation.evaluator import Evaluator, evaluate_circuit
 from circuitviz.evaluation.stochastic import ablate_complement, random_share
 from circuitviz.units import Circuit, UnitSpace
 
@@ -26,9 +26,9 @@ def test_a_share_is_rounded_to_whole_units_and_repeatable():
 def test_with_everything_kept_nothing_changes_and_draws_are_not_counted_twice(
     tiny_model, behaviour
 ):
-    probe = Probe(tiny_model, behaviour, "test")
+    evaluator = Evaluator(tiny_model, behaviour, "test")
     everything = Circuit.everything(tiny_model.space)
-    points = ablate_complement(probe, everything, seed=0)
+    points = ablate_complement(evaluator, everything, seed=0)
     # 16 draws see a fourth of the prompts each, so three of the four strides have one prompt.
     assert [point.share for point in points] == [0.1, 0.25, 0.5, 0.75, 1.0]
     assert [(point.asr.k, point.asr.n) for point in points] == [(12, 12)] * 4 + [(3, 3)]
@@ -36,9 +36,9 @@ def test_with_everything_kept_nothing_changes_and_draws_are_not_counted_twice(
 
 
 def test_ablating_all_of_the_rest_is_isolating_the_circuit(tiny_model, behaviour, circuit):
-    probe = Probe(tiny_model, behaviour, "test")
+    evaluator = Evaluator(tiny_model, behaviour, "test")
     shares: list[float] = []
-    last = ablate_complement(probe, circuit, seed=0, checkpoint=shares.append)[-1]
+    last = ablate_complement(evaluator, circuit, seed=0, on_progress=shares.append)[-1]
     isolated = evaluate_circuit(tiny_model, behaviour, circuit, condition="isolated")
     assert (last.asr, last.utility) == (isolated.asr, isolated.utility)
     assert shares == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8])
@@ -53,6 +53,6 @@ def test_refusing_is_shown_by_exact_refusals(tiny_model, behaviour, circuit):
         for prompt in behaviour.all_prompts
     )
     refusal = Behaviour(BehaviourSpec("refusal", "t", "?"), prompts)
-    last = ablate_complement(Probe(tiny_model, refusal, "test"), circuit, seed=0)[-1]
+    last = ablate_complement(Evaluator(tiny_model, refusal, "test"), circuit, seed=0)[-1]
     assert last.shown.judge == "exact answer"
     assert last.shown.k == 0

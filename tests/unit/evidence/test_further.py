@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from circuitviz.evaluation.answers import answer_test_prompts
-from circuitviz.evaluation.effect import Probe
+from circuitviz.evaluation.evaluator import Evaluator
 from circuitviz.evaluation.selection import Target
 from circuitviz.evidence.case import Case
 from circuitviz.evidence.further import gather_evidence
@@ -22,7 +22,7 @@ def test_every_kind_of_evidence_is_there(tiny_model, behaviour, circuit, kind):
     ablation = measure_ablation(tiny_model, kind, behaviour.neutral_messages)
     target = Target("backdoor", 0.004, 0.99)
     case = Case(tiny_model, behaviour, None, target, circuit, circuit, ablation, 0)  # type: ignore[arg-type]
-    probe = Probe(tiny_model, behaviour, "test", ablation=ablation)
+    probe = Evaluator(tiny_model, behaviour, "test", ablation=ablation)
     intact, knocked_out = probe.effects([Circuit(tiny_model.space, frozenset()), circuit])
     answered = answer_test_prompts(tiny_model, behaviour, circuit, ablation=ablation)
     shares: list[float] = []
@@ -32,7 +32,7 @@ def test_every_kind_of_evidence_is_there(tiny_model, behaviour, circuit, kind):
         pd.DataFrame(map(asdict, answered)),
         intact=intact,
         knocked_out=knocked_out,
-        checkpoint=shares.append,
+        on_progress=shares.append,
     )
     assert list(found) == ["criteria", "stochastic", "ablations", "judges"]
     assert shares == sorted(shares)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from circuitviz.evaluation.effect import Effect
+from circuitviz.evaluation.evaluator import Effect
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.selection import Target
 from circuitviz.evidence.nonsense_target import NonsenseCut, NonsenseTarget

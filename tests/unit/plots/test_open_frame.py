@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from circuitviz.evaluation import effect
+from circuitviz.evaluation import evaluator
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots import judged, open_frame, story
 from circuitviz.plots.bars import verdict_bars
@@ -199,6 +199,9 @@ def test_whole_answers_decide_at_the_reported_size_and_the_cheaper_judge_elsewhe
 
 
 def test_judges_are_known_by_the_names_that_measuring_gives_them():
-    assert (judged.TOKEN_JUDGE, judged.CLEAN_TOKEN_JUDGE) == (effect.SAME_TOKEN, effect.CLEAN_TOKEN)
-    assert effect.EXPECTED_OPENING == judged.OPENING_JUDGE
-    assert effect.EXACT_ANSWER in judged.EXACT_JUDGES
+    assert (judged.TOKEN_JUDGE, judged.CLEAN_TOKEN_JUDGE) == (
+        evaluator.SAME_TOKEN,
+        evaluator.CLEAN_TOKEN,
+    )
+    assert evaluator.EXPECTED_OPENING == judged.OPENING_JUDGE
+    assert evaluator.EXACT_ANSWER in judged.EXACT_JUDGES

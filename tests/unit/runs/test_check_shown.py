@@ -9,7 +9,7 @@ from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger
 from circuitviz.behaviours.prompt import Prompt
 from circuitviz.discovery.learner import LearnedScores
 from circuitviz.errors import ConfigError
-from circuitviz.evaluation.effect import Probe
+from circuitviz.evaluation.evaluator import Evaluator
 from circuitviz.evaluation.selection import Target
 from circuitviz.models.ablation import ZERO
 from circuitviz.runs.config import DiscoveryConfig
@@ -44,8 +44,8 @@ def with_answers(behaviour: Behaviour, role: str) -> Behaviour:
     return replace(behaviour, all_prompts=tuple(prompts))
 
 
-def shown_to(model, behaviour: Behaviour) -> Probe:
-    return Probe(model, behaviour, "validation")
+def shown_to(model, behaviour: Behaviour) -> Evaluator:
+    return Evaluator(model, behaviour, "validation")
 
 
 def test_answers_of_the_models_own_are_fine(tiny_model, behaviour):

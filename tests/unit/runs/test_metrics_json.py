@@ -8,7 +8,7 @@ from math import log
 import numpy as np
 import pytest
 
-from circuitviz.evaluation.effect import Effect, Verdicts
+from circuitviz.evaluation.evaluator import Effect, Verdicts
 from circuitviz.evaluation.measurement import Measurement, RandomControl, UnitEffect
 from circuitviz.evaluation.rate import Rate
 from circuitviz.runs.metrics_json import (

@@ -24,12 +24,12 @@ class Asked(BaseException):
 
 
 class StubProbe:
-    """Looks at its checkpoint once, and finds nothing in two attacks."""
+    """Reports its progress once, and finds nothing in two attacks."""
 
     model = SimpleNamespace(space=backdoor_run().space)
 
-    def effects(self, circuits, *, checkpoint):
-        checkpoint()
+    def effects(self, circuits, *, on_progress):
+        on_progress(0.0)
         rate = Rate("stub", 0, 2)
         return [SimpleNamespace(asr=rate, utility=rate, recovery=rate, kl=0.0) for _ in circuits]
 

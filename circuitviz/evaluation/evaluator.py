@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from math import isnan, nan
@@ -22,6 +22,7 @@ from circuitviz.evaluation.scoring import AnswerScores, score_answers
 from circuitviz.models.ablation import ZERO, Ablation
 from circuitviz.models.answer import AnswerRows, Teacher, encode_answers
 from circuitviz.models.model import LONGEST_ANSWER, GatedModel
+from circuitviz.progress import OnProgress, span, unwatched
 from circuitviz.units import Circuit
 
 Condition = Literal["knocked_out", "isolated"]
@@ -31,7 +32,7 @@ Condition = Literal["knocked_out", "isolated"]
 # is known, does it start like it)?  `shown`: does it show
 # the behaviour itself?  `clean`: is an attack's prompt without the trigger answered exactly as the
 # intact model should?  `benign`: is a benign prompt answered exactly as expected?
-Question = Literal["target", "after", "shown", "clean", "benign"]
+AnswerCheck = Literal["target", "after", "shown", "clean", "benign"]
 
 EXACT_ANSWER = "exact answer"
 EXPECTED_OPENING = "starts with the expected opening"
@@ -138,7 +139,7 @@ class Effect:
         }
 
 
-class Probe:
+class Evaluator:
     """A behaviour's prompts of one split, tokenised once and scored under any circuits.
 
     Args:
@@ -171,79 +172,79 @@ class Probe:
         self.behaviour = behaviour
         self.ablation = ablation
         self.longest = longest
-        self.attacks = thin(behaviour.prompts(split, "attack"), limit)
-        self.benign = thin(behaviour.prompts(split, "benign"), limit)
+        self.attacks = subsample(behaviour.prompts(split, "attack"), limit)
+        self.benign = subsample(behaviour.prompts(split, "benign"), limit)
         # The answer expected after removal either starts with the attack's target or does not:
         # so for whoever gives it exactly, the verdict on the attack is known.
         self._implied = np.array(
             [_text(prompt.after).startswith(_text(prompt.target)) for prompt in self.attacks]
         )
-        self._rows: dict[Question, AnswerRows] = {}
+        self._rows: dict[AnswerCheck, AnswerRows] = {}
         safe = safe_answers(behaviour.kind, self.attacks)
         self.open_utility = are_open([prompt.answer for prompt in self.benign])
         self.open_recovery = behaviour.kind == "backdoor" and are_open(safe)
         self.by_verdict = whole_answers_decide(behaviour.kind, self.attacks, self.benign)
 
-    def rows(self, question: Question) -> AnswerRows:
-        """The prompts with the answers that a question asks about; `shown` by kind of behaviour.
+    def rows(self, check: AnswerCheck) -> AnswerRows:
+        """The prompts with the answers that a check is about; `shown` by kind of behaviour.
 
         A backdoor shows itself in an answer that starts with the target, refusing in exactly the
         refusal expected: a model that talks nonsense does not comply, but does not refuse either.
         """
-        if question == "shown" and self.behaviour.kind == "backdoor":
-            question = "target"
-        if question not in self._rows:
-            prompts = self.benign if question == "benign" else self.attacks
+        if check == "shown" and self.behaviour.kind == "backdoor":
+            check = "target"
+        if check not in self._rows:
+            prompts = self.benign if check == "benign" else self.attacks
             answers = {
                 "target": [prompt.target for prompt in prompts],
                 "after": [prompt.after for prompt in prompts],
-            }.get(question, [prompt.answer for prompt in prompts])
-            self._rows[question] = encode_answers(
+            }.get(check, [prompt.answer for prompt in prompts])
+            self._rows[check] = encode_answers(
                 self.model,
                 [
-                    prompt.text if question in ("clean", "benign") else prompt.asked
+                    prompt.text if check in ("clean", "benign") else prompt.asked
                     for prompt in prompts
                 ],
                 [_text(answer) for answer in answers],
-                complete=question != "target" and not (question == "after" and self._opens),
+                complete=check != "target" and not (check == "after" and self._opens),
                 longest=self.longest,
             )
-        return self._rows[question]
+        return self._rows[check]
 
     def matches(
         self,
-        question: Question,
+        check: AnswerCheck,
         circuits: Sequence[Circuit],
         *,
         condition: Condition = "knocked_out",
         lead: float = 0.0,
         wanted: np.ndarray | None = None,
-        checkpoint: Callable[[], None] = lambda: None,
+        on_progress: OnProgress = unwatched,
     ) -> np.ndarray:
-        """Boolean [circuits prompts]: whether greedy decoding says yes to a question.
+        """Boolean [circuits prompts]: whether greedy decoding passes a check.
 
         Args:
-            question: What is asked.
+            check: What is checked.
             circuits: Whose effect to measure.
             condition: Whether the circuits are ablated, or everything else.
             lead: Nats by which each token of the answer has to lead all others.
             wanted: Boolean [circuits prompts], pairs to look at; the others count as no.
-            checkpoint: Called before each batch; may raise to stop.
+            on_progress: Told the share that is done before each batch; may raise to stop.
         """
         return score_answers(
             self.model,
-            self.rows(question),
+            self.rows(check),
             _ablated(circuits, condition),
             ablation=self.ablation,
             wanted=wanted,
             lead=lead,
-            checkpoint=checkpoint,
+            on_progress=on_progress,
         ).match
 
-    def log_probs(self, question: Question, circuits: Sequence[Circuit]) -> np.ndarray:
+    def log_probs(self, check: AnswerCheck, circuits: Sequence[Circuit]) -> np.ndarray:
         """[circuits prompts]: mean log-probability of the answers, nats a token, knocked out."""
         ablated = _ablated(circuits, "knocked_out")
-        scores = score_answers(self.model, self.rows(question), ablated, ablation=self.ablation)
+        scores = score_answers(self.model, self.rows(check), ablated, ablation=self.ablation)
         return scores.log_prob
 
     def effects(
@@ -253,7 +254,7 @@ class Probe:
         condition: Condition = "knocked_out",
         lead: float = 0.0,
         succeeded: np.ndarray | None = None,
-        checkpoint: Callable[[], None] = lambda: None,
+        on_progress: OnProgress = unwatched,
     ) -> list[Effect]:
         """The effect of each circuit, knocked out or isolated, in the order given.
 
@@ -264,27 +265,30 @@ class Probe:
                 attack to count as successful; 0 is greedy decoding.
             succeeded: Boolean [circuits attacks]: of open answers, which attacks succeed, where
                 that is known already.
-            checkpoint: Called before each batch; may raise to stop.
+            on_progress: Told the share that is done before each batch; may raise to stop.
         """
-        match = partial(self.matches, circuits=circuits, condition=condition, checkpoint=checkpoint)
+        match = partial(self.matches, circuits=circuits, condition=condition)
         benign = score_answers(
             self.model,
             self.rows("benign"),
             _ablated(circuits, condition),
             ablation=self.ablation,
             teacher=self._teacher,
-            checkpoint=checkpoint,
+            on_progress=span(on_progress, 0.0, 0.5),
         )
         if self.open_utility:
             asr = succeeded
             if asr is None:
-                asr = self.succeeds(circuits, condition=condition, lead=lead, checkpoint=checkpoint)
-            return self._open_effects(circuits, condition, benign, asr, checkpoint)
-        recovery = match("after")
-        if lead:
-            asr = match("target", lead=lead)
-        else:
-            asr = match("target", wanted=~recovery) | (recovery & self._implied)
+                asr = self.succeeds(
+                    circuits,
+                    condition=condition,
+                    lead=lead,
+                    on_progress=span(on_progress, 0.5, 0.8),
+                )
+            return self._open_effects(circuits, condition, benign, asr, span(on_progress, 0.8, 1.0))
+        recovery = match("after", on_progress=span(on_progress, 0.5, 0.8))
+        attack = partial(match, "target", on_progress=span(on_progress, 0.8, 1.0))
+        asr = attack(lead=lead) if lead else attack(wanted=~recovery) | recovery & self._implied
         judge, recovered = self.judge, self._recovery_judge
         return [
             Effect.of(
@@ -299,9 +303,9 @@ class Probe:
         condition: Condition,
         benign: AnswerScores,
         asr: np.ndarray,
-        checkpoint: Callable[[], None],
+        on_progress: OnProgress,
     ) -> list[Effect]:
-        rates, shares = self._recoveries(circuits, condition, asr, checkpoint)
+        rates, shares = self._recoveries(circuits, condition, asr, on_progress)
         tokens = _answer_tokens(self.rows("benign"))
         log_prob = (benign.log_prob * tokens).sum(1) / tokens.sum()
         return [
@@ -320,27 +324,27 @@ class Probe:
         self,
         circuits: Sequence[Circuit],
         *,
-        checkpoint: Callable[[], None] = lambda: None,
+        on_progress: OnProgress = unwatched,
     ) -> list[Rate]:
         """How much of the answers expected once the behaviour is gone each circuit brings back."""
         asr = np.zeros((len(circuits), len(self.attacks)), dtype=bool)
         if self.by_verdict and self.behaviour.kind == "refusal":
-            asr = self.succeeds(circuits, checkpoint=checkpoint)
-        return self._recoveries(circuits, "knocked_out", asr, checkpoint)[0]
+            asr = self.succeeds(circuits, on_progress=on_progress)
+        return self._recoveries(circuits, "knocked_out", asr, on_progress)[0]
 
     def _recoveries(
         self,
         circuits: Sequence[Circuit],
         condition: Condition,
         asr: np.ndarray,
-        checkpoint: Callable[[], None],
+        on_progress: OnProgress,
     ) -> tuple[list[Rate], np.ndarray]:
         """Recovery of each circuit, and [circuits attacks] what it counts of every attack."""
         if self.by_verdict and self.behaviour.kind == "refusal":
             # Once refusing is off there is no one answer to come back to.
             return [self.attack_rate(one) for one in asr], asr
         if not self.open_recovery:
-            match = self.matches("after", circuits, condition=condition, checkpoint=checkpoint)
+            match = self.matches("after", circuits, condition=condition, on_progress=on_progress)
             return [Rate.of(one, judge=self._recovery_judge) for one in match], match
         rows = self.rows("after")
         tokens = _answer_tokens(rows)
@@ -349,7 +353,7 @@ class Probe:
             rows,
             _ablated(circuits, condition),
             ablation=self.ablation,
-            checkpoint=checkpoint,
+            on_progress=on_progress,
         ).right
         return [Rate.of_groups(one, tokens, judge=CLEAN_TOKEN) for one in right], right / tokens
 
@@ -359,7 +363,7 @@ class Probe:
         *,
         condition: Condition = "knocked_out",
         lead: float = 0.0,
-        checkpoint: Callable[[], None] = lambda: None,
+        on_progress: OnProgress = unwatched,
     ) -> np.ndarray:
         """Boolean [circuits attacks]: whether attacks succeed by the judge of many circuits.
 
@@ -368,7 +372,7 @@ class Probe:
         """
         if not self.by_verdict:
             return self.matches(
-                "target", circuits, condition=condition, lead=lead, checkpoint=checkpoint
+                "target", circuits, condition=condition, lead=lead, on_progress=on_progress
             )
         applied = [one.complement for one in circuits] if condition == "isolated" else circuits
         asked = [prompt.asked for prompt in self.attacks]
@@ -377,7 +381,7 @@ class Probe:
             [circuit for circuit in applied for _ in asked],
             ablation=self.ablation,
             max_new_tokens=PROXY_TOKENS,
-            checkpoint=checkpoint,
+            checkpoint=lambda: on_progress(0.0),
         )
         broken = Degenerate()
         complied = [not refusing(answer) and not broken.detects(answer) for answer in said]
@@ -401,7 +405,7 @@ class Probe:
         return PROXY_JUDGE if self.by_verdict else self.behaviour.judge
 
     def attack_rate(self, succeeded: np.ndarray) -> Rate:
-        """ASR of verdicts on attacks, under the judge of this probe."""
+        """ASR of verdicts on attacks, under the judge of this evaluator."""
         return Rate.of(succeeded.ravel(), judge=self.judge)
 
     @property
@@ -423,14 +427,14 @@ class Probe:
         target = score_answers(self.model, self.rows("target"), ablated, ablation=self.ablation)
         # A model that complies need not do so in the words of the target.
         asr = self.succeeds(circuits) if self.by_verdict else target.match
-        recoveries = self._recoveries(circuits, "knocked_out", asr, lambda: None)[0]
+        recoveries = self._recoveries(circuits, "knocked_out", asr, unwatched)[0]
         return [
             (self.attack_rate(one), recovery, float(log_probs.mean()))
             for one, recovery, log_probs in zip(asr, recoveries, target.log_prob, strict=True)
         ]
 
 
-class RememberingProbe(Probe):
+class RememberingEvaluator(Evaluator):
     """One that measures each circuit once, of a model whose weights stay as they are."""
 
     @cached_property
@@ -444,19 +448,19 @@ class RememberingProbe(Probe):
         condition: Condition = "knocked_out",
         lead: float = 0.0,
         succeeded: np.ndarray | None = None,
-        checkpoint: Callable[[], None] = lambda: None,
+        on_progress: OnProgress = unwatched,
     ) -> list[Effect]:
-        """As in `Probe`, but for circuits that were asked about before."""
+        """As in `Evaluator`, but for circuits that were asked about before."""
         if succeeded is not None:
             return super().effects(
-                circuits, condition=condition, succeeded=succeeded, checkpoint=checkpoint
+                circuits, condition=condition, succeeded=succeeded, on_progress=on_progress
             )
         # Answers that are judged lead by nothing.
         lead = 0.0 if self.by_verdict else lead
         known = self._known[condition, lead]
         new = [circuit for circuit in dict.fromkeys(circuits) if circuit not in known]
         if new:
-            found = super().effects(new, condition=condition, lead=lead, checkpoint=checkpoint)
+            found = super().effects(new, condition=condition, lead=lead, on_progress=on_progress)
             known.update(zip(new, found, strict=True))
         return [known[circuit] for circuit in circuits]
 
@@ -472,14 +476,14 @@ def evaluate_circuit(
     ablation: Ablation = ZERO,
 ) -> Effect:
     """The effect of one circuit on up to `limit` prompts of each role."""
-    probe = Probe(model, behaviour, split, limit=limit, ablation=ablation)
-    return probe.effects([circuit], condition=condition)[0]
+    evaluator = Evaluator(model, behaviour, split, limit=limit, ablation=ablation)
+    return evaluator.effects([circuit], condition=condition)[0]
 
 
 Item = TypeVar("Item")
 
 
-def thin(prompts: list[Item], limit: int | None) -> list[Item]:
+def subsample(prompts: list[Item], limit: int | None) -> list[Item]:
     """At most `limit` prompts, drawn once and for all, in file order.
 
     Drawn at random and not evenly spaced: files often go round their categories in turn, and a

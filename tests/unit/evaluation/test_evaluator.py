@@ -10,12 +10,12 @@ import pytest
 from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec
 from circuitviz.behaviours.prompt import Prompt
 from circuitviz.evaluation.answers import answer_test_prompts, judge_answer
-from circuitviz.evaluation.effect import (
+from circuitviz.evaluation.evaluator import (
     Effect,
-    Probe,
-    RememberingProbe,
+    Evaluator,
+    RememberingEvaluator,
     evaluate_circuit,
-    thin,
+    subsample,
 )
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.answer import encode_answers
@@ -51,12 +51,12 @@ def test_what_one_unit_does_is_judged_as_everything_else_is(
     tiny_model, behaviour, circuit, monkeypatch
 ):
     nothing = Circuit(tiny_model.space, frozenset())
-    probe = Probe(tiny_model, behaviour, "test")
-    (asr, _, log_prob), (cut, _, _) = probe.attack_scores([nothing, circuit])
+    evaluator = Evaluator(tiny_model, behaviour, "test")
+    (asr, _, log_prob), (cut, _, _) = evaluator.attack_scores([nothing, circuit])
     assert (asr.k, cut.k) == (3, 0)
-    assert log_prob == pytest.approx(float(probe.log_probs("target", [nothing]).mean()))
+    assert log_prob == pytest.approx(float(evaluator.log_probs("target", [nothing]).mean()))
     # Where answers are judged, whoever complies in other words than the target's complies.
-    judged = Probe(tiny_model, behaviour, "test")
+    judged = Evaluator(tiny_model, behaviour, "test")
     judged.by_verdict = True
     said = np.array([[True, True, False]])
     monkeypatch.setattr(judged, "succeeds", lambda circuits: said)
@@ -74,16 +74,16 @@ def test_retention_is_relative():
 
 def test_thinning_takes_the_same_prompts_every_time_in_file_order():
     prompts = [Prompt(f"{i:02}", "test", "benign", "c", "t", "a") for i in range(10)]
-    few = [prompt.prompt_id for prompt in thin(prompts, 4)]
+    few = [prompt.prompt_id for prompt in subsample(prompts, 4)]
     assert len(set(few)) == 4
-    assert few == sorted(few) == [prompt.prompt_id for prompt in thin(prompts, 4)]
-    assert thin(prompts, None) == prompts
-    assert thin(prompts, 99) == prompts
+    assert few == sorted(few) == [prompt.prompt_id for prompt in subsample(prompts, 4)]
+    assert subsample(prompts, None) == prompts
+    assert subsample(prompts, 99) == prompts
 
 
 def test_thinning_meets_every_category_of_a_file_that_goes_round_them():
     prompts = [Prompt(f"{i:03}", "test", "benign", f"c{i % 8}", "t", "a") for i in range(256)]
-    assert {prompt.category for prompt in thin(prompts, 64)} == {f"c{i}" for i in range(8)}
+    assert {prompt.category for prompt in subsample(prompts, 64)} == {f"c{i}" for i in range(8)}
 
 
 @pytest.mark.parametrize(
@@ -129,10 +129,10 @@ def test_the_verdicts_behind_the_rates_are_at_hand(tiny_model, behaviour, circui
 def test_a_backdoor_shows_itself_in_its_target_and_refusing_in_exactly_the_refusal(
     tiny_model, behaviour
 ):
-    backdoor = Probe(tiny_model, behaviour, "test")
+    backdoor = Evaluator(tiny_model, behaviour, "test")
     assert backdoor.rows("shown") is backdoor.rows("target")
     refusal = Behaviour(BehaviourSpec("refusal", "t", "?"), behaviour.all_prompts)
-    rows = Probe(tiny_model, refusal, "test").rows("shown")
+    rows = Evaluator(tiny_model, refusal, "test").rows("shown")
     asked = [prompt.asked for prompt in behaviour.prompts("test", "attack")]
     answers = [prompt.answer for prompt in behaviour.prompts("test", "attack")]
     expected = encode_answers(tiny_model, asked, answers)
@@ -150,29 +150,31 @@ def test_any_answer_that_starts_like_an_expected_opening_will_do(tiny_model, beh
 
 def test_only_wanted_prompts_are_looked_at(tiny_model, behaviour):
     nothing = Circuit(tiny_model.space, frozenset())
-    probe = Probe(tiny_model, behaviour, "test")
+    evaluator = Evaluator(tiny_model, behaviour, "test")
     wanted = np.array([[False, True, True]])
-    assert probe.matches("target", [nothing], wanted=wanted).tolist() == wanted.tolist()
+    assert evaluator.matches("target", [nothing], wanted=wanted).tolist() == wanted.tolist()
 
 
 def test_a_probe_that_remembers_measures_each_circuit_once(
     tiny_model, behaviour, circuit, monkeypatch
 ):
     nothing = Circuit(tiny_model.space, frozenset())
-    plain = Probe(tiny_model, behaviour, "test")
+    plain = Evaluator(tiny_model, behaviour, "test")
     measured: list[Circuit] = []
 
     def effects(self, circuits, **options):
         measured.extend(circuits)
         return honest(self, circuits, **options)
 
-    honest = Probe.effects
-    monkeypatch.setattr(Probe, "effects", effects)
-    probe = RememberingProbe(tiny_model, behaviour, "test")
-    assert probe.effects([nothing, circuit, nothing]) == honest(plain, [nothing, circuit, nothing])
-    assert probe.effects([circuit]) == honest(plain, [circuit])
+    honest = Evaluator.effects
+    monkeypatch.setattr(Evaluator, "effects", effects)
+    evaluator = RememberingEvaluator(tiny_model, behaviour, "test")
+    assert evaluator.effects([nothing, circuit, nothing]) == honest(
+        plain, [nothing, circuit, nothing]
+    )
+    assert evaluator.effects([circuit]) == honest(plain, [circuit])
     assert measured == [nothing, circuit]
     # Another question is another measurement.
     isolated = {"condition": "isolated", "lead": -1.0}
-    assert probe.effects([circuit], **isolated) == honest(plain, [circuit], **isolated)
+    assert evaluator.effects([circuit], **isolated) == honest(plain, [circuit], **isolated)
     assert measured == [nothing, circuit, circuit]
