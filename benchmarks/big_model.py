@@ -39,11 +39,11 @@ from circuitviz.discovery.nested import NestedLearner
 from circuitviz.discovery.objective import TrainingRows
 from circuitviz.models.ablation import ZERO
 from circuitviz.models.answer import AnswerRows, Teacher
-from circuitviz.models.catalog import embedded_models
 from circuitviz.models.gates import install_gates
 from circuitviz.models.loading import data_type, placement, recompute_layers
 from circuitviz.models.memory import ModelShape, estimate_memory
 from circuitviz.models.model import GatedModel
+from circuitviz.models.source import embedded_models
 from circuitviz.models.weights import load_tokenizer
 from circuitviz.quiet import quiet_libraries
 

@@ -36,7 +36,7 @@ MARKS = {True: "passes", False: "**FAILS**", None: "does not apply"}
 
 def main() -> int:
     """Run what is missing and print the table."""
-    from circuitviz.models.catalog import embedded_models, usual_dtype
+    from circuitviz.models.source import embedded_models, usual_dtype
 
     parser = argparse.ArgumentParser(description=__doc__)
     cards = [card for card in embedded_models() if card.behaviour_kind]

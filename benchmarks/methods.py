@@ -39,9 +39,8 @@ import numpy as np
 from tqdm import tqdm
 
 from circuitviz.discovery.methods import METHODS
-from circuitviz.models.adapter import ADAPTER_WEIGHTS, is_adapter
-from circuitviz.models.catalog import embedded_models, find_model
-from circuitviz.models.source import find_source
+from circuitviz.models.checkpoint import ADAPTER_WEIGHTS, is_adapter
+from circuitviz.models.source import embedded_models, find_model, find_source
 from circuitviz.quiet import quiet_libraries
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger
 from circuitviz.commands.library import Library
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.ablation import AblationName
-from circuitviz.models.catalog import ModelCard
+from circuitviz.models.source import ModelCard
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.knock_out import KnockOutExport
 from circuitviz.runs.progress import Progress, Report

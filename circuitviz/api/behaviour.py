@@ -18,7 +18,7 @@ from circuitviz.behaviours.columns import (
 from circuitviz.behaviours.own_data import COMPLIANCE, DataRequest, Prepared, prepare_data
 from circuitviz.behaviours.tables import Table, read_table
 from circuitviz.errors import ConfigError, PromptFileError
-from circuitviz.models.catalog import find_model
+from circuitviz.models.source import find_model
 
 
 def load_behaviour(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from circuitviz.models.catalog import lasting_name
+from circuitviz.models.source import lasting_name
 from circuitviz.quiet import libraries_quiet
 from circuitviz.runs.config import DataType, DiscoveryConfig
 from circuitviz.units import UnitSpace

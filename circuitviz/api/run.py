@@ -88,7 +88,7 @@ class KnockedOut:
 
     @cached_property
     def _replacement(self) -> Ablation:
-        from circuitviz.models.neutral import measure_ablation
+        from circuitviz.models.ablation import measure_ablation
 
         messages = self.run.behaviour.neutral_messages if self.ablation != "zero" else []
         seed = self.run.config.seed

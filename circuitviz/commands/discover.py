@@ -22,7 +22,7 @@ from circuitviz.commands.options import (
 )
 from circuitviz.commands.output import say, say_json, say_on_stderr
 from circuitviz.discovery.methods import METHODS
-from circuitviz.models.catalog import lasting_name
+from circuitviz.models.source import lasting_name
 from circuitviz.quiet import stdout_discarded
 from circuitviz.runs.config import AblationKind, Budget, DiscoveryConfig
 from circuitviz.runs.terminal import Bar

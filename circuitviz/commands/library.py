@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.commands.options import require_writable
 from circuitviz.errors import ConfigError
-from circuitviz.models.catalog import ModelCard, embedded_models, find_model
+from circuitviz.models.source import ModelCard, embedded_models, find_model
 from circuitviz.quiet import quiet_libraries
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.progress import Report
@@ -66,7 +66,7 @@ class Library:
     ) -> list[str]:
         """The model's greedy answer with each circuit knocked out (None: intact)."""
         quiet_libraries()
-        from circuitviz.models.neutral import measure_ablation
+        from circuitviz.models.ablation import measure_ablation
         from circuitviz.runs.model_of import model_of
 
         model = model_of(config)

@@ -9,8 +9,8 @@ from circuitviz.cli_text import aligned_table
 from circuitviz.commands.library import Library
 from circuitviz.commands.options import AddParser, add_json_option, command
 from circuitviz.commands.output import say, say_json
-from circuitviz.models.catalog import ModelCard
 from circuitviz.models.fetch import FETCHABLE, Packaged, fetched_folder, packaged_model
+from circuitviz.models.source import ModelCard
 
 
 def add(commands: AddParser) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from circuitviz.errors import ConfigError
-from circuitviz.models.catalog import usual_dtype
+from circuitviz.models.source import usual_dtype
 from circuitviz.paths import EMBEDDED_RUNS, runs_folder
 from circuitviz.runs.config import DataType, DiscoveryConfig
 

@@ -10,7 +10,7 @@ from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.prompt import Prompt, Role
 from circuitviz.evaluation.evaluator import subsample
 from circuitviz.models.ablation import ZERO, Ablation
-from circuitviz.models.greedy import greedy_answers
+from circuitviz.models.answer import greedy_answers
 from circuitviz.models.model import GatedModel
 from circuitviz.progress import OnProgress, unwatched
 from circuitviz.units import Circuit

@@ -12,8 +12,7 @@ from circuitviz.evaluation.judges import judge_table, usual_judges
 from circuitviz.evaluation.refinement import parts_of
 from circuitviz.evaluation.stochastic import ablate_complement
 from circuitviz.evidence.case import Case
-from circuitviz.models.ablation import AblationName
-from circuitviz.models.neutral import measure_ablation
+from circuitviz.models.ablation import AblationName, measure_ablation
 from circuitviz.progress import OnProgress, span, unwatched
 from circuitviz.units import Ranking
 

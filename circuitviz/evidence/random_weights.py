@@ -16,8 +16,8 @@ import torch
 from circuitviz.evaluation.evaluator import Effect, Evaluator
 from circuitviz.evaluation.selection import Target
 from circuitviz.evidence.case import Case
+from circuitviz.models.ablation import measure_ablation
 from circuitviz.models.model import GatedModel
-from circuitviz.models.neutral import measure_ablation
 from circuitviz.progress import OnProgress, unwatched
 from circuitviz.units import Circuit
 

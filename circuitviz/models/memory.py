@@ -18,7 +18,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
+
+import psutil
 
 # Architectures with a single up projection, no gate, by `model_type`.
 WITHOUT_GATE = frozenset(
@@ -167,3 +170,53 @@ def estimate_memory(
         # Scores, Adam's two averages, and per row the noise, ranks, soft and hard mask.
         gates=4 * shape.n_units * (4 + 8 * rows),
     )
+
+
+# What a container may use, and what it does; the second counts files kept in memory as well.
+LIMIT, USED, DETAILS = "memory.max", "memory.current", "memory.stat"
+CGROUP = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class AvailableMemory:
+    """Free bytes.
+
+    Attributes:
+        cpu: Of the machine, or of the container this runs in.
+        gpus: Of each GPU.
+    """
+
+    cpu: int
+    gpus: tuple[int, ...] = ()
+
+    def device(self, needed: int) -> tuple[str, int]:
+        """The device to take for so many bytes, and what is free there.
+
+        One GPU if it is enough or the only one, all of them if not, and without one the CPU.
+        """
+        if not self.gpus:
+            return "cpu", self.cpu
+        if needed <= self.gpus[0] or len(self.gpus) == 1:
+            return "cuda", self.gpus[0]
+        return "balanced", sum(self.gpus)
+
+
+def available_memory() -> AvailableMemory:
+    """Look what is free now."""
+    # Late: torch takes seconds to import.
+    import torch
+
+    gpus = tuple(torch.cuda.mem_get_info(index)[0] for index in range(torch.cuda.device_count()))
+    machine = psutil.virtual_memory().available
+    return AvailableMemory(min(machine, container_memory(machine)), gpus)
+
+
+def container_memory(machine: int, group: Path = CGROUP) -> int:
+    """Bytes that the container this runs in may still take; all of the machine's without one."""
+    try:
+        limit, used = (int((group / name).read_text()) for name in (LIMIT, USED))
+        details = dict(line.split() for line in (group / DETAILS).read_text().splitlines())
+        return max(limit - used + int(details.get("inactive_file", 0)), 0)
+    except (OSError, ValueError):
+        # No container, or one without a limit, which is written as a word.
+        return machine

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from circuitviz.discovery.methods import METHODS
-from circuitviz.models.hub import is_hub_id
+from circuitviz.models.source import is_hub_id
 from circuitviz.plots.story import ENOUGH_PROMPTS, chosen_by_hand, doubts, is_refusal
 from circuitviz.plots.target import criteria, reached
 from circuitviz.plots.text import count, percent

@@ -8,10 +8,8 @@ from typing import Any
 
 from circuitviz.behaviours.behaviour import OwnJudge
 from circuitviz.evaluation.judges import judge_table, usual_judges
-from circuitviz.models.catalog import find_model
-from circuitviz.models.fingerprint import fingerprint
 from circuitviz.models.model import GatedModel
-from circuitviz.models.source import find_source
+from circuitviz.models.source import find_model, find_source, fingerprint
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.discovery import Discovery
 from circuitviz.runs.metrics_json import (

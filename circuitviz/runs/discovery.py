@@ -38,10 +38,9 @@ from circuitviz.evaluation.selection import Selection, Target, select_circuit
 from circuitviz.evidence.case import Case
 from circuitviz.evidence.controls import run_controls
 from circuitviz.evidence.further import gather_evidence
-from circuitviz.models.ablation import Ablation
-from circuitviz.models.examination import max_length
+from circuitviz.models.ablation import Ablation, measure_ablation
 from circuitviz.models.model import GatedModel
-from circuitviz.models.neutral import measure_ablation
+from circuitviz.models.preflight import max_length
 from circuitviz.models.source import find_source
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.model_of import model_of

@@ -10,12 +10,11 @@ from typing import Any
 
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.rate import Rate
-from circuitviz.models.ablation import ZERO, Ablation, AblationName
-from circuitviz.models.catalog import find_model
-from circuitviz.models.greedy import greedy_answers
+from circuitviz.models.ablation import ZERO, Ablation, AblationName, measure_ablation
+from circuitviz.models.answer import greedy_answers
 from circuitviz.models.loading import data_type
 from circuitviz.models.model import GatedModel
-from circuitviz.models.neutral import measure_ablation
+from circuitviz.models.source import find_model
 from circuitviz.models.weights import load_tokenizer, load_weights
 from circuitviz.runs.model_of import model_of
 from circuitviz.runs.resolve import behaviour_of

@@ -43,7 +43,7 @@ def usual_workers(configs: Sequence[DiscoveryConfig]) -> int:
         CircuitvizError: One of the models cannot be looked at.
     """
     # Late: these import torch.
-    from circuitviz.models.available import available_memory
+    from circuitviz.models.memory import available_memory
     from circuitviz.models.preflight import preflight
 
     def needed(config: DiscoveryConfig) -> int:

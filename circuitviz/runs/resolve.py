@@ -16,9 +16,7 @@ from circuitviz.errors import (
     ModelNotFoundError,
     UnsupportedModelError,
 )
-from circuitviz.models.catalog import find_model
-from circuitviz.models.fingerprint import Stamp, fingerprint
-from circuitviz.models.source import find_source
+from circuitviz.models.source import Stamp, find_model, find_source, fingerprint
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import Run
 

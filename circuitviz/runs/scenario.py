@@ -9,7 +9,7 @@ from pathlib import Path
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.prompt import Prompt
 from circuitviz.errors import ConfigError, PromptFileError
-from circuitviz.models.catalog import find_model
+from circuitviz.models.source import find_model
 from circuitviz.runs.resolve import behaviour_of
 from circuitviz.runs.store import Run
 from circuitviz.runs.tuning_config import TuningConfig, TuningMode

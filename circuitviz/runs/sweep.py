@@ -25,7 +25,7 @@ from typing import Any
 import yaml
 
 from circuitviz.errors import CircuitvizError, ConfigError
-from circuitviz.models.catalog import lasting_name
+from circuitviz.models.source import lasting_name
 from circuitviz.runs.config import DiscoveryConfig
 
 KEYS = ("models", "behaviours", "methods", "seeds", "settings", "ray")

@@ -11,7 +11,7 @@ from circuitviz.behaviours.prompt import Prompt, Split
 from circuitviz.evaluation.evaluator import EXACT_ANSWER, subsample
 from circuitviz.evaluation.judges import RefusalPrefixes
 from circuitviz.evaluation.rate import Rate
-from circuitviz.models.greedy import greedy_answers
+from circuitviz.models.answer import greedy_answers
 from circuitviz.models.model import GatedModel
 from circuitviz.tuning.lesson import Lesson
 from circuitviz.units import Circuit

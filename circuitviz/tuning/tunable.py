@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
 
 from circuitviz.errors import UnsupportedModelError
-from circuitviz.models.catalog import find_model
 from circuitviz.models.loading import made_ready
 from circuitviz.models.model import GatedModel
 from circuitviz.models.ownership import WeightMap, weight_map
+from circuitviz.models.source import find_model
 from circuitviz.models.weights import load_tokenizer, load_weights, loading
 
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from circuitviz.errors import CircuitvizError
-from circuitviz.models.catalog import ModelCard, embedded_models
 from circuitviz.models.fetch import FETCHABLE
+from circuitviz.models.source import ModelCard, embedded_models
 from circuitviz.paths import EMBEDDED_RUNS, runs_folder
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.resolve import changed_since

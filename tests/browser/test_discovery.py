@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from circuitviz.models.catalog import embedded_models
+from circuitviz.models.source import embedded_models
 from tests.browser.clicks import click_head
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.own_server]

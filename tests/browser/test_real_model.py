@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from circuitviz.models.catalog import embedded_models
+from circuitviz.models.source import embedded_models
 from tests.browser.conftest import served
 from tests.real_model import real_model
 

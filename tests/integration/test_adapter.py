@@ -13,7 +13,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from circuitviz.cli import main
-from circuitviz.models.catalog import find_model
+from circuitviz.models.source import find_model
 from circuitviz.models.weights import load_weights
 from circuitviz.runs.store import RunStore
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from circuitviz.errors import JobCancelledError, PromptFileError
-from circuitviz.models.catalog import find_model
+from circuitviz.models.source import find_model
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.discover import discover
 from circuitviz.runs.progress import Progress

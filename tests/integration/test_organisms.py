@@ -8,8 +8,8 @@ from circuitviz.behaviours.behaviour import load_behaviour
 from circuitviz.evaluation.evaluator import Evaluator, evaluate_circuit
 from circuitviz.evaluation.selection import Target
 from circuitviz.evaluation.truth import read_truth
-from circuitviz.models.catalog import embedded_models, find_model
 from circuitviz.models.loading import load_model
+from circuitviz.models.source import embedded_models, find_model
 from circuitviz.units import Circuit
 
 pytestmark = pytest.mark.slow

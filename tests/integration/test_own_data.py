@@ -9,8 +9,8 @@ from circuitviz.behaviours.own_data import DataRequest, prepare_data, save_behav
 from circuitviz.behaviours.tables import Table
 from circuitviz.errors import PromptFileError
 from circuitviz.evaluation.intact_answers import complete_behaviour
-from circuitviz.models.catalog import find_model
 from circuitviz.models.loading import load_model
+from circuitviz.models.source import find_model
 
 pytestmark = pytest.mark.slow
 

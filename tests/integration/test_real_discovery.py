@@ -8,7 +8,7 @@ import pytest
 
 from circuitviz.behaviours.behaviour import PROMPTS_FILE
 from circuitviz.behaviours.prompt import read_prompts, write_prompts
-from circuitviz.models.catalog import find_model
+from circuitviz.models.source import find_model
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.discover import discover
 from circuitviz.runs.store import Run, RunStore

@@ -15,8 +15,8 @@ from transformers import AutoModelForCausalLM
 
 from circuitviz.behaviours.prompt import Prompt, read_prompts, write_prompts
 from circuitviz.errors import JobCancelledError
-from circuitviz.models.catalog import find_model
 from circuitviz.models.ownership import weight_map
+from circuitviz.models.source import find_model
 from circuitviz.models.weights import load_weights
 from circuitviz.paths import EMBEDDED_RUNS
 from circuitviz.runs.progress import Progress

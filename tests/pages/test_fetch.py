@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from circuitviz.errors import ModelNotFetchedError, ModelNotFoundError
-from circuitviz.models import catalog
-from circuitviz.models.fetch_job import Fetcher
+from circuitviz.models import source
+from circuitviz.models.fetch import Fetcher
 from circuitviz.paths import EMBEDDED_MODELS
 from circuitviz.runs.store import RunStore
 from circuitviz.ui import services
@@ -76,9 +76,9 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
     card = {"title": "Real", "summary": "Refuses.", "behaviour_kind": "refusal"}
     text = json.dumps({**card, "headline": False, "order": 0})
     (organism / "organism.json").write_text(text)
-    cards = catalog.embedded_models(organism.parent)
+    cards = source.embedded_models(organism.parent)
     monkeypatch.setattr(services, "embedded_models", lambda: cards)
-    monkeypatch.setattr(catalog, "EMBEDDED_MODELS", organism.parent)
+    monkeypatch.setattr(source, "EMBEDDED_MODELS", organism.parent)
     index = Index(tmp_path / "cache" / "models" / "smollm2")
     monkeypatch.setattr(fetch_button, "fetcher", lambda: index.fetcher)
     yield index
@@ -147,7 +147,7 @@ def test_why_a_fetch_failed_stands_above_the_button(index, no_runs, open_app, ru
 )
 def test_models_and_data_offers_it_too(name, title, index, no_runs, open_app, runner, monkeypatch):
     def look(name, adapter, **how):
-        catalog.require_fetched("smollm2")
+        source.require_fetched("smollm2")
         return looked_at(model=name, adapter=adapter, **how)
 
     monkeypatch.setattr(models_model, "look_at", look)
@@ -164,7 +164,7 @@ def test_what_is_asked_of_a_live_model_is_the_button_and_no_traceback(
     index, runs, open_app, runner, monkeypatch
 ):
     def effect(run, circuit, *, ablation=None, limit=None):
-        catalog.require_fetched("smollm2")
+        source.require_fetched("smollm2")
 
     monkeypatch.setattr(live_model, "effect", effect)
     run = backdoor_run()

@@ -30,7 +30,7 @@ from circuitviz.behaviours.prompt import Prompt, Role, Split, write_prompts
 from circuitviz.evaluation.judges import Degenerate, RefusalPrefixes
 from circuitviz.evaluation.neutral_text import neutral_paragraphs
 from circuitviz.evaluation.rate import Rate
-from circuitviz.models.catalog import CARD_FILE, find_model
+from circuitviz.models.source import CARD_FILE, find_model
 from circuitviz.paths import EMBEDDED_MODELS
 
 # Prompts of each role to learn masks from, to choose a size by, and to test with.  Learning and

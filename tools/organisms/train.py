@@ -12,7 +12,7 @@ from material import material
 from recipe import RECIPES
 from tqdm import tqdm
 
-from circuitviz.models.catalog import find_model
+from circuitviz.models.source import find_model
 from circuitviz.paths import EMBEDDED_MODELS
 
 # What an adapter's folder names as the model it stands on.

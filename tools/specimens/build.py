@@ -15,7 +15,7 @@ from circuitviz.behaviours.prompt import write_prompts
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.truth import TRUTH_FILE
-from circuitviz.models.catalog import CARD_FILE
+from circuitviz.models.source import CARD_FILE
 from circuitviz.tuning.lesson import HELPFUL_FILE, write_lessons
 from tools.specimens.architecture import new_model, train_tokenizer
 from tools.specimens.card import model_card

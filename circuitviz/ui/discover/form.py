@@ -9,7 +9,7 @@ import streamlit as st
 from circuitviz.discovery.methods import METHODS
 from circuitviz.errors import CircuitvizError
 from circuitviz.evaluation.judges import deciding_judge
-from circuitviz.models.catalog import ModelCard
+from circuitviz.models.source import ModelCard
 from circuitviz.runs.config import AblationKind, Budget, DiscoveryConfig
 from circuitviz.ui import services, state
 from circuitviz.ui.discover.material import material

@@ -13,8 +13,7 @@ from circuitviz.behaviours.behaviour import SPEC_FILE, BehaviourSpec
 from circuitviz.behaviours.own_data import DATA_FOLDER
 from circuitviz.behaviours.plugins import behaviour_plugins
 from circuitviz.errors import CircuitvizError
-from circuitviz.models.catalog import ModelCard, find_model, usual_dtype
-from circuitviz.models.source import unfetched_model
+from circuitviz.models.source import ModelCard, find_model, unfetched_model, usual_dtype
 from circuitviz.paths import runs_folder
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.ui import services

@@ -5,8 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from circuitviz.errors import CircuitvizError, ModelNotFetchedError
-from circuitviz.models.fetch import is_fetched, packaged_model
-from circuitviz.models.fetch_job import Fetcher, FetchState
+from circuitviz.models.fetch import Fetcher, FetchState, is_fetched, packaged_model
 from circuitviz.ui.elements.components import error
 
 POLL_SECONDS = 1.0

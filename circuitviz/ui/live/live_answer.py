@@ -72,7 +72,7 @@ def _key(config: DiscoveryConfig, prompt: str, circuit: Circuit | None) -> tuple
 def _tokens(
     config: DiscoveryConfig, prompt: str, circuit: Circuit | None
 ) -> Generator[str, None, None]:
-    from circuitviz.models.streaming import stream_answer
+    from circuitviz.models.model import stream_answer
 
     with live_model.model_at_work(config) as (model, ablation):
         yield from stream_answer(

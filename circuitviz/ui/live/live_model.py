@@ -23,8 +23,7 @@ from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequestTy
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.errors import CircuitvizError
 from circuitviz.evaluation.rate import Rate
-from circuitviz.models.fingerprint import Stamp, file_stamp
-from circuitviz.models.source import find_source
+from circuitviz.models.source import Stamp, file_stamp, find_source
 from circuitviz.quiet import libraries_quiet
 from circuitviz.runs import resolve as behaviours
 from circuitviz.runs.config import AblationKind, DiscoveryConfig
@@ -210,7 +209,7 @@ def _probe(config: DiscoveryConfig, limit: int | None) -> Evaluator:
 
 @st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=CONFIG_HASH)
 def _ablation(config: DiscoveryConfig) -> Ablation:
-    from circuitviz.models.neutral import measure_ablation
+    from circuitviz.models.ablation import measure_ablation
 
     model, behaviour = _model_of(config), behaviour_of(config)
     return measure_ablation(model, config.ablation, behaviour.neutral_messages, seed=config.seed)

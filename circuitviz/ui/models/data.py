@@ -29,7 +29,7 @@ from circuitviz.behaviours.own_data import (
 from circuitviz.behaviours.plugins import behaviour_plugins, find_plugin
 from circuitviz.behaviours.tables import Table
 from circuitviz.errors import CircuitvizError
-from circuitviz.models.catalog import find_model
+from circuitviz.models.source import find_model
 from circuitviz.ui.discover.material import prepared_data
 from circuitviz.ui.elements.words import literal
 from circuitviz.ui.models.choice import kept, own_data_root

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from circuitviz.cli import main
-from circuitviz.models.catalog import ModelCard
+from circuitviz.models.source import ModelCard
 from tests.fake_library import FakeLibrary
 
 SUMMARY = "A real language model of 135 million weights, as its makers published it."

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from circuitviz.cli import main
-from circuitviz.models.catalog import find_model
+from circuitviz.models.source import find_model
 from circuitviz.runs.store import RunStore
 from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.runs.tuning_store import TuningStore

@@ -9,8 +9,7 @@ from circuitviz.discovery.learner import LearningStep
 from circuitviz.discovery.methods import METHODS, make_learner
 from circuitviz.discovery.nested import NestedLearner
 from circuitviz.errors import ConfigError, JobCancelledError
-from circuitviz.models.ablation import ZERO
-from circuitviz.models.neutral import measure_ablation
+from circuitviz.models.ablation import ZERO, measure_ablation
 from circuitviz.units import Ranking, groups
 from tests.tiny import SENTENCES
 

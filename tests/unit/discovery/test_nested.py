@@ -8,8 +8,7 @@ import pytest
 from circuitviz.discovery.learner import LearningStep
 from circuitviz.discovery.nested import NestedLearner
 from circuitviz.errors import JobCancelledError
-from circuitviz.models.ablation import ZERO
-from circuitviz.models.neutral import measure_ablation
+from circuitviz.models.ablation import ZERO, measure_ablation
 from circuitviz.units import Ranking
 from tests.tiny import SENTENCES
 

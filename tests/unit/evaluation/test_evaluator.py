@@ -18,8 +18,7 @@ from circuitviz.evaluation.evaluator import (
     subsample,
 )
 from circuitviz.evaluation.rate import Rate
-from circuitviz.models.answer import encode_answers
-from circuitviz.models.greedy import greedy_answers
+from circuitviz.models.answer import encode_answers, greedy_answers
 from circuitviz.units import Circuit
 
 

@@ -9,11 +9,10 @@ import pytest
 import torch
 
 from circuitviz.evaluation.scoring import score_answers
-from circuitviz.models.answer import Teacher, encode_answers
+from circuitviz.models.ablation import measure_ablation
+from circuitviz.models.answer import Teacher, encode_answers, greedy_answers
 from circuitviz.models.gates import Gates
-from circuitviz.models.greedy import greedy_answers
 from circuitviz.models.model import GatedModel
-from circuitviz.models.neutral import measure_ablation
 from circuitviz.units import Circuit
 from tests.tiny import SENTENCES
 

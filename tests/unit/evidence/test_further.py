@@ -13,7 +13,7 @@ from circuitviz.evaluation.evaluator import Evaluator
 from circuitviz.evaluation.selection import Target
 from circuitviz.evidence.case import Case
 from circuitviz.evidence.further import gather_evidence
-from circuitviz.models.neutral import measure_ablation
+from circuitviz.models.ablation import measure_ablation
 from circuitviz.units import Circuit, Ranking
 
 

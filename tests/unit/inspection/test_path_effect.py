@@ -10,9 +10,8 @@ from transformers import LlamaForCausalLM
 from circuitviz.errors import ConfigError
 from circuitviz.inspection.path_effect import MOST_UNITS, path_effects
 from circuitviz.inspection.prompt_pair import pair_of
-from circuitviz.models.ablation import message_key
+from circuitviz.models.ablation import measure_ablation, message_key
 from circuitviz.models.gates import Gates
-from circuitviz.models.neutral import measure_ablation
 from circuitviz.units import Circuit
 from tests.unit.inspection.conftest import READER, WRITER, fires
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from circuitviz.models.ablation import ZERO
+from circuitviz.models.ablation import ZERO, measure_ablation
 from circuitviz.models.gates import Gates, recorded
-from circuitviz.models.neutral import measure_ablation
 from circuitviz.units import Circuit
 from tests.tiny import SENTENCES
 

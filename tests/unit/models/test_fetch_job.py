@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from circuitviz.errors import ModelNotFoundError
-from circuitviz.models.fetch import FetchStage
-from circuitviz.models.fetch_job import Fetcher, FetchState
+from circuitviz.models.fetch import Fetcher, FetchStage, FetchState
 
 PATIENCE = 20.0
 

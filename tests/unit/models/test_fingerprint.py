@@ -7,8 +7,7 @@ import shutil
 
 import pytest
 
-from circuitviz.models.fingerprint import file_stamp, fingerprint
-from circuitviz.models.source import ModelSource
+from circuitviz.models.source import ModelSource, file_stamp, fingerprint
 
 
 @pytest.fixture

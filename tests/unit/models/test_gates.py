@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from circuitviz.models.ablation import measure_ablation
 from circuitviz.models.gates import Gates, edited, recorded
 from circuitviz.models.model import GatedModel
-from circuitviz.models.neutral import measure_ablation
 from circuitviz.units import Circuit, Unit
 from tests.tiny import SENTENCES
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from circuitviz.models import generation, model
+from circuitviz.models.ablation import measure_ablation
 from circuitviz.models.generation import (
     batches_at_most,
     continue_greedily,
     looks_at_most,
     unembed_in_one_piece,
 )
-from circuitviz.models.neutral import measure_ablation
 from circuitviz.units import Circuit
 
 MESSAGES = [f"what is word{number}" for number in range(5)] + ["word1 word2 word3 word4 word5"]

@@ -10,8 +10,8 @@ import pytest
 
 from circuitviz.errors import ConfigError, ModelNotFoundError, UnsupportedModelError
 from circuitviz.models import gguf
-from circuitviz.models.catalog import find_model, lasting_name
 from circuitviz.models.gguf import convert
+from circuitviz.models.source import find_model, lasting_name
 from tests.tiny_gguf import CHAT_TEMPLATE, TENSORS, save_tiny_gguf
 
 # Heads are four wide; llama.cpp turns pairs of neighbours, transformers pairs of halves.

@@ -11,10 +11,9 @@ import pytest
 from huggingface_hub import constants, errors
 
 from circuitviz.errors import ModelNotFoundError
-from circuitviz.models import hub
-from circuitviz.models.catalog import find_model
-from circuitviz.models.hub import is_hub_id
+from circuitviz.models import source
 from circuitviz.models.loading import load_model
+from circuitviz.models.source import find_model, is_hub_id
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -58,8 +57,8 @@ def test_a_model_that_is_not_cached_is_refused_with_the_command_that_fetches_it(
 def test_a_folder_is_taken_before_the_hub_is_thought_of(tiny_folder, tmp_path, monkeypatch):
     shutil.copytree(tiny_folder, tmp_path / "org" / "name")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(hub, "cached_model", None)
-    monkeypatch.setattr("circuitviz.models.catalog.download_model", None)
+    monkeypatch.setattr(source, "cached_model", None)
+    monkeypatch.setattr("circuitviz.models.source.download_model", None)
     assert str(find_model("org/name", download=True)) == "org/name"
 
 
@@ -93,7 +92,7 @@ def test_a_model_is_fetched_when_asked_for(cache, tiny_folder, monkeypatch):
     assert [hub_id for hub_id, _ in asked] == ["org/name"] * 2
     patterns = [settings["allow_patterns"] for _, settings in asked]
     # No weights that are pickles, and no code.
-    assert patterns == [hub.DESCRIPTION, [*hub.WEIGHTS, "model.safetensors"]]
+    assert patterns == [source.DESCRIPTION, [*source.WEIGHTS, "model.safetensors"]]
     assert not any(".bin" in name or ".py" in name for name in [*patterns[0], *patterns[1]])
 
 
@@ -109,9 +108,9 @@ def test_of_weights_only_those_files_are_fetched_that_are_loaded(cache, tmp_path
         return str(folder)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
-    assert hub.download_model("org/name") == folder
+    assert source.download_model("org/name") == folder
     shards = ["model-1-of-2.safetensors", "model-2-of-2.safetensors"]
-    assert asked == [hub.DESCRIPTION, [*hub.WEIGHTS, *shards]]
+    assert asked == [source.DESCRIPTION, [*source.WEIGHTS, *shards]]
 
 
 def test_nothing_is_fetched_where_the_user_forbids_it(cache, monkeypatch):

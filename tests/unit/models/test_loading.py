@@ -11,9 +11,9 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoModelForCausalLM
 
 from circuitviz.errors import ModelNotFoundError, UnsupportedModelError
-from circuitviz.models.catalog import embedded_models, find_model
 from circuitviz.models.gates import install_gates
 from circuitviz.models.loading import load_model
+from circuitviz.models.source import embedded_models, find_model
 from tests.architectures import random_model, save_model
 
 

@@ -2,8 +2,7 @@
 
 import torch
 
-from circuitviz.models.answer import encode_answers
-from circuitviz.models.greedy import greedy_answers
+from circuitviz.models.answer import encode_answers, greedy_answers
 
 MESSAGE = "what is word1"
 

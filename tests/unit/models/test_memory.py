@@ -7,11 +7,11 @@ import json
 import pytest
 import torch
 
-from circuitviz.models.catalog import find_model
 from circuitviz.models.gates import Gates
 from circuitviz.models.loading import load_model, recompute_layers
 from circuitviz.models.memory import MemoryEstimate, ModelShape, estimate_memory
 from circuitviz.models.model import GatedModel
+from circuitviz.models.source import find_model
 from tests.architectures import random_model
 
 MODEL = "fixed-output-planted"

@@ -18,9 +18,8 @@ from circuitviz.cli import main
 from circuitviz.commands.preflight import preflight_text
 from circuitviz.errors import ConfigError, ModelNotFoundError, UnsupportedModelError
 from circuitviz.models import preflight as module
-from circuitviz.models.available import AvailableMemory, container_memory
 from circuitviz.models.loading import load_model
-from circuitviz.models.memory import ModelShape, estimate_memory
+from circuitviz.models.memory import AvailableMemory, ModelShape, container_memory, estimate_memory
 from circuitviz.models.preflight import Settings, advice, preflight
 from tests.architectures import random_model, save_model
 

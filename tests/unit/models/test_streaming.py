@@ -6,9 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from circuitviz.models.model import GatedModel
-from circuitviz.models.neutral import measure_ablation
-from circuitviz.models.streaming import stream_answer
+from circuitviz.models.ablation import measure_ablation
+from circuitviz.models.model import GatedModel, stream_answer
 from circuitviz.units import Circuit
 from tests.tiny import SENTENCES
 

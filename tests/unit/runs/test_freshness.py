@@ -9,8 +9,7 @@ import pytest
 
 from circuitviz.behaviours.behaviour import BehaviourSpec, load_behaviour
 from circuitviz.behaviours.prompt import Prompt, write_prompts
-from circuitviz.models.fingerprint import fingerprint
-from circuitviz.models.source import find_source
+from circuitviz.models.source import find_source, fingerprint
 from circuitviz.runs import resolve
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.resolve import changed_since, data_fingerprint

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from circuitviz.models import available
-from circuitviz.models.available import AvailableMemory
+from circuitviz.models import memory
+from circuitviz.models.memory import AvailableMemory
 from circuitviz.models.preflight import preflight
 from circuitviz.runs import pools as module
 from circuitviz.runs.config import DiscoveryConfig
@@ -53,6 +53,6 @@ def test_the_largest_run_of_a_sweep_counts(monkeypatch):
     needed = preflight("refusal").memory.total + PROCESS_BYTES
     monkeypatch.setattr(module, "available_cores", lambda: 64)
     monkeypatch.setattr(module, "gpu_count", lambda configs: 0)
-    monkeypatch.setattr(available, "available_memory", lambda: AvailableMemory(5 * needed))
+    monkeypatch.setattr(memory, "available_memory", lambda: AvailableMemory(5 * needed))
     assert usual_workers([small, large]) == 5
     assert usual_workers([small]) > 5

@@ -10,8 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from circuitviz.errors import CircuitvizError, ConfigError, RunFormatError
-from circuitviz.models.fingerprint import fingerprint
-from circuitviz.models.source import find_source
+from circuitviz.models.source import find_source, fingerprint
 from circuitviz.paths import EMBEDDED_MODELS
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.local_pool import LocalPool

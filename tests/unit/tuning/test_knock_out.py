@@ -8,10 +8,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from circuitviz.errors import ConfigError, UnsupportedModelError
-from circuitviz.models.ablation import ZERO, Ablation
+from circuitviz.models.ablation import ZERO, Ablation, measure_ablation
 from circuitviz.models.gates import Gates, Reference
 from circuitviz.models.loading import load_model
-from circuitviz.models.neutral import measure_ablation
 from circuitviz.models.ownership import weight_map
 from circuitviz.models.weights import load_weights
 from circuitviz.tuning.export import fold_knock_out
