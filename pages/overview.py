@@ -36,7 +36,7 @@ if shown is not run:
 verdict_panel(run)
 
 # Built before any of them is drawn: the browser shows the answer meanwhile.
-draw_effect, draw_heads = view.effect_chart(shown), view.head_map(run, base)
+draw_effect, draw_heads = view.effect_section(shown), view.small_map(run, base)
 claim, belief = split("claim", (3, 2))
 with claim:
     draw_effect()

@@ -30,16 +30,13 @@ if next_in_line := evidence_frame.next_sentence(run):
     st.caption(next_in_line)
 
 # Built before any of them is drawn: the browser shows the numbers meanwhile.
-draw_effect = (
-    view.grid_chart(run, choice) if choice.separate else view.curve_chart(run, curve, base)
-)
-draw_heads, draw_neurons = view.head_map(run, base), view.neuron_map(run, base)
+draw_effect = view.grid_section(run, choice) if choice.separate else view.curve_section(run, base)
+draw_maps = view.map_section(run, base)
 plot, maps = split("curve", (3, 2))
 with plot:
     draw_effect()
 with maps:
-    draw_heads()
-    draw_neurons()
+    draw_maps()
 
 st.header("Other methods and seeds on the same axes", anchor=False)
 overlay_view.comparison_picker(run, choice, "Compare with")

@@ -195,14 +195,11 @@ class Run(store.Run):
             kind: `head` or `neuron`.
             circuit: Units to mark; None is the circuit that the run reports.
         """
-        from circuitviz.plots import frame
-        from circuitviz.plots.maps import head_heatmap, neuron_heatmap
+        from circuitviz.plots.catalogue import head_chart, neuron_chart
 
-        heads, neurons = self.space.split(self.scores)
-        marked = frame.units_of(self.circuit() if circuit is None else circuit, kind)
         if kind == "head":
-            return head_heatmap(heads, marked)
-        return neuron_heatmap(*frame.bin_neurons(neurons, BINS), self.space.d_mlp, marked)
+            return head_chart(self, circuit).figure
+        return neuron_chart(self, circuit, bins=BINS).figure
 
     def tradeoff(self) -> go.Figure:
         """ASR, utility and recovery against the size of the circuit."""

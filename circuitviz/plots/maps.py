@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go
@@ -41,6 +42,30 @@ CROWDED, CROWDED_MARK = 24, 7
 STRIP_PIXELS = 300
 # More points than this are slow to draw, and lie on top of each other.
 MOST_POINTS = 4096
+
+
+@dataclass(frozen=True)
+class MapOptions:
+    """What differs between two drawings of one map.
+
+    Attributes:
+        added: (layer, index) of units of the circuit that were put in by hand: marked with a plus.
+        removed: Units taken out by hand: marked with a cross.
+        selected: The unit a panel shows: ringed.
+        score_range: Ends of the colour scale; by default those of the scores.
+        row_pixels: Height of a row, where there are few.
+        tallest: Height of all rows, where there are many.
+    """
+
+    added: Collection[Cell] = ()
+    removed: Collection[Cell] = ()
+    selected: Cell | None = None
+    score_range: tuple[float, float] | None = None
+    row_pixels: int = ROW_PIXELS
+    tallest: int = TALLEST_MAP
+
+
+PLAIN = MapOptions()
 
 
 def add_outlines(
@@ -201,39 +226,28 @@ def head_axis(figure: go.Figure, heads: int) -> None:
 def head_heatmap(
     scores: np.ndarray,
     in_circuit: Collection[Cell] = (),
-    *,
-    added: Collection[Cell] = (),
-    removed: Collection[Cell] = (),
-    selected: Cell | None = None,
-    score_range: tuple[float, float] | None = None,
-    row_pixels: int = ROW_PIXELS,
-    tallest: int = TALLEST_MAP,
+    options: MapOptions = PLAIN,
 ) -> go.Figure:
     """Scores of all heads, those in the circuit framed and marked with a diamond.
 
     Args:
         scores: [n_layers, n_heads].
         in_circuit: (layer, head) of the heads that are knocked out.
-        added: Of those, the ones put in by hand: marked with a plus.
-        removed: Heads taken out by hand: marked with a cross.
-        selected: The head a panel shows: ringed.
-        score_range: Ends of the colour scale; by default those of `scores`.
-        row_pixels: Height of a row, where there are few.
-        tallest: Height of all rows, where there are many.
+        options: Marks, colour scale and room.
     """
     layers, heads = scores.shape
-    height = rows_height(layers, row_pixels, tallest)
+    height = rows_height(layers, options.row_pixels, options.tallest)
     fit = Fit(layers, heads, height)
-    figure = _score_map(scores, score_range, xgap=fit.gap, ygap=fit.gap)
+    figure = _score_map(scores, options.score_range, xgap=fit.gap, ygap=fit.gap)
     cells = [(layer, head) for layer in range(layers) for head in range(heads)]
-    inside, by_hand = set(in_circuit), set(added)
+    inside, by_hand = set(in_circuit), set(options.added)
     by_learning = [cell for cell in in_circuit if cell not in by_hand]
     add_outlines(figure, in_circuit, "In the circuit", width=fit.line)
     add_symbols(figure, by_learning, "In the circuit", "diamond", size=fit.mark)
-    add_symbols(figure, added, "Added by hand", "cross", size=fit.mark)
-    add_symbols(figure, removed, "Removed by hand", "x", size=fit.mark)
-    if selected is not None:
-        add_ring(figure, selected, "Selected")
+    add_symbols(figure, options.added, "Added by hand", "cross", size=fit.mark)
+    add_symbols(figure, options.removed, "Removed by hand", "x", size=fit.mark)
+    if options.selected is not None:
+        add_ring(figure, options.selected, "Selected")
     add_click_targets(
         figure,
         cells,
@@ -279,13 +293,7 @@ def neuron_heatmap(
     best_neuron: np.ndarray | None = None,
     width: int | None = None,
     in_circuit: Collection[Cell] = (),
-    *,
-    added: Collection[Cell] = (),
-    removed: Collection[Cell] = (),
-    selected: Cell | None = None,
-    score_range: tuple[float, float] | None = None,
-    row_pixels: int = ROW_PIXELS,
-    tallest: int = TALLEST_MAP,
+    options: MapOptions = PLAIN,
 ) -> go.Figure:
     """The best score in each bin of neighbouring neurons; bins with circuit neurons are marked.
 
@@ -295,35 +303,29 @@ def neuron_heatmap(
             axis counts bins.
         width: Neurons in a layer (d_mlp); None with `best_neuron`.
         in_circuit: (layer, neuron) of the neurons that are knocked out.
-        added: Of those, the ones put in by hand: their bins are marked with a plus.
-        removed: Neurons taken out by hand: their bins are marked with a cross.
-        selected: The (layer, neuron) a panel shows: ringed.
-        score_range: Ends of the colour scale; by default those of `best_score`.
-        row_pixels: Height of a row, where there are few.
-        tallest: Height of all rows, where there are many.
+        options: Marks, which go to the bins of their neurons, colour scale and room.
     """
     layers, bins = best_score.shape
-    height = rows_height(layers, row_pixels, tallest)
+    height = rows_height(layers, options.row_pixels, options.tallest)
     fit = Fit(layers, bins, height)
     edges = np.linspace(0, width or bins, bins + 1).round().astype(int)
     inside = np.zeros((layers, bins), dtype=int)
     for layer, neuron in in_circuit:
         inside[layer, _bin_of(neuron, edges)] += 1
-    figure = _score_map(best_score, score_range, ygap=fit.gap)
+    figure = _score_map(best_score, options.score_range, ygap=fit.gap)
     cells = [(layer, column) for layer in range(layers) for column in range(bins)]
-    edits = {
-        "added": [(layer, _bin_of(neuron, edges)) for layer, neuron in added],
-        "removed": [(layer, _bin_of(neuron, edges)) for layer, neuron in removed],
-    }
-    by_hand = {*edits["added"], *edits["removed"]}
-    marked = [cell for cell in cells if inside[cell] and cell not in by_hand]
+    added, removed = (
+        [(layer, _bin_of(neuron, edges)) for layer, neuron in units]
+        for units in (options.added, options.removed)
+    )
+    marked = [cell for cell in cells if inside[cell] and cell not in {*added, *removed}]
     size = min(fit.mark, 10) if len(marked) <= CROWDED else CROWDED_MARK
     add_symbols(figure, marked, "Holds circuit neurons", "diamond", size=size)
-    add_symbols(figure, edits["added"], "Added by hand", "cross", size=fit.mark)
-    add_symbols(figure, edits["removed"], "Removed by hand", "x", size=fit.mark)
-    if selected is not None:
-        chosen = (selected[0], _bin_of(selected[1], edges))
-        add_ring(figure, chosen, "Selected", size=24)
+    add_symbols(figure, added, "Added by hand", "cross", size=fit.mark)
+    add_symbols(figure, removed, "Removed by hand", "x", size=fit.mark)
+    if options.selected is not None:
+        layer, neuron = options.selected
+        add_ring(figure, (layer, _bin_of(neuron, edges)), "Selected", size=24)
     add_click_targets(
         figure,
         cells,

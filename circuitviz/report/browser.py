@@ -12,7 +12,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 
 from circuitviz.errors import ReportError
-from circuitviz.report.charts import Chart
+from circuitviz.plots.catalogue import Chart
 
 # Where a browser is named outright; kaleido reads the same variable.
 VARIABLE = "BROWSER_PATH"

@@ -15,8 +15,8 @@ from typing import Any, Literal
 from circuitviz import __version__
 from circuitviz.errors import ConfigError, ReportError
 from circuitviz.files import json_text, whole_file, whole_folder
+from circuitviz.plots.catalogue import charts
 from circuitviz.report.browser import print_page, write_pictures
-from circuitviz.report.charts import charts
 from circuitviz.report.circuitkit import circuit_json
 from circuitviz.report.notebook import notebook
 from circuitviz.report.options import ReportOptions

@@ -25,11 +25,11 @@ from plotly.offline import get_plotlyjs
 from circuitviz import __version__
 from circuitviz.files import json_text
 from circuitviz.plots import evidence_frame, open_frame, story
+from circuitviz.plots.catalogue import charts
 from circuitviz.plots.text import count, make_up, ranges
 from circuitviz.plots.verdict import controls_run, verdict_summary, verdicts
 from circuitviz.plots.words import is_long
 from circuitviz.report.answers import answers_sentence, examples
-from circuitviz.report.charts import charts
 from circuitviz.report.circuitkit import circuit_json
 from circuitviz.report.options import SECTIONS, ReportOptions
 from circuitviz.report.resized import at_size
@@ -43,15 +43,6 @@ MOST_UNITS = 60
 # Bytes from which on a file inside the page is zipped.
 LARGEST_PLAIN = 600_000
 
-# Sections in whose absence a chart is not drawn.
-CHART_SECTIONS = {
-    "before-after": "story",
-    "verdicts": "story",
-    "heads": "where",
-    "neurons": "where",
-    "trade-off": "tradeoff",
-    "circuit-alone": "evidence",
-}
 EVIDENCE_TABLES = {
     "ablations": "The same circuit under each kind of ablation",
     "judges": "Attack success by other judges; their rates are not comparable with each other",
@@ -167,7 +158,7 @@ def _opening(run: Run, reported: Run) -> dict[str, Any]:
 def _content(reported: Run, options: ReportOptions, *, paper: bool) -> dict[str, Any]:
     run = at_size(reported, options.size)
     kept = {name: title for name, title in SECTIONS.items() if options.has(name)}
-    drawn = {name: one for name, one in charts(run).items() if CHART_SECTIONS[name] in kept}
+    drawn = {name: one for name, one in charts(run).items() if one.section in kept}
     if "tradeoff" in kept and "trade-off" not in drawn:
         kept.pop("tradeoff")
     found = verdicts(run)
@@ -179,7 +170,6 @@ def _content(reported: Run, options: ReportOptions, *, paper: bool) -> dict[str,
         "options": options,
         "sections": kept,
         "charts": drawn,
-        "drawn": set(drawn),
         "verdict": verdict_summary(found),
         "verdicts": found,
         "ran": controls_run(run),

@@ -6,8 +6,7 @@ import numpy as np
 import streamlit as st
 
 from circuitviz.plots.learning import loss_curve, loss_frame
-from circuitviz.plots.maps import head_heatmap, neuron_heatmap
-from circuitviz.plots.notes import READINGS
+from circuitviz.plots.maps import MapOptions, head_heatmap, neuron_heatmap
 from circuitviz.plots.text import count, matrix_frame
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.job import JobProgress
@@ -24,6 +23,16 @@ TOP_UNITS = 10
 NO_LOSS_PIXELS = 120
 # Methods that go step by step towards an objective, which can be watched.
 STEPWISE = ("nested", "l1", "l1-path", "attribution")
+LOSSES_HELP = (
+    "Across: steps of learning. Upwards: losses in nats for each answer token. Removal falls as "
+    "the behaviour goes, utility stays near 0 while normal answers are kept. Losses of training "
+    "prompts are no result: only the test prompts at the end are."
+)
+MAPS_HELP = (
+    "Rows are layers; columns are heads above and bins of neurons below. Scores of this moment: "
+    "cells that stay dark over many steps are the likely circuit. What lights up early often goes "
+    "again, so wait for the end."
+)
 STAGES = {
     "load": "Loading the model",
     "learn": "Learning which units matter",
@@ -120,7 +129,7 @@ def _losses(job: Job) -> None:
         figure, key="live_loss", config=CHART_CONFIG, alt="Training losses over the steps."
     )
     st.caption(_loss_caption(progress))
-    how_to_read(READINGS["losses"], key="live_loss")
+    how_to_read(LOSSES_HELP, key="live_loss")
     table_twin(loss_frame(steps, progress.losses if progress else {}), key="live_loss_table")
 
 
@@ -155,15 +164,16 @@ def _live_maps(progress: JobProgress | None) -> None:
         float(min(heads.min(), neurons.min())),
         float(max(heads.max(), neurons.max(), heads.min() + 1e-6)),
     )
+    options = MapOptions(score_range=span, row_pixels=MAP_ROW)
     bins = neurons.shape[1]
     st.plotly_chart(
-        head_heatmap(heads, score_range=span, row_pixels=MAP_ROW),
+        head_heatmap(heads, options=options),
         key="live_heads",
         config=CHART_CONFIG,
         alt="Layer by head heatmap of the scores so far.",
     )
     st.plotly_chart(
-        neuron_heatmap(neurons, score_range=span, row_pixels=MAP_ROW),
+        neuron_heatmap(neurons, options=options),
         key="live_neurons",
         config=CHART_CONFIG,
         alt="Layer by neuron bin heatmap of the scores so far.",
@@ -171,5 +181,5 @@ def _live_maps(progress: JobProgress | None) -> None:
     st.caption(
         f"High scores: most responsible so far. Neurons in {bins} bins a layer, best of each."
     )
-    how_to_read(READINGS["live_maps"], key="live_maps")
+    how_to_read(MAPS_HELP, key="live_maps")
     table_twin(matrix_frame(heads), key="live_heads_table")

@@ -11,6 +11,7 @@ from circuitviz.errors import CircuitvizError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots import story
 from circuitviz.plots.bars import before_after
+from circuitviz.plots.catalogue import Chart
 from circuitviz.plots.frame import CONDITION_COLUMNS
 from circuitviz.plots.judged import counted
 from circuitviz.plots.text import count, make_up, rate_row
@@ -19,7 +20,7 @@ from circuitviz.runs.config import NOT_HASHED, DiscoveryConfig
 from circuitviz.runs.store import Run
 from circuitviz.ui import services
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.elements.components import chart
+from circuitviz.ui.elements.components import draw_chart
 from circuitviz.ui.elements.table import table
 from circuitviz.ui.elements.words import how_to_read, told
 from circuitviz.ui.live import live_model
@@ -50,18 +51,18 @@ def unit_effects(run: Run, choice: Choice, unit: Unit) -> None:
     frame = condition_rows({name: (one.asr, one.utility) for name, one in found.items()})
     told(effects_story(run, unit, [one.asr for one in found.values()], inside))
     first = next(iter(found.values()))
-    chart(
+    effects = Chart(
         before_after(frame),
-        key="drill_effects",
-        caption=f"Measured now on {first.asr.n:,} attack prompts, utility on {first.utility.n:,} "
+        f"Measured now on {first.asr.n:,} attack prompts, utility on {first.utility.n:,} "
         f"{counted(first.utility)}, {choice.ablation_of(run)} ablation; circuit: "
         f"{make_up(circuit)}. "
         f"Attack success judged by: {first.asr.judge}; utility by: {first.utility.judge}. "
         "Intervals are 95 % Wilson.",
-        alt=f"Attack success and utility with {unit} off alone, and with the circuit off "
+        f"Attack success and utility with {unit} off alone, and with the circuit off "
         f"{'but for it' if inside else 'and it as well'}.",
-        twin=frame,
+        frame,
     )
+    draw_chart(effects, key="drill_effects")
     how_to_read(
         f"**Only {unit} off** is what this unit does that no other makes up for. **Put back** is "
         "the other way round: the whole circuit is off except this unit, so what returns needs "

@@ -14,10 +14,11 @@ from circuitviz.plots.attention_pattern import (
     attention_pattern,
     attention_story,
 )
+from circuitviz.plots.catalogue import Chart
 from circuitviz.plots.token_charts import PROMOTED_COLUMNS, promoted_story, promoted_tokens
 from circuitviz.runs.store import Run
 from circuitviz.ui.drill.cover import DrillCover
-from circuitviz.ui.elements.components import chart, split, table_twin
+from circuitviz.ui.elements.components import draw_chart, split, table_twin
 from circuitviz.ui.elements.words import how_to_read, literal, told
 from circuitviz.ui.live import live_inspection
 from circuitviz.units import Unit
@@ -50,13 +51,13 @@ def where_it_looks(run: Run, prompt: str, unit: Unit, cover: DrillCover) -> None
     for place, (column, panel) in enumerate(zip(split("attention", (1, 1)), panels, strict=True)):
         with column:
             st.markdown(f"**{panel.title}**")
-            chart(
+            pattern = Chart(
                 attention_pattern(panel),
-                key=("drill_attention_clean", "drill_attention")[place],
-                caption=f"\u201c{literal(panel.text)}\u201d",
-                alt=f"Attention of {unit} on the {panel.title.lower()}: rows are the tokens that "
+                f"\u201c{literal(panel.text)}\u201d",
+                f"Attention of {unit} on the {panel.title.lower()}: rows are the tokens that "
                 "look, columns the tokens looked at.",
             )
+            draw_chart(pattern, key=("drill_attention_clean", "drill_attention")[place])
     st.caption(
         f"Attention of {unit} in the intact model on one test prompt, {literal(prompt)}. "
         f"{decided_at(pair)}{cut}"
@@ -130,18 +131,15 @@ def what_it_writes(run: Run, prompt: str, unit: Unit) -> None:
         if found.by_direction
         else f"Share of the logit, {triggered} prompt"
     )
-    chart(
-        promoted_tokens(
-            promoted_frame(found),
-            axis,
-            marks=None if found.by_direction else f"{clean} prompt",
-        ),
-        key="drill_writing",
-        caption=f"Direct logit attribution of {unit} in the intact model on one test prompt, "
+    tokens, marks = promoted_frame(found), None if found.by_direction else f"{clean} prompt"
+    writing = Chart(
+        promoted_tokens(tokens, axis, marks=marks),
+        f"Direct logit attribution of {unit} in the intact model on one test prompt, "
         f"{literal(prompt)}, less its mean over all tokens. {decided_at(pair)}",
-        alt=f"{sentence} Bars to the right raise a token, bars to the left lower it.",
-        twin=promoted_frame(found),
+        f"{sentence} Bars to the right raise a token, bars to the left lower it.",
+        tokens,
     )
+    draw_chart(writing, key="drill_writing")
     what = (
         "A neuron writes one direction, times its activation: the bars are that direction, and "
         "the table has what comes of it on either prompt. Where the activation is below 0, what "

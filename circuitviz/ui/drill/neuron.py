@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from circuitviz.plots import story
+from circuitviz.plots.catalogue import Chart
 from circuitviz.plots.token_charts import (
     ActivationPanel,
     activation_frame_rows,
@@ -17,7 +18,7 @@ from circuitviz.plots.token_charts import (
 from circuitviz.runs.store import Run
 from circuitviz.ui.drill.cover import DrillCover
 from circuitviz.ui.drill.head import decided_at, panel_titles
-from circuitviz.ui.elements.components import chart
+from circuitviz.ui.elements.components import draw_chart
 from circuitviz.ui.elements.table import table
 from circuitviz.ui.elements.words import how_to_read, literal, told
 from circuitviz.ui.live import live_inspection
@@ -44,14 +45,14 @@ def when_it_is_active(run: Run, prompt: str, unit: Unit, cover: DrillCover) -> N
     told(sentence)
     gated = panels[0].up is not None
     parts = ", with its gate part (before the activation function) and up part" if gated else ""
-    chart(
+    activation = Chart(
         token_activation(panels),
-        key="drill_activation",
-        caption=f"{unit} in the intact model over the tokens of one test prompt, "
+        f"{unit} in the intact model over the tokens of one test prompt, "
         f"{literal(prompt)}{parts}. {decided_at(pair)}",
-        alt=sentence,
-        twin=pd.DataFrame(activation_frame_rows(panels)),
+        sentence,
+        pd.DataFrame(activation_frame_rows(panels)),
     )
+    draw_chart(activation, key="drill_activation")
     how_to_read(
         "A bar is what the neuron does at one token: what it writes there is this number times "
         "its output direction, so the sign matters. Hatched bars and \u25b8 mark what only the "

@@ -8,12 +8,12 @@ from html import escape
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from circuitviz.evaluation.rate import Rate
 from circuitviz.paths import PROJECT
+from circuitviz.plots.catalogue import Chart
 from circuitviz.plots.story import Doubt
 from circuitviz.plots.text import evidence, percent, sparsity
 from circuitviz.plots.words import Sense, marked
@@ -208,68 +208,40 @@ def chips_html(named: Sequence[object], name: Callable[[Any], str] = str, most: 
     return f'<div class="cv-chips">{labels}{more}</div>'
 
 
-def chart(
-    figure: go.Figure,
+def draw_chart(
+    chart: Chart,
     *,
     key: str,
-    caption: str,
-    alt: str,
-    twin: pd.DataFrame | None = None,
-    reading: str | None = None,
     on_point: Callable[[list[Any]], None] | None = None,
     columns: Mapping[str, Any] | None = None,
 ) -> None:
-    """A figure with its caption and, folded away, the same numbers as a table.
+    """A chart with its caption and, folded away, how to read it and its numbers as a table.
 
     Args:
-        figure: What to draw.
+        chart: What to draw.
         key: Names the chart, for tests and for its state.
-        caption: n, judge, ablation and split, in a sentence.
-        alt: What the chart shows, for screen readers.
-        twin: The table twin.
-        reading: How to read it, a few sentences of Markdown.
         on_point: Called with the `customdata` of a point that was clicked.
-        columns: `column_config` of the twin.
+        columns: `column_config` of the table.
     """
     if on_point is None:
-        st.plotly_chart(figure, key=key, config=CHART_CONFIG, alt=alt)
+        st.plotly_chart(chart.figure, key=key, config=CHART_CONFIG, alt=chart.alt)
     else:
         # A click on a figure that is about to be replaced counts: each figure has a key of its own.
-        own = listing_key(key, [str(figure.to_json())])
+        own = listing_key(key, [str(chart.figure.to_json())])
         with st.container(key=key):
             st.plotly_chart(
-                figure,
+                chart.figure,
                 key=own,
                 config=CHART_CONFIG,
-                alt=alt,
+                alt=chart.alt,
                 selection_mode="points",
                 on_select=when_changed(own, lambda event: _pass_point(event, on_point)),
             )
-    st.caption(caption)
-    if reading is not None:
-        how_to_read(reading, key=key)
-    if twin is not None:
-        table_twin(twin, key=f"{key}_table", columns=columns)
-
-
-def built_chart(heading: str, figure: go.Figure, **parts: Any) -> Draw:
-    """What puts a heading and its chart on the page.
-
-    Several charts are better all built before the first is drawn: the browser then shows what was
-    sent before them, instead of being busy with the first of them.
-
-    Args:
-        heading: The section's; empty for none.
-        figure: What to draw.
-        parts: Of `chart`.
-    """
-
-    def draw() -> None:
-        if heading:
-            st.header(heading, anchor=False)
-        chart(figure, **parts)
-
-    return draw
+    st.caption(chart.caption)
+    if chart.reading:
+        how_to_read(chart.reading, key=key)
+    if chart.twin is not None:
+        table_twin(chart.twin, key=f"{key}_table", columns=columns)
 
 
 def _pass_point(event: Mapping[str, Any], on_point: Callable[[list[Any]], None]) -> None:

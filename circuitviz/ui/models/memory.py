@@ -14,10 +14,10 @@ import streamlit as st
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.prompt import Prompt
 from circuitviz.plots.bars import MEMORY_PARTS, memory_bars, memory_size
-from circuitviz.plots.notes import READINGS
+from circuitviz.plots.catalogue import Chart
 from circuitviz.plots.text import count
 from circuitviz.runs.config import DataType
-from circuitviz.ui.elements.components import chart, split
+from circuitviz.ui.elements.components import draw_chart, split
 from circuitviz.ui.elements.table import table
 from circuitviz.ui.elements.words import literal
 from circuitviz.ui.models.choice import kept
@@ -144,20 +144,22 @@ def _memory_line(found: Preflight) -> None:
 def _memory(found: Preflight, rows: int, length: int) -> None:
     parts, needed, there = found.memory.to_json(), found.memory.total, found.memory_available
     batch = f"{count(rows, 'prompt')} of {length:,} tokens at once"
-    chart(
+    bars = Chart(
         memory_bars(parts, there),
-        key="memory_bars",
-        reading=READINGS["memory"],
-        caption=f"One step of mask learning at its peak, {batch}, estimated from the sizes of the "
-        "model. Weights are kept once and have no gradients.",
-        alt=f"Memory needed, {memory_size(needed)}, beside memory available, {memory_size(there)}.",
-        twin=pd.DataFrame(
+        f"One step of mask learning at its peak, {batch}, estimated from the sizes of the model. "
+        "Weights are kept once and have no gradients.",
+        f"Memory needed, {memory_size(needed)}, beside memory available, {memory_size(there)}.",
+        pd.DataFrame(
             {
                 "part": [*MEMORY_PARTS.values(), "Available"],
                 "bytes": [*(parts[name] for name in MEMORY_PARTS), there],
             }
         ),
+        "The bar is the memory that learning takes, in its parts; the line is the memory that is "
+        "free. It fits where the bar ends left of the line, with room to spare. It is an estimate: "
+        "other programs take memory as well, and free memory changes.",
     )
+    draw_chart(bars, key="memory_bars")
 
 
 def _settings(preset: Preflight) -> tuple[dict[str, Any], int]:

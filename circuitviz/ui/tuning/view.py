@@ -10,8 +10,8 @@ import pandas as pd
 import streamlit as st
 
 from circuitviz.errors import CircuitvizError
+from circuitviz.plots.catalogue import BANDS, Chart
 from circuitviz.plots.learning import tuning_arms
-from circuitviz.plots.notes import READINGS
 from circuitviz.plots.text import count, matching, records, sparsity
 from circuitviz.plots.tuning_frame import (
     arm_frame,
@@ -35,8 +35,8 @@ from circuitviz.ui.elements.components import (
     Card,
     answer_cells,
     cards,
-    chart,
     checks,
+    draw_chart,
     error,
     rate_card,
     table_twin,
@@ -51,6 +51,11 @@ from circuitviz.ui.tuning.live import curve_pair
 
 PROMPT = "tuning_prompt"
 THREE_ROW = 4  # more models than this stand in rows of three
+CURVES_HELP = (
+    "Across: epochs of training. Upwards: the share of validation prompts, from where the dotted "
+    "line says it began. Both high at the end is good, and a line that falls late was trained too "
+    "long. Few prompts make lines jump: read them with their intervals."
+)
 
 
 def chosen_tuning(run: Run, choice: Choice) -> Tuning | None:
@@ -133,14 +138,16 @@ def _cards(tuning: Tuning) -> None:
 
 def _arms(tuning: Tuning) -> None:
     st.header("What each way of training does", anchor=False)
-    chart(
+    arms = Chart(
         tuning_arms(arm_frame(tuning)),
-        key="tuning_arms",
-        reading=READINGS["tuning_arms"],
-        twin=arm_frame(tuning),
-        caption=_note(tuning),
-        alt="Safety and helpfulness before and after each way of training, with intervals.",
+        _note(tuning),
+        "Safety and helpfulness before and after each way of training, with intervals.",
+        arm_frame(tuning),
+        "Each row is one way of training, with a point for safety and one for helpfulness on test "
+        "prompts. Both far to the right is good; full fine-tuning and the random circuit are what "
+        f"the circuit has to be compared with. {BANDS}",
     )
+    draw_chart(arms, key="tuning_arms")
     table(tuning_table(tuning), key="tuning_table")
 
 
@@ -170,7 +177,7 @@ def _curves(tuning: Tuning) -> None:
         f"n = {prompts_measured(frame)} (validation prompts) · {_judges(tuning)} · intervals are "
         "95 % Wilson"
     )
-    how_to_read(READINGS["tuning_curves"], key="tuning_curves")
+    how_to_read(CURVES_HELP, key="tuning_curves")
     table_twin(frame, key="tuning_curve")
 
 

@@ -5,19 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from circuitviz.plots import frame
-from circuitviz.plots.maps import (
-    Cell,
-    bins_for,
-    head_heatmap,
-    neuron_heatmap,
-    neuron_strip,
-    thinned,
-)
-from circuitviz.plots.notes import READINGS, score_note
+from circuitviz.plots.catalogue import Chart, head_chart, neuron_chart, score_note
+from circuitviz.plots.maps import Cell, MapOptions, bins_for, neuron_strip, thinned
 from circuitviz.plots.text import count
 from circuitviz.runs.store import Run
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.elements.components import Draw, built_chart, chart
+from circuitviz.ui.elements.components import Draw, draw_chart
 from circuitviz.ui.views import circuit_view as view
 from circuitviz.units import Unit, UnitKind
 
@@ -26,52 +19,42 @@ BINS = 128
 
 def head_map(run: Run, choice: Choice, selected: Unit) -> Draw:
     """Every head by layer; a click selects one."""
-    circuit = choice.circuit(run)
-    heads, _ = run.space.split(run.scores)
-    return built_chart(
-        "Attention heads",
-        head_heatmap(
-            heads,
-            frame.units_of(circuit, "head"),
-            added=view.added(choice, "head"),
-            removed=view.removed(choice, "head"),
-            selected=_cell(selected, "head"),
-            score_range=_span(run),
-        ),
-        key="heads",
-        reading=READINGS["head_map"],
-        twin=frame.unit_frame(run, circuit, "head", most=frame.UNIT_ROWS),
-        caption=f"Framed heads are knocked out. Click one to see what it does. {score_note(run)}",
+    heads = head_chart(
+        run,
+        choice.circuit(run),
+        _options(run, choice, selected, "head"),
+        lead="Framed heads are knocked out. Click one to see what it does.",
         alt="Layer by head heatmap of scores; heads of the circuit framed.",
-        on_point=view.choose_head,
+        most=frame.UNIT_ROWS,
     )
+
+    def draw() -> None:
+        st.header("Attention heads", anchor=False)
+        draw_chart(heads, key="heads", on_point=view.choose_head)
+
+    return draw
 
 
 def neuron_map(run: Run, choice: Choice, selected: Unit) -> Draw:
     """Every neuron by layer, neighbours in one bin; a click selects the best one of a bin."""
     circuit = choice.circuit(run)
-    _, neurons = run.space.split(run.scores)
-    best, best_neuron = frame.bin_neurons(neurons, bins_for(run.space.n_layers, BINS))
-    return built_chart(
-        "Neurons",
-        neuron_heatmap(
-            best,
-            best_neuron,
-            run.space.d_mlp,
-            frame.units_of(circuit, "neuron"),
-            added=view.added(choice, "neuron"),
-            removed=view.removed(choice, "neuron"),
-            selected=_cell(selected, "neuron"),
-            score_range=_span(run),
-        ),
-        key="neurons",
-        reading=READINGS["neuron_map"],
-        twin=frame.unit_frame(run, circuit, "neuron", most=frame.UNIT_ROWS),
-        caption=f"Best score in each of {best.shape[1]} bins of neighbouring neurons a layer. "
+    bins = min(bins_for(run.space.n_layers, BINS), run.space.d_mlp)
+    neurons = neuron_chart(
+        run,
+        circuit,
+        _options(run, choice, selected, "neuron"),
+        bins=BINS,
+        caption=f"Best score in each of {bins} bins of neighbouring neurons a layer. "
         f"Click a bin to pick its best neuron. {score_note(run)}",
         alt="Layer by neuron bin heatmap of scores; bins with neurons of the circuit marked.",
-        on_point=view.choose_neuron,
+        twin=frame.unit_frame(run, circuit, "neuron", most=frame.UNIT_ROWS),
     )
+
+    def draw() -> None:
+        st.header("Neurons", anchor=False)
+        draw_chart(neurons, key="neurons", on_point=view.choose_neuron)
+
+    return draw
 
 
 def layer_strip(run: Run, choice: Choice, selected: Unit) -> None:
@@ -82,18 +65,19 @@ def layer_strip(run: Run, choice: Choice, selected: Unit) -> None:
     layer = view.layer_control(run, selected)
     inside = [unit.index for unit in circuit.units if unit.kind == "neuron" and unit.layer == layer]
     cell = _cell(selected, "neuron")
-    chart(
+    strip = Chart(
         neuron_strip(
             neurons[layer], layer, inside, selected=cell[1] if cell and cell[0] == layer else None
         ),
-        key="strip",
-        reading=READINGS["neuron_strip"],
-        caption=f"{_shown(run)} of layer {layer}, {len(inside):,} knocked out. "
-        f"Click one to select it. {score_note(run)}",
-        alt=f"Score of each neuron of layer {layer}; those of the circuit are diamonds.",
-        twin=frame.layer_frame(run, circuit, layer),
-        on_point=view.choose_neuron,
+        f"{_shown(run)} of layer {layer}, {len(inside):,} knocked out. Click one to select it. "
+        f"{score_note(run)}",
+        f"Score of each neuron of layer {layer}; those of the circuit are diamonds.",
+        frame.layer_frame(run, circuit, layer),
+        "Each point is one neuron of this layer: its number across, its score upwards. A circuit "
+        "that is clear cut stands well above the others; a crowd just below its lowest diamond "
+        "says that the cut could be elsewhere. Scores rank units of one run only.",
     )
+    draw_chart(strip, key="strip", on_point=view.choose_neuron)
 
 
 def _shown(run: Run) -> str:
@@ -108,6 +92,11 @@ def _cell(selected: Unit, kind: UnitKind) -> Cell | None:
     return (selected.layer, selected.index) if selected.kind == kind else None
 
 
-def _span(run: Run) -> tuple[float, float]:
-    """Both maps share one scale."""
-    return float(run.scores.min()), float(run.scores.max())
+def _options(run: Run, choice: Choice, selected: Unit, kind: UnitKind) -> MapOptions:
+    """Marks of one kind; both maps share one scale."""
+    return MapOptions(
+        added=view.added(choice, kind),
+        removed=view.removed(choice, kind),
+        selected=_cell(selected, kind),
+        score_range=(float(run.scores.min()), float(run.scores.max())),
+    )

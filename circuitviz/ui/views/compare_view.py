@@ -16,12 +16,12 @@ from circuitviz.plots.agreement import (
     layer_bars,
     overlap_heatmap,
 )
-from circuitviz.plots.notes import READINGS, judges_note
+from circuitviz.plots.catalogue import Chart, judges_note
 from circuitviz.plots.text import count, matrix_frame, records
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.elements.components import chart, error
+from circuitviz.ui.elements.components import draw_chart, error
 from circuitviz.ui.elements.table import table
 from circuitviz.ui.elements.words import literal
 from circuitviz.ui.views.overlay_view import AREA_HELP
@@ -141,32 +141,31 @@ def head_map(found: Json, runs: Mapping[str, Run]) -> None:
     if len(listed) == 2:
         st.header("Heads: who ranks them higher", anchor=False)
         first, second = (frames.head_ranks(run.scores, space) for run in listed)
-        chart(
-            head_rank_difference(
-                first,
-                second,
-                (names[0], names[1]),
-                frames.circuit_heads(found, 0),
-                frames.circuit_heads(found, 1),
-            ),
-            key="head_difference",
-            reading=READINGS["head_difference"],
-            twin=matrix_frame(second - first),
-            caption=f"Places a head ranks higher (blue) or lower (orange) in {names[0]} than in "
+        circuits = frames.circuit_heads(found, 0), frames.circuit_heads(found, 1)
+        difference = Chart(
+            head_rank_difference(first, second, (names[0], names[1]), *circuits),
+            f"Places a head ranks higher (blue) or lower (orange) in {names[0]} than in "
             f"{names[1]}, among all {count(space.total_heads, 'head')}. Framed: in a circuit.",
-            alt="Layer by head heatmap of rank differences; heads in a circuit framed.",
+            "Layer by head heatmap of rank differences; heads in a circuit framed.",
+            matrix_frame(second - first),
+            "Rows are layers, columns are heads; the colour says by how many places the two runs "
+            "rank a head differently. Pale framed cells are what both agree on. Differences far "
+            "down the ranking are large and mean nothing: look at the framed heads first.",
         )
+        draw_chart(difference, key="head_difference")
         return
     st.header("Heads: in how many circuits", anchor=False)
     counts = frames.head_counts(found, space)
-    chart(
+    membership = Chart(
         head_membership(counts, len(listed)),
-        key="head_membership",
-        reading=READINGS["head_membership"],
-        twin=matrix_frame(counts),
-        caption=f"How many of the {len(listed)} circuits hold each head; framed: all of them.",
-        alt="Layer by head heatmap: number of circuits that hold each head.",
+        f"How many of the {len(listed)} circuits hold each head; framed: all of them.",
+        "Layer by head heatmap: number of circuits that hold each head.",
+        matrix_frame(counts),
+        "Rows are layers, columns are heads; the colour counts the circuits that hold a head. "
+        "Framed heads are in all of them, which is what stability looks like. Circuits of very "
+        "different sizes cannot agree, so compare their sizes in the table of numbers.",
     )
+    draw_chart(membership, key="head_membership")
 
 
 def neuron_bars(found: Json, labels: Mapping[str, str], run: Run) -> None:
@@ -176,14 +175,16 @@ def neuron_bars(found: Json, labels: Mapping[str, str], run: Run) -> None:
     if not any(row["neurons"] for row in records(counts)):
         st.info("None of these circuits holds a neuron: all are heads.", icon=":material/info:")
         return
-    chart(
+    neurons = Chart(
         layer_bars(counts),
-        key="neuron_counts",
-        reading=READINGS["neuron_counts"],
-        caption="Neurons of each circuit, by layer.",
-        alt="Bars: neurons of each run's circuit in each layer.",
-        twin=counts,
+        "Neurons of each circuit, by layer.",
+        "Bars: neurons of each run's circuit in each layer.",
+        counts,
+        "Across: layers. Upwards: how many neurons of each circuit lie there. Bars of like heights "
+        "say that runs look in the same layers, not that they found the same neurons: overlap "
+        "counts those.",
     )
+    draw_chart(neurons, key="neuron_counts")
 
 
 def overlap_map(found: Json, labels: Mapping[str, str]) -> None:
@@ -191,15 +192,17 @@ def overlap_map(found: Json, labels: Mapping[str, str]) -> None:
     st.header("Overlap", anchor=False)
     names, values, hover = frames.overlap_matrix(found, labels)
     if len(names) > 2:
-        chart(
+        overlap = Chart(
             overlap_heatmap(names, values, hover),
-            key="overlap",
-            reading=READINGS["overlap"],
-            twin=matrix_frame(values, "run", names, names),
-            caption="Units two circuits have in common, as a share of the units of either. Hover "
-            "for what chance would give.",
-            alt="Run by run heatmap of Jaccard similarity.",
+            "Units two circuits have in common, as a share of the units of either. Hover for what "
+            "chance would give.",
+            "Run by run heatmap of Jaccard similarity.",
+            matrix_frame(values, "run", names, names),
+            "Each cell is a pair of circuits; the value is their Jaccard similarity, 1 for the "
+            "same units and 0 for none in common. Compare it with what chance would give, which "
+            "the table of pairs has: large circuits overlap by chance.",
         )
+        draw_chart(overlap, key="overlap")
         return
     pair = found["pairs"][0]
     st.metric("Jaccard", f"{pair['jaccard']:.2f}", border=True)

@@ -9,10 +9,9 @@ from typing import Any
 import streamlit as st
 
 from circuitviz.plots import evidence_frame as frames
-from circuitviz.plots.notes import READINGS, judges_note
-from circuitviz.plots.tradeoff import stochastic_curve
+from circuitviz.plots.catalogue import alone_chart, judges_note
 from circuitviz.runs.store import Run
-from circuitviz.ui.elements.components import Card, cards, chart
+from circuitviz.ui.elements.components import Card, cards, draw_chart
 from circuitviz.ui.elements.table import table
 
 # How each criterion is defined; the docstrings that compute them say the same.
@@ -121,28 +120,15 @@ def _criteria(run: Run) -> _Fold | None:
 
 
 def _stochastic(run: Run) -> _Fold | None:
-    found = frames.stochastic_frame(run)
-    if found.empty:
+    alone = alone_chart(run)
+    if alone is None:
         return None
 
     def fill() -> None:
         _help(STOCHASTIC_HELP, "stochastic")
-        judges = ", ".join(dict.fromkeys(found["judge"]))
-        chart(
-            stochastic_curve(found),
-            key="stochastic",
-            reading=READINGS["stochastic"],
-            caption=f"n = {found['n'].max():,} test prompts · judge: {judges} · "
-            f"{run.config.ablation} ablation · bands are 95 % Wilson.",
-            alt="Behaviour and utility against the share of the rest that is ablated, with "
-            "the circuit kept and with a random circuit kept.",
-            twin=found,
-            columns=_percent("share", "rate"),
-        )
+        draw_chart(alone, key="stochastic", columns=_percent("share", "rate"))
 
-    return _Fold(
-        "The circuit kept while the rest is ablated bit by bit", "stochastic", "grain", fill
-    )
+    return _Fold(alone.title, "stochastic", "grain", fill)
 
 
 def _ablations(run: Run) -> _Fold | None:

@@ -11,20 +11,20 @@ from streamlit.delta_generator import DeltaGenerator
 
 from circuitviz.errors import CircuitvizError
 from circuitviz.plots import frame, story
-from circuitviz.plots.notes import READINGS
+from circuitviz.plots.catalogue import Chart
 from circuitviz.plots.text import Row, count, kinds_in, make_up, matching, records, shortened
 from circuitviz.plots.token_charts import token_chart
 from circuitviz.runs.config import AblationKind
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.elements.components import Answer, answer_cells, chart
+from circuitviz.ui.elements.components import Answer, answer_cells, draw_chart
 from circuitviz.ui.elements.cover import COVERED_ANSWER, COVERED_REQUEST, cover, telling
 from circuitviz.ui.elements.fetch_button import refused
 from circuitviz.ui.elements.keys import listing_key, when_changed
 from circuitviz.ui.elements.words import literal
 from circuitviz.ui.live import live_answer, live_model
-from circuitviz.ui.views.open_view import verdict_chart, verdict_word
+from circuitviz.ui.views.open_view import verdict_section, verdict_word
 from circuitviz.units import Circuit
 
 PROMPT, FREE, TRIGGER, SOURCE = "prompt_picker", "free_prompt", "free_trigger", "answer_source"
@@ -170,7 +170,7 @@ def saved_comparison(run: Run, choice: Choice, found: Shown, *, shown: bool) -> 
         if fold.open:
             _saved_tokens(run, found, attack, hidden=read[str(attack["variant"])] != attack)
     if found.circuit == run.circuit() and found.ablation == run.config.ablation:
-        verdict_chart(run, key="verdicts")
+        verdict_section(run, key="verdicts")
 
 
 def _picked(run: Run, choice: Choice, answers: pd.DataFrame, *, shown: bool) -> str:
@@ -306,17 +306,19 @@ def _tokens(
     except CircuitvizError as failure:
         refused(failure, "The model cannot be asked", "tokens")
         return
-    chart(
+    likely = Chart(
         token_chart(found),
-        key="tokens",
-        reading=READINGS["tokens"],
-        caption="Probability of each token, given the prompt above and the tokens before it; "
+        "Probability of each token, given the prompt above and the tokens before it; "
         f"\u00b7 is a blank. One prompt, intact and with {count(len(circuit), 'unit')} off, "
         f"{ablation} ablation, measured now.",
-        alt="Probability of each token of both answers under the intact and the knocked-out model.",
-        twin=found,
-        columns={"probability": st.column_config.NumberColumn(format="%.4f")},
+        "Probability of each token of both answers under the intact and the knocked-out model.",
+        found,
+        "One panel for each answer, its tokens from left to right; upwards: how likely the model "
+        "finds each one after the tokens before it. Where intact is high and knocked out is low, "
+        "the circuit makes that token. It is one prompt: another may differ.",
     )
+    columns = {"probability": st.column_config.NumberColumn(format="%.4f")}
+    draw_chart(likely, key="tokens", columns=columns)
 
 
 def _example(run: Run) -> str:

@@ -9,11 +9,12 @@ import streamlit as st
 from circuitviz.errors import CircuitvizError
 from circuitviz.inspection.path_graph import MOST_UNITS, PathGraph
 from circuitviz.plots import story
+from circuitviz.plots.catalogue import Chart
 from circuitviz.plots.circuit_graph import circuit_graph, edge_frame, graph_story, node_frame
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.elements.components import chart
+from circuitviz.ui.elements.components import draw_chart
 from circuitviz.ui.elements.fetch_button import refused
 from circuitviz.ui.elements.words import how_to_read, told
 from circuitviz.ui.live import live_inspection
@@ -49,14 +50,17 @@ def graph_section(run: Run, choice: Choice, selected: Unit) -> None:
     edges = edge_frame(graph)
     told(sentence)
     answer = f"\u201c{graph.target[0]}\u201d" if graph.target[0] else "the behaviour"
-    chart(
+    paths = Chart(
         circuit_graph(node_frame(graph), edges, answer=answer, selected=str(selected)),
-        key="graph",
-        caption=f"Path effects in nats of log-odds of the behaviour's token over the one expected "
+        f"Path effects in nats of log-odds of the behaviour's token over the one expected "
         f"without it; means \u00b1 standard errors over {_prompts(run, graph)}, {graph.ablation} "
         "ablation. Edges below 4 % of the strongest are not drawn. Click a unit to look inside it.",
-        alt=f"{sentence} Units stand by layer, the prompt's tokens left of them, the answer right.",
-        twin=edges,
+        f"{sentence} Units stand by layer, the prompt's tokens left of them, the answer right.",
+        edges,
+    )
+    draw_chart(
+        paths,
+        key="graph",
         on_point=_choose,
         columns={
             "effect": st.column_config.NumberColumn("effect, nats", format="%+.3f"),

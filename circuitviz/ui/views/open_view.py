@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 
 from circuitviz.evaluation.rate import Rate
-from circuitviz.plots import open_frame, story
-from circuitviz.plots.bars import verdict_bars
-from circuitviz.plots.notes import READINGS
+from circuitviz.plots import catalogue, open_frame, story
 from circuitviz.plots.text import count, evidence, make_up, percent, sparsity
 from circuitviz.report.verdict_line import sentence
 from circuitviz.runs.store import Run
-from circuitviz.ui.elements.components import Card, chart
+from circuitviz.ui.elements.components import Card, draw_chart
 from circuitviz.ui.elements.table import table
 from circuitviz.units import Circuit
 
@@ -39,21 +39,20 @@ def recovery_card(run: Run, rate: Rate) -> Card:
     return Card(story.recovery_label(run), percent(rate.rate), note)
 
 
-def verdict_chart(run: Run, *, key: str) -> None:
+def verdict_section(run: Run, *, key: str) -> None:
     """What became of the attacks before and after; nothing where whole answers were not judged."""
-    found = open_frame.verdict_frame(run)
-    if found.empty:
+    verdicts = catalogue.verdict_chart(run)
+    if verdicts is None:
         return
-    told = open_frame.verdict_sentence(run)
     st.header("What becomes of the attacks", anchor=False)
-    chart(
-        verdict_bars(found),
+    rates = open_frame.verdict_rates(run)["intact"]["refused"]
+    caption = (
+        f"{verdicts.alt} n = {rates.n:,} attack test prompts, judged on whole answers by: "
+        f"{rates.judge}. {run.config.ablation} ablation."
+    )
+    draw_chart(
+        replace(verdicts, caption=caption),
         key=key,
-        reading=READINGS["verdicts"],
-        caption=f"{told} n = {found['n'].max():,} attack test prompts, judged on whole answers by: "
-        f"{found['judge'].iloc[0]}. {run.config.ablation} ablation.",
-        alt=told,
-        twin=found,
         columns={
             name: st.column_config.NumberColumn(format="percent")
             for name in ("rate", "low", "high")

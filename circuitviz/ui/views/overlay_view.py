@@ -9,8 +9,8 @@ import streamlit as st
 
 from circuitviz.discovery.methods import METHODS
 from circuitviz.errors import CircuitvizError
+from circuitviz.plots.catalogue import BANDS, Chart, frontier_note, judges_note
 from circuitviz.plots.comparison_frame import judged_alike, overlay_frame, summary_frame
-from circuitviz.plots.notes import READINGS, frontier_note, judges_note
 from circuitviz.plots.palette import SERIES_LABELS
 from circuitviz.plots.text import count
 from circuitviz.plots.tradeoff import overlay_curve
@@ -18,7 +18,7 @@ from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import MOST_COMPARED, Choice
-from circuitviz.ui.elements.components import chart
+from circuitviz.ui.elements.components import draw_chart
 from circuitviz.ui.elements.keys import listing_key, when_changed
 from circuitviz.ui.elements.table import table
 from circuitviz.ui.elements.words import literal
@@ -106,16 +106,19 @@ def overlay(runs: Mapping[str, Run]) -> None:
         )
     found = overlay_frame(drawn, series)
     kinds = sorted({run.config.ablation for run in drawn.values()})
-    chart(
+    lines = Chart(
         overlay_curve(found, order=list(runs), series=series, n_units=len(first.space)),
-        key="overlay",
-        reading=READINGS["overlay"],
-        caption=f"{count(len(drawn), 'run')}; a ring marks the size each one chose. "
+        f"{count(len(drawn), 'run')}; a ring marks the size each one chose. "
         f"{frontier_note(first)}. Test split."
         + (f" Ablations differ: {', '.join(kinds)}." if len(kinds) > 1 else ""),
-        alt=f"{SERIES_LABELS[series]} against circuit size on a log axis, one line per run.",
-        twin=found,
+        f"{SERIES_LABELS[series]} against circuit size on a log axis, one line per run.",
+        found,
+        "Each line is one run: the size of its circuit across, on a log scale, and the chosen rate "
+        "upwards. The better ranking changes attack success with fewer units, further left. "
+        f"{BANDS} Only runs of one judge are drawn together, and with different ablations lines "
+        "are not comparable.",
     )
+    draw_chart(lines, key="overlay")
     table(summary_frame(runs), key="overlay_summary")
     st.caption(
         f"Circuit off, test prompts. {judges_note(*runs.values())} Frontier area: {AREA_HELP}"

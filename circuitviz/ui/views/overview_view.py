@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from circuitviz.plots import frame, story
-from circuitviz.plots.bars import before_after
+from circuitviz.plots import catalogue, frame, story
 from circuitviz.plots.judged import utility_label
-from circuitviz.plots.maps import head_heatmap
-from circuitviz.plots.notes import READINGS, run_note, score_note
+from circuitviz.plots.maps import MapOptions
 from circuitviz.plots.text import make_up
 from circuitviz.report.resized import at_size
 from circuitviz.runs.store import Run
@@ -17,8 +15,8 @@ from circuitviz.ui.elements.components import (
     Answer,
     Draw,
     answer_cells,
-    built_chart,
     cards,
+    draw_chart,
     rate_card,
 )
 from circuitviz.ui.elements.cover import COVERED_ANSWER, cover, telling
@@ -26,7 +24,7 @@ from circuitviz.ui.views.open_view import (
     circuit_card,
     perplexity_cards,
     recovery_card,
-    verdict_chart,
+    verdict_section,
     verdict_word,
 )
 from circuitviz.units import Circuit
@@ -67,39 +65,32 @@ def size_note(run: Run, shown: Run, base: Circuit) -> str:
     )
 
 
-def effect_chart(shown: Run) -> Draw:
+def effect_section(shown: Run) -> Draw:
     """Attack success and utility under every condition, and what whole answers are judged as."""
-    conditions = frame.condition_frame(shown)
-    draw_rates = built_chart(
-        "Before and after",
-        before_after(conditions),
-        key="before_after",
-        reading=READINGS["before_after"],
-        caption=f"{run_note(shown)}, test split. {story.random_note(shown)}",
+    effect = catalogue.effect_chart(
+        shown,
         alt="Attack success and utility of the intact model, with the circuit off, with a random "
         "circuit of the same size off, and with only the circuit on.",
-        twin=conditions,
     )
 
     def draw() -> None:
-        draw_rates()
-        verdict_chart(shown, key="verdicts")
+        st.header("Before and after", anchor=False)
+        draw_chart(effect, key="before_after")
+        verdict_section(shown, key="verdicts")
 
     return draw
 
 
-def head_map(run: Run, base: Circuit) -> Draw:
+def small_map(run: Run, base: Circuit) -> Draw:
     """Where the heads of the circuit are; its neurons in the caption."""
-    heads, _ = run.space.split(run.scores)
-    return built_chart(
-        "",
-        head_heatmap(heads, frame.units_of(base, "head"), row_pixels=SMALL_ROW),
-        key="head_map",
-        reading=READINGS["head_map"],
-        caption=f"The circuit: {make_up(base)}; its heads are framed. {score_note(run)}",
+    heads = catalogue.head_chart(
+        run,
+        base,
+        MapOptions(row_pixels=SMALL_ROW),
+        lead=f"The circuit: {make_up(base)}; its heads are framed.",
         alt="Layer by head heatmap of scores, heads of the circuit framed.",
-        twin=frame.unit_frame(run, base, "head"),
     )
+    return lambda: draw_chart(heads, key="head_map")
 
 
 def headline_cards(run: Run, choice: Choice) -> None:

@@ -8,9 +8,9 @@ from html import escape
 import plotly.graph_objects as go
 import streamlit as st
 
-from circuitviz.plots import frame, open_frame, story
-from circuitviz.plots.bars import before_after, verdict_bars
-from circuitviz.plots.maps import bins_for, head_heatmap, neuron_heatmap
+from circuitviz.plots import frame, story
+from circuitviz.plots.catalogue import effect_chart, head_chart, neuron_chart, verdict_chart
+from circuitviz.plots.maps import MapOptions
 from circuitviz.plots.slides import Picture, Slide
 from circuitviz.plots.text import Row, make_up
 from circuitviz.plots.verdict import controls_run, verdicts
@@ -176,9 +176,9 @@ def _knocked_out(run: Run, readable: bool) -> None:
     if not rows:
         _cells([])
         return
-    judged = open_frame.verdict_frame(run)
-    if not judged.empty:
-        _chart(verdict_bars(judged), "slide_verdicts", open_frame.verdict_sentence(run))
+    verdicts = verdict_chart(run)
+    if verdicts is not None:
+        _enlarged_chart(verdicts.figure, "slide_verdicts", verdicts.alt)
     row = list(rows.values())[-1]
     hidden = COVERED_ANSWER in row.values()
     before, after = str(row["intact"]), str(row["knocked_out"])
@@ -212,39 +212,29 @@ def _cells(answers: list[Answer]) -> None:
 
 
 def _circuit(run: Run, readable: bool) -> None:
-    circuit = run.circuit()
-    heads, neurons = run.space.split(run.scores)
-    inside = frame.units_of(circuit, "head"), frame.units_of(circuit, "neuron")
-    tallest = SLIDE_PIXELS // (2 if inside[0] and inside[1] else 1)
-    if inside[0] or not inside[1]:
-        pixels = ROW_PIXELS if not inside[1] else ROW_PIXELS // 2
-        figure = head_heatmap(heads, inside[0], row_pixels=pixels, tallest=tallest)
-        _chart(figure, "slide_heads", "Layer by head map of scores, heads of the circuit framed.")
-    if inside[1]:
-        best, best_neuron = frame.bin_neurons(neurons, bins_for(run.space.n_layers, NEURON_BINS))
-        figure = neuron_heatmap(
-            best,
-            best_neuron,
-            run.space.d_mlp,
-            inside[1],
-            row_pixels=ROW_PIXELS // 2,
-            tallest=tallest,
-        )
-        _chart(
-            figure, "slide_neurons", "Layer by neuron map of scores, those of the circuit marked."
-        )
+    heads, neurons = run.circuit().heads, run.circuit().neurons
+    tallest = SLIDE_PIXELS // (2 if heads and neurons else 1)
+    if heads or not neurons:
+        pixels = ROW_PIXELS // 2 if neurons else ROW_PIXELS
+        drawn = head_chart(run, options=MapOptions(row_pixels=pixels, tallest=tallest))
+        _enlarged_chart(drawn.figure, "slide_heads", drawn.alt)
+    if neurons:
+        options = MapOptions(row_pixels=ROW_PIXELS // 2, tallest=tallest)
+        figure = neuron_chart(run, options=options, bins=NEURON_BINS).figure
+        alt = "Layer by neuron map of scores, those of the circuit marked."
+        _enlarged_chart(figure, "slide_neurons", alt)
 
 
 def _cost(run: Run, readable: bool) -> None:
-    figure = before_after(frame.condition_frame(run))
-    _chart(figure, "slide_cost", "Attack success and utility, intact, circuit off and controls.")
+    alt = "Attack success and utility, intact, circuit off and controls."
+    _enlarged_chart(effect_chart(run).figure, "slide_cost", alt)
 
 
 def _trust(run: Run, readable: bool) -> None:
     st.html(verdict_html(verdicts(run), done=controls_run(run)))
 
 
-def _chart(figure: go.Figure, key: str, alt: str) -> None:
+def _enlarged_chart(figure: go.Figure, key: str, alt: str) -> None:
     st.plotly_chart(enlarged(figure), key=key, config=CHART_CONFIG, alt=alt)
 
 

@@ -9,22 +9,22 @@ import pandas as pd
 import streamlit as st
 
 from circuitviz.plots import frame, story
-from circuitviz.plots.maps import bins_for, head_heatmap, neuron_heatmap
-from circuitviz.plots.notes import READINGS, frontier_note, score_note
+from circuitviz.plots.catalogue import Chart, frontier_note, head_chart, neuron_chart, size_chart
+from circuitviz.plots.maps import MapOptions
 from circuitviz.plots.target import missed, only_costs
 from circuitviz.plots.text import count, kinds_in, make_up, matching, percent, records, sparsity
-from circuitviz.plots.tradeoff import budget_grid, tradeoff_curve
+from circuitviz.plots.tradeoff import budget_grid
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.elements.components import Draw, built_chart
+from circuitviz.ui.elements.components import Draw, draw_chart
 from circuitviz.ui.elements.keys import listing_key, when_changed
-from circuitviz.ui.views.open_view import alternative_table, verdict_chart
+from circuitviz.ui.views.open_view import alternative_table, verdict_section
 from circuitviz.units import Circuit
 
 MODE, SIZE, HEADS, NEURONS = "budget_mode", "size_slider", "heads_slider", "neurons_slider"
 # The two maps together are about as high as the curve with its words.
-MAP_ROW, MAP_BINS, TALLEST_MAP = 34, 64, 330
+SMALL_MAP = MapOptions(row_pixels=34, tallest=330)
 JOINT, SEPARATE = "One size", "Heads and neurons apart"
 
 
@@ -96,87 +96,71 @@ def grid_n(grid: pd.DataFrame) -> int:
     return max((int(row["n"]) for row in records(grid)), default=0)
 
 
-def curve_chart(run: Run, curve: pd.DataFrame, base: Circuit) -> Draw:
+def curve_section(run: Run, base: Circuit) -> Draw:
     """Every size and what it does; a click on a point chooses its size."""
-    draw_curve = built_chart(
-        "Effect of each size",
-        tradeoff_curve(
-            curve,
-            n_units=len(run.space),
-            chosen=len(base),
-            target_asr=(run.metrics.get("target") or {}).get("asr"),
-            control=frame.random_control(run),
-        ),
-        key="curve",
-        reading=READINGS["tradeoff"],
-        caption=f"The best units off, from one run that ranks them all. {frontier_note(run)}. Test "
-        f"split. {story.random_note(run)} Click a point to choose its size on every page. The "
-        "found size was chosen on validation prompts with a margin, so a smaller one may do on "
-        "these test prompts too.",
-        alt="Attack success, utility and recovery against circuit size on a log axis.",
-        twin=curve,
-        on_point=choose_size,
+    curve = size_chart(
+        run,
+        len(base),
+        hint="Click a point to choose its size on every page. The found size was chosen on "
+        "validation prompts with a margin, so a smaller one may do on these test prompts too.",
     )
 
     def draw() -> None:
-        draw_curve()
-        verdict_chart(run, key="verdicts")
+        st.header("Effect of each size", anchor=False)
+        if curve is not None:
+            draw_chart(curve, key="curve", on_point=choose_size)
+        verdict_section(run, key="verdicts")
         alternative_table(run, key="alternatives")
 
     return draw
 
 
-def grid_chart(run: Run, choice: Choice) -> Draw:
+def grid_section(run: Run, choice: Choice) -> Draw:
     """Attack success for so many heads and so many neurons; a click on a cell chooses it."""
     grid = frame.grid_frame(run)
-    return built_chart(
-        "Heads and neurons apart",
+    pairs = Chart(
         budget_grid(grid, chosen=(choice.heads or 0, choice.neurons or 0)),
-        key="grid",
-        reading=READINGS["grid"],
-        caption="Attack success with the best heads and the best neurons off. "
+        "Attack success with the best heads and the best neurons off. "
         f"{frontier_note(run, grid_n(grid))}. Test split. Click a cell to choose it.",
-        alt="Attack success for each number of heads and of neurons knocked out.",
-        twin=grid,
-        on_point=choose_point,
+        "Attack success for each number of heads and of neurons knocked out.",
+        grid,
+        "Upwards and across: how many of the best heads and of the best neurons are off; the "
+        "colour is attack success. Where colours change along one direction only, the other kind "
+        "of unit does not matter. A cell may be measured on fewer prompts than the curve: the "
+        "caption has their number.",
     )
 
+    def draw() -> None:
+        st.header("Heads and neurons apart", anchor=False)
+        draw_chart(pairs, key="grid", on_point=choose_point)
 
-def head_map(run: Run, base: Circuit) -> Draw:
-    """The heads of the chosen size."""
-    heads, _ = run.space.split(run.scores)
-    return built_chart(
-        "Units of this size",
-        head_heatmap(heads, frame.units_of(base, "head"), row_pixels=MAP_ROW, tallest=TALLEST_MAP),
-        key="heads",
-        reading=READINGS["head_map"],
-        twin=frame.unit_frame(run, base, "head"),
-        caption=f"{make_up(base)}; the heads are framed. {score_note(run)}",
+    return draw
+
+
+def map_section(run: Run, base: Circuit) -> Draw:
+    """The heads and the neurons of the chosen size."""
+    heads = head_chart(
+        run,
+        base,
+        SMALL_MAP,
+        lead=f"{make_up(base)}; the heads are framed.",
         alt="Layer by head heatmap of scores, heads of the chosen circuit framed.",
     )
-
-
-def neuron_map(run: Run, base: Circuit) -> Draw:
-    """The neurons of the chosen size, below the heads."""
-    _, neurons = run.space.split(run.scores)
-    best, best_neuron = frame.bin_neurons(neurons, bins_for(run.space.n_layers, MAP_BINS))
-    inside = frame.units_of(base, "neuron")
-    return built_chart(
-        "",
-        neuron_heatmap(
-            best,
-            best_neuron,
-            run.space.d_mlp,
-            inside,
-            row_pixels=MAP_ROW,
-            tallest=TALLEST_MAP,
-        ),
-        key="neurons",
-        reading=READINGS["neuron_map"],
+    neurons = neuron_chart(
+        run,
+        base,
+        SMALL_MAP,
         caption=f"{count(len(base.neurons), 'neuron')}; a diamond marks each bin that holds one.",
         alt="Layer by neuron bin heatmap of scores, bins with neurons of the circuit marked.",
         twin=frame.unit_frame(run, base),
     )
+
+    def draw() -> None:
+        st.header("Units of this size", anchor=False)
+        draw_chart(heads, key="heads")
+        draw_chart(neurons, key="neurons")
+
+    return draw
 
 
 def controls(run: Run, choice: Choice) -> None:

@@ -7,6 +7,7 @@ from circuitviz.plots.learning import loss_curve
 from circuitviz.plots.maps import (
     MOST_CELLS,
     MOST_POINTS,
+    MapOptions,
     bins_for,
     head_heatmap,
     neuron_heatmap,
@@ -54,7 +55,9 @@ def test_heads_of_the_circuit_are_framed_and_marked_not_only_coloured():
 
 
 def test_heads_changed_by_hand_have_symbols_of_their_own():
-    figure = head_heatmap(np.zeros((2, 3)), [(0, 0), (1, 1)], added=[(1, 1)], removed=[(0, 2)])
+    figure = head_heatmap(
+        np.zeros((2, 3)), [(0, 0), (1, 1)], MapOptions(added=[(1, 1)], removed=[(0, 2)])
+    )
     symbols = {
         trace.name: trace.marker.symbol for trace in figure.data[1:] if trace.mode == "markers"
     }
@@ -65,7 +68,7 @@ def test_heads_changed_by_hand_have_symbols_of_their_own():
 
 
 def test_the_selected_head_is_ringed():
-    figure = head_heatmap(np.zeros((2, 3)), selected=(1, 0))
+    figure = head_heatmap(np.zeros((2, 3)), options=MapOptions(selected=(1, 0)))
     assert [(t.x, t.y) for t in named(figure, "Selected")] == [((0,), (1,))] * 2
 
 
@@ -171,7 +174,9 @@ def test_bins_of_unknown_neurons_are_counted():
 
 def test_bins_changed_by_hand_have_symbols_of_their_own():
     best, neuron = frame.bin_neurons(np.zeros((1, 8)), 4)
-    figure = neuron_heatmap(best, neuron, 8, [(0, 0), (0, 2)], added=[(0, 2)], removed=[(0, 7)])
+    figure = neuron_heatmap(
+        best, neuron, 8, [(0, 0), (0, 2)], MapOptions(added=[(0, 2)], removed=[(0, 7)])
+    )
     assert named(figure, "Holds circuit neurons")[0].x == (0,)
     assert named(figure, "Added by hand")[0].x == (1,)
     assert named(figure, "Removed by hand")[0].x == (3,)

@@ -7,8 +7,8 @@ from circuitviz.evaluation import evaluator
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots import judged, open_frame, story
 from circuitviz.plots.bars import verdict_bars
+from circuitviz.plots.catalogue import frontier_note
 from circuitviz.plots.frame import frontier_rows, rates_at
-from circuitviz.plots.notes import frontier_note
 from circuitviz.plots.slides import slides
 from circuitviz.plots.target import criteria, missed, recovered_share
 from circuitviz.report.resized import at_size

@@ -6,35 +6,38 @@ from pathlib import Path
 import pytest
 
 from circuitviz.paths import PROJECT
-from circuitviz.plots.notes import READINGS
+from circuitviz.plots.catalogue import charts
+from tests.synthetic import controlled_run
+from tests.synthetic_open import open_refusal_run
 
 FILES = sorted([*(PROJECT / "pages").glob("*.py"), *(PROJECT / "circuitviz/ui").rglob("*.py")])
 
 
 def calls(path: Path, name: str) -> list[ast.Call]:
-    found = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
-    return [call for call in found if isinstance(call.func, ast.Name) and call.func.id == name]
+    nodes = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+    return [call for call in nodes if isinstance(call.func, ast.Name) and call.func.id == name]
 
 
-CHARTS = [(path, call) for path in FILES for call in calls(path, "chart")]
+CHARTS = [(path, call) for path in FILES for call in calls(path, "Chart")]
 
 
 @pytest.mark.parametrize(
     ("path", "call"), CHARTS, ids=[f"{path.stem}-{call.lineno}" for path, call in CHARTS]
 )
-def test_a_chart_is_explained_and_has_a_table(path, call):
-    named = {word.arg for word in call.keywords}
+def test_a_chart_of_a_page_is_explained_and_has_a_table(path, call):
+    _, caption, alt, *rest = call.args
+    assert caption
+    assert alt
     # Panels below the maps explain their charts in words of the moment, and two have one table.
-    assert "twin" in named or calls(path, "table_twin")
-    assert "reading" in named or calls(path, "how_to_read")
+    assert rest or calls(path, "table_twin")
+    assert len(rest) > 1 or calls(path, "how_to_read")
 
 
-def test_every_reading_is_used():
-    text = "".join(path.read_text() for path in FILES)
-    assert [key for key in READINGS if f'READINGS["{key}"]' not in text] == []
-
-
-def test_readings_are_a_few_plain_sentences():
-    for text in READINGS.values():
-        assert 2 <= text.count(". ") + 1 <= 6
-        assert text.endswith(".")
+@pytest.mark.parametrize("run", [controlled_run(), open_refusal_run()], ids=["backdoor", "open"])
+def test_the_charts_of_a_run_are_explained_and_have_their_tables(run):
+    for chart in charts(run).values():
+        assert len(chart.twin)
+        assert chart.caption
+        assert chart.alt
+        assert 2 <= chart.reading.count(". ") + 1 <= 6
+        assert chart.reading.endswith(".")

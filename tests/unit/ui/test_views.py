@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from circuitviz.plots import frame
-from circuitviz.plots.notes import judges_note, run_note
+from circuitviz.plots.catalogue import judges_note, run_note
 from circuitviz.plots.verdict import Verdict, verdicts
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.jobs import Job
