@@ -2,79 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from circuitviz.plots.maps import Cell, Fit, add_outlines, add_symbols, head_axis, layer_axis
+from circuitviz.plots.maps import HIGH_ROW, Cell, Fit, add_outlines, add_symbols, colour_map
 from circuitviz.plots.palette import (
     DIVERGING,
+    HALO,
+    INK,
     RUN_STYLES,
-    SEQUENTIAL,
     finish,
     hatching,
-    rows_height,
     tick_step,
 )
 from circuitviz.plots.text import matching, records
 
-PAIR_PIXELS = 54
+PAIR_PIXELS, BARS_PIXELS = 54, 300
 BRIGHT = 0.6  # from here on the scale is light, and black text is read
-
-ROW_PIXELS = 46
-LEGEND_PIXELS = 96
-BARS_PIXELS = 300
-
-
-def overlap_heatmap(
-    names: Sequence[str], overlap: np.ndarray, hover: Sequence[Sequence[str]]
-) -> go.Figure:
-    """Jaccard similarity of every pair, written into its cell.
-
-    Args:
-        names: [runs].
-        overlap: [runs, runs] in [0, 1].
-        hover: [runs][runs] text of each cell; says what chance would give.
-    """
-    figure = go.Figure()
-    figure.add_heatmap(
-        z=overlap,
-        zmin=0,
-        zmax=1,
-        colorscale=SEQUENTIAL,
-        xgap=2,
-        ygap=2,
-        hovertext=[list(row) for row in hover],
-        hovertemplate="%{hovertext}<extra></extra>",
-        colorbar={"title": {"text": "Jaccard", "side": "right"}, "thickness": 10},
-    )
-    places = range(len(names))
-    figure.add_scatter(
-        x=[column for _ in places for column in places],
-        y=[row for row in places for _ in places],
-        mode="text",
-        text=[f"{overlap[row, column]:.2f}" for row in places for column in places],
-        textfont={
-            "size": 14,
-            "color": [
-                "#000000" if overlap[row, column] >= BRIGHT else "#FFFFFF"
-                for row in places
-                for column in places
-            ],
-        },
-        hoverinfo="skip",
-        name="values",
-    )
-    figure.update_xaxes(tickvals=list(places), ticktext=list(names), showgrid=False)
-    figure.update_yaxes(
-        tickvals=list(places),
-        ticktext=list(names),
-        range=[len(names) - 0.5, -0.5],
-        showgrid=False,
-    )
-    return finish(figure, height=len(names) * PAIR_PIXELS + 90)
 
 
 def head_rank_difference(
@@ -95,21 +43,22 @@ def head_rank_difference(
     """
     difference = second - first
     largest = max(1, int(np.abs(difference).max()))
-    fit = _fit(first.shape)
-    figure = go.Figure()
-    figure.add_heatmap(
-        z=difference,
-        zmin=-largest,
-        zmax=largest,
-        colorscale=[list(stop) for stop in DIVERGING],
-        xgap=fit.gap,
-        ygap=fit.gap,
-        hovertext=[
-            [_rank_hover((layer, head), first, second, names) for head in range(first.shape[1])]
-            for layer in range(first.shape[0])
-        ],
-        hovertemplate="%{hovertext}<extra></extra>",
-        colorbar={"title": {"text": "Places higher", "side": "right"}, "thickness": 10},
+    fit = Fit(first.shape)
+    hover = [
+        [
+            f"<b>Head L{layer}H{head}</b><br>place {first[layer, head]} in {names[0]}"
+            f"<br>place {second[layer, head]} in {names[1]}"
+            for head in range(fit.columns)
+        ]
+        for layer in range(fit.layers)
+    ]
+    figure = colour_map(
+        difference,
+        (-largest, largest),
+        gaps=(fit.gap, fit.gap),
+        hover=hover,
+        colours=DIVERGING,
+        title="Places higher",
     )
     both = [cell for cell in in_first if cell in in_second]
     only = [cell for cell in in_first if cell not in in_second]
@@ -118,7 +67,8 @@ def head_rank_difference(
     add_symbols(figure, both, "In both circuits", "diamond", size=fit.mark)
     add_symbols(figure, only, f"Only in {names[0]}", "triangle-left", size=fit.mark)
     add_symbols(figure, other, f"Only in {names[1]}", "triangle-right", size=fit.mark)
-    return _finished(figure, first.shape)
+    fit.head_axis(figure)
+    return fit.finished(figure)
 
 
 def head_membership(counts: np.ndarray, runs: int) -> go.Figure:
@@ -128,66 +78,60 @@ def head_membership(counts: np.ndarray, runs: int) -> go.Figure:
         counts: [n_layers, n_heads], 0 to `runs`.
         runs: How many runs are compared.
     """
-    figure = go.Figure()
-    layers, heads = counts.shape
-    fit = _fit(counts.shape)
-    figure.add_heatmap(
-        z=counts,
-        zmin=0,
-        zmax=runs,
-        colorscale=SEQUENTIAL,
-        xgap=fit.gap,
-        ygap=fit.gap,
-        hovertext=[
-            [
-                f"<b>L{layer}H{head}</b><br>in {counts[layer, head]} of {runs} circuits"
-                for head in range(heads)
-            ]
-            for layer in range(layers)
-        ],
-        hovertemplate="%{hovertext}<extra></extra>",
-        colorbar={
-            "title": {"text": "Runs", "side": "right"},
-            "thickness": 10,
-            "tickvals": list(range(runs + 1)),
-        },
-    )
-    cells = [(int(layer), int(head)) for layer, head in np.argwhere(counts > 0)]
-    everywhere = [cell for cell in cells if counts[cell] == runs]
+    fit = Fit(counts.shape)
+    hover = [
+        [
+            f"<b>L{layer}H{head}</b><br>in {number} of {runs} circuits"
+            for head, number in enumerate(row)
+        ]
+        for layer, row in enumerate(counts)
+    ]
+    ticks = list(range(runs + 1))
+    gaps = (fit.gap, fit.gap)
+    figure = colour_map(counts, (0, runs), gaps=gaps, hover=hover, title="Runs", tickvals=ticks)
+    texts = {cell: f"<b>{number}</b>" for cell, number in np.ndenumerate(counts) if number}
+    everywhere = [cell for cell in texts if counts[cell] == runs]
     add_outlines(figure, everywhere, "In all circuits", width=fit.line)
+    dark = {cell for cell in texts if counts[cell] <= runs / 2}
+    size = 14 if fit.row >= HIGH_ROW else 10
+    _add_numbers(figure, texts, dark, size, name="runs", showlegend=False)
+    fit.head_axis(figure)
+    return fit.finished(figure)
+
+
+def overlap_heatmap(
+    names: Sequence[str], overlap: np.ndarray, hover: Sequence[Sequence[str]]
+) -> go.Figure:
+    """Jaccard similarity of every pair, written into its cell.
+
+    Args:
+        names: [runs].
+        overlap: [runs, runs] in [0, 1].
+        hover: [runs][runs] text of each cell; says what chance would give.
+    """
+    figure = colour_map(overlap, (0, 1), hover=hover, title="Jaccard")
+    texts = {cell: f"{value:.2f}" for cell, value in np.ndenumerate(overlap)}
+    dark = {cell for cell in texts if overlap[cell] < BRIGHT}
+    _add_numbers(figure, texts, dark, 14, name="values")
+    ticks = {"tickvals": list(range(len(names))), "ticktext": list(names)}
+    figure.update_xaxes(**ticks, showgrid=False)
+    figure.update_yaxes(**ticks, range=[len(names) - 0.5, -0.5], showgrid=False)
+    return finish(figure, height=len(names) * PAIR_PIXELS + 90)
+
+
+def _add_numbers(
+    figure: go.Figure, texts: Mapping[Cell, str], dark: Collection[Cell], size: int, **trace: Any
+) -> None:
+    """A text in each cell, white on those that are dark."""
     figure.add_scatter(
-        x=[head for _, head in cells],
-        y=[layer for layer, _ in cells],
+        x=[column for _, column in texts],
+        y=[row for row, _ in texts],
         mode="text",
-        text=[f"<b>{counts[cell]}</b>" for cell in cells],
-        textfont={
-            "size": 14 if fit.row >= 16 else 10,
-            "color": ["#000000" if counts[cell] > runs / 2 else "#FFFFFF" for cell in cells],
-        },
+        text=list(texts.values()),
+        textfont={"size": size, "color": [HALO if cell in dark else INK for cell in texts]},
         hoverinfo="skip",
-        name="runs",
-        showlegend=False,
+        **trace,
     )
-    return _finished(figure, counts.shape)
-
-
-def _rank_hover(cell: Cell, first: np.ndarray, second: np.ndarray, names: tuple[str, str]) -> str:
-    layer, head = cell
-    return (
-        f"<b>Head L{layer}H{head}</b><br>place {first[cell]} in {names[0]}"
-        f"<br>place {second[cell]} in {names[1]}"
-    )
-
-
-def _fit(shape: tuple[int, ...]) -> Fit:
-    return Fit(shape[0], shape[1], rows_height(shape[0], ROW_PIXELS))
-
-
-def _finished(figure: go.Figure, shape: tuple[int, ...]) -> go.Figure:
-    layers, heads = shape
-    head_axis(figure, heads)
-    layer_axis(figure, layers)
-    return finish(figure, height=rows_height(layers, ROW_PIXELS) + LEGEND_PIXELS, legend=True)
 
 
 def layer_bars(frame: pd.DataFrame) -> go.Figure:
@@ -197,16 +141,13 @@ def layer_bars(frame: pd.DataFrame) -> go.Figure:
         frame: Columns run, layer, neurons; the order of the runs decides their style.
     """
     figure = go.Figure()
-    for place, label in enumerate(dict.fromkeys(frame["run"])):
-        style = RUN_STYLES[place % len(RUN_STYLES)]
+    for index, label in enumerate(dict.fromkeys(frame["run"])):
+        style = RUN_STYLES[index % len(RUN_STYLES)]
         rows = records(matching(frame, run=label))
         figure.add_bar(
             x=[row["layer"] for row in rows],
             y=[row["neurons"] for row in rows],
-            marker={
-                "color": style.colour,
-                "pattern": hatching(style.pattern),
-            },
+            marker={"color": style.colour, "pattern": hatching(style.pattern)},
             hovertemplate="layer %{x}: %{y} neurons<extra>" + str(label) + "</extra>",
             name=str(label),
         )
@@ -215,8 +156,7 @@ def layer_bars(frame: pd.DataFrame) -> go.Figure:
         title="Layer", dtick=tick_step(len(layers)), tick0=0, tickangle=0, showgrid=False
     )
     most = max(frame["neurons"], default=0)
-    figure.update_yaxes(title="Neurons in the circuit", range=[0, max(1, most) * 1.08])
-    if most <= 8:
-        figure.update_yaxes(dtick=1)
+    dtick = 1 if most <= 8 else None
+    figure.update_yaxes(title="Neurons in the circuit", range=[0, max(1, most) * 1.08], dtick=dtick)
     figure.update_layout(barmode="group", bargap=0.25)
     return finish(figure, height=BARS_PIXELS, legend=True)

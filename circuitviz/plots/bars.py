@@ -1,8 +1,8 @@
-"""Bars: the claim and its controls, verdicts, memory, splits."""
+"""Bars and rows: rates with their intervals, verdicts, memory, splits."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,22 +11,30 @@ import plotly.graph_objects as go
 from circuitviz.plots.judged import share_axis
 from circuitviz.plots.palette import (
     ASR,
+    HALO,
+    INK,
     NEUTRAL,
+    PERCENT_AXIS,
+    RECOVERY,
     RUN_STYLES,
-    SERIES_COLOURS,
     SERIES_LABELS,
-    SERIES_SYMBOLS,
+    SERIES_STYLES,
     UTILITY,
+    WRITTEN,
+    Style,
     finish,
     hatching,
+    rate_hover,
 )
 from circuitviz.plots.text import Row, matching, percent, records
 
-ROW_PIXELS = 62
 VALUES_AT = 1.04
-OFFSETS = {"asr": 0.17, "utility": -0.17}
-
-VERDICT_PIXELS = 190
+# How far above its row the first series of two stands, the second as far below.
+OFFSET = 0.17
+TUNING_STYLES = {
+    "safety": ("Safety", Style(RECOVERY, "diamond")),
+    "helpfulness": ("Helpfulness", Style(UTILITY, "square")),
+}
 # Name, colour and hatching of each verdict: told apart without the colour as well.
 VERDICTS = {
     "refused": ("Refused", UTILITY, ""),
@@ -35,7 +43,7 @@ VERDICTS = {
 }
 # Below this share of the bar a number has no room in its part.
 LEAST_ROOM = 0.09
-MEMORY_PIXELS = 190
+VERDICT_PIXELS, MEMORY_PIXELS, SPLIT_PIXELS = 190, 190, 210
 MEMORY_PARTS = {
     "weights": "Weights",
     "activations": "Activations",
@@ -43,9 +51,6 @@ MEMORY_PARTS = {
     "gates": "Masks",
 }
 NEEDED, THERE = "Needed", "Available"
-# For the number behind the longest bar, as a share of it.
-ROOM_AFTER_BAR = 1.3
-SPLIT_PIXELS = 210
 # What each split is for, beside its name.
 SPLITS = {
     "train": "Train: masks are learned",
@@ -54,7 +59,7 @@ SPLITS = {
 }
 ROLES = {"attack": ("Attack", ASR, ""), "benign": ("Benign", UTILITY, "/")}
 # For the numbers behind the longest bar, as a share of it.
-ROOM_AFTER_PART = 1.6
+ROOM_AFTER_MEMORY, ROOM_AFTER_SPLIT = 1.3, 1.6
 
 
 def before_after(frame: pd.DataFrame) -> go.Figure:
@@ -63,22 +68,47 @@ def before_after(frame: pd.DataFrame) -> go.Figure:
     Args:
         frame: Columns `CONDITION_COLUMNS` of `circuitviz.plots.frame`, in the order shown.
     """
-    conditions = list(dict.fromkeys(frame["condition"]))
-    rows_at = {name: len(conditions) - 1 - place for place, name in enumerate(conditions)}
+    frame = frame.assign(title=frame["condition"])
+    series = {name: (SERIES_LABELS[name], SERIES_STYLES[name]) for name in ("asr", "utility")}
+    axis = share_axis(frame["judge"])
+    return _rate_rows(frame, series, axis, bold="Circuit off", stems=True, room=0.24, row_pixels=62)
+
+
+def tuning_arms(frame: pd.DataFrame) -> go.Figure:
+    """A row per arm: two points with their 95 % intervals, and their values beside them.
+
+    Args:
+        frame: Columns `ARM_COLUMNS` of `circuitviz.plots.tuning_frame`, in the order shown.
+    """
+    bold = "".join(matching(frame, arm="circuit")["title"][:1])
+    axis = "Share of test prompts"
+    return _rate_rows(frame, TUNING_STYLES, axis, bold=bold, stems=False, room=0.16, row_pixels=58)
+
+
+def _rate_rows(
+    frame: pd.DataFrame,
+    series: Mapping[str, tuple[str, Style]],
+    axis: str,
+    *,
+    bold: str,
+    stems: bool,
+    room: float,
+    row_pixels: int,
+) -> go.Figure:
+    """Two series of rates, a row for each `title`, one of them in bold."""
     figure = go.Figure()
-    for series in ("asr", "utility"):
-        rows = records(matching(frame, series=series))
-        ys = [rows_at[name] + OFFSETS[series] for name in _column(rows, "condition")]
-        _add_stems(figure, rows, ys, series)
+    titles = list(dict.fromkeys(frame["title"]))
+    heights = {title: len(titles) - 1 - index for index, title in enumerate(titles)}
+    for (name, (label, style)), offset in zip(series.items(), (OFFSET, -OFFSET), strict=True):
+        rows = records(matching(frame, series=name))
+        ys = [heights[row["title"]] + offset for row in rows]
+        if stems:
+            _add_stems(figure, rows, ys, style.colour)
         figure.add_scatter(
-            x=_column(rows, "rate"),
+            x=[row["rate"] for row in rows],
             y=ys,
             mode="markers",
-            marker={
-                "symbol": SERIES_SYMBOLS[series],
-                "size": 13,
-                "color": SERIES_COLOURS[series],
-            },
+            marker={"symbol": style.symbol, "size": 13, "color": style.colour},
             error_x={
                 "type": "data",
                 "array": [row["high"] - row["rate"] for row in rows],
@@ -87,70 +117,68 @@ def before_after(frame: pd.DataFrame) -> go.Figure:
                 "width": 5,
             },
             hovertext=[
-                f"<b>{row['condition']}</b><br>{SERIES_LABELS[series]} "
-                f"{percent(row['rate'])}<br>{row['k']:,} of {row['n']:,}, 95 % "
-                f"{percent(row['low'])} to {percent(row['high'])}"
-                for row in rows
+                rate_hover(row, row["title"], f"{label} {percent(row['rate'])}") for row in rows
             ],
-            hovertemplate="%{hovertext}<extra></extra>",
-            name=SERIES_LABELS[series],
+            hovertemplate=WRITTEN,
+            name=label,
             cliponaxis=False,
         )
-        _add_values(figure, rows, ys, series)
-    figure.update_xaxes(
-        range=[-0.03, VALUES_AT + 0.24],
-        tickvals=[0, 0.25, 0.5, 0.75, 1],
-        tickformat=".0%",
-        title=share_axis(frame["judge"]),
-    )
+        # In a column of their own: beside the points they would lie on lines and intervals.
+        texts = [f"<b>{percent(row['rate'])}</b>" for row in rows]
+        font = {"size": 13, "color": style.colour}
+        # On a narrow page the longer ones reach into the margin.
+        clipped = {"cliponaxis": False} if stems else {}
+        _add_texts(figure, [VALUES_AT] * len(rows), ys, texts, textfont=font, **clipped)
+    figure.update_xaxes(range=[-0.03, VALUES_AT + room], **PERCENT_AXIS, title=axis)
     figure.update_yaxes(
-        tickvals=list(rows_at.values()),
-        ticktext=[f"<b>{name}</b>" if name == "Circuit off" else name for name in rows_at],
-        range=[-0.5, len(conditions) - 0.5],
+        tickvals=list(heights.values()),
+        ticktext=[f"<b>{title}</b>" if title == bold else title for title in titles],
+        range=[-0.5, len(titles) - 0.5],
         showgrid=False,
     )
-    for edge in range(1, len(conditions)):
+    for edge in range(1, len(titles)):
         figure.add_hline(y=edge - 0.5, line={"color": NEUTRAL, "width": 0.5})
-    return finish(figure, height=len(conditions) * ROW_PIXELS + 110, legend=True)
+    return finish(figure, height=len(titles) * row_pixels + 110, legend=True)
 
 
-def _column(rows: list[Row], name: str) -> list[Any]:
-    return [row[name] for row in rows]
-
-
-def _add_values(figure: go.Figure, rows: list[Row], ys: list[float], series: str) -> None:
-    # In a column of their own: beside the points they would lie on lines and intervals.
+def _add_texts(
+    figure: go.Figure, xs: Sequence[float], ys: Sequence[Any], texts: Sequence[str], **trace: Any
+) -> None:
+    """Numbers to the right of where they stand."""
     figure.add_scatter(
-        x=[VALUES_AT] * len(rows),
+        x=xs,
         y=ys,
         mode="text",
-        text=[f"<b>{percent(rate)}</b>" for rate in _column(rows, "rate")],
+        text=texts,
         textposition="middle right",
-        textfont={"size": 13, "color": SERIES_COLOURS[series]},
         hoverinfo="skip",
         showlegend=False,
         name="value",
-        # On a narrow page they reach into the margin.
-        cliponaxis=False,
+        **trace,
     )
 
 
-def _add_stems(figure: go.Figure, rows: list[Row], ys: list[float], series: str) -> None:
-    xs: list[float | None] = []
-    stem_ys: list[float | None] = []
-    for rate, y in zip(_column(rows, "rate"), ys, strict=True):
-        xs += [0.0, rate, None]
-        stem_ys += [y, y, None]
+def _add_stems(figure: go.Figure, rows: list[Row], ys: list[float], colour: str) -> None:
     figure.add_scatter(
-        x=xs,
-        y=stem_ys,
+        x=[x for row in rows for x in (0.0, row["rate"], None)],
+        y=[y for height in ys for y in (height, height, None)],
         mode="lines",
-        line={"color": SERIES_COLOURS[series], "width": 5},
+        line={"color": colour, "width": 5},
         opacity=0.35,
         hoverinfo="skip",
         showlegend=False,
         name="stem",
     )
+
+
+def _stacked(
+    figure: go.Figure, names: Sequence[str], *, gap: float, height: int, **axis: Any
+) -> go.Figure:
+    """The figure with its bars stacked, one of each name from the top to the bottom."""
+    figure.update_layout(barmode="stack", bargap=gap, legend_traceorder="normal")
+    figure.update_xaxes(**axis)
+    figure.update_yaxes(categoryorder="array", categoryarray=names[::-1], showgrid=False)
+    return finish(figure, height=height, legend=True)
 
 
 def verdict_bars(frame: pd.DataFrame) -> go.Figure:
@@ -170,47 +198,32 @@ def verdict_bars(frame: pd.DataFrame) -> go.Figure:
             name=title,
             marker={
                 "color": colour,
-                "line": {"color": "#FFFFFF", "width": 1},
+                "line": {"color": HALO, "width": 1},
                 "pattern": hatching(pattern, opacity=0.75),
             },
-            hovertext=[_verdict_hover(row, title) for row in rows],
-            hovertemplate="%{hovertext}<extra></extra>",
+            hovertext=[
+                rate_hover(row, f"{row['condition']}: {title.lower()}, {percent(row['rate'])}")
+                for row in rows
+            ],
+            hovertemplate=WRITTEN,
         )
-    _add_numbers(figure, frame)
-    figure.update_layout(barmode="stack", bargap=0.3, legend_traceorder="normal")
-    figure.update_xaxes(
-        range=[0, 1.02],
-        tickvals=[0, 0.25, 0.5, 0.75, 1],
-        tickformat=".0%",
-        title="Share of attack prompts",
-    )
-    figure.update_yaxes(categoryorder="array", categoryarray=conditions[::-1], showgrid=False)
-    return finish(figure, height=VERDICT_PIXELS, legend=True)
-
-
-def _add_numbers(figure: go.Figure, frame: pd.DataFrame) -> None:
-    """The share in the middle of each part that has room, on a box that hides the hatching."""
-    for condition in dict.fromkeys(frame["condition"]):
+    for condition in conditions:
         left = 0.0
         for row in records(matching(frame, condition=condition)):
             if row["rate"] >= LEAST_ROOM:
+                # On a box that hides the hatching.
                 figure.add_annotation(
                     x=left + row["rate"] / 2,
                     y=condition,
                     text=f"<b>{percent(row['rate'])}</b>",
                     showarrow=False,
-                    font={"color": "#000000", "size": 13},
+                    font={"color": INK, "size": 13},
                     bgcolor="rgba(255,255,255,0.9)",
                     borderpad=2,
                 )
             left += row["rate"]
-
-
-def _verdict_hover(row: Row, title: str) -> str:
-    return (
-        f"<b>{row['condition']}: {title.lower()}, {percent(row['rate'])}</b><br>{row['k']:,} of "
-        f"{row['n']:,}, 95 % {percent(row['low'])} to {percent(row['high'])}"
-    )
+    axis = {"range": [0, 1.02], **PERCENT_AXIS, "title": "Share of attack prompts"}
+    return _stacked(figure, conditions, gap=0.3, height=VERDICT_PIXELS, **axis)
 
 
 def memory_size(size: int) -> str:
@@ -231,19 +244,14 @@ def memory_bars(parts: Mapping[str, int], available: int) -> go.Figure:
     """
     figure = go.Figure()
     total = sum(parts[name] for name in MEMORY_PARTS)
-    longest = max(total, available, 1)
-    for place, (name, title) in enumerate(MEMORY_PARTS.items()):
-        style, size = RUN_STYLES[place], parts[name]
+    for style, (name, title) in zip(RUN_STYLES, MEMORY_PARTS.items(), strict=False):
         figure.add_bar(
-            x=[size],
+            x=[parts[name]],
             y=[NEEDED],
             orientation="h",
             name=title,
-            marker={
-                "color": style.colour,
-                "pattern": hatching(style.pattern),
-            },
-            hovertemplate=f"{title}: {memory_size(size)}<extra></extra>",
+            marker={"color": style.colour, "pattern": hatching(style.pattern)},
+            hovertemplate=f"{title}: {memory_size(parts[name])}<extra></extra>",
         )
     figure.add_bar(
         x=[available],
@@ -254,20 +262,10 @@ def memory_bars(parts: Mapping[str, int], available: int) -> go.Figure:
         marker={"color": NEUTRAL},
         hovertemplate=f"{THERE}: {memory_size(available)}<extra></extra>",
     )
-    figure.add_scatter(
-        x=[total, available],
-        y=[NEEDED, THERE],
-        mode="text",
-        text=[f"<b> {memory_size(total)}</b>", f" {memory_size(available)}"],
-        textposition="middle right",
-        hoverinfo="skip",
-        showlegend=False,
-        name="value",
-    )
-    figure.update_layout(barmode="stack", bargap=0.35, legend_traceorder="normal")
-    figure.update_xaxes(range=[0, longest * ROOM_AFTER_BAR], visible=False)
-    figure.update_yaxes(categoryorder="array", categoryarray=[THERE, NEEDED], showgrid=False)
-    return finish(figure, height=MEMORY_PIXELS, legend=True)
+    texts = [f"<b> {memory_size(total)}</b>", f" {memory_size(available)}"]
+    _add_texts(figure, [total, available], [NEEDED, THERE], texts)
+    axis = {"range": [0, max(total, available, 1) * ROOM_AFTER_MEMORY], "visible": False}
+    return _stacked(figure, [NEEDED, THERE], gap=0.35, height=MEMORY_PIXELS, **axis)
 
 
 def split_bars(counts: Mapping[str, Mapping[str, int]]) -> go.Figure:
@@ -277,37 +275,20 @@ def split_bars(counts: Mapping[str, Mapping[str, int]]) -> go.Figure:
         counts: Prompts by split and role.
     """
     figure = go.Figure()
-    names = list(SPLITS)
+    names, of_split = list(SPLITS.values()), [counts.get(split, {}) for split in SPLITS]
     for role, (title, colour, pattern) in ROLES.items():
-        numbers = [counts.get(split, {}).get(role, 0) for split in names]
         figure.add_bar(
-            x=numbers,
-            y=[SPLITS[split] for split in names],
+            x=[roles.get(role, 0) for roles in of_split],
+            y=names,
             orientation="h",
             name=title,
-            marker={
-                "color": colour,
-                "pattern": hatching(pattern),
-            },
+            marker={"color": colour, "pattern": hatching(pattern)},
             hovertemplate=f"{title}: %{{x:,}} prompts<extra></extra>",
         )
-    totals = [sum(counts.get(split, {}).values()) for split in names]
-    figure.add_scatter(
-        x=totals,
-        y=[SPLITS[split] for split in names],
-        mode="text",
-        text=[_numbers(counts.get(split, {})) for split in names],
-        textposition="middle right",
-        hoverinfo="skip",
-        showlegend=False,
-        name="value",
-    )
-    figure.update_layout(barmode="stack", bargap=0.3, legend_traceorder="normal")
-    figure.update_xaxes(range=[0, max(1, *totals) * ROOM_AFTER_PART], visible=False)
-    figure.update_yaxes(categoryorder="array", categoryarray=[SPLITS[s] for s in names[::-1]])
-    figure.update_yaxes(showgrid=False)
-    return finish(figure, height=SPLIT_PIXELS, legend=True)
-
-
-def _numbers(roles: Mapping[str, int]) -> str:
-    return " " + " + ".join(f"{roles.get(role, 0):,} {role}" for role in ROLES)
+    totals = [sum(roles.values()) for roles in of_split]
+    texts = [
+        " " + " + ".join(f"{roles.get(role, 0):,} {role}" for role in ROLES) for roles in of_split
+    ]
+    _add_texts(figure, totals, names, texts)
+    axis = {"range": [0, max(1, *totals) * ROOM_AFTER_SPLIT], "visible": False}
+    return _stacked(figure, names, gap=0.3, height=SPLIT_PIXELS, **axis)

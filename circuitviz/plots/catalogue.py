@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 
 from circuitviz.plots import evidence_frame, frame, open_frame, story
 from circuitviz.plots.bars import before_after, verdict_bars
+from circuitviz.plots.curves import stochastic_curve, tradeoff_curve
 from circuitviz.plots.judged import by_token
 from circuitviz.plots.maps import (
     PLAIN,
@@ -23,7 +24,6 @@ from circuitviz.plots.maps import (
 )
 from circuitviz.plots.palette import SERIES_LABELS
 from circuitviz.plots.text import count
-from circuitviz.plots.tradeoff import stochastic_curve, tradeoff_curve
 from circuitviz.runs.store import Run
 from circuitviz.units import Circuit
 

@@ -1,11 +1,13 @@
-"""Maps of a model's heads and neurons, and the marks on them."""
+"""Maps in colours: heads and neurons of a model, and the marks on them; pairs of budgets."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from circuitviz.plots.palette import (
@@ -14,12 +16,16 @@ from circuitviz.plots.palette import (
     INK,
     NEUTRAL,
     SEQUENTIAL,
+    SERIES_LABELS,
     TALLEST_MAP,
     UTILITY,
+    WRITTEN,
+    clickable,
     finish,
     rows_height,
     tick_step,
 )
+from circuitviz.plots.text import matching, percent, records
 
 # (layer, column): the row and the column of a cell.
 Cell = tuple[int, int]
@@ -28,20 +34,20 @@ Cell = tuple[int, int]
 TARGET_SIZE = 6
 
 # Cells of a map; each has a text of its own, so that more would make a figure of megabytes.
-MOST_CELLS = 4096
+MAX_CELLS = 4096
 FEWEST_BINS = 16
 # From so many columns on, gaps of two pixels would take most of a cell on a narrow page.
 MANY_COLUMNS = 24
 LARGEST_MARK, SMALLEST_MARK = 11, 8
 # In rows lower than this a frame is hardly seen, and the symbol is larger than its cell.
-FRAMED_ROW = 10
-ROW_PIXELS = 46
-LEGEND_PIXELS = 96
+FRAMED_ROW, HIGH_ROW = 10, 16
+ROW_PIXELS, LEGEND_PIXELS = 46, 96
 # Many marks side by side would hide one another.
 CROWDED, CROWDED_MARK = 24, 7
 STRIP_PIXELS = 300
 # More points than this are slow to draw, and lie on top of each other.
-MOST_POINTS = 4096
+MAX_POINTS = 4096
+GRID_ROW, GRID_LEGEND = 40, 104
 
 
 @dataclass(frozen=True)
@@ -68,13 +74,105 @@ class MapOptions:
 PLAIN = MapOptions()
 
 
+class Fit:
+    """What fits into the cells of a map of layers.
+
+    Args:
+        shape: Layers, and cells a layer.
+        options: Room for its rows.
+    """
+
+    def __init__(self, shape: tuple[int, ...], options: MapOptions = PLAIN) -> None:
+        self.layers, self.columns = shape
+        # Pixels of all rows, and of one.
+        self.height = rows_height(self.layers, options.row_pixels, options.tallest)
+        self.row = self.height / self.layers
+
+    @property
+    def gap(self) -> int:
+        """Pixels between rows, and between few columns."""
+        return 2 if self.row >= HIGH_ROW and self.columns <= MANY_COLUMNS else 1
+
+    @property
+    def mark(self) -> int:
+        """Pixels of a symbol: it stays in its row where rows are high enough for that."""
+        if self.row < FRAMED_ROW:
+            return LARGEST_MARK
+        return int(min(LARGEST_MARK, max(SMALLEST_MARK, self.row - 2)))
+
+    @property
+    def line(self) -> float:
+        """Pixels of the inner line of a frame."""
+        if self.row < FRAMED_ROW:
+            return 1
+        return 2.5 if self.row >= HIGH_ROW else 1.5
+
+    def head_axis(self, figure: go.Figure) -> None:
+        """Heads from left to right, with as many ticks as can be read on a narrow page."""
+        figure.update_xaxes(
+            title="Head",
+            range=[-0.5, self.columns - 0.5],
+            dtick=tick_step(self.columns),
+            tick0=0,
+            tickangle=0,
+            showgrid=False,
+        )
+
+    def finished(self, figure: go.Figure) -> go.Figure:
+        """The figure with layers from the top to the bottom, as many ticks as can be read."""
+        figure.update_yaxes(
+            title="Layer",
+            range=[self.layers - 0.5, -0.5],
+            dtick=tick_step(self.layers),
+            tick0=0,
+            showgrid=False,
+        )
+        return finish(figure, height=self.height + LEGEND_PIXELS, legend=True)
+
+
+def colour_map(
+    values: np.ndarray,
+    limits: tuple[float, float],
+    *,
+    gaps: tuple[int | None, int] = (2, 2),
+    hover: Sequence[Sequence[str]] | None = None,
+    colours: object = SEQUENTIAL,
+    title: str = "",
+    **scale: Any,
+) -> go.Figure:
+    """A figure of values [rows columns] in colours, with their scale.
+
+    Args:
+        values: One a cell; NaN leaves it empty.
+        limits: Values at the ends of the scale.
+        gaps: Pixels between columns and between rows.
+        hover: What each cell says; None where something above it does.
+        colours: Plotly's colour scale.
+        title: What the scale measures.
+        scale: More of Plotly's colour bar.
+    """
+    written = {"hoverinfo": "skip"} if hover is None else {"hovertemplate": WRITTEN}
+    named = {"title": {"text": title, "side": "right"}} if title else {}
+    return go.Figure().add_heatmap(
+        z=values,
+        zmin=limits[0],
+        zmax=limits[1],
+        colorscale=colours,
+        xgap=gaps[0],
+        ygap=gaps[1],
+        hovertext=hover,
+        colorbar={**named, "thickness": 10, **scale},
+        **written,
+    )
+
+
 def add_outlines(
-    figure: go.Figure, cells: Iterable[Cell], name: str, *, width: float = 2.5
+    figure: go.Figure, cells: Collection[Cell], name: str, *, width: float = 2.5
 ) -> None:
     """Draw a white-on-black frame around each cell; it keeps its fit when the figure is resized."""
+    inset = 0.44
     xs: list[float | None] = []
     ys: list[float | None] = []
-    inset = 0.44
     for layer, column in cells:
         xs += [column + side * inset for side in (-1, 1, 1, -1, -1)] + [None]
         ys += [layer + side * inset for side in (-1, -1, 1, 1, -1)] + [None]
@@ -91,52 +189,42 @@ def add_outlines(
 
 
 def add_symbols(
-    figure: go.Figure, cells: Iterable[Cell], name: str, symbol: str, *, size: int = 11
+    figure: go.Figure, cells: Collection[Cell], name: str, symbol: str, *, size: int = 11
 ) -> None:
     """Put a white symbol with a black edge on each cell, and name it in the legend."""
-    listed = list(cells)
     # The legend takes the first marker of the trace, so an empty trace gets none.
-    if not listed:
-        return
-    figure.add_scatter(
-        x=[column for _, column in listed],
-        y=[layer for layer, _ in listed],
-        mode="markers",
-        marker={
-            "symbol": symbol,
-            "size": size,
-            "color": HALO,
-            "line": {"color": INK, "width": 1.5},
-        },
-        hoverinfo="skip",
-        name=name,
-    )
-
-
-def add_ring(figure: go.Figure, cell: Cell, name: str, *, size: int = 30) -> None:
-    """Draw a white-on-black ring around the centre of a cell."""
-    for colour, width in ((INK, 6), (HALO, 2.5)):
+    if cells:
+        edge = {"color": INK, "width": 1.5}
         figure.add_scatter(
-            x=[cell[1]],
-            y=[cell[0]],
+            x=[column for _, column in cells],
+            y=[layer for layer, _ in cells],
             mode="markers",
-            marker={
-                "symbol": "circle-open",
-                "size": size,
-                "color": colour,
-                "line": {"color": colour, "width": width},
-            },
+            marker={"symbol": symbol, "size": size, "color": HALO, "line": edge},
+            hoverinfo="skip",
+            name=name,
+        )
+
+
+def add_ring(figure: go.Figure, x: float, y: float, *, size: int = 30) -> None:
+    """Draw a white-on-black ring around what is selected."""
+    for colour, width in ((INK, 6), (HALO, 2.5)):
+        line = {"color": colour, "width": width}
+        figure.add_scatter(
+            x=[x],
+            y=[y],
+            mode="markers",
+            marker={"symbol": "circle-open", "size": size, "color": colour, "line": line},
             hoverinfo="skip",
             showlegend=False,
-            name=name,
+            name="Selected",
         )
 
 
 def add_click_targets(
     figure: go.Figure,
-    centres: list[Cell],
-    customdata: list[list[int]],
-    hover: list[str],
+    centres: Collection[Cell],
+    customdata: Sequence[Sequence[int]],
+    hover: Sequence[str],
 ) -> None:
     """Lay an invisible point on each cell: Streamlit reports no clicks on heatmaps.
 
@@ -154,44 +242,11 @@ def add_click_targets(
         unselected=invisible,
         customdata=customdata,
         hovertext=hover,
-        hovertemplate="%{hovertext}<extra></extra>",
+        hovertemplate=WRITTEN,
         showlegend=False,
         name="cells",
     )
-    figure.update_layout(hovermode="closest", hoverdistance=-1, clickmode="event+select")
-
-
-class Fit:
-    """What fits into the cells of a map.
-
-    Args:
-        rows: Layers.
-        columns: Cells a layer.
-        height: Pixels of all rows.
-    """
-
-    def __init__(self, rows: int, columns: int, height: int) -> None:
-        self.row = height / rows
-        self.columns = columns
-
-    @property
-    def gap(self) -> int:
-        """Pixels between rows, and between few columns."""
-        return 2 if self.row >= 16 and self.columns <= MANY_COLUMNS else 1
-
-    @property
-    def mark(self) -> int:
-        """Pixels of a symbol: it stays in its row where rows are high enough for that."""
-        if self.row < FRAMED_ROW:
-            return LARGEST_MARK
-        return int(min(LARGEST_MARK, max(SMALLEST_MARK, self.row - 2)))
-
-    @property
-    def line(self) -> float:
-        """Pixels of the inner line of a frame."""
-        if self.row < FRAMED_ROW:
-            return 1
-        return 2.5 if self.row >= 16 else 1.5
+    clickable(figure)
 
 
 def bins_for(layers: int, most: int) -> int:
@@ -201,32 +256,16 @@ def bins_for(layers: int, most: int) -> int:
         layers: Layers of the model.
         most: Most bins a layer may have, where there are few layers.
     """
-    return max(min(FEWEST_BINS, most), min(most, MOST_CELLS // layers))
+    return max(min(FEWEST_BINS, most), min(most, MAX_CELLS // layers))
 
 
-def layer_axis(figure: go.Figure, layers: int) -> None:
-    """Layers from the top to the bottom, with as many ticks as can be read."""
-    figure.update_yaxes(
-        title="Layer", range=[layers - 0.5, -0.5], dtick=tick_step(layers), tick0=0, showgrid=False
-    )
-
-
-def head_axis(figure: go.Figure, heads: int) -> None:
-    """Heads from left to right, with as many ticks as can be read on a narrow page."""
-    figure.update_xaxes(
-        title="Head",
-        range=[-0.5, heads - 0.5],
-        dtick=tick_step(heads),
-        tick0=0,
-        tickangle=0,
-        showgrid=False,
-    )
+def _score_map(scores: np.ndarray, options: MapOptions, gaps: tuple[int | None, int]) -> go.Figure:
+    limits = options.score_range or (float(scores.min()), float(scores.max()))
+    return colour_map(scores, limits, gaps=gaps, title="Score", outlinewidth=0, nticks=5)
 
 
 def head_heatmap(
-    scores: np.ndarray,
-    in_circuit: Collection[Cell] = (),
-    options: MapOptions = PLAIN,
+    scores: np.ndarray, in_circuit: Collection[Cell] = (), options: MapOptions = PLAIN
 ) -> go.Figure:
     """Scores of all heads, those in the circuit framed and marked with a diamond.
 
@@ -235,11 +274,8 @@ def head_heatmap(
         in_circuit: (layer, head) of the heads that are knocked out.
         options: Marks, colour scale and room.
     """
-    layers, heads = scores.shape
-    height = rows_height(layers, options.row_pixels, options.tallest)
-    fit = Fit(layers, heads, height)
-    figure = _score_map(scores, options.score_range, xgap=fit.gap, ygap=fit.gap)
-    cells = [(layer, head) for layer in range(layers) for head in range(heads)]
+    fit = Fit(scores.shape, options)
+    figure = _score_map(scores, options, (fit.gap, fit.gap))
     inside, by_hand = set(in_circuit), set(options.added)
     by_learning = [cell for cell in in_circuit if cell not in by_hand]
     add_outlines(figure, in_circuit, "In the circuit", width=fit.line)
@@ -247,45 +283,17 @@ def head_heatmap(
     add_symbols(figure, options.added, "Added by hand", "cross", size=fit.mark)
     add_symbols(figure, options.removed, "Removed by hand", "x", size=fit.mark)
     if options.selected is not None:
-        add_ring(figure, options.selected, "Selected")
-    add_click_targets(
-        figure,
-        cells,
-        [[layer, head] for layer, head in cells],
-        [_head_hover(scores, cell, inside) for cell in cells],
-    )
-    head_axis(figure, heads)
-    layer_axis(figure, layers)
-    return finish(figure, height=height + LEGEND_PIXELS, legend=True)
-
-
-def _score_map(
-    scores: np.ndarray, score_range: tuple[float, float] | None, **gaps: float
-) -> go.Figure:
-    """Scores [n_layers columns] in colours from the lowest to the highest, with their scale."""
-    low, high = score_range or (float(scores.min()), float(scores.max()))
-    figure = go.Figure()
-    figure.add_heatmap(
-        z=scores,
-        zmin=low,
-        zmax=high,
-        colorscale=SEQUENTIAL,
-        hoverinfo="skip",
-        colorbar={
-            "title": {"text": "Score", "side": "right"},
-            "thickness": 10,
-            "outlinewidth": 0,
-            "nticks": 5,
-        },
-        **gaps,
-    )
-    return figure
-
-
-def _head_hover(scores: np.ndarray, cell: Cell, in_circuit: Collection[Cell]) -> str:
-    layer, head = cell
-    place = "in the circuit" if cell in in_circuit else "not in the circuit"
-    return f"<b>Head L{layer}H{head}</b><br>score {scores[cell]:.3f}<br>{place}"
+        layer, head = options.selected
+        add_ring(figure, head, layer)
+    cells = list(np.ndindex(scores.shape))
+    hover = [
+        f"<b>Head L{cell[0]}H{cell[1]}</b><br>score {scores[cell]:.3f}"
+        f"<br>{'in' if cell in inside else 'not in'} the circuit"
+        for cell in cells
+    ]
+    add_click_targets(figure, cells, cells, hover)
+    fit.head_axis(figure)
+    return fit.finished(figure)
 
 
 def neuron_heatmap(
@@ -305,27 +313,27 @@ def neuron_heatmap(
         in_circuit: (layer, neuron) of the neurons that are knocked out.
         options: Marks, which go to the bins of their neurons, colour scale and room.
     """
-    layers, bins = best_score.shape
-    height = rows_height(layers, options.row_pixels, options.tallest)
-    fit = Fit(layers, bins, height)
+    _, bins = best_score.shape
+    fit = Fit(best_score.shape, options)
     edges = np.linspace(0, width or bins, bins + 1).round().astype(int)
-    inside = np.zeros((layers, bins), dtype=int)
-    for layer, neuron in in_circuit:
-        inside[layer, _bin_of(neuron, edges)] += 1
-    figure = _score_map(best_score, options.score_range, ygap=fit.gap)
-    cells = [(layer, column) for layer in range(layers) for column in range(bins)]
-    added, removed = (
-        [(layer, _bin_of(neuron, edges)) for layer, neuron in units]
-        for units in (options.added, options.removed)
-    )
+
+    def bin_of(unit: Cell) -> Cell:
+        return unit[0], int(np.searchsorted(edges, unit[1], side="right")) - 1
+
+    inside = np.zeros(best_score.shape, dtype=int)
+    for unit in in_circuit:
+        inside[bin_of(unit)] += 1
+    figure = _score_map(best_score, options, (None, fit.gap))
+    cells = list(np.ndindex(best_score.shape))
+    added, removed = (list(map(bin_of, units)) for units in (options.added, options.removed))
     marked = [cell for cell in cells if inside[cell] and cell not in {*added, *removed}]
     size = min(fit.mark, 10) if len(marked) <= CROWDED else CROWDED_MARK
     add_symbols(figure, marked, "Holds circuit neurons", "diamond", size=size)
     add_symbols(figure, added, "Added by hand", "cross", size=fit.mark)
     add_symbols(figure, removed, "Removed by hand", "x", size=fit.mark)
     if options.selected is not None:
-        layer, neuron = options.selected
-        add_ring(figure, (layer, _bin_of(neuron, edges)), "Selected", size=24)
+        layer, column = bin_of(options.selected)
+        add_ring(figure, column, layer, size=24)
     add_click_targets(
         figure,
         cells,
@@ -334,15 +342,14 @@ def neuron_heatmap(
     )
     ticks = np.linspace(0, bins, 5)[:-1]
     figure.update_xaxes(
-        title="Neuron" if best_neuron is not None else "Bin of neighbouring neurons",
+        title="Bin of neighbouring neurons" if best_neuron is None else "Neuron",
         range=[-0.5, bins - 0.5],
         tickvals=ticks - 0.5,
-        ticktext=[f"{int(edges[int(tick)]):,}" for tick in ticks],
+        ticktext=[f"{edges[int(tick)]:,}" for tick in ticks],
         tickangle=0,
         showgrid=False,
     )
-    layer_axis(figure, layers)
-    return finish(figure, height=height + LEGEND_PIXELS, legend=True)
+    return fit.finished(figure)
 
 
 def _bin_hover(
@@ -362,13 +369,9 @@ def _bin_hover(
     )
 
 
-def _bin_of(neuron: int, edges: np.ndarray) -> int:
-    return int(np.searchsorted(edges, neuron, side="right")) - 1
-
-
 def thinned(neurons: int) -> bool:
     """Whether a layer has too many neurons to draw every one."""
-    return neurons > MOST_POINTS
+    return neurons > MAX_POINTS
 
 
 def neuron_strip(
@@ -380,7 +383,7 @@ def neuron_strip(
 ) -> go.Figure:
     """The score of every neuron of a layer; those in the circuit are framed diamonds.
 
-    Of a very wide layer: the circuit's neurons, the best half of `MOST_POINTS`, and of the rest,
+    Of a very wide layer: the circuit's neurons, the best half of `MAX_POINTS`, and of the rest,
     which make up a crowd, every few.
 
     Args:
@@ -390,21 +393,18 @@ def neuron_strip(
         selected: The neuron a panel shows.
     """
     inside = np.isin(np.arange(len(scores)), list(in_circuit))
-    drawn = inside | _kept(scores)
+    outside = ~inside
+    if thinned(len(scores)):
+        kept = np.zeros(len(scores), dtype=bool)
+        kept[np.argsort(-scores, kind="stable")[: MAX_POINTS // 2]] = True
+        kept[:: -(-2 * len(scores) // MAX_POINTS)] = True
+        outside &= kept
+    edge = {"color": INK, "width": 1.5}
     figure = go.Figure()
-    groups = (
-        (
-            "Not in the circuit",
-            ~inside & drawn,
-            {"symbol": "circle", "size": 5, "color": UTILITY},
-        ),
-        (
-            "In the circuit",
-            inside,
-            {"symbol": "diamond", "size": 12, "color": ASR, "line": {"color": INK, "width": 1.5}},
-        ),
-    )
-    for name, mask, marker in groups:
+    for name, mask, marker in (
+        ("Not in the circuit", outside, {"symbol": "circle", "size": 5, "color": UTILITY}),
+        ("In the circuit", inside, {"symbol": "diamond", "size": 12, "color": ASR, "line": edge}),
+    ):
         index = np.flatnonzero(mask)
         figure.add_scatter(
             x=index,
@@ -418,30 +418,54 @@ def neuron_strip(
             name=name,
         )
     if selected is not None:
+        line = {"width": 2.5, "color": NEUTRAL}
         figure.add_scatter(
             x=[selected],
             y=[scores[selected]],
             mode="markers",
-            marker={
-                "symbol": "circle-open",
-                "size": 20,
-                "color": NEUTRAL,
-                "line": {"width": 2.5, "color": NEUTRAL},
-            },
+            marker={"symbol": "circle-open", "size": 20, "color": NEUTRAL, "line": line},
             hoverinfo="skip",
             name="Selected",
         )
     figure.update_xaxes(title=f"Neuron of layer {layer}", tickformat=",d", showgrid=False)
     figure.update_yaxes(title="Score")
-    figure.update_layout(hovermode="closest", hoverdistance=-1, clickmode="event+select")
+    clickable(figure)
     return finish(figure, height=STRIP_PIXELS, legend=True)
 
 
-def _kept(scores: np.ndarray) -> np.ndarray:
-    """Which neurons [d_mlp] are drawn whether they are in the circuit or not."""
-    if not thinned(len(scores)):
-        return np.ones(len(scores), dtype=bool)
-    kept = np.zeros(len(scores), dtype=bool)
-    kept[np.argsort(-scores, kind="stable")[: MOST_POINTS // 2]] = True
-    kept[:: -(-2 * len(scores) // MOST_POINTS)] = True
-    return kept
+def budget_grid(
+    frame: pd.DataFrame, *, series: str = "asr", chosen: tuple[int, int] | None = None
+) -> go.Figure:
+    """One cell per evaluated pair of budgets, coloured by the rate of a series.
+
+    Args:
+        frame: Columns `TRADEOFF_COLUMNS` of `circuitviz.plots.frame`, separate budgets.
+        series: `asr`, `utility` or `recovery`.
+        chosen: The (heads, neurons) in use: framed and marked.
+    """
+    rows = matching(frame, series=series)
+    pairs = list(zip(rows["heads"], rows["neurons"], strict=True))
+    heads, neurons = (sorted(set(rows[name])) for name in ("heads", "neurons"))
+    centres = {pair: (heads.index(pair[0]), neurons.index(pair[1])) for pair in pairs}
+    rates = np.full((len(heads), len(neurons)), np.nan)
+    for cell, rate in zip(centres.values(), rows["rate"], strict=True):
+        rates[cell] = rate
+    hover = [
+        f"<b>{SERIES_LABELS[series]} {percent(row['rate'])}</b>"
+        f"<br>{row['heads']} heads and {row['neurons']} neurons off"
+        f"<br>{row['k']:,} of {row['n']:,}"
+        for row in records(rows)
+    ]
+    figure = colour_map(rates, (0, 1), tickformat=".0%", outlinewidth=0)
+    if chosen and chosen[0] in heads and chosen[1] in neurons:
+        cell = (heads.index(chosen[0]), neurons.index(chosen[1]))
+        add_outlines(figure, [cell], "Chosen")
+        add_symbols(figure, [cell], "Chosen", "diamond")
+    add_click_targets(figure, centres.values(), pairs, hover)
+    for update, title, values in (
+        (figure.update_xaxes, "Best neurons off", neurons),
+        (figure.update_yaxes, "Best heads off", heads),
+    ):
+        ticktext = [str(value) for value in values]
+        update(title=title, tickvals=list(range(len(values))), ticktext=ticktext, showgrid=False)
+    return finish(figure, height=rows_height(len(heads), GRID_ROW) + GRID_LEGEND, legend=True)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from circuitviz.plots.text import Row, percent
+
 # Okabe & Ito (2008), "Color universal design".
 ASR = "#D55E00"  # vermillion
 UTILITY = "#0A84C6"  # their blue, lightened until it has 4:1 on white and on near-black
@@ -39,19 +41,14 @@ MIN_ROW = 8
 MOST_TICKS = 16
 TICK_STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
-SERIES_COLOURS = {"asr": ASR, "utility": UTILITY, "recovery": RECOVERY}
-SERIES_SYMBOLS = {"asr": "circle", "utility": "square", "recovery": "diamond"}
-SERIES_DASHES = {"asr": "solid", "utility": "dash", "recovery": "dot"}
-SERIES_LABELS = {
-    "asr": "Attack success",
-    "utility": "Utility",
-    "recovery": "Recovery",
-}
+# Ticks of an axis of rates, and a hover that is written out beforehand.
+PERCENT_AXIS = {"tickvals": [0, 0.25, 0.5, 0.75, 1], "tickformat": ".0%"}
+WRITTEN = "%{hovertext}<extra></extra>"
 
 
 @dataclass(frozen=True)
-class RunStyle:
-    """How one of several runs is told from the others: never by its colour alone.
+class Style:
+    """How one of several things is told from the others: never by its colour alone.
 
     Attributes:
         colour: `#RRGGBB`.
@@ -62,17 +59,23 @@ class RunStyle:
 
     colour: str
     symbol: str
-    dash: str
-    pattern: str
+    dash: str = "solid"
+    pattern: str = ""
 
 
+SERIES_LABELS = {"asr": "Attack success", "utility": "Utility", "recovery": "Recovery"}
+SERIES_STYLES = {
+    "asr": Style(ASR, "circle"),
+    "utility": Style(UTILITY, "square", "dash"),
+    "recovery": Style(RECOVERY, "diamond", "dot"),
+}
 # Okabe and Ito's hues again; orange and purple are darkened to 3:1 on white.
 RUN_STYLES = (
-    RunStyle(UTILITY, "circle", "solid", ""),
-    RunStyle(ASR, "square", "dash", "/"),
-    RunStyle(RECOVERY, "diamond", "dot", "x"),
-    RunStyle("#C2689B", "triangle-up", "dashdot", "."),
-    RunStyle("#B98000", "x", "longdash", "-"),
+    Style(UTILITY, "circle"),
+    Style(ASR, "square", "dash", "/"),
+    Style(RECOVERY, "diamond", "dot", "x"),
+    Style("#C2689B", "triangle-up", "dashdot", "."),
+    Style("#B98000", "x", "longdash", "-"),
 )
 
 
@@ -85,6 +88,17 @@ def translucent(colour: str, opacity: float) -> str:
 def rows_height(rows: int, row_pixels: int, tallest: int = TALLEST_MAP) -> int:
     """Pixels for so many rows of a map; rows get thinner where there are many."""
     return round(max(MIN_ROW * rows, min(row_pixels * rows, tallest)))
+
+
+def clickable(figure: go.Figure) -> None:
+    """Let a click choose the nearest point, wherever it lands."""
+    figure.update_layout(hovermode="closest", hoverdistance=-1, clickmode="event+select")
+
+
+def rate_hover(row: Row, title: str, *lines: str) -> str:
+    """What a point says about a rate: a title in bold, lines, k of n and the interval."""
+    interval = f"95 % {percent(row['low'])} to {percent(row['high'])}"
+    return "<br>".join([f"<b>{title}</b>", *lines, f"{row['k']:,} of {row['n']:,}, {interval}"])
 
 
 def hatching(shape: str, *, opacity: float = 0.8) -> dict[str, object]:

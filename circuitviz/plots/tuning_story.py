@@ -5,12 +5,12 @@ from __future__ import annotations
 from math import isnan
 
 from circuitviz.evaluation.rate import Rate
-from circuitviz.plots.palette import RUN_STYLES, RunStyle
+from circuitviz.plots.palette import RUN_STYLES, Style
 from circuitviz.plots.story import Doubt
 from circuitviz.plots.text import count, evidence, percent, sparsity
 from circuitviz.runs.tuning_store import ARMS, BEFORE, Tuning
 
-ARM_STYLES: dict[str, RunStyle] = dict(zip(ARMS, RUN_STYLES, strict=False))
+ARM_STYLES: dict[str, Style] = dict(zip(ARMS, RUN_STYLES, strict=False))
 ARM_TITLES = {
     "protect": {
         "circuit": "Circuit protected",

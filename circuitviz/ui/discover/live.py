@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from circuitviz.plots.learning import loss_curve, loss_frame
+from circuitviz.plots.curves import loss_curve, loss_frame
 from circuitviz.plots.maps import MapOptions, head_heatmap, neuron_heatmap
 from circuitviz.plots.text import count, matrix_frame
 from circuitviz.runs.config import DiscoveryConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from circuitviz.plots.learning import tuning_curve
+from circuitviz.plots.curves import tuning_curve
 from circuitviz.plots.text import count
 from circuitviz.plots.tuning_frame import curve_rates, last_epoch, prompts_measured
 from circuitviz.plots.tuning_story import arm_title

@@ -10,8 +10,8 @@ import pandas as pd
 import streamlit as st
 
 from circuitviz.errors import CircuitvizError
+from circuitviz.plots.bars import tuning_arms
 from circuitviz.plots.catalogue import BANDS, Chart
-from circuitviz.plots.learning import tuning_arms
 from circuitviz.plots.text import count, matching, records, sparsity
 from circuitviz.plots.tuning_frame import (
     arm_frame,

@@ -11,9 +11,9 @@ from circuitviz.discovery.methods import METHODS
 from circuitviz.errors import CircuitvizError
 from circuitviz.plots.catalogue import BANDS, Chart, frontier_note, judges_note
 from circuitviz.plots.comparison_frame import judged_alike, overlay_frame, summary_frame
+from circuitviz.plots.curves import overlay_curve
 from circuitviz.plots.palette import SERIES_LABELS
 from circuitviz.plots.text import count
-from circuitviz.plots.tradeoff import overlay_curve
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state

@@ -10,10 +10,9 @@ import streamlit as st
 
 from circuitviz.plots import frame, story
 from circuitviz.plots.catalogue import Chart, frontier_note, head_chart, neuron_chart, size_chart
-from circuitviz.plots.maps import MapOptions
+from circuitviz.plots.maps import MapOptions, budget_grid
 from circuitviz.plots.target import missed, only_costs
 from circuitviz.plots.text import count, kinds_in, make_up, matching, percent, records, sparsity
-from circuitviz.plots.tradeoff import budget_grid
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice

@@ -3,19 +3,19 @@ import pytest
 
 from circuitviz.plots import frame
 from circuitviz.plots.bars import before_after
-from circuitviz.plots.learning import loss_curve
+from circuitviz.plots.curves import INTACT_POSITION, log_position, loss_curve, tradeoff_curve
 from circuitviz.plots.maps import (
-    MOST_CELLS,
-    MOST_POINTS,
+    MAX_CELLS,
+    MAX_POINTS,
     MapOptions,
     bins_for,
+    budget_grid,
     head_heatmap,
     neuron_heatmap,
     neuron_strip,
     thinned,
 )
 from circuitviz.plots.palette import tick_step
-from circuitviz.plots.tradeoff import INTACT_POSITION, budget_grid, log_position, tradeoff_curve
 from tests.synthetic import backdoor_run
 
 
@@ -205,7 +205,7 @@ def test_ticks_stand_at_round_steps_and_never_more_than_sixteen(number, step):
 def test_deep_models_have_fewer_bins_a_layer_so_that_a_map_stays_small():
     assert bins_for(4, 128) == 128
     assert bins_for(30, 128) == 128
-    assert bins_for(80, 128) * 80 <= MOST_CELLS
+    assert bins_for(80, 128) * 80 <= MAX_CELLS
     assert bins_for(4096, 128) == 16
     assert bins_for(4096, 8) == 8
 
@@ -229,6 +229,6 @@ def test_a_very_wide_layer_is_thinned_but_its_best_and_the_circuit_are_all_there
     assert not thinned(1_536)
     assert list(inside.x) == [27_777]
     assert set(range(1_001, 3_001)) <= set(out.x)
-    assert len(out.x) <= MOST_POINTS
+    assert len(out.x) <= MAX_POINTS
     assert min(out.x) == 0
     assert max(out.x) > 28_000

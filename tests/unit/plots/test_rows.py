@@ -1,6 +1,6 @@
 import numpy as np
 
-from circuitviz.plots.learning import loss_frame
+from circuitviz.plots.curves import loss_frame
 from circuitviz.plots.text import matrix_frame
 
 

@@ -5,9 +5,9 @@ import pytest
 
 from circuitviz.plots.agreement import head_membership, head_rank_difference
 from circuitviz.plots.comparison_frame import judged_alike, overlay_frame, summary_frame
+from circuitviz.plots.curves import INTACT_POSITION, overlay_curve, stochastic_curve
 from circuitviz.plots.evidence_frame import stochastic_frame
 from circuitviz.plots.palette import RUN_STYLES
-from circuitviz.plots.tradeoff import INTACT_POSITION, overlay_curve, stochastic_curve
 from tests.synthetic import backdoor_run, controlled_run, other_seed_run
 
 

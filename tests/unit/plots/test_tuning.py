@@ -5,7 +5,8 @@ from itertools import combinations
 
 import pytest
 
-from circuitviz.plots.learning import tuning_arms, tuning_curve
+from circuitviz.plots.bars import tuning_arms
+from circuitviz.plots.curves import tuning_curve
 from circuitviz.plots.tuning_frame import (
     ARM_COLUMNS,
     arm_frame,
