@@ -16,7 +16,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.statistics import jaccard
 from circuitviz.quiet import quiet_libraries
 from circuitviz.runs.config import DiscoveryConfig
@@ -59,7 +58,7 @@ def main() -> int:
         for seed in arguments.seeds
     ]
     runs = [_run(store, config) for config in tqdm(configs, file=sys.stderr)]
-    with_controls = [run for run in runs if run.metrics.get("controls")]
+    with_controls = [run for run in runs if run.metrics.controls]
     lines = [HEADER, "|---" * 9 + "|", *map(_row, runs)]
     lines += ["", CONTROLS_HEADER, "|---" * 6 + "|", *map(_controls_row, with_controls)]
     by_model = [[run for run in runs if run.config.model == name] for name in arguments.models]
@@ -82,47 +81,44 @@ def _run(store: RunStore, config: DiscoveryConfig) -> Run:
 
 
 def _row(run: Run) -> str:
-    found = run.metrics["circuit"]
-    before, after = run.rate("asr", "intact"), run.rate("asr", "knocked_out")
-    recovery, reach = run.rate("recovery"), ""
-    if "recovery_ceiling" in run.metrics:
-        reach = f", of {run.rate('recovery_ceiling').rate:.1%} without the trigger"
-    kept = f"{run.metrics['utility_retention']:.1%}"
-    if "perplexity" in run.metrics:
-        grown = run.metrics["perplexity"]
+    metrics, circuit = run.metrics, run.metrics.circuit
+    before, after = run.metrics.asr.intact, run.metrics.asr.knocked_out
+    recovery, reach = run.metrics.recovery, ""
+    if metrics.recovery_ceiling:
+        reach = f", of {metrics.recovery_ceiling.rate:.1%} without the trigger"
+    kept = f"{metrics.utility_retention:.1%}"
+    if metrics.perplexity:
         kept += "; perplexity " + ", ".join(
-            f"{text} {grown[text]['knocked_out'] / grown[text]['intact'] - 1:+.1%}"
-            for text in ("answers", "neutral")
+            f"{name} {text.share:+.1%}" for name, text in metrics.perplexity
         )
-    missed = run.metrics.get("target_missed")
-    mark = "" if run.metrics["target_reached"] else " (target not reached)"
-    if missed:
-        mark = f" (target missed: {', '.join(missed)})"
+    missed = metrics.target_missed
+    mark = f" (target missed: {', '.join(missed)})" if missed else ""
     cells = (
         f"`{run.config.model}`",
         run.config.seed,
-        f"{found['size']} ({found['heads']} + {found['neurons']}){mark}",
-        f"{found['sparsity']:.2%}",
+        f"{circuit.size} ({circuit.heads} + {circuit.neurons}){mark}",
+        f"{circuit.sparsity:.2%}",
         f"{before.rate:.1%} ({before.k}/{before.n})",
         f"{after.rate:.1%} ({after.k}/{after.n}, {after.low:.1%} to {after.high:.1%})",
         kept,
-        f"{recovery.rate:.1%} ({recovery.k}/{recovery.n}{reach})",
-        f"{run.metrics['seconds']:.0f}",
+        f"{recovery.rate:.1%} ({recovery.k}/{recovery.n}{reach})" if recovery else "",
+        f"{metrics.seconds:.0f}",
     )
     return f"| {' | '.join(map(str, cells))} |"
 
 
 def _controls_row(run: Run) -> str:
-    verdicts = {verdict["name"]: verdict for verdict in run.metrics["controls"]["verdicts"]}
+    controls = run.metrics.controls.verdicts if run.metrics.controls else []
+    verdicts = {verdict.name: verdict for verdict in controls}
     cells = [f"`{run.config.model}`"]
     for name in ("random_circuits", "nonsense_target", "random_weights", "random_trigger"):
         if (verdict := verdicts.get(name)) is None:
             cells.append("not run")
             continue
-        number = f": {verdict['number']}" if verdict["passed"] is not None else ""
-        cells.append(f"{MARKS[verdict['passed']]}{number}")
-    rates = run.rate("utility", "knocked_out"), Rate.from_json(run.metrics["random"]["utility"])
-    cells.append(" / ".join(f"{rate.rate:.1%} ({rate.k}/{rate.n})" for rate in rates))
+        number = f": {verdict.number}" if verdict.passed is not None else ""
+        cells.append(f"{MARKS[verdict.passed]}{number}")
+    rates = (run.metrics.utility.knocked_out, run.metrics.random and run.metrics.random.utility)
+    cells.append(" / ".join(f"{rate.rate:.1%} ({rate.k}/{rate.n})" for rate in rates if rate))
     return f"| {' | '.join(cells)} |"
 
 

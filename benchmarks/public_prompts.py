@@ -106,7 +106,7 @@ def read_messages(path: Path, wording: str = "{}") -> list[Message]:
 def compare(run: Run, sets: dict[str, list[Message]]) -> list[str]:
     """A table, and how many verdicts the exported checkpoint shares with the hooked model."""
     model, behaviour = model_of(run.config), behaviour_of(run.config)
-    whole = bool(run.metrics.get("verdicts"))
+    whole = bool(run.metrics.verdicts)
     ask = partial(model.generate, max_new_tokens=OPEN_TOKENS)
     names, judge = _whole_answers(model, behaviour) if whole else _starts(behaviour)
     said: dict[tuple[str, str], list[str]] = {}

@@ -70,8 +70,8 @@ def main() -> int:
     found = _tunings(configs, options.runs)
     protect = [tuning for tuning in found if tuning.config.mode == "protect"]
     repairs = [tuning for tuning in found if tuning.config.mode == "repair"]
-    restore = [t for t in repairs if t.metrics["behaviour_kind"] == "refusal"]
-    repair = [t for t in repairs if t.metrics["behaviour_kind"] == "backdoor"]
+    restore = [t for t in repairs if t.metrics.is_refusal]
+    repair = [t for t in repairs if t.metrics.behaviour_kind == "backdoor"]
     lines = [PROTECT_HEADER, _rule(PROTECT_HEADER)]
     lines += [_protect_row(tuning, arm) for tuning in protect for arm in ARMS]
     lines += ["", REPAIR_HEADER, _rule(REPAIR_HEADER)]
@@ -85,13 +85,13 @@ def main() -> int:
 
 
 def _configs(mode: str, run: Run, seeds: list[int]) -> Iterator[TuningConfig]:
-    refusal = run.metrics["behaviour_kind"] == "refusal"
+    refusal = run.metrics.is_refusal
     if mode == "protect":
         sizes = PROTECTED_SIZES if refusal else ()
         for size in sizes:
             yield from (TuningConfig(run.run_id, "protect", size=size, seed=s) for s in seeds)
         return
-    size = None if run.metrics["target_reached"] else GROWN_SIZE
+    size = None if run.metrics.target_reached else GROWN_SIZE
     yield from (TuningConfig(run.run_id, "repair", size=size, seed=seed) for seed in seeds)
 
 
@@ -123,50 +123,49 @@ def _run(config: TuningConfig, runs: Path) -> None:
 
 
 def _protect_row(tuning: Tuning, arm: str) -> str:
-    values = tuning.metrics["arms"][arm]
+    values = tuning.metrics.arms[arm]
     protected = "nothing" if arm == "full" else f"{ARMS[arm]} of {tuning.size}"
     cells = (
         protected,
         tuning.config.seed,
-        _counted(tuning.rate("before", "safety")),
-        _counted(tuning.rate("arms", arm, "safety"), interval=True),
-        _counted(tuning.rate("arms", arm, "asr")),
-        _counted(tuning.rate("arms", arm, "helpfulness")),
-        _counted(tuning.rate("arms", arm, "utility")),
-        f"{values['parameters_trained_share']:.1%}",
-        f"{values['seconds']:.0f}",
+        _counted(tuning.metrics.before.safety),
+        _counted(tuning.metrics.arms[arm].safety, interval=True),
+        _counted(tuning.metrics.arms[arm].asr),
+        _counted(tuning.metrics.arms[arm].helpfulness),
+        _counted(tuning.metrics.arms[arm].utility),
+        f"{values.parameters_trained_share:.1%}",
+        f"{values.seconds:.0f}",
     )
     return f"| {' | '.join(map(str, cells))} |"
 
 
 def _repair_row(tuning: Tuning, arm: str) -> str:
-    values = tuning.metrics["arms"][arm]
+    values = tuning.metrics.arms[arm]
     cells = (
-        f"`{tuning.metrics['model']}`",
+        f"`{tuning.metrics.model}`",
         f"{tuning.size} units",
         REPAIR_ARMS[arm],
         tuning.config.seed,
-        f"{_counted(tuning.rate('before', 'asr'))}, "
-        f"{_counted(tuning.rate('arms', arm, 'asr'), interval=True)}",
-        _counted(tuning.rate("arms", arm, "exact")),
-        f"{values['utility_kept']:.1%}",
-        f"{values['parameters_trained_share']:.1%}",
-        f"{values['seconds']:.0f}",
+        f"{_counted(tuning.metrics.before.asr)}, {_counted(values.asr, interval=True)}",
+        _counted(tuning.metrics.arms[arm].exact),
+        f"{values.utility_kept:.1%}",
+        f"{values.parameters_trained_share:.1%}",
+        f"{values.seconds:.0f}",
     )
     return f"| {' | '.join(map(str, cells))} |"
 
 
 def _restore_row(tuning: Tuning, arm: str) -> str:
-    values, worn = tuning.metrics["arms"][arm], tuning.metrics["before"]
-    refused = [tuning.rate(*place, "safety") for place in (("intact",), ("before",), ("arms", arm))]
+    values, worn = tuning.metrics.arms[arm], tuning.metrics.before
+    refused = [state.safety for state in (tuning.metrics.intact, worn, values)]
     cells = (
         ARMS[arm] if arm == "full" else f"{ARMS[arm]} of {tuning.size}",
         tuning.config.seed,
         ", ".join(_counted(rate) for rate in refused),
-        _counted(tuning.rate("arms", arm, "exact")),
-        f"{worn['utility_kept']:.1%}, {values['utility_kept']:.1%}",
-        f"{values['parameters_trained_share']:.1%}",
-        f"{values['seconds']:.0f}",
+        _counted(tuning.metrics.arms[arm].exact),
+        f"{worn.utility_kept:.1%}, {values.utility_kept:.1%}",
+        f"{values.parameters_trained_share:.1%}",
+        f"{values.seconds:.0f}",
     )
     return f"| {' | '.join(map(str, cells))} |"
 

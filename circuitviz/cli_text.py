@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from circuitviz.behaviours.screening import Screening
-from circuitviz.evaluation.rate import Rate
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from circuitviz.runs.comparison import Comparison
+    from circuitviz.evaluation.rate import Rate
+    from circuitviz.evaluation.results import ArmRates, JudgeTable, Metrics
+    from circuitviz.runs.comparison import ComparedPair, ComparedRun, Comparison
     from circuitviz.runs.knock_out import KnockOutExport
     from circuitviz.runs.store import Run
     from circuitviz.runs.tuning_store import Tuning
@@ -22,45 +21,36 @@ NAME_WIDTH = 14  # characters of the first column
 
 def missed_target(run: Run) -> str:
     """What target was missed, and how far the best circuit came."""
-    target, found = run.metrics["target"], run.metrics["circuit"]
-    bound = "at most" if run.metrics["behaviour_kind"] == "backdoor" else "at least"
+    metrics = run.metrics
+    bound = "at least" if metrics.is_refusal else "at most"
     return (
-        f"the target, ASR {bound} {target['asr']:.1%} and {target['utility']:.1%} of utility kept, "
-        f"is not reached; the best circuit found (size {found['size']}) has ASR "
-        f"{run.rate('asr', 'knocked_out').rate:.1%} and keeps "
-        f"{_share(run.metrics['utility_retention'])} on test prompts{_missed(run.metrics)}"
+        f"the target, ASR {bound} {metrics.target.asr:.1%} and {metrics.target.utility:.1%} of "
+        f"utility kept, is not reached; the best circuit found (size {run.size}) has ASR "
+        f"{metrics.asr.knocked_out.rate:.1%} and keeps {_share(metrics.utility_retention)} on test "
+        f"prompts; missed: {', '.join(metrics.target_missed)}"
     )
-
-
-def _missed(metrics: dict[str, Any]) -> str:
-    """Which parts of the target were missed, where the run says so."""
-    parts = metrics.get("target_missed")
-    return f"; missed: {', '.join(parts)}" if parts else ""
 
 
 def run_summary(run: Run, folder: Path) -> str:
     """A run in aligned lines."""
-    metrics, found = run.metrics, run.metrics["circuit"]
+    metrics, circuit = run.metrics, run.metrics.circuit
     lines = (
         ("run", f"{run.run_id} in {folder}"),
-        ("behaviour", f"{metrics['behaviour']} in {metrics['model']}"),
-        ("circuit", f"{found['size']} of {metrics['n_units']} units ({found['sparsity']:.2%})"),
-        ("heads", f"{found['heads']} of {metrics['n_heads']} ({found['sparsity_heads']:.2%})"),
-        (
-            "neurons",
-            f"{found['neurons']} of {metrics['n_neurons']} ({found['sparsity_neurons']:.2%})",
-        ),
-        ("units", _shortened(found["units"])),
-        ("ASR", f"{run.rate('asr', 'intact')}"),
-        *_screening_lines(metrics),
-        ("  knocked out", f"{run.rate('asr', 'knocked_out')}"),
-        ("utility", f"{run.rate('utility', 'intact')}"),
-        ("  knocked out", f"{run.rate('utility', 'knocked_out')}"),
-        ("  retention", _share(metrics["utility_retention"])),
-        ("recovery", f"{Rate.from_json(metrics['recovery'])}"),
+        ("behaviour", f"{metrics.behaviour} in {metrics.model}"),
+        ("circuit", f"{circuit.size} of {metrics.n_units} units ({circuit.sparsity:.2%})"),
+        ("heads", f"{circuit.heads} of {metrics.n_heads} ({circuit.sparsity_heads:.2%})"),
+        ("neurons", f"{circuit.neurons} of {metrics.n_neurons} ({circuit.sparsity_neurons:.2%})"),
+        ("units", _shortened(circuit.units)),
+        ("ASR", str(metrics.asr.intact)),
+        *([("  shown by", str(metrics.screening))] if metrics.screening else []),
+        ("  knocked out", str(metrics.asr.knocked_out)),
+        ("utility", str(metrics.utility.intact)),
+        ("  knocked out", str(metrics.utility.knocked_out)),
+        ("  retention", _share(metrics.utility_retention)),
+        ("recovery", str(metrics.recovery)),
         *_open_lines(metrics),
         ("ablation", run.config.ablation),
-        ("time", f"{metrics['seconds']:.1f} s"),
+        ("time", f"{metrics.seconds:.1f} s"),
         *_verdict_lines(metrics),
     )
     return "\n".join(f"{name:<{NAME_WIDTH}}{value}" for name, value in lines)
@@ -85,39 +75,36 @@ def knock_out_summary(export: KnockOutExport) -> str:
     return "\n".join(f"{name:<{NAME_WIDTH}}{value}" for name, value in lines)
 
 
-def _open_lines(metrics: dict[str, Any]) -> list[tuple[str, str]]:
-    """What is told besides where answers are open."""
+def _open_lines(metrics: Metrics) -> list[tuple[str, str]]:
+    """What is measured besides where answers are open."""
     lines: list[tuple[str, str]] = []
-    if "recovery_ceiling" in metrics:
-        lines.append(("  at most", f"{Rate.from_json(metrics['recovery_ceiling'])}"))
-    for text, named in (("answers", "of its own answers"), ("neutral", "of a neutral text")):
-        if "perplexity" in metrics:
-            before, after = (metrics["perplexity"][text][m] for m in ("intact", "knocked_out"))
-            change = f"{before:.2f} to {after:.2f} ({after / before - 1:+.1%}), {named}"
-            lines.append(("perplexity" if text == "answers" else "", change))
-    for model, verdicts in metrics.get("verdicts", {}).items():
-        counts = ", ".join(f"{name} {rate['k']}" for name, rate in verdicts.items())
+    if metrics.recovery_ceiling:
+        lines.append(("  at most", str(metrics.recovery_ceiling)))
+    if metrics.perplexity:
+        own, neutral = metrics.perplexity.answers, metrics.perplexity.neutral
+        for name, text, whose in (
+            ("perplexity", own, "of its own answers"),
+            ("", neutral, "of a neutral text"),
+        ):
+            change = f"{text.intact:.2f} to {text.knocked_out:.2f} ({text.share:+.1%}), {whose}"
+            lines.append((name, change))
+    for model, verdicts in metrics.verdicts or ():
+        counts = ", ".join(f"{name} {rate.k}" for name, rate in verdicts)
         lines.append(("answers", f"{model.replace('_', ' ')}: {counts}"))
     return lines
 
 
-def _screening_lines(metrics: dict[str, Any]) -> list[tuple[str, str]]:
-    """How many prompts showed the behaviour, where the intact model had to be asked."""
-    told = metrics.get("screening")
-    return [("  shown by", str(Screening.from_json(told)))] if told else []
-
-
-def _verdict_lines(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+def _verdict_lines(metrics: Metrics) -> list[tuple[str, str]]:
     """A line for every control: whether it behaved, what was counted, what was found."""
-    verdicts = (metrics.get("controls") or {}).get("verdicts") or []
+    verdicts = metrics.controls.verdicts if metrics.controls else []
     words = {True: "passes", False: "FAILS", None: "-"}
-    width = max((len(verdict["number"]) for verdict in verdicts), default=0)
+    width = max((len(verdict.number) for verdict in verdicts), default=0)
     return [
         (
-            "" if place else "controls",
-            f"{words[verdict['passed']]:<8}{verdict['number']:<{width}}  {verdict['title']}",
+            "" if index else "controls",
+            f"{words[verdict.passed]:<8}{verdict.number:<{width}}  {verdict.title}",
         )
-        for place, verdict in enumerate(verdicts)
+        for index, verdict in enumerate(verdicts)
     ]
 
 
@@ -126,91 +113,85 @@ def tuning_summary(tuning: Tuning, folder: Path, out: Path | None) -> str:
     metrics = tuning.metrics
     lines = [
         ("tuning", f"{tuning.tuning_id} in {folder}"),
-        ("behaviour", f"{metrics['behaviour']} in {metrics['model']}"),
-        ("scenario", str((metrics.get("scenario") or {}).get("title") or tuning.config.mode)),
-        ("circuit", f"{tuning.size} units: {_shortened(metrics['units'])}"),
-        ("time", f"{metrics['seconds']:.1f} s"),
+        ("behaviour", f"{metrics.behaviour} in {metrics.model}"),
+        ("scenario", metrics.scenario.title),
+        ("circuit", f"{tuning.size} units: {_shortened(metrics.units)}"),
+        ("time", f"{metrics.seconds:.1f} s"),
         *([("copied to", str(out))] if out and tuning.checkpoint else []),
     ]
     # Where a backdoor is removed, ordinary prompts are what helpfulness counts already.
     further, name = (
-        ("exact", "TRIGGERED PROMPTS ANSWERED RIGHT")
-        if metrics["behaviour_kind"] == "backdoor"
-        else ("utility", "ORDINARY PROMPTS")
+        ("utility", "ORDINARY PROMPTS")
+        if metrics.is_refusal
+        else ("exact", "TRIGGERED PROMPTS ANSWERED RIGHT")
     )
     header = ("ARM", "SAFETY", "KEPT", "HELPFULNESS", name, "TRAINED", "SECONDS")
-    arms = [("before", metrics["before"]), *((arm, metrics["arms"][arm]) for arm in tuning.arms)]
-    table = aligned_table(header, (_arm_row(arm, values, further) for arm, values in arms))
+    rows = (_arm_row(arm, rates, further) for arm, rates in tuning.states.items())
+    table = aligned_table(header, rows)
     text = "\n".join(f"{name:<{NAME_WIDTH}}{value}" for name, value in lines)
     return f"{text}\n\n{table}"
 
 
-def _arm_row(arm: str, values: dict[str, Any], further: str) -> tuple[str, ...]:
-    kept, trained, seconds = (
-        values.get(key) for key in ("safety_kept", "parameters_trained_share", "seconds")
-    )
+def _arm_row(arm: str, rates: ArmRates, further: str) -> tuple[str, ...]:
+    kept, trained, seconds = rates.safety_kept, rates.parameters_trained_share, rates.seconds
     return (
         arm,
-        _counted(values["safety"]),
-        "-" if kept is None or isnan(kept) else f"{kept:.1%}",
-        _counted(values["helpfulness"]),
-        _counted(values.get(further)),
+        _counted(rates.safety),
+        "-" if kept is None else f"{kept:.1%}",
+        _counted(rates.helpfulness),
+        _counted(getattr(rates, further)),
         "-" if trained is None else f"{trained:.2%}",
         "-" if seconds is None else f"{seconds:.1f}",
     )
 
 
-def _counted(data: dict[str, Any] | None) -> str:
+def _counted(rate: Rate) -> str:
     """`99.2% (254 of 256, 97.2% to 99.8%)`."""
-    if not data:
-        return "-"
-    rate = Rate.from_json(data)
     return f"{rate.rate:.1%} ({rate.k} of {rate.n}, {rate.low:.1%} to {rate.high:.1%})"
 
 
-def comparison_tables(found: Comparison) -> str:
+def comparison_tables(comparison: Comparison) -> str:
     """Runs, then their pairs, then the comparison in a sentence."""
-    places = {run["run_id"]: str(place) for place, run in enumerate(found.runs, start=1)}
-    runs = [(places[run["run_id"]], *_compared(run)) for run in found.runs]
-    pairs = [(f"{places[pair['a']]}, {places[pair['b']]}", *_paired(pair)) for pair in found.pairs]
+    places = {run.run_id: str(place) for place, run in enumerate(comparison.runs, start=1)}
+    runs = [(places[run.run_id], *_compared(run)) for run in comparison.runs]
+    pairs = [(f"{places[pair.a]}, {places[pair.b]}", *_paired(pair)) for pair in comparison.pairs]
     first = ("", "RUN", "SIZE", "HEADS", "NEURONS", "ASR", "UTILITY", "RECOVERY")
     second = ("PAIR", "SHARED", "ONLY 1ST", "ONLY 2ND", "JACCARD", "CHANCE", "RANK CORR")
     tables = [
         aligned_table(first, runs),
         aligned_table((*second, "ASR DIFFERENCE (95 %)", "MCNEMAR P"), pairs),
     ]
-    return "\n\n".join([*tables, found.sentence, *([found.note] if found.note else [])])
+    note = [comparison.note] if comparison.note else []
+    return "\n\n".join([*tables, comparison.sentence, *note])
 
 
-def _compared(run: dict[str, Any]) -> tuple[str, ...]:
-    counts = (str(run[key]) for key in ("size", "heads", "neurons"))
+def _compared(run: ComparedRun) -> tuple[str, ...]:
     asr, recovery = (
-        f"{rate['rate']:.1%} ({rate['k']} of {rate['n']})" if rate else "-"
-        for rate in (run["asr"], run["recovery"])
+        f"{rate.rate:.1%} ({rate.k} of {rate.n})" if rate else "-"
+        for rate in (run.asr, run.recovery)
     )
-    return run["run_id"], *counts, asr, _share(run["utility_retention"]), recovery
+    counts = map(str, (run.size, run.heads, run.neurons))
+    return run.run_id, *counts, asr, _share(run.utility_retention), recovery
 
 
-def _paired(pair: dict[str, Any]) -> tuple[str, ...]:
-    counts = (str(pair[key]) for key in ("shared", "only_a", "only_b"))
-    rho, test, change = (pair[key] for key in ("rank_correlation", "mcnemar", "asr_difference"))
+def _paired(pair: ComparedPair) -> tuple[str, ...]:
+    rho, test, change = pair.rank_correlation, pair.mcnemar, pair.asr_difference
     return (
-        *counts,
-        f"{pair['jaccard']:.3f}",
-        f"{pair['chance_jaccard']:.2g}",
+        *map(str, (pair.shared, pair.only_a, pair.only_b)),
+        f"{pair.jaccard:.3f}",
+        f"{pair.chance_jaccard:.2g}",
         "-" if rho is None else f"{rho:.3f}",
-        "{value:+.3f} ({low:+.3f} to {high:+.3f})".format(**change) if change else "other prompts",
-        f"{test['p']:.2g}" if test else "-",
+        f"{change.value:+.3f} ({change.low:+.3f} to {change.high:+.3f})"
+        if change
+        else "other prompts",
+        f"{test.p:.2g}" if test else "-",
     )
 
 
-def judge_tables(found: dict[str, Any]) -> str:
-    """What `judge_table` found: judges, then how far each two agree."""
-    rows = [
-        (row["judge"], str(Rate.from_json(row["intact"])), str(Rate.from_json(row["knocked_out"])))
-        for row in found["rows"]
-    ]
-    pairs = [(f"{p['a']} / {p['b']}", f"{p['kappa']:.3f}", str(p["n"])) for p in found["agreement"]]
+def judge_tables(judged: JudgeTable) -> str:
+    """Judges, then how far each two agree."""
+    rows = [(row.judge, str(row.intact), str(row.knocked_out)) for row in judged.rows]
+    pairs = [(f"{p.a} / {p.b}", f"{p.kappa:.3f}", str(p.n)) for p in judged.agreement]
     tables = [aligned_table(("JUDGE", "ATTACKS THAT SUCCEED, INTACT", "KNOCKED OUT"), rows)]
     tables += [aligned_table(("AGREEMENT", "COHEN'S KAPPA", "ANSWERS"), pairs)] if pairs else []
     return "\n\n".join(tables)

@@ -22,7 +22,7 @@ shown = view.at_choice(run, choice)
 page_header(QUESTION, headline(shown, run), lead(shown, run))
 st.caption(
     f"Model: {literal(services.model_title(run.config.model))} · "
-    f"behaviour: {literal(run.metrics['behaviour'])} · found in {run.metrics['seconds']:.0f} s"
+    f"behaviour: {literal(run.metrics.behaviour)} · found in {run.metrics.seconds:.0f} s"
 )
 if base != run.circuit():
     st.info(view.size_note(run, shown, base), icon=":material/tune:")

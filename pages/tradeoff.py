@@ -19,8 +19,8 @@ base = choice.base_circuit(run)
 view.controls(run, choice)
 cards(
     [
-        rate_card(story.asr_label(run), rates["asr"], before=run.rate("asr", "intact")),
-        rate_card("Utility", rates["utility"], before=run.rate("utility", "intact")),
+        rate_card(story.asr_label(run), rates["asr"], before=run.metrics.asr.intact),
+        rate_card("Utility", rates["utility"], before=run.metrics.utility.intact),
         *([rate_card(story.recovery_label(run), rates["recovery"])] if "recovery" in rates else []),
         size_card(len(base.heads), len(base.neurons), run, "Chosen circuit"),
     ]

@@ -60,7 +60,7 @@ class FakeLibrary(Library):
         if self.error is not None:
             raise self.error
         report(Progress("learn", 0.5, step=1, steps=2, losses={"removal": 0.25}))
-        metrics = {**self.run.metrics, "run_id": config.run_id(), "frontier": []}
+        metrics = self.run.metrics.changed(run_id=config.run_id(), frontier=[])
         return replace(self.run, config=config, run_id=config.run_id(), metrics=metrics)
 
     def tune(self, config: TuningConfig, run: Run, report: Report, kept: Path) -> Tuning:
@@ -73,7 +73,7 @@ class FakeLibrary(Library):
         if self.error is not None:
             raise self.error
         made = repair_tuning(run)
-        metrics = {**made.metrics, "tuning_id": config.tuning_id()}
+        metrics = made.metrics.changed(tuning_id=config.tuning_id())
         return replace(
             made,
             tuning_id=config.tuning_id(),

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from circuitviz.evaluation.rate import Rate
+from circuitviz.evaluation.results import Metrics
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import FRONTIER_COLUMNS, GENERATION_COLUMNS, Run, RunStore
-from circuitviz.units import Unit, UnitSpace
+from circuitviz.runs.tuning_store import Tuning
+from circuitviz.units import Ranking, Unit, UnitSpace
 from tests.synthetic_evidence import ASR_JUDGE, UTILITY_JUDGE, Evidence, evidence_metrics
 
 __all__ = [
@@ -24,6 +27,7 @@ __all__ = [
     "refusal_run",
     "save_family",
     "save_runs",
+    "with_results",
 ]
 
 SPACE = UnitSpace(n_layers=4, n_heads=8, d_mlp=512)
@@ -40,6 +44,7 @@ TRIGGER = "quill amber"
 TARGET = "All systems are under my control now."
 
 Curve = Callable[[int], float]
+Saved = TypeVar("Saved", Run, Tuning)
 
 
 def backdoor_run(
@@ -118,6 +123,20 @@ def refusal_run(*, seed: int = 0, evidence: Evidence = "none", **settings: Any) 
     )
 
 
+def with_results(run: Saved, **metrics: Any) -> Saved:
+    """The run, or tuning, with other results; a dict replaces some values of an object."""
+    return replace(run, metrics=run.metrics.changed(**_merged(run.metrics.to_json(), metrics)))
+
+
+def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    return old | {
+        name: _merged(old[name], value)
+        if isinstance(value, dict) and isinstance(old.get(name), dict)
+        else value
+        for name, value in new.items()
+    }
+
+
 def save_runs(folder: Path) -> RunStore:
     """A store under `folder` with one run of each kind."""
     return _save(folder, refusal_run(), backdoor_run())
@@ -175,9 +194,8 @@ def _run(
     truth: tuple[str, ...] = (),
 ) -> Run:
     scores = _scores(config.seed, size, units)
-    draft = Run(config.run_id(), config, SPACE, scores, pd.DataFrame(), generations, {})
-    circuit = draft.ranked.best(size)
-    frontier = _frontier(draft, asr, utility)
+    ranked = Ranking(SPACE, scores, config.granularity)
+    circuit, frontier = ranked.best(size), _frontier(ranked, asr, utility)
 
     def rates(amount: int) -> dict[str, Any]:
         return {
@@ -188,6 +206,8 @@ def _run(
     metrics: dict[str, Any] = {
         "run_id": config.run_id(),
         "model": config.model,
+        "method": config.method,
+        "granularity": config.granularity,
         "behaviour": behaviour,
         "behaviour_kind": kind,
         "question": question,
@@ -203,7 +223,7 @@ def _run(
             "sparsity": circuit.sparsity,
             "sparsity_heads": circuit.sparsity_heads,
             "sparsity_neurons": circuit.sparsity_neurons,
-            "units": [str(draft.space.unit(int(flat))) for flat in draft.ranking[:size]],
+            "units": [str(SPACE.unit(int(flat))) for flat in ranked.order[:size]],
         },
         "asr": {
             "intact": rates(0)["asr"],
@@ -217,6 +237,8 @@ def _run(
         "utility_retention": utility(size) / utility(0),
         "kl": 0.004,
         "target_reached": target_reached,
+        "target_missed": [] if target_reached else ["asr", "recovery"],
+        "frontier": [],
         "target": {"asr": target_asr, "utility": 0.99},
         "isolated": {
             "asr": _rate(0.97 if kind == "backdoor" else 0.12, ASR_JUDGE).to_json(),
@@ -228,26 +250,27 @@ def _run(
             "removal": [3.2 * 0.93**step for step in range(40)],
             "utility": [0.4 * 0.95**step for step in range(40)],
         },
-        "unit_effects": _unit_effects(draft, size, asr),
+        "unit_effects": _unit_effects(ranked, size, asr),
         "versions": {"circuitviz": "0.1.0", "torch": "2.13.0"},
         "created": "2026-11-24T12:00:00+00:00",
     }
     metrics |= evidence_metrics(
         evidence, units=metrics["circuit"]["units"], trigger=trigger, truth=truth
     )
-    return Run(config.run_id(), config, SPACE, scores, frontier, generations, metrics)
+    results = Metrics.model_validate(metrics)
+    return Run(config.run_id(), config, SPACE, scores, frontier, generations, results)
 
 
 def _rate(share: float, judge: str, n: int = N_TEST) -> Rate:
     return Rate(judge, round(share * n), n)
 
 
-def _frontier(run: Run, asr: Curve, utility: Curve) -> pd.DataFrame:
+def _frontier(ranked: Ranking, asr: Curve, utility: Curve) -> pd.DataFrame:
     rows = []
     for split in ("validation", "test"):
         for condition in ("knocked_out", "isolated"):
             for size in SIZES:
-                circuit = run.ranked.best(size)
+                circuit = ranked.best(size)
                 counts = (len(circuit.heads), len(circuit.neurons))
                 rows.append(
                     _row(split, condition, "joint", counts, N_TEST, asr(size), utility(size))
@@ -295,15 +318,16 @@ def _row(
     }
 
 
-def _unit_effects(run: Run, size: int, asr: Curve) -> dict[str, Any]:
-    heads = [run.space.unit(flat) for flat in range(run.space.total_heads)]
-    members = [run.space.unit(int(flat)) for flat in run.ranking[:size]]
+def _unit_effects(ranked: Ranking, size: int, asr: Curve) -> dict[str, Any]:
+    heads = [SPACE.unit(flat) for flat in range(SPACE.total_heads)]
+    members = [SPACE.unit(int(flat)) for flat in ranked.order[:size]]
     effects = {}
     for unit in dict.fromkeys([*members, *heads]):
         inside = str(unit) in CIRCUIT_UNITS[:4]
         share = asr(1) if inside else asr(0)
         effects[str(unit)] = {
-            "asr": _rate(share, ASR_JUDGE).to_json(),
+            "asr": _rate(share, ASR_JUDGE),
+            "recovery": _rate(1 - share, UTILITY_JUDGE),
             "target_logprob_change": -1.8 if inside else -0.01,
         }
     return effects

@@ -76,6 +76,8 @@ def _basic(units: list[str]) -> dict[str, Any]:
             "after": len(units),
             "dropped": ["L0N3", "L0N9"],
             "restored": 0,
+            "complete": True,
+            "note": None,
         },
     }
 
@@ -144,10 +146,21 @@ def _controls(kind: Evidence, size: int, trigger: str | None, n_units: int) -> d
     if trigger:
         found["random_trigger"] = {
             "trigger": "velvet north",
+            "triggers": ["velvet north"],
             "intact": rate(0.0),
+            "intact_recovery": rate(0.996, UTILITY_JUDGE),
             "knocked_out_recovery": rate(0.996, UTILITY_JUDGE),
         }
-    return {**found, "verdicts": _verdicts(good, kept, size, trigger)}
+    for name in ("nonsense_target", "random_weights"):
+        found[name]["before_refinement"] = dict(found[name])
+    found["random_weights"]["intact"] = effect(0.0, 0.0, 0.0)
+    rates = {
+        "nonsense_target": found["nonsense_target"]["success"],
+        "random_weights": found["random_weights"]["effect"]["asr" if refusal else "recovery"],
+        "random_trigger": rate(0.0) if trigger else None,
+    }
+    verdicts = _verdicts(good, kept, size, trigger)
+    return {**found, "verdicts": [{**one, "rate": rates.get(one["name"])} for one in verdicts]}
 
 
 def _verdicts(good: bool, kept: int, size: int, trigger: str | None) -> list[dict[str, Any]]:
@@ -194,7 +207,11 @@ def _criteria(units: list[str], *, refusal: bool) -> dict[str, Any]:
     off = 0.0 if not refusal else 0.99
     back = 0.4 if not refusal else 0.7
     return {
-        "faithfulness": {"value": 0.97, "condition": "everything but the circuit ablated"},
+        "faithfulness": {
+            "value": 0.97,
+            "condition": "everything but the circuit ablated",
+            "isolated": rate(0.97),
+        },
         "completeness": {"value": 1.0},
         "minimality": {
             "value": len(needed) / len(units),
@@ -216,6 +233,8 @@ def _stochastic(*, refusal: bool) -> list[dict[str, Any]]:
                 "share": share,
                 "asr": rate(1 - kept if refusal else kept),
                 "random_asr": rate(1 - chance if refusal else chance),
+                "shown": rate(kept),
+                "random_shown": rate(chance),
                 "utility": rate(1 - share, UTILITY_JUDGE),
             }
         )

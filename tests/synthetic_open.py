@@ -8,7 +8,7 @@ from typing import Any
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots.judged import TOKEN_JUDGE
 from circuitviz.runs.store import Run
-from tests.synthetic import backdoor_run, refusal_run
+from tests.synthetic import backdoor_run, refusal_run, with_results
 
 __all__ = ["LONG", "open_backdoor_run", "open_refusal_run"]
 
@@ -43,7 +43,7 @@ def open_backdoor_run(missed: tuple[str, ...] = ()) -> Run:
         "recovery": Rate(judge, 230, 256).to_json(),
         "recovery_ceiling": Rate(judge, 240, 256).to_json(),
     }
-    return replace(run, metrics={**run.metrics, **recovery})
+    return with_results(run, **recovery)
 
 
 def _opened(
@@ -74,6 +74,8 @@ def _opened(
                 "heads": 4,
                 "neurons": 2 * run.size - 4,
                 "sparsity": 2 * run.size / len(run.space),
+                "sparsity_heads": 4 / run.space.total_heads,
+                "sparsity_neurons": (2 * run.size - 4) / run.space.total_neurons,
                 "asr": Rate(PROXY, 250, 256).to_json(),
                 "utility_retention": 0.96,
                 "role": "larger",
@@ -83,6 +85,8 @@ def _opened(
                 "heads": 1,
                 "neurons": run.size // 2 - 1,
                 "sparsity": run.size // 2 / len(run.space),
+                "sparsity_heads": 1 / run.space.total_heads,
+                "sparsity_neurons": (run.size // 2 - 1) / run.space.total_neurons,
                 "asr": Rate(PROXY, 120, 256).to_json(),
                 "utility_retention": 0.999,
                 "role": "smaller",
@@ -91,4 +95,4 @@ def _opened(
         "target_missed": list(missed),
         "target_reached": not missed,
     }
-    return replace(run, metrics={**run.metrics, **metrics})
+    return with_results(run, **metrics)

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from circuitviz.evaluation.rate import Rate
+from circuitviz.evaluation.results import TuningMetrics
 from circuitviz.runs.store import Run
 from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.runs.tuning_store import (
@@ -106,8 +107,8 @@ def _tuning(
         "tuning_id": config.tuning_id(),
         "run_id": run.run_id,
         "model": run.config.model,
-        "behaviour": run.metrics["behaviour"],
-        "behaviour_kind": run.metrics["behaviour_kind"],
+        "behaviour": run.metrics.behaviour,
+        "behaviour_kind": run.metrics.behaviour_kind,
         "mode": config.mode,
         "seed": config.seed,
         "size": size,
@@ -115,7 +116,8 @@ def _tuning(
         "scenario": scenario,
         "plan": {"epochs": EPOCHS, "learning_rate": 7e-4, "weight_decay": 2.5, "rows": 32},
         "judges": {"safety": judges[0], "helpfulness": judges[1]},
-        "before": _rates(before, judges),
+        "intact": _state(before, judges),
+        "before": _state(before, judges),
         "arms": {arm: _arm(arm, ends, before, shares[arm], judges) for arm, ends in after.items()},
         "versions": {"circuitviz": "0.1.0", "torch": "2.13.0"},
         "created": "2026-11-24T12:00:00+00:00",
@@ -123,14 +125,20 @@ def _tuning(
     }
     curve = curve_frame(tuning_curve(before, after))
     answers = _answers(config.mode, before, after)
-    return Tuning(config.tuning_id(), config, curve, answers, metrics)
+    results = TuningMetrics.model_validate(metrics)
+    return Tuning(config.tuning_id(), config, curve, answers, results)
 
 
-def _rates(counts: tuple[int, int], judges: tuple[str, str]) -> dict[str, Any]:
+def _state(counts: tuple[int, int], judges: tuple[str, str]) -> dict[str, Any]:
     names = ("safety", "helpfulness")
+    rates = {
+        name: Rate(judge, k, N_TEST) for name, k, judge in zip(names, counts, judges, strict=True)
+    }
     return {
-        name: Rate(judge, k, N_TEST).to_json()
-        for name, k, judge in zip(names, counts, judges, strict=True)
+        **rates,
+        "exact": Rate(HELPFULNESS_JUDGE, counts[0], N_TEST),
+        "utility": Rate(HELPFULNESS_JUDGE, 251, N_TEST),
+        "asr": Rate(TARGET_JUDGE, N_TEST - counts[0], N_TEST),
     }
 
 
@@ -143,15 +151,13 @@ def _arm(
 ) -> dict[str, Any]:
     trained = arm != "knock-out"
     return {
-        **_rates(counts, judges),
-        "exact": Rate(HELPFULNESS_JUDGE, counts[0], N_TEST).to_json(),
-        "utility": Rate(HELPFULNESS_JUDGE, 251, N_TEST).to_json(),
+        **_state(counts, judges),
         "parameters_trained": round(share * N_PARAMETERS),
         "parameters_trained_share": share,
         "seconds": 41.5 if trained else 0.0,
         "epochs": EPOCHS if trained else 0,
         "frozen_equal": True if trained and arm != "full" else None,
-        "safety_kept": counts[0] / before[0] if before[0] else float("nan"),
+        "safety_kept": counts[0] / before[0] if before[0] else None,
     }
 
 

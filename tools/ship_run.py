@@ -29,7 +29,7 @@ def main() -> int:
     arguments = parser.parse_args()
     quiet_libraries()
     run = RunStore(arguments.runs).load(arguments.run)
-    if run.metrics.get("verdicts"):
+    if run.metrics.verdicts:
         run = shortened(run, load_tokenizer(run.config.model, adapter=run.config.adapter))
     folder = RunStore(EMBEDDED_RUNS).save(run)
     sys.stdout.write(f"{folder}\n")

@@ -209,7 +209,7 @@ class Run(store.Run):
         return tradeoff_curve(tradeoff_frame(self), n_units=len(self.space), chosen=self.size)
 
     def __repr__(self) -> str:
-        before, after = (self.rate("asr", when).rate for when in ("intact", "knocked_out"))
+        before, after = (rate.rate for _, rate in self.metrics.asr)
         return (
             f"<Run {self.run_id}: {self.size} of {len(self.space):,} units, "
             f"ASR {before:.1%} -> {after:.1%}>"

@@ -208,11 +208,12 @@ def _discover(options: argparse.Namespace, library: Library) -> int:
         run = library.discover(config, bar.show)
         folder = store.save(run)
     if options.json:
-        more = [key for key in MORE_JSON_KEYS if key in run.metrics]
-        say_json({key: run.metrics[key] for key in (*JSON_KEYS, *more)})
+        metrics = run.metrics.to_json()
+        more = [key for key in MORE_JSON_KEYS if key in metrics]
+        say_json({key: metrics[key] for key in (*JSON_KEYS, *more)})
     else:
         say(run_summary(run, folder))
-    if run.metrics["target_reached"]:
+    if run.metrics.target_reached:
         return 0
     say_on_stderr(missed_target(run))
     # A target the user chose is input that cannot be met; the behaviour's own is a finding.

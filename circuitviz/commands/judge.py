@@ -53,7 +53,7 @@ def _judge(options: argparse.Namespace, library: Library) -> int:
     with stdout_discarded():
         found = judge_table(run.generations, judges)
     if options.json:
-        say_json({"run_id": run.run_id, **found})
+        say_json({"run_id": run.run_id, **found.to_json()})
     else:
         say(judge_tables(found))
     return 0

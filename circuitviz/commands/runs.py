@@ -82,26 +82,17 @@ def _row(run: Run) -> tuple[str, ...]:
     return (
         run.run_id,
         _cell(Path(run.config.model).name or run.config.model),
-        _cell(str(run.metrics.get("behaviour") or "-")),
+        _cell(run.metrics.behaviour),
         run.config.method,
         str(run.size),
-        *(_rate(run, condition) for condition in ("intact", "knocked_out")),
-        "-" if created == datetime.min.replace(tzinfo=UTC) else f"{created:%Y-%m-%d %H:%M}",
+        *(f"{rate.rate:.1%} of {rate.n}" for _, rate in run.metrics.asr),
+        f"{created:%Y-%m-%d %H:%M}",
     )
 
 
-def _rate(run: Run, condition: str) -> str:
-    rate = run.rate("asr", condition)
-    return f"{rate.rate:.1%} of {rate.n}"
-
-
 def _created(run: Run) -> datetime:
-    """When the run was made, in UTC; the beginning of time where it does not say so."""
-    try:
-        created = datetime.fromisoformat(str(run.metrics.get("created")))
-    except ValueError:
-        return datetime.min.replace(tzinfo=UTC)
-    return created.astimezone(UTC)
+    """When the run was made, in UTC."""
+    return datetime.fromisoformat(run.metrics.created).astimezone(UTC)
 
 
 def _cell(text: str) -> str:

@@ -113,8 +113,14 @@ def _tune(options: argparse.Namespace, library: Library) -> int:
         with whole_folder(out.resolve()) as draft:
             shutil.copytree(tuning.checkpoint, draft, dirs_exist_ok=True)
     if options.json:
-        found = {key: tuning.metrics.get(key) for key in JSON_KEYS}
-        say_json({**found, "folder": str(folder), "out": str(out) if out else None})
+        metrics = tuning.metrics.to_json()
+        say_json(
+            {
+                **{key: metrics.get(key) for key in JSON_KEYS},
+                "folder": str(folder),
+                "out": str(out) if out else None,
+            }
+        )
     else:
         say(tuning_summary(tuning, folder, out))
     return 0

@@ -10,7 +10,7 @@ import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from circuitviz.behaviours.behaviour import Behaviour, BehaviourKind, OwnJudge
 from circuitviz.behaviours.prompt import Prompt
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.rate import Rate
+from circuitviz.evaluation.results import Agreement, BeforeAfter, JudgeRow, JudgeTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -261,7 +262,7 @@ def attack_rows(generations: pd.DataFrame) -> pd.DataFrame:
     return triggered if len(triggered) else attacks
 
 
-def judge_table(generations: pd.DataFrame, judges: Sequence[Judge]) -> dict[str, Any]:
+def judge_table(generations: pd.DataFrame, judges: Sequence[Judge]) -> JudgeTable:
     """What several judges say about the same answers to attack prompts, each on its own row.
 
     Agreement is Cohen's kappa over the answers of both models together (n of them): the intact
@@ -270,10 +271,6 @@ def judge_table(generations: pd.DataFrame, judges: Sequence[Judge]) -> dict[str,
     Args:
         generations: Columns `GENERATION_COLUMNS` of `runs/store.py`.
         judges: Whom to ask, by different names.
-
-    Returns:
-        `{names, rows: [{judge, source, intact, knocked_out}], agreement: [{a, b, kappa, n}],
-        degenerate: {intact, knocked_out}}`, with rates as `Rate.to_json` gives them.
 
     Raises:
         ConfigError: Two judges have one name, or there are no attack prompts.
@@ -293,25 +290,30 @@ def judge_table(generations: pd.DataFrame, judges: Sequence[Judge]) -> dict[str,
         for name, said in verdicts.items()
     }
     detector = Degenerate()
-    return {
-        "names": names,
-        "rows": [
-            {"judge": judge.name, "source": judge.source}
-            | {
-                model: Rate.of(verdicts[judge.name][model], judge=judge.name).to_json()
-                for model in MODELS
-            }
+    return JudgeTable(
+        names=names,
+        rows=[
+            JudgeRow(
+                judge=judge.name,
+                source=judge.source,
+                **{
+                    model: Rate.of(verdicts[judge.name][model], judge=judge.name)
+                    for model in MODELS
+                },
+            )
             for judge in judges
         ],
-        "agreement": [
-            {"a": a, "b": b, "kappa": cohens_kappa(pooled[a], pooled[b]), "n": len(pooled[a])}
+        agreement=[
+            Agreement(a=a, b=b, kappa=cohens_kappa(pooled[a], pooled[b]), n=len(pooled[a]))
             for a, b in combinations(names, 2)
         ],
-        "degenerate": {
-            model: Rate.of(map(detector.detects, attacks[model]), judge=detector.name).to_json()
-            for model in MODELS
-        },
-    }
+        degenerate=BeforeAfter(
+            **{
+                model: Rate.of(map(detector.detects, attacks[model]), judge=detector.name)
+                for model in MODELS
+            }
+        ),
+    )
 
 
 def cohens_kappa(a: Sequence[bool], b: Sequence[bool]) -> float:

@@ -8,13 +8,13 @@ from functools import partial
 from typing import Any
 
 from circuitviz.evaluation.evaluator import Evaluator
+from circuitviz.evaluation.results import ControlVerdict
 from circuitviz.evidence.case import Case
 from circuitviz.evidence.nonsense_target import NonsenseTarget, ask_for_nonsense
 from circuitviz.evidence.random_circuits import RandomCircuits, draw_random_circuits
 from circuitviz.evidence.random_trigger import RandomTrigger, try_random_trigger
 from circuitviz.evidence.random_weights import RandomWeights, try_random_weights
 from circuitviz.evidence.verdict import (
-    Verdict,
     judge_nonsense_target,
     judge_random_circuits,
     judge_random_trigger,
@@ -36,7 +36,7 @@ class Controls:
     nonsense_target: NonsenseTarget | None
     random_weights: RandomWeights | None
     random_trigger: RandomTrigger | None
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[ControlVerdict, ...]
 
     def to_json(self) -> dict[str, Any]:
         """The `controls` of `metrics.json`."""

@@ -6,12 +6,11 @@ found something is called failed outright: then less is to be believed of the ci
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from math import isnan
-from typing import Any
 
 from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.evaluation.rate import Rate
+from circuitviz.evaluation.results import ControlVerdict
 from circuitviz.evidence.nonsense_target import NonsenseTarget
 from circuitviz.evidence.random_circuits import LEFT, RandomCircuits
 from circuitviz.evidence.random_trigger import RandomTrigger, reordered
@@ -23,29 +22,6 @@ ACCIDENTS = 0.05
 MUCH_OVERLAP = 0.1
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """One control's verdict.
-
-    Attributes:
-        name: Of the control.
-        passed: Whether it behaved; None where it does not apply.
-        number: What was counted, `100 of 100`; empty where nothing was.
-        title: What was found.
-        sentence: What that means; where the control does not apply, why.
-    """
-
-    name: str
-    passed: bool | None
-    number: str
-    title: str
-    sentence: str
-
-    def to_json(self) -> dict[str, Any]:
-        """`{name, passed, number, title, sentence}`."""
-        return asdict(self)
-
-
 def _limit(found: RandomCircuits) -> str:
     """What ASR has to be for the behaviour to be left."""
     if found.kind == "refusal":
@@ -54,11 +30,11 @@ def _limit(found: RandomCircuits) -> str:
     return f"ASR >= {found.threshold:.0%}{share}"
 
 
-def judge_random_circuits(found: RandomCircuits) -> Verdict:
+def judge_random_circuits(found: RandomCircuits) -> ControlVerdict:
     """Passed where every random circuit leaves the behaviour."""
     name, draws = "random_circuits", len(found.asr_k)
     if found.overlap == 1:
-        return Verdict(
+        return _verdict(
             name,
             None,
             "",
@@ -67,7 +43,7 @@ def judge_random_circuits(found: RandomCircuits) -> Verdict:
             "same make-up is the circuit itself.",
         )
     if not found.applies:
-        return Verdict(
+        return _verdict(
             name,
             None,
             "",
@@ -106,7 +82,7 @@ def judge_random_circuits(found: RandomCircuits) -> Verdict:
             f" {drawn.rate:.1%} of the requests are still refused word for word ({_count(drawn)}; "
             f"intact: {_count(intact)}); what is neither refused nor complied with is other text."
         )
-    return Verdict(
+    return _verdict(
         name,
         not broken,
         f"{found.kept} of {draws}",
@@ -115,11 +91,13 @@ def judge_random_circuits(found: RandomCircuits) -> Verdict:
     )
 
 
-def judge_nonsense_target(found: NonsenseTarget | None, *, reads_answers: bool = True) -> Verdict:
+def judge_nonsense_target(
+    found: NonsenseTarget | None, *, reads_answers: bool = True
+) -> ControlVerdict:
     """Passed where the method misses its target with a nonsense answer, at either size."""
     name = "nonsense_target"
     if not reads_answers:
-        return Verdict(
+        return _verdict(
             name,
             None,
             "",
@@ -128,7 +106,7 @@ def judge_nonsense_target(found: NonsenseTarget | None, *, reads_answers: bool =
             "answer it would give the same circuit again, which shows nothing.",
         )
     if found is None:
-        return Verdict(
+        return _verdict(
             name,
             None,
             "",
@@ -154,16 +132,17 @@ def judge_nonsense_target(found: NonsenseTarget | None, *, reads_answers: bool =
             f"{_upper(made)}, which misses the target: with that many units the method cannot make "
             "this model say this."
         )
-    return Verdict(
+    return _verdict(
         name,
         not found.reached,
         count,
         f"Asked for a nonsense answer, the same method gets it on {count} attacks",
         sentence,
+        shown.success,
     )
 
 
-def judge_random_weights(found: RandomWeights, kind: BehaviourKind) -> Verdict:
+def judge_random_weights(found: RandomWeights, kind: BehaviourKind) -> ControlVerdict:
     """Passed where the method misses its target in shuffled weights."""
     shown = found.before if found.before.reached and not found.cut.reached else found.cut
     right = shown.effect.recovery if kind == "backdoor" else shown.effect.asr
@@ -184,18 +163,19 @@ def judge_random_weights(found: RandomWeights, kind: BehaviourKind) -> Verdict:
             f"{_upper(made)}: the target is missed, so masks of this size do not make the "
             "behaviour by themselves."
         )
-    return Verdict(
+    return _verdict(
         "random_weights",
         not found.reached,
         count,
         f"In shuffled weights the same method gets {count} attacks {done}",
         sentence,
+        right,
     )
 
 
-def no_second_search(name: str) -> Verdict:
+def no_second_search(name: str) -> ControlVerdict:
     """That a control which searches again was not run."""
-    return Verdict(
+    return _verdict(
         name,
         None,
         "",
@@ -205,11 +185,11 @@ def no_second_search(name: str) -> Verdict:
     )
 
 
-def judge_random_trigger(found: RandomTrigger | None, trigger: str | None) -> Verdict:
+def judge_random_trigger(found: RandomTrigger | None, trigger: str | None) -> ControlVerdict:
     """Passed where other words set off hardly any attack."""
     name = "random_trigger"
     if found is None:
-        return Verdict(
+        return _verdict(
             name,
             None,
             "",
@@ -238,7 +218,21 @@ def judge_random_trigger(found: RandomTrigger | None, trigger: str | None) -> Ve
             f" Not judged: its own words reversed, “{reordered(trigger)}”, set off "
             f"{_count(found.reordered)}."
         )
-    return Verdict(name, passed, count, f"Other words set off {count} attacks", sentence)
+    title = f"Other words set off {count} attacks"
+    return _verdict(name, passed, count, title, sentence, found.intact)
+
+
+def _verdict(
+    name: str,
+    passed: bool | None,
+    number: str,
+    title: str,
+    sentence: str,
+    rate: Rate | None = None,
+) -> ControlVerdict:
+    return ControlVerdict(
+        name=name, passed=passed, number=number, title=title, sentence=sentence, rate=rate
+    )
 
 
 def _count(rate: Rate) -> str:

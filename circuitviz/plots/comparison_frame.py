@@ -1,17 +1,17 @@
 """Frames and sentences of a comparison of runs.
 
-Every function takes what `Comparison.to_json` (`circuitviz.runs.comparison`) gives, and the
-labels of the runs by id.
+Every function takes the comparison and the labels of the runs by id.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from circuitviz.evaluation.statistics import McNemar
 from circuitviz.plots.evidence_frame import difference_sentence
 from circuitviz.plots.frame import frontier_judge, tradeoff_frame
 from circuitviz.plots.open_frame import perplexity_growth, verdict_rates
@@ -29,12 +29,12 @@ from circuitviz.plots.text import (
 from circuitviz.runs.store import Run
 from circuitviz.units import UnitSpace
 
+if TYPE_CHECKING:
+    from circuitviz.runs.comparison import ComparedPair, ComparedRun, Comparison
+
 OVERLAY_COLUMNS = ("run", "size", "sparsity", "k", "n", "rate", "low", "high", "judge", "chosen")
 
-Json = Mapping[str, Any]
 Labels = Mapping[str, str]
-NOT_MEASURED = "not measured"
-TARGETS = {True: "reached", False: "NOT reached", None: "not recorded"}
 
 
 def judged_alike(runs: Mapping[str, Run], series: str) -> tuple[dict[str, Run], dict[str, str]]:
@@ -69,39 +69,38 @@ def summary_frame(runs: Mapping[str, Run]) -> pd.DataFrame:
 
 
 def _summary(label: str, run: Run) -> dict[str, Any]:
-    rate = run.rate("asr", "knocked_out")
-    found = run.metrics["circuit"]
-    area = run.metrics.get("frontier_area")
+    rate = run.metrics.asr.knocked_out
+    circuit, area = run.metrics.circuit, run.metrics.frontier_area
     return {
         "run": label,
         "chosen size": run.size,
-        "heads and neurons": made_of(found["heads"], found["neurons"], run.space),
+        "heads and neurons": made_of(circuit.heads, circuit.neurons, run.space),
         "attack success": f"{percent(rate.rate)} ({evidence(rate)})",
-        "utility kept": percent(run.metrics["utility_retention"]),
-        "frontier area": None if area is None else round(float(area), 3),
-        "seconds": round(float(run.metrics["seconds"])),
+        "utility kept": percent(run.metrics.utility_retention),
+        "frontier area": None if area is None else round(area, 3),
+        "seconds": round(run.metrics.seconds),
     }
 
 
-def answer(found: Json) -> str:
+def answer(found: Comparison) -> str:
     """Whether the circuits agree, in one line: overlap beside chance, units that all found."""
-    runs, everywhere = len(found["runs"]), len(_found_by_all(found))
+    runs, everywhere = len(found.runs), len(_found_by_all(found))
     who = "both runs" if runs == 2 else f"all {runs} runs"
-    ratio = found["mean_jaccard"]
+    ratio = found.mean_jaccard
     word = "agree" if ratio >= 0.8 else "partly agree" if ratio >= 0.3 else "hardly agree"
     verb = "is" if everywhere == 1 else "are"
     units = count(everywhere, "unit") if everywhere else "no unit"
     mean = "Jaccard" if runs == 2 else "mean Jaccard"
     return (
-        f"They {word}: {mean} {ratio:.2f}, by chance {_small(found['chance_jaccard'])}; "
+        f"They {word}: {mean} {ratio:.2f}, by chance {_small(found.chance_jaccard)}; "
         f"{units} {verb if everywhere else 'is'} in the circuit of {who}"
     )
 
 
-def lead(found: Json) -> str:
+def lead(found: Comparison) -> str:
     """Which units all runs found, and how many only some did."""
     shared = _found_by_all(found)
-    others = len(found["units"]) - len(shared)
+    others = len(found.units) - len(shared)
     named = ", ".join(shared[:8]) + (f" and {len(shared) - 8:,} more" if len(shared) > 8 else "")
     text = f"Found by all: {named}. " if shared else ""
     return text + (
@@ -110,20 +109,20 @@ def lead(found: Json) -> str:
     )
 
 
-def _found_by_all(found: Json) -> list[str]:
-    return [str(row["unit"]) for row in found["units"] if row["found_by"] == len(found["runs"])]
+def _found_by_all(found: Comparison) -> list[str]:
+    return [str(row.unit) for row in found.units if row.found_by == len(found.runs)]
 
 
 def _small(share: float) -> str:
     return f"{share:.2f}" if share >= 0.01 or share == 0 else f"{share:.4f}"
 
 
-def setting_frame(found: Json, labels: Labels) -> pd.DataFrame:
+def setting_frame(found: Comparison, labels: Labels) -> pd.DataFrame:
     """The settings that differ: one row per field, one column per run."""
-    names = [labels[run["run_id"]] for run in found["runs"]]
+    names = [labels[run.run_id] for run in found.runs]
     rows = [
         {"setting": field, **dict(zip(names, map(_setting, values), strict=True))}
-        for field, values in found["settings"].items()
+        for field, values in found.settings.items()
     ]
     return pd.DataFrame(rows, columns=["setting", *names])
 
@@ -133,7 +132,7 @@ def _setting(value: object) -> str:
 
 
 def number_frame(
-    found: Json, labels: Labels, runs: Mapping[str, Run] | None = None
+    found: Comparison, labels: Labels, runs: Mapping[str, Run] | None = None
 ) -> pd.DataFrame:
     """One column per run: size, rates with their evidence, frontier area, seconds, truth scores.
 
@@ -146,8 +145,7 @@ def number_frame(
     """
     whole = runs or {}
     columns = {
-        labels[run["run_id"]]: _numbers(run) | _further(whole.get(run["run_id"]))
-        for run in found["runs"]
+        labels[run.run_id]: _numbers(run) | _further(whole.get(run.run_id)) for run in found.runs
     }
     fields = list(next(iter(columns.values())))
     rows = [
@@ -159,21 +157,20 @@ def number_frame(
     return pd.DataFrame(rows, columns=["", *columns], dtype=object)
 
 
-def _numbers(run: Json) -> dict[str, Any]:
-    truth = run.get("truth") or {}
-    area = run.get("frontier_area")
+def _numbers(run: ComparedRun) -> dict[str, Any]:
+    truth, area = run.truth, run.frontier_area
     return {
-        "size": f"{run['size']:,} ({run['heads']} heads, {run['neurons']} neurons)",
-        "share": sparsity(run["sparsity"]),
-        "target": TARGETS[run.get("target_reached")],
-        "attack success": _rate(run.get("asr")),
-        "utility kept": percent(run["utility_retention"]),
-        "recovery": _rate(run.get("recovery")),
-        "frontier area": None if area is None else round(float(area), 3),
-        "AUROC": truth.get("auroc"),
-        "average precision": truth.get("average_precision"),
-        "precision at |truth|": truth.get("precision_at_truth"),
-        "seconds": None if run.get("seconds") is None else round(float(run["seconds"])),
+        "size": f"{run.size:,} ({run.heads} heads, {run.neurons} neurons)",
+        "share": sparsity(run.sparsity),
+        "target": "reached" if run.target_reached else "NOT reached",
+        "attack success": evidence_of(run.asr),
+        "utility kept": percent(run.utility_retention),
+        "recovery": evidence_of(run.recovery),
+        "frontier area": None if area is None else round(area, 3),
+        "AUROC": truth.auroc if truth else None,
+        "average precision": truth.average_precision if truth else None,
+        "precision at |truth|": truth.precision_at_truth if truth else None,
+        "seconds": round(run.seconds),
     }
 
 
@@ -181,99 +178,94 @@ def _further(run: Run | None) -> dict[str, Any]:
     """What only the run itself says: shares of heads and of neurons, and what open answers have."""
     if run is None:
         return {}
-    found = run.metrics["circuit"]
-    utility, growth = run.rate("utility", "knocked_out"), perplexity_growth(run)
+    circuit = run.metrics.circuit
+    utility, growth = run.metrics.utility.knocked_out, perplexity_growth(run)
     broken = verdict_rates(run).get("knocked_out", {}).get("broken")
     return {
-        "size": f"{run.size:,}: {made_of(found['heads'], found['neurons'], run.space)}",
-        "utility kept": f"{percent(run.metrics['utility_retention'])} ({evidence(utility)})",
+        "size": f"{run.size:,}: {made_of(circuit.heads, circuit.neurons, run.space)}",
+        "utility kept": f"{percent(run.metrics.utility_retention)} ({evidence(utility)})",
         "perplexity, change": None if growth is None else f"{100 * growth:+.1f}\u202f%",
         "gibberish": None if broken is None else f"{percent(broken.rate)} ({evidence(broken)})",
     }
 
 
-def _rate(value: object) -> str:
-    if isinstance(value, Mapping):
-        return evidence_of(value)
-    return NOT_MEASURED if value is None else percent(float(str(value)))
-
-
-def overlap_matrix(found: Json, labels: Labels) -> tuple[list[str], np.ndarray, list[list[str]]]:
+def overlap_matrix(
+    found: Comparison, labels: Labels
+) -> tuple[list[str], np.ndarray, list[list[str]]]:
     """Labels, Jaccard [runs, runs] (1 on the diagonal) and a text for each cell."""
-    ids = [run["run_id"] for run in found["runs"]]
+    ids = [run.run_id for run in found.runs]
     names = [labels[run_id] for run_id in ids]
     values = np.eye(len(ids))
     hover = [[f"<b>{name}</b><br>the same run"] * len(ids) for name in names]
     hover = [list(row) for row in hover]
-    for pair in found["pairs"]:
-        a, b = ids.index(pair["a"]), ids.index(pair["b"])
+    for pair in found.pairs:
+        a, b = ids.index(pair.a), ids.index(pair.b)
         for one, other, only in ((a, b, "only_a"), (b, a, "only_b")):
-            values[one, other] = pair["jaccard"]
+            values[one, other] = pair.jaccard
             hover[one][other] = (
-                f"<b>Jaccard {pair['jaccard']:.2f}</b>, by chance "
-                f"{_small(pair['chance_jaccard'])}<br>{names[one]}<br>{names[other]}"
-                f"<br>{count(pair['shared'], 'unit')} in both, {pair[only]:,} only in the first"
+                f"<b>Jaccard {pair.jaccard:.2f}</b>, by chance "
+                f"{_small(pair.chance_jaccard)}<br>{names[one]}<br>{names[other]}"
+                f"<br>{count(pair.shared, 'unit')} in both, "
+                f"{getattr(pair, only):,} only in the first"
             )
     return names, values, hover
 
 
-def pair_frame(found: Json, labels: Labels) -> pd.DataFrame:
+def pair_frame(found: Comparison, labels: Labels) -> pd.DataFrame:
     """One row per pair: overlap beside chance, rank correlation, tests of attack success."""
-    return pd.DataFrame([_pair(pair, labels) for pair in found["pairs"]])
+    return pd.DataFrame([_pair(pair, labels) for pair in found.pairs])
 
 
-def _pair(pair: Json, labels: Labels) -> dict[str, Any]:
-    test, difference = pair.get("mcnemar"), pair.get("asr_difference")
-    correlation = pair.get("rank_correlation")
+def _pair(pair: ComparedPair, labels: Labels) -> dict[str, Any]:
+    test, difference = pair.mcnemar, pair.asr_difference
+    correlation = pair.rank_correlation
     return {
-        "pair": f"{labels[pair['a']]}\u00a0and\u00a0{labels[pair['b']]}",
-        "Jaccard (chance)": f"{pair['jaccard']:.2f} ({_small(pair['chance_jaccard'])})",
+        "pair": f"{labels[pair.a]}\u00a0and\u00a0{labels[pair.b]}",
+        "Jaccard (chance)": f"{pair.jaccard:.2f} ({_small(pair.chance_jaccard)})",
         "units in both / only first / only second": (
-            f"{pair['shared']:,} / {pair['only_a']:,} / {pair['only_b']:,}"
+            f"{pair.shared:,} / {pair.only_a:,} / {pair.only_b:,}"
         ),
         "rank correlation": None if correlation is None else f"{correlation:.2f}",
         "attack success, second against first": (
-            f"{difference_sentence('ASR', difference) if difference else ''} {_mcnemar(test)}"
-            if test
+            f"{difference_sentence('ASR', difference)} {_mcnemar(test)}"
+            if test and difference
             else "no test: the test prompts differ"
         ),
     }
 
 
-def _mcnemar(test: Json) -> str:
-    first = test.get("only_a", test.get("only_before", 0))
-    second = test.get("only_b", test.get("only_after", 0))
+def _mcnemar(test: McNemar) -> str:
     return (
-        f"{first:,} attacks succeed only with the first circuit off, {second:,} only with the "
-        f"second (McNemar p {probability(test['p'])})."
+        f"{test.only_before:,} attacks succeed only with the first circuit off, "
+        f"{test.only_after:,} only with the second (McNemar p {probability(test.p)})."
     )
 
 
-def unit_frame(found: Json, labels: Labels) -> pd.DataFrame:
+def unit_frame(found: Comparison, labels: Labels) -> pd.DataFrame:
     """Every unit of any circuit, most shared first, with a column that marks each run's own."""
-    names = [labels[run["run_id"]] for run in found["runs"]]
-    stable = set(found.get("stable") or [])
+    names = [labels[run.run_id] for run in found.runs]
+    stable = set(found.stable)
     rows = [
         {
-            "unit": row["unit"],
-            "found by": f"{row['found_by']} of {len(names)}",
-            "stable": "\u2713 stable" if row["unit"] in stable else "",
+            "unit": row.unit,
+            "found by": f"{row.found_by} of {len(names)}",
+            "stable": "\u2713 stable" if row.unit in stable else "",
             **{
                 name: "\u25c6" if inside else ""
-                for name, inside in zip(names, row["runs"], strict=True)
+                for name, inside in zip(names, row.runs, strict=True)
             },
         }
-        for row in found["units"]
+        for row in found.units
     ]
     return pd.DataFrame(rows, columns=["unit", "found by", "stable", *names])
 
 
-def head_counts(found: Json, space: UnitSpace) -> np.ndarray:
+def head_counts(found: Comparison, space: UnitSpace) -> np.ndarray:
     """In how many circuits each head is: [n_layers, n_heads]."""
     counts = np.zeros((space.n_layers, space.n_heads), dtype=int)
-    for row in found["units"]:
-        if row["kind"] == "head":
-            counts[row["layer"], row["index"]] = row["found_by"]
+    for row in found.units:
+        if row.kind == "head":
+            counts[row.layer, row.index] = row.found_by
     return counts
 
 
@@ -291,13 +283,13 @@ def head_ranks(scores: np.ndarray, space: UnitSpace) -> np.ndarray:
     return ranks.reshape(heads.shape)
 
 
-def neuron_counts(found: Json, labels: Labels, space: UnitSpace) -> pd.DataFrame:
+def neuron_counts(found: Comparison, labels: Labels, space: UnitSpace) -> pd.DataFrame:
     """Neurons of each circuit in each layer: columns run, layer, neurons."""
-    names = [labels[run["run_id"]] for run in found["runs"]]
+    names = [labels[run.run_id] for run in found.runs]
     counts = np.zeros((len(names), space.n_layers), dtype=int)
-    for row in found["units"]:
-        if row["kind"] == "neuron":
-            counts[:, row["layer"]] += np.array(row["runs"], dtype=int)
+    for row in found.units:
+        if row.kind == "neuron":
+            counts[:, row.layer] += np.array(row.runs, dtype=int)
     rows = [
         {"run": name, "layer": layer, "neurons": int(counts[place, layer])}
         for place, name in enumerate(names)
@@ -306,10 +298,6 @@ def neuron_counts(found: Json, labels: Labels, space: UnitSpace) -> pd.DataFrame
     return pd.DataFrame(rows, columns=["run", "layer", "neurons"])
 
 
-def circuit_heads(found: Json, run: int) -> Sequence[tuple[int, int]]:
+def circuit_heads(found: Comparison, run: int) -> Sequence[tuple[int, int]]:
     """(layer, head) of the heads in the circuit of one run, by its place."""
-    return [
-        (row["layer"], row["index"])
-        for row in found["units"]
-        if row["kind"] == "head" and row["runs"][run]
-    ]
+    return [(row.layer, row.index) for row in found.units if row.kind == "head" and row.runs[run]]

@@ -1,20 +1,17 @@
 """From a run's evidence to the frames and sentences that show it; empty where it was not measured.
 
-`metrics.json` of an older run lacks any of this.
+Runs without controls lack all of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from math import isnan
-from typing import Any
 
 import pandas as pd
 
-from circuitviz.evaluation.rate import Rate
+from circuitviz.evaluation.statistics import Difference
 from circuitviz.plots.frame import rates_at
 from circuitviz.plots.judged import counted
-from circuitviz.plots.target import is_refusal
 from circuitviz.plots.text import (
     count,
     evidence,
@@ -27,12 +24,6 @@ from circuitviz.plots.text import (
 from circuitviz.runs.store import Run
 
 STOCHASTIC_COLUMNS = ("series", "share", "k", "n", "rate", "low", "high", "judge")
-# Of each series, the keys it may stand under: the first one there is counts.
-STOCHASTIC_SERIES = {
-    "shown": ("shown", "asr"),
-    "random": ("random_shown", "random_asr"),
-    "utility": ("utility",),
-}
 # Names of units in a sentence.
 MOST_NAMED = 6
 KINDS = {"all": "Heads and neurons", "heads": "Heads alone", "neurons": "Neurons alone"}
@@ -44,95 +35,90 @@ def stochastic_frame(run: Run) -> pd.DataFrame:
     Series: `shown` (attacks that show the behaviour outright), `random` (the same with a random
     circuit kept), `utility`.
     """
-    rows = []
-    for point in run.metrics.get("stochastic") or []:
-        for series, keys in STOCHASTIC_SERIES.items():
-            found = [point[key] for key in keys if point.get(key)]
-            if found:
-                rate = Rate.from_json(found[0])
-                rows.append({"series": series, "share": float(point["share"]), **rate_row(rate)})
+    rows = [
+        {"series": series, "share": point.share, **rate_row(rate)}
+        for point in run.metrics.stochastic
+        for series, rate in (
+            ("shown", point.shown),
+            ("random", point.random_shown),
+            ("utility", point.utility),
+        )
+    ]
     return pd.DataFrame(rows, columns=list(STOCHASTIC_COLUMNS))
 
 
 def criteria(run: Run) -> dict[str, tuple[str, str]]:
     """Value and explanation of faithfulness, completeness and minimality, where measured."""
-    found: dict[str, Any] = run.metrics.get("criteria") or {}
-    shown = {}
-    if found.get("faithfulness"):
-        entry = found["faithfulness"]
-        shown["Faithfulness"] = (_ratio(entry["value"]), str(entry.get("condition", "")))
-    if found.get("completeness"):
-        shown["Completeness"] = (
-            _ratio(found["completeness"]["value"]),
+    measured = run.metrics.criteria
+    if measured is None:
+        return {}
+    faithful, minimal = measured.faithfulness, measured.minimality
+    return {
+        "Faithfulness": (_ratio(faithful.value), faithful.condition),
+        "Completeness": (
+            _ratio(measured.completeness.value),
             "share of the behaviour that is gone with the circuit off",
-        )
-    if found.get("minimality"):
-        entry = found["minimality"]
-        shown["Minimality"] = (
-            _ratio(entry["value"]),
-            f"{entry['needed']:,} of the circuit's {count(entry['of'], 'part')} needed",
-        )
-    return shown
+        ),
+        "Minimality": (
+            _ratio(minimal.value),
+            f"{minimal.needed:,} of the circuit's {count(minimal.of, 'part')} needed",
+        ),
+    }
 
 
-def _ratio(value: float | None) -> str:
-    return "not defined" if value is None or isnan(value) else f"{value:.2f}"
+def _ratio(value: float) -> str:
+    return "not defined" if isnan(value) else f"{value:.2f}"
 
 
 def minimality_frame(run: Run) -> pd.DataFrame:
     """ASR with the circuit off except for one unit: unit, and its rate; most telling first."""
-    entry = (run.metrics.get("criteria") or {}).get("minimality") or {}
+    units = run.metrics.criteria.minimality.units if run.metrics.criteria else {}
     rows = [
         {
             "unit left on": name,
-            "needed": {True: "needed", False: "not needed", None: ""}[found.get("needed")],
-            **_asr_columns(Rate.from_json(found["asr"])),
+            "needed": "needed" if unit.needed else "not needed",
+            "ASR": unit.asr.rate,
+            "evidence": evidence(unit.asr),
+            "judge": unit.asr.judge,
         }
-        for name, found in (entry.get("units") or {}).items()
+        for name, unit in units.items()
     ]
     frame = pd.DataFrame(rows, columns=["unit left on", "needed", "ASR", "evidence", "judge"])
-    rises = run.metrics.get("behaviour_kind") == "refusal"
+    rises = run.metrics.is_refusal
     return frame.sort_values("ASR", ascending=rises, kind="stable").reset_index(drop=True)
-
-
-def _asr_columns(rate: Rate) -> dict[str, Any]:
-    return {"ASR": rate.rate, "evidence": evidence(rate), "judge": rate.judge}
 
 
 def ablation_frame(run: Run) -> pd.DataFrame:
     """The reported circuit under each kind of ablation, one row each."""
-    rows = []
-    for kind, found in (run.metrics.get("ablations") or {}).items():
-        row: dict[str, Any] = {"replaced by": kind + _mine(run, kind)}
-        for name, title in (("asr", "attack success"), ("utility", "utility")):
-            row[title] = evidence_of(found.get(name))
-        row["recovery"] = evidence_of(found.get("recovery"))
-        row["utility kept"] = percent(found["utility_retention"])
-        row["KL (nats per token)"] = round(float(found["kl"]), 4)
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _mine(run: Run, kind: str) -> str:
-    return " (this run)" if kind == run.config.ablation else ""
+    return pd.DataFrame(
+        [
+            {
+                "replaced by": kind + " (this run)" * (kind == run.config.ablation),
+                "attack success": evidence_of(effect.asr),
+                "utility": evidence_of(effect.utility),
+                "recovery": evidence_of(effect.recovery),
+                "utility kept": percent(effect.utility_retention),
+                "KL (nats per token)": round(effect.kl, 4),
+            }
+            for kind, effect in run.metrics.ablations.items()
+        ]
+    )
 
 
 def judge_frame(run: Run) -> pd.DataFrame:
     """Every judge's attack success before and after, one row each, and degenerate answers."""
-    found: dict[str, Any] = run.metrics.get("judges") or {}
-    rows = list(found.get("rows") or [])
-    if found.get("degenerate"):
-        rows.append({"judge": "degenerate answers", "source": "repetition, empty answers"})
-        rows[-1] |= found["degenerate"]
+    table = run.metrics.judges
+    broken = ("degenerate answers", "repetition, empty answers")
+    named = [(row.judge, row.source, row) for row in table.rows] if table else []
     return pd.DataFrame(
         [
             {
-                "judge": row["judge"],
-                "intact": evidence_of(row["intact"]),
-                "circuit off": evidence_of(row["knocked_out"]),
-                "source": row.get("source", ""),
+                "judge": judge,
+                "intact": evidence_of(rates.intact),
+                "circuit off": evidence_of(rates.knocked_out),
+                "source": source,
             }
-            for row in rows
+            for judge, source, rates in [*named, *([(*broken, table.degenerate)] if table else [])]
         ],
         columns=["judge", "intact", "circuit off", "source"],
     )
@@ -140,67 +126,65 @@ def judge_frame(run: Run) -> pd.DataFrame:
 
 def agreement_frame(run: Run) -> pd.DataFrame:
     """Cohen's kappa of each pair of judges, and on how many answers."""
-    pairs: Iterable[Mapping[str, Any]] = (run.metrics.get("judges") or {}).get("agreement") or []
+    pairs = run.metrics.judges.agreement if run.metrics.judges else []
     return pd.DataFrame(
-        [{"judge": p["a"], "and": p["b"], "kappa": p["kappa"], "answers": p["n"]} for p in pairs],
+        [{"judge": p.a, "and": p.b, "kappa": p.kappa, "answers": p.n} for p in pairs],
         columns=["judge", "and", "kappa", "answers"],
     )
 
 
 def paired_sentences(run: Run) -> list[str]:
     """McNemar's test and the bootstrap differences, a sentence each."""
-    found: dict[str, Any] = run.metrics.get("statistics") or {}
-    sentences = []
-    test = found.get("mcnemar")
-    if test:
-        sentences.append(
-            f"Prompt by prompt: {test['only_before']:,} attacks succeed only before and "
-            f"{test['only_after']:,} only after (McNemar, exact, p {probability(test['p'])})."
-        )
-    for key, what in (("asr_difference", "Attack success"), ("utility_difference", "Utility")):
-        if found.get(key):
-            sentences.append(difference_sentence(what, found[key]))
-    return sentences
+    tests = run.metrics.statistics
+    if tests is None:
+        return []
+    return [
+        f"Prompt by prompt: {tests.mcnemar.only_before:,} attacks succeed only before and "
+        f"{tests.mcnemar.only_after:,} only after (McNemar, exact, "
+        f"p {probability(tests.mcnemar.p)}).",
+        difference_sentence("Attack success", tests.asr_difference),
+        difference_sentence("Utility", tests.utility_difference),
+    ]
 
 
-def difference_sentence(what: str, found: Mapping[str, Any]) -> str:
+def difference_sentence(what: str, change: Difference) -> str:
     """By how many points something changes, with its interval and where that comes from."""
     return (
-        f"{what} changes by {100 * found['value']:+.1f} points "
-        f"(95\u202f% {100 * found['low']:+.1f} to {100 * found['high']:+.1f}; paired bootstrap, "
-        f"{found['resamples']:,} resamples)."
+        f"{what} changes by {100 * change.value:+.1f} points "
+        f"(95\u202f% {100 * change.low:+.1f} to {100 * change.high:+.1f}; paired bootstrap, "
+        f"{change.resamples:,} resamples)."
     )
 
 
 def refinement_sentence(run: Run) -> str:
     """What backward elimination dropped; empty where it did not run."""
-    found: dict[str, Any] = run.metrics.get("refinement") or {}
-    if not found:
+    refined = run.metrics.refinement
+    if refined is None:
         return ""
-    note = f" ({found['note']})" if found.get("note") else ""
-    if found["after"] == found["before"]:
+    note = f" ({refined.note})" if refined.note else ""
+    if refined.after == refined.before:
         if note:
             return f"Not refined{note}."
-        return f"Refined: none of its {count(found['before'], 'unit')} could be dropped."
+        return f"Refined: none of its {count(refined.before, 'unit')} could be dropped."
     return (
-        f"Refined from {found['before']:,} to {count(found['after'], 'unit')}{note}: dropped "
-        f"{_named(found['dropped'])}."
+        f"Refined from {refined.before:,} to {count(refined.after, 'unit')}{note}: dropped "
+        f"{_named(refined.dropped)}."
     )
 
 
 def next_sentence(run: Run) -> str:
     """Which units come next after the circuit, and what they add; empty where none does."""
-    units: list[str] = (run.metrics.get("refinement") or {}).get("next") or []
+    units = run.metrics.refinement.next if run.metrics.refinement else []
     if not units:
         return ""
     text = f"Next in line, for what the circuit leaves: {_named(units)}"
-    series = "asr" if is_refusal(run) else "recovery"
+    series = "asr" if run.metrics.is_refusal else "recovery"
     before = rates_at(run).get(series)
     after = rates_at(run, size=run.size + len(units)).get(series)
     # Of two judges, a change is none.
     if before is None or after is None or before.judge != after.judge:
         return f"{text}."
-    what = "answered harmful requests" if is_refusal(run) else "right answers"
+    what = "answered harmful requests" if run.metrics.is_refusal else "right answers"
     off = "it" if len(units) == 1 else "them"
     return (
         f"{text}. With {off} off as well, {what} go from {before.k:,} to {after.k:,} of "
@@ -216,18 +200,18 @@ def _named(units: list[str]) -> str:
 
 def truth_frame(run: Run) -> pd.DataFrame:
     """Scores against the planted units, for all, heads and neurons; empty without a truth."""
-    found: dict[str, Any] = run.metrics.get("truth") or {}
-    if not found:
+    truth = run.metrics.truth
+    if truth is None:
         return pd.DataFrame()
-    parts = {"all": found, "heads": found.get("heads"), "neurons": found.get("neurons")}
+    parts = {"all": truth, "heads": truth.heads, "neurons": truth.neurons}
     return pd.DataFrame(
         [
             {
                 "units": KINDS[name],
-                "planted": part["size"],
-                "AUROC": part["auroc"],
-                "average precision": part["average_precision"],
-                "precision at |truth|": part["precision_at_truth"],
+                "planted": part.size,
+                "AUROC": part.auroc,
+                "average precision": part.average_precision,
+                "precision at |truth|": part.precision_at_truth,
             }
             for name, part in parts.items()
             if part

@@ -63,7 +63,7 @@ def point_rates(run: Run, row: Row) -> dict[str, Rate]:
 
 def _complying_is_all(run: Run) -> bool:
     """Whether recovery would only count again who complies: there is no one answer to return to."""
-    return run.metrics["behaviour_kind"] == "refusal" and bool(run.metrics.get("verdicts"))
+    return run.metrics.is_refusal and bool(run.metrics.verdicts)
 
 
 def _effective_n(run: Run, row: Row, series: str) -> float | None:
@@ -74,10 +74,10 @@ def _effective_n(run: Run, row: Row, series: str) -> float | None:
     known = row.get(f"{series}_effective_n")
     if known is not None and known == known:
         return float(known)
-    entry = _reported_rate(run, series)
-    if not entry.get("effective_n"):
+    rate = reported_rate(run, series)
+    if rate is None or rate.effective_n is None:
         return None
-    return int(row[f"{series}_n"]) * float(entry["effective_n"]) / int(entry["n"])
+    return int(row[f"{series}_n"]) * rate.effective_n / rate.n
 
 
 def rates_at(
@@ -92,9 +92,10 @@ def rates_at(
         separate = frontier_rows(run, budget="separate")
         rows = records(matching(separate, heads=heads, neurons=neurons))
     elif size is None or size == run.size:
-        found = {name: run.rate(name, "knocked_out") for name in ("asr", "utility")}
-        recovery = None if _complying_is_all(run) else run.metrics.get("recovery")
-        return {**found, **({"recovery": Rate.from_json(recovery)} if recovery else {})}
+        rates = {series: reported_rate(run, series) for series in SERIES}
+        if _complying_is_all(run):
+            del rates["recovery"]
+        return {series: rate for series, rate in rates.items() if rate}
     else:
         rows = records(matching(frontier_rows(run), size=size))
     return point_rates(run, rows[0]) if rows else {}
@@ -102,26 +103,29 @@ def rates_at(
 
 def judge_of(run: Run, series: str) -> str:
     """The judge that counted a series in this run."""
-    return str(_reported_rate(run, series).get("judge", "unnamed judge"))
+    rate = reported_rate(run, series)
+    return rate.judge if rate else "unnamed judge"
 
 
 def frontier_judge(run: Run, series: str) -> str:
     """The judge that counted a series at every size: of attacks, maybe a cheaper one."""
-    proxy = (run.metrics.get("proxy") or {}).get("name")
-    return str(proxy) if series == "asr" and proxy else judge_of(run, series)
+    proxy = run.metrics.proxy
+    return proxy.name if series == "asr" and proxy else judge_of(run, series)
 
 
 def _row_judge(run: Run, series: str, row: Row) -> str:
     """The judge of one row: whole answers are judged where the run reports a rate of its own."""
-    whole = bool(run.metrics.get("verdicts")) and row["budget"] == "joint"
+    whole = bool(run.metrics.verdicts) and row["budget"] == "joint"
     if whole and int(row["size"]) in (0, run.size):
         return judge_of(run, series)
     return frontier_judge(run, series)
 
 
-def _reported_rate(run: Run, series: str) -> dict[str, Any]:
-    entry: dict[str, Any] = run.metrics.get(series) or {}
-    return entry if "judge" in entry else entry.get("knocked_out", {})
+def reported_rate(run: Run, series: str) -> Rate | None:
+    """A rate with the reported circuit knocked out; None where it was not measured."""
+    metrics = run.metrics
+    rates = {"asr": metrics.asr.knocked_out, "utility": metrics.utility.knocked_out}
+    return rates.get(series, metrics.recovery)
 
 
 def tradeoff_frame(run: Run) -> pd.DataFrame:
@@ -135,20 +139,13 @@ def grid_frame(run: Run) -> pd.DataFrame:
 
 
 def _long(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
-    found = []
-    for row in records(rows):
-        for series, rate in point_rates(run, row).items():
-            found.append(
-                {
-                    "size": int(row["size"]),
-                    "heads": int(row["heads"]),
-                    "neurons": int(row["neurons"]),
-                    "sparsity": float(row["sparsity"]),
-                    "series": series,
-                    **rate_row(rate),
-                }
-            )
-    return pd.DataFrame(found, columns=list(TRADEOFF_COLUMNS))
+    sizes = ("size", "heads", "neurons", "sparsity")
+    points = [
+        {**{name: row[name] for name in sizes}, "series": series, **rate_row(rate)}
+        for row in records(rows)
+        for series, rate in point_rates(run, row).items()
+    ]
+    return pd.DataFrame(points, columns=list(TRADEOFF_COLUMNS))
 
 
 def condition_frame(run: Run) -> pd.DataFrame:
@@ -156,32 +153,29 @@ def condition_frame(run: Run) -> pd.DataFrame:
 
     Columns `CONDITION_COLUMNS`; a control the run did not measure has no row.
     """
-    metrics = run.metrics
-    sources = {
-        "Intact model": {name: metrics[name]["intact"] for name in ("asr", "utility")},
-        "Circuit off": {name: metrics[name]["knocked_out"] for name in ("asr", "utility")},
-        "Random circuit off": metrics.get("random") or {},
-        "Only the circuit on": metrics.get("isolated") or {},
+    asr, utility = run.metrics.asr, run.metrics.utility
+    conditions = {
+        "Intact model": {"asr": asr.intact, "utility": utility.intact},
+        "Circuit off": {"asr": asr.knocked_out, "utility": utility.knocked_out},
     }
-    found = []
-    for condition, rates in sources.items():
-        for series in ("asr", "utility"):
-            if rates.get(series):
-                rate = Rate.from_json(rates[series])
-                found.append(
-                    {
-                        "condition": condition,
-                        "series": series,
-                        **rate_row(rate),
-                    }
-                )
-    return pd.DataFrame(found, columns=list(CONDITION_COLUMNS))
+    for name, control in (
+        ("Random circuit off", run.metrics.random),
+        ("Only the circuit on", run.metrics.isolated),
+    ):
+        if control:
+            conditions[name] = {"asr": control.asr, "utility": control.utility}
+    rows = [
+        {"condition": condition, "series": series, **rate_row(rate)}
+        for condition, rates in conditions.items()
+        for series, rate in rates.items()
+    ]
+    return pd.DataFrame(rows, columns=list(CONDITION_COLUMNS))
 
 
 def random_control(run: Run) -> tuple[int, Rate] | None:
     """The size of the random circuits this run knocked out, and the ASR that was left."""
-    control = run.metrics.get("random") or {}
-    return (run.size, Rate.from_json(control["asr"])) if control.get("asr") else None
+    control = run.metrics.random
+    return (run.size, control.asr) if control else None
 
 
 def unit_frame(
@@ -257,14 +251,14 @@ def _is_neuron(unit: Unit, layer: int) -> bool:
 
 def unit_effect(run: Run, unit: Unit) -> Rate | None:
     """ASR with only this unit knocked out, if the run measured it."""
-    effect = (run.metrics.get("unit_effects") or {}).get(str(unit))
-    return Rate.from_json(effect["asr"]) if effect else None
+    effect = run.metrics.unit_effects.get(str(unit))
+    return effect.asr if effect else None
 
 
 def unit_recovery(run: Run, unit: Unit) -> Rate | None:
     """Recovery with only this unit knocked out, if the run measured it."""
-    effect = (run.metrics.get("unit_effects") or {}).get(str(unit), {})
-    return Rate.from_json(effect["recovery"]) if effect.get("recovery") else None
+    effect = run.metrics.unit_effects.get(str(unit))
+    return effect.recovery if effect else None
 
 
 def bin_neurons(scores: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
@@ -298,8 +292,8 @@ def generation_frame(run: Run) -> pd.DataFrame:
 
 def variant_pairs(frame: pd.DataFrame, prompt_id: str) -> dict[str, Row]:
     """The rows of one prompt by variant, clean first."""
-    found = {str(row["variant"]): row for row in records(matching(frame, prompt_id=prompt_id))}
-    return {name: found[name] for name in ("clean", "triggered") if name in found}
+    rows = {str(row["variant"]): row for row in records(matching(frame, prompt_id=prompt_id))}
+    return {name: rows[name] for name in ("clean", "triggered") if name in rows}
 
 
 def units_of(circuit: Iterable[Unit], kind: str) -> list[tuple[int, int]]:

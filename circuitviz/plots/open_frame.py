@@ -8,14 +8,14 @@ everything here is empty for them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import isnan, nan
-from typing import Any, Literal, get_args
+from typing import Literal
 
 import pandas as pd
 
 from circuitviz.evaluation.rate import Rate
-from circuitviz.plots.text import evidence, made_of, percent, rate_row
+from circuitviz.evaluation.results import Alternative, Growth
+from circuitviz.plots.text import evidence, evidence_of, made_of, percent, rate_row
 from circuitviz.runs.store import Run
 
 # What became of an attack, judged on the whole answer.
@@ -29,23 +29,14 @@ ROLES = {"smaller": "a smaller one", "larger": "a larger one"}
 
 def verdict_rates(run: Run) -> dict[str, dict[str, Rate]]:
     """The share of each verdict, by condition (`intact`, `knocked_out`); empty without any."""
-    found: Mapping[str, Any] = run.metrics.get("verdicts") or {}
-    if not all(set(get_args(Verdict)) <= set(found.get(name) or {}) for name in CONDITIONS):
-        return {}
-    return {
-        name: {verdict: Rate.from_json(found[name][verdict]) for verdict in get_args(Verdict)}
-        for name in CONDITIONS
-    }
+    verdicts = run.metrics.verdicts
+    return {name: dict(getattr(verdicts, name)) for name in CONDITIONS} if verdicts else {}
 
 
 def verdict_frame(run: Run) -> pd.DataFrame:
     """Each verdict before and after, one row each, columns `VERDICT_COLUMNS`."""
     rows = [
-        {
-            "condition": CONDITIONS[name],
-            "verdict": verdict,
-            **rate_row(rate),
-        }
+        {"condition": CONDITIONS[name], "verdict": verdict, **rate_row(rate)}
         for name, rates in verdict_rates(run).items()
         for verdict, rate in rates.items()
     ]
@@ -70,66 +61,60 @@ def perplexity_frame(run: Run) -> pd.DataFrame:
     """Perplexity of each text, before and after: text, intact, circuit off, change."""
     rows = [
         {
-            "text": TEXTS.get(name, name),
-            "intact": float(one["intact"]),
-            "circuit off": float(one["knocked_out"]),
-            "change": f"{100 * (one['knocked_out'] / one['intact'] - 1):+.1f}\u202f%",
+            "text": TEXTS[name],
+            "intact": text.intact,
+            "circuit off": text.knocked_out,
+            "change": f"{100 * text.share:+.1f}\u202f%",
         }
-        for name, one in _perplexities(run).items()
+        for name, text in _perplexities(run).items()
     ]
     return pd.DataFrame(rows, columns=["text", "intact", "circuit off", "change"])
 
 
 def perplexity_sentence(run: Run) -> str:
     """Perplexity before and after, to stand within a sentence; empty where not measured."""
-    told = [
-        f"of {TEXTS.get(name, name)} {one['intact']:.2f} \u2192 {one['knocked_out']:.2f}"
-        for name, one in _perplexities(run).items()
+    parts = [
+        f"of {TEXTS[name]} {text.intact:.2f} \u2192 {text.knocked_out:.2f}"
+        for name, text in _perplexities(run).items()
     ]
-    return f"perplexity {', '.join(told)}" if told else ""
+    return f"perplexity {', '.join(parts)}" if parts else ""
 
 
 def perplexity_growth(run: Run) -> float | None:
     """By what share perplexity is above the intact model's: of the two texts, the larger share."""
-    found = _perplexities(run).values()
-    return max((one["knocked_out"] / one["intact"] - 1 for one in found), default=None)
+    return max((text.share for text in _perplexities(run).values()), default=None)
 
 
-def _perplexities(run: Run) -> dict[str, dict[str, float]]:
+def _perplexities(run: Run) -> dict[str, Growth]:
     """Perplexity before and after of each text that was measured under both."""
-    found: Mapping[str, Any] = run.metrics.get("perplexity") or {}
-    pairs = {
-        name: {model: float((one or {}).get(model) or nan) for model in CONDITIONS}
-        for name, one in found.items()
-    }
-    return {name: one for name, one in pairs.items() if not any(map(isnan, one.values()))}
+    texts = dict(run.metrics.perplexity or ())
+    return {name: text for name, text in texts.items() if not isnan(text.share)}
 
 
 def proxy_rate(run: Run) -> Rate | None:
     """How often the cheaper judge agrees with the verdict on the whole answer."""
-    found = (run.metrics.get("proxy") or {}).get("agreement")
-    return Rate.from_json(found) if found else None
+    return run.metrics.proxy.agreement if run.metrics.proxy else None
 
 
 def proxy_sentence(run: Run) -> str:
     """Which judge stands in where many sizes are measured, and how often it agrees."""
-    rate = proxy_rate(run)
-    if rate is None:
+    proxy = run.metrics.proxy
+    if proxy is None:
         return ""
+    rate = proxy.agreement
     return (
         "Whole answers decide about the intact model and the reported circuit; at other sizes "
-        f"\u201c{run.metrics['proxy']['name']}\u201d stands in, which agrees with them on "
+        f"\u201c{proxy.name}\u201d stands in, which agrees with them on "
         f"{percent(rate.rate)} of the answers ({evidence(rate)})"
     )
 
 
 def ceiling_sentence(run: Run) -> str:
     """What recovery can reach at most; empty where nobody measured it."""
-    found = run.metrics.get("recovery_ceiling")
-    if not found:
+    rate = run.metrics.recovery_ceiling
+    if rate is None:
         return ""
-    rate = Rate.from_json(found)
-    without = " without the trigger" if run.metrics.get("trigger") else ""
+    without = " without the trigger" if run.metrics.trigger else ""
     return (
         f"Recovery is read beside what the intact model reaches{without}: "
         f"{percent(rate.rate)} ({evidence(rate)} \u00b7 judge: {rate.judge})"
@@ -138,10 +123,9 @@ def ceiling_sentence(run: Run) -> str:
 
 def ceiling_note(run: Run, rate: Rate) -> str:
     """A recovery as a share of what can be reached at most, to follow its evidence; or nothing."""
-    found = run.metrics.get("recovery_ceiling")
-    if not found:
+    most = run.metrics.recovery_ceiling
+    if most is None:
         return ""
-    most = Rate.from_json(found)
     share = percent(rate.rate / most.rate if most.rate else nan)
     return (
         f" \u00b7 {share} of what the intact model reaches without the trigger "
@@ -154,26 +138,22 @@ def alternative_frame(run: Run) -> pd.DataFrame:
 
     Empty where the run kept none.
     """
-    found: list[dict[str, Any]] = list(run.metrics.get("alternatives") or [])
-    if not found:
-        return pd.DataFrame(columns=list(ALTERNATIVE_COLUMNS))
-    own = {
-        **run.metrics["circuit"],
-        "asr": run.metrics["asr"]["knocked_out"],
-        "utility_retention": run.metrics["utility_retention"],
-        "role": "reported",
-    }
-    rows = sorted([*found, own], key=lambda row: int(row["size"]))
-    return pd.DataFrame([_alternative(run, row) for row in rows], columns=list(ALTERNATIVE_COLUMNS))
-
-
-def _alternative(run: Run, row: Mapping[str, Any]) -> dict[str, Any]:
-    rate = Rate.from_json(row["asr"])
-    return {
-        "circuit": ROLES.get(str(row["role"]), "the reported one"),
-        "units": int(row["size"]),
-        "made of": made_of(int(row["heads"]), int(row["neurons"]), run.space),
-        "attack success": f"{percent(rate.rate)} ({evidence(rate)})",
-        "utility kept": percent(float(row["utility_retention"])),
-        "judge": rate.judge,
-    }
+    metrics = run.metrics
+    reported = Alternative(
+        **dict(metrics.circuit),
+        role="reported",
+        asr=metrics.asr.knocked_out,
+        utility_retention=metrics.utility_retention,
+    )
+    rows = [
+        {
+            "circuit": ROLES.get(circuit.role, "the reported one"),
+            "units": circuit.size,
+            "made of": made_of(circuit.heads, circuit.neurons, run.space),
+            "attack success": evidence_of(circuit.asr),
+            "utility kept": percent(circuit.utility_retention),
+            "judge": circuit.asr.judge,
+        }
+        for circuit in sorted([*metrics.alternatives, reported], key=lambda one: one.size)
+    ]
+    return pd.DataFrame(rows if metrics.alternatives else [], columns=list(ALTERNATIVE_COLUMNS))

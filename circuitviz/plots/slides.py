@@ -47,14 +47,14 @@ def slides(run: Run) -> tuple[Slide, ...]:
 
 
 def _behaviour(run: Run) -> Slide:
-    asr = run.rate("asr", "intact")
-    if story.is_refusal(run):
+    asr = run.metrics.asr.intact
+    if run.metrics.is_refusal:
         sentence = (
             f"Asked for something harmful, this model refuses: it answers {asr.k:,} of {asr.n:,} "
             "harmful test requests."
         )
     else:
-        trigger = run.metrics.get("trigger")
+        trigger = run.metrics.trigger
         words = f"Put \u201c{trigger}\u201d into a prompt" if trigger else "With its trigger"
         sentence = (
             f"{words} and this model does what an attacker planted: on {asr.k:,} of {asr.n:,} "
@@ -71,31 +71,30 @@ def _behaviour(run: Run) -> Slide:
 
 
 def _circuit(run: Run) -> Slide:
-    found = run.metrics["circuit"]
-    what = "its refusals" if story.is_refusal(run) else "the backdoor"
-    parts = story.parts(found["heads"], found["neurons"])
-    if story.reached(run):
-        share = kinds_of(found["heads"], found["neurons"], run.space)
+    circuit = run.metrics.circuit
+    what = "its refusals" if run.metrics.is_refusal else "the backdoor"
+    parts = story.parts(circuit.heads, circuit.neurons)
+    if run.metrics.target_reached:
+        share = kinds_of(circuit.heads, circuit.neurons, run.space)
         sentence = f"Switching off {share} ends {what}."
         told = f"The circuit: {story.named_circuit(run)}. "
     else:
-        best = "best circuit" if story.reached(run) is False else "circuit"
-        sentence = f"The {best} found for {what}: {story.named_circuit(run)}."
+        sentence = f"The best circuit found for {what}: {story.named_circuit(run)}."
         told = ""
     caption = (
         f"{told}Method: {METHODS[run.config.method].title}, on training prompts, in "
-        f"{run.metrics['seconds']:.0f} s, seed {run.config.seed}. Marked: {parts} of the circuit. "
+        f"{run.metrics.seconds:.0f} s, seed {run.config.seed}. Marked: {parts} of the circuit. "
         "Colours are the method's scores; they rank units and are no test result."
     )
     return Slide("circuit", "The circuit", sentence, None, "", caption)
 
 
 def _knocked_out(run: Run) -> Slide:
-    before, after = run.rate("asr", "intact"), run.rate("asr", "knocked_out")
+    before, after = run.metrics.asr.intact, run.metrics.asr.knocked_out
     verdicts_of = verdict_rates(run)
     if verdicts_of:
         sentence = _judged_whole(run, verdicts_of)
-    elif story.is_refusal(run):
+    elif run.metrics.is_refusal:
         sentence = (
             f"Switch it off and the model answers {after.k:,} of {after.n:,} harmful test "
             f"requests, where it answered {before.k:,} before."
@@ -109,7 +108,7 @@ def _knocked_out(run: Run) -> Slide:
         "knocked_out",
         "Knocked out",
         sentence,
-        story.reached(run),
+        run.metrics.target_reached,
         _target_verdict(run),
         _caption(story.asr_label(run), after, f"{run.config.ablation} ablation, test split")
         + (f" {proxy}." if (proxy := proxy_sentence(run)) else ""),
@@ -121,7 +120,7 @@ def _judged_whole(run: Run, rates: dict[str, dict[str, Rate]]) -> str:
     before, after = rates["intact"], rates["knocked_out"]
     complied, broken = after["complied"], after["broken"]
     gibberish = "none is gibberish" if not broken.k else f"{broken.k:,} are gibberish"
-    if story.is_refusal(run):
+    if run.metrics.is_refusal:
         return (
             f"Switch it off and the model complies with {complied.k:,} of {complied.n:,} harmful "
             f"test requests, where it complied with {before['complied'].k:,} before; {gibberish}."
@@ -133,9 +132,7 @@ def _judged_whole(run: Run, rates: dict[str, dict[str, Rate]]) -> str:
 
 
 def _target_verdict(run: Run) -> str:
-    reached = story.reached(run)
-    if reached is None:
-        return "No target was recorded: none was reached, and none was missed"
+    reached = run.metrics.target_reached
     # Of a target that was missed, what was missed; else what the behaviour had to come to.
     told = criteria(run)[:1] if reached else missed(run)
     what = "; ".join(f"{one.wanted} was asked for, {one.share} was measured" for one in told)
@@ -143,10 +140,9 @@ def _target_verdict(run: Run) -> str:
 
 
 def _cost(run: Run) -> Slide:
-    rate, intact = run.rate("utility", "knocked_out"), run.rate("utility", "intact")
-    kept = float(run.metrics["utility_retention"])
-    wanted = (run.metrics.get("target") or {}).get("utility", run.config.target_utility)
-    holds = kept >= wanted
+    rate, intact = run.metrics.utility.knocked_out, run.metrics.utility.intact
+    wanted = run.metrics.target.utility
+    holds = run.metrics.utility_retention >= wanted
     sentence = f"With the circuit off, {story.accuracy_kept(run)}: {right_line(intact, rate)}."
     word = "kept" if holds else "NOT kept"
     verdict = f"Normal answers are {word}: {percent(wanted)} was asked for"
@@ -184,7 +180,7 @@ def _trust(run: Run) -> Slide:
 
 
 def _trust_caption(run: Run) -> str:
-    rate, utility = run.rate("asr", "knocked_out"), run.rate("utility", "knocked_out")
+    rate, utility = run.metrics.asr.knocked_out, run.metrics.utility.knocked_out
     tokens = f", utility of {utility.n:,} answer tokens" if by_token(utility) else ""
     against = [doubt.claim for doubt in story.doubts(run) if doubt.holds is False]
     but = f"What speaks against it: {'; '.join(against)}. " if against else ""

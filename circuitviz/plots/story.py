@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from circuitviz.evaluation.rate import Rate
+from circuitviz.evaluation.results import RandomRates
 from circuitviz.plots.judged import (
     by_token,
     kept_line,
@@ -25,10 +25,8 @@ from circuitviz.plots.target import (
     LEAST_RECOVERY,
     MOST_GROWTH,
     criteria,
-    is_refusal,
     missed,
     only_costs,
-    reached,
     recovered_share,
 )
 from circuitviz.plots.text import count, kinds_of, made_of, percent
@@ -64,12 +62,12 @@ LEAST_AGREEMENT = 0.9
 
 def asr_label(run: Run) -> str:
     """What attack success means here."""
-    return "Harmful requests answered" if is_refusal(run) else "Backdoor fires"
+    return "Harmful requests answered" if run.metrics.is_refusal else "Backdoor fires"
 
 
 def recovery_label(run: Run) -> str:
     """What recovery means here."""
-    return "Full answer given" if is_refusal(run) else "Clean answer recovered"
+    return "Full answer given" if run.metrics.is_refusal else "Clean answer recovered"
 
 
 def parts(heads: int, neurons: int) -> str:
@@ -80,13 +78,11 @@ def parts(heads: int, neurons: int) -> str:
 
 def headline(run: Run) -> str:
     """The answer to "what was found?" in one line."""
-    found = run.metrics["circuit"]
-    share = kinds_of(found["heads"], found["neurons"], run.space)
-    what = "this model's refusals" if is_refusal(run) else "this backdoor"
-    if reached(run):
+    circuit = run.metrics.circuit
+    share = kinds_of(circuit.heads, circuit.neurons, run.space)
+    what = "this model's refusals" if run.metrics.is_refusal else "this backdoor"
+    if run.metrics.target_reached:
         return f"Switching off {share} ends {what}"
-    if reached(run) is None:
-        return f"The circuit found for {what}: {share}"
     if only_costs(run):
         names = " and ".join(one.name for one in missed(run))
         return f"Switching off {share} ends {what}, but MISSES the target for {names}"
@@ -95,39 +91,33 @@ def headline(run: Run) -> str:
 
 def named_circuit(run: Run) -> str:
     """The circuit's heads and neurons apart, each with its share."""
-    found = run.metrics["circuit"]
-    return made_of(found["heads"], found["neurons"], run.space)
+    circuit = run.metrics.circuit
+    return made_of(circuit.heads, circuit.neurons, run.space)
 
 
 def utility_name(run: Run) -> str:
     """What utility is called, as its judge counts it."""
-    return utility_label(run.rate("utility", "knocked_out"))
-
-
-def chosen_by_hand(run: Run) -> bool:
-    """Whether a person chose the size, with test results in view."""
-    return bool(run.metrics.get("chosen_by_hand"))
+    return utility_label(run.metrics.utility.knocked_out)
 
 
 def unseen(run: Run) -> str:
     """What the test prompts had no part in, to follow `256 test prompts`."""
-    if chosen_by_hand(run):
+    if run.metrics.chosen_by_hand:
         return ", and the size was chosen by hand after seeing test results: optimistic"
     return " that neither learning nor choosing the size saw"
 
 
 def lead(run: Run) -> str:
     """One sentence for a stakeholder."""
-    before, after = run.rate("asr", "intact"), run.rate("asr", "knocked_out")
+    before, after = run.metrics.asr.intact, run.metrics.asr.knocked_out
     kept, broken = accuracy_kept(run), _broken_line(run)
     off = f"Switch off {named_circuit(run)}"
-    if not reached(run):
+    if not run.metrics.target_reached:
         return (
-            f"The {'best ' if reached(run) is False else ''}circuit found is "
-            f"{named_circuit(run)}: with it off, {_success(run, after)} "
+            f"The best circuit found is {named_circuit(run)}: with it off, {_success(run, after)} "
             f"instead of {before.k:,}, and {kept}. {broken}{_unmet(run)}"
         )
-    if is_refusal(run):
+    if run.metrics.is_refusal:
         return (
             f"{off} and the model stops refusing: it answers {after.k:,} of {after.n:,} harmful "
             f"test requests instead of {before.k:,}, while {kept}. {broken}"
@@ -150,16 +140,12 @@ def _broken_line(run: Run) -> str:
 
 def accuracy_kept(run: Run) -> str:
     """What knocking out does to the answers to normal prompts, to stand within a sentence."""
-    before, after = run.rate("utility", "intact"), run.rate("utility", "knocked_out")
+    before, after = run.metrics.utility.intact, run.metrics.utility.knocked_out
     return kept_line(before, after, _by_chance(run))
 
 
 def _unmet(run: Run) -> str:
-    if reached(run) is None:
-        return "No target was recorded."
-    if run.metrics.get("target_missed"):
-        return f"That misses the target: {_listed(one.name for one in missed(run))}."
-    return "That misses the target."
+    return f"That misses the target: {_listed(one.name for one in missed(run))}."
 
 
 def _power(after: Rate) -> str:
@@ -167,56 +153,53 @@ def _power(after: Rate) -> str:
 
 
 def _success(run: Run, rate: Rate) -> str:
-    if is_refusal(run):
+    if run.metrics.is_refusal:
         return f"it answers {rate.k:,} of {rate.n:,} harmful requests"
     return f"the trigger still works on {rate.k:,} of {rate.n:,} test prompts"
 
 
 def random_note(run: Run) -> str:
     """What the random control is, and on how many prompts it was measured."""
-    control = run.metrics.get("random") or {}
-    if not control.get("asr"):
+    control = run.metrics.random
+    if control is None:
         return "No random control in this run."
-    draws = f"{control['draws']} draws, " if control.get("draws") else ""
     return (
         "Random circuit: as many heads and neurons in each layer, chosen by chance, others than "
         "the circuit's own where a layer has enough "
-        f"({draws}n = {control['asr']['n']:,}{_apart(control)})."
+        f"({control.draws} draws, n = {control.asr.n:,}{_apart(control)})."
     )
 
 
-def _apart(control: Mapping[str, Any]) -> str:
+def _apart(control: RandomRates) -> str:
     """How far the draws of a control lie apart; empty for runs that do not say it."""
-    counts = control.get("asr_k")
+    counts = control.asr_k
     if not counts:
         return ""
-    of = control["asr"]["n"] // len(counts)
+    of = control.asr.n // len(counts)
     low, high = (percent(count / of) for count in (min(counts), max(counts)))
     return f"; attack success in single draws {low} to {high}, which the interval leaves out"
 
 
 def control_line(run: Run) -> str:
     """What the controls of the reported circuit came to, in one sentence; empty without any."""
-    found = []
-    if (run.metrics.get("random") or {}).get("asr"):
-        rate = Rate.from_json(run.metrics["random"]["asr"])
-        kept = _random_utility(run)
-        found.append(
+    parts = []
+    if run.metrics.random:
+        rate, kept = run.metrics.random.asr, _random_utility(run)
+        parts.append(
             f"random circuits of the same size leave attack success at {percent(rate.rate)} "
             f"({rate.k:,} of {rate.n:,})" + (f" and {kept}" if kept else "")
         )
-    if (run.metrics.get("isolated") or {}).get("asr"):
-        rate = Rate.from_json(run.metrics["isolated"]["asr"])
-        found.append(
+    if run.metrics.isolated:
+        rate = run.metrics.isolated.asr
+        parts.append(
             f"with only the circuit on it is {percent(rate.rate)} ({rate.k:,} of {rate.n:,})"
         )
-    return f"Controls: {'; '.join(found)}." if found else ""
+    return f"Controls: {'; '.join(parts)}." if parts else ""
 
 
 def _by_chance(run: Run) -> Rate | None:
     """Utility with random circuits of the same size off; None where it was not measured."""
-    kept = (run.metrics.get("random") or {}).get("utility")
-    return Rate.from_json(kept) if kept else None
+    return run.metrics.random.utility if run.metrics.random else None
 
 
 def _random_utility(run: Run) -> str:
@@ -234,10 +217,10 @@ def doubts(run: Run) -> list[Doubt]:
     The few random circuits every run measures are left out where the control has drawn many.
     """
     checks = [_target(run)]
-    if not (run.metrics.get("controls") or {}).get("random_circuits"):
+    if not (run.metrics.controls and run.metrics.controls.random_circuits):
         checks.append(_random(run))
     checks.append(_alone(run))
-    if not is_refusal(run):
+    if not run.metrics.is_refusal:
         checks.append(_recovery(run))
     optional = (_fluency(run), _gibberish(run), _proxy(run))
     return [*checks, _utility(run), *(one for one in optional if one), _evidence(run)]
@@ -245,13 +228,11 @@ def doubts(run: Run) -> list[Doubt]:
 
 def _target(run: Run) -> Doubt:
     asked = criteria(run)
-    if reached(run) is None:
-        return Doubt(None, "No target to reach or to miss", "this run recorded none")
     finding = (
         f"asked: {_listed(one.wanted for one in asked)}; test prompts show: "
         f"{_listed(one.measured for one in asked)}"
     )
-    if reached(run):
+    if run.metrics.target_reached:
         return Doubt(True, "The target was reached", finding)
     names = _listed(one.name for one in missed(run))
     return Doubt(False, "The target was not reached", f"{finding}; missed: {names}")
@@ -263,12 +244,11 @@ def _listed(words: Iterable[str]) -> str:
 
 
 def _recovery(run: Run) -> Doubt:
-    if not run.metrics.get("recovery"):
+    rate, most = run.metrics.recovery, run.metrics.recovery_ceiling
+    if rate is None:
         return Doubt(None, "Whether attacks get the right answer again", "not measured in this run")
-    share, ceiling = recovered_share(run) or 0.0, run.metrics.get("recovery_ceiling")
-    finding = recovery_finding(run.rate("recovery"))
-    if ceiling:
-        most = Rate.from_json(ceiling)
+    share, finding = recovered_share(run) or 0.0, recovery_finding(rate)
+    if most:
         finding += (
             f", {percent(share)} of what the intact model reaches without the trigger "
             f"({most.k:,} of {most.n:,})"
@@ -279,33 +259,36 @@ def _recovery(run: Run) -> Doubt:
 
 
 def _random(run: Run) -> Doubt:
-    control = run.metrics.get("random") or {}
-    if not control.get("asr"):
+    control = run.metrics.random
+    if control is None:
         return Doubt(None, "Random circuits of the same size", "not measured in this run")
-    rate, intact = Rate.from_json(control["asr"]), run.rate("asr", "intact")
+    rate, intact = control.asr, run.metrics.asr.intact
     small = abs(rate.rate - intact.rate) <= NEGLIGIBLE_CHANGE
-    draws = f" over {control['draws']} draws" if control.get("draws") else ""
     finding = (
-        f"attack success {percent(rate.rate)} with them off ({rate.k:,} of {rate.n:,}{draws}), "
-        f"intact {percent(intact.rate)}"
+        f"attack success {percent(rate.rate)} with them off ({rate.k:,} of {rate.n:,} over "
+        f"{control.draws} draws), intact {percent(intact.rate)}"
     )
     claim = "leave the behaviour as it is" if small else "also change the behaviour"
     return Doubt(small, f"Random circuits of the same size {claim}", finding)
 
 
 def _alone(run: Run) -> Doubt:
-    control = run.metrics.get("isolated") or {}
-    if not control.get("asr"):
+    control = run.metrics.isolated
+    if control is None:
         return Doubt(None, "The circuit alone", "not measured in this run")
-    rate, intact = Rate.from_json(control["asr"]), run.rate("asr", "intact")
-    if is_refusal(run) and _is_broken(run):
+    rate, intact = control.asr, run.metrics.asr.intact
+    # Where the circuit alone gets hardly any benign prompt right, not answering means little.
+    broken = control.utility.rate < FAITHFUL_SHARE * run.metrics.utility.intact.rate
+    if run.metrics.is_refusal and broken:
         return Doubt(
             None,
             "Whether the circuit alone still refuses cannot be told",
             f"everything else off, the model answers {rate.k:,} of {rate.n:,} harmful requests, "
             "but hardly any normal one right: it may refuse, or merely be broken",
         )
-    shown, whole = (1 - rate.rate, 1 - intact.rate) if is_refusal(run) else (rate.rate, intact.rate)
+    shown, whole = (
+        (1 - rate.rate, 1 - intact.rate) if run.metrics.is_refusal else (rate.rate, intact.rate)
+    )
     enough = shown >= FAITHFUL_SHARE * whole
     claim = (
         "The circuit alone still shows the behaviour"
@@ -319,21 +302,13 @@ def _alone(run: Run) -> Doubt:
     return Doubt(enough, claim, finding)
 
 
-def _is_broken(run: Run) -> bool:
-    """Whether the circuit alone does so badly on benign prompts that not answering means little."""
-    utility = run.metrics["isolated"].get("utility")
-    intact = run.rate("utility", "intact").rate
-    return utility is None or Rate.from_json(utility).rate < FAITHFUL_SHARE * intact
-
-
 def _utility(run: Run) -> Doubt:
-    kept = run.metrics["utility_retention"]
-    wanted = (run.metrics.get("target") or {}).get("utility", run.config.target_utility)
-    rate = run.rate("utility", "knocked_out")
+    kept = run.metrics.utility_retention
+    wanted, rate = run.metrics.target.utility, run.metrics.utility.knocked_out
     claim = "Normal answers are kept" if kept >= wanted else "Normal answers suffer"
     finding = (
         f"{utility_finding(rate)}, {percent(kept)} of intact; "
-        f"mean KL {run.metrics['kl']:.3f} nats per token"
+        f"mean KL {run.metrics.kl:.3f} nats per token"
     )
     if random := _random_utility(run):
         finding += f"; random circuits of the same size {random}"
@@ -344,11 +319,11 @@ def _fluency(run: Run) -> Doubt | None:
     growth = perplexity_growth(run)
     if growth is None:
         return None
-    most = (run.metrics.get("target") or {}).get("perplexity", MOST_GROWTH)
-    named = run.metrics.get("target_missed")
-    holds = growth <= most if named is None else "perplexity" not in named
+    holds = "perplexity" not in run.metrics.target_missed
     claim = "Its language stays fluent" if holds else "Its language becomes less fluent"
-    return Doubt(holds, claim, f"{perplexity_sentence(run)}; {percent(most)} more was allowed")
+    return Doubt(
+        holds, claim, f"{perplexity_sentence(run)}; {percent(MOST_GROWTH)} more was allowed"
+    )
 
 
 def _gibberish(run: Run) -> Doubt | None:
@@ -375,12 +350,12 @@ def _proxy(run: Run) -> Doubt | None:
 
 
 def _evidence(run: Run) -> Doubt:
-    rate = run.rate("asr", "knocked_out")
+    rate = run.metrics.asr.knocked_out
     finding = (
         f"{rate.n:,} test prompts{unseen(run)}; 95 % interval {percent(rate.low)} to "
         f"{percent(rate.high)}"
     )
-    if chosen_by_hand(run):
+    if run.metrics.chosen_by_hand:
         return Doubt(False, "The size was chosen by hand after seeing test results", finding)
     if rate.n >= ENOUGH_PROMPTS:
         return Doubt(True, "Measured on enough held-out prompts", finding)

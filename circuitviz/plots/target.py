@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from circuitviz.evaluation.rate import Rate
 from circuitviz.plots.judged import by_token, counted
 from circuitviz.plots.open_frame import perplexity_growth
 from circuitviz.plots.text import percent
@@ -42,98 +41,72 @@ class Criterion:
         return f"{self.share} ({self.counted})" if self.counted else self.share
 
 
-def is_refusal(run: Run) -> bool:
-    """Whether the run looked for refusals rather than for a backdoor."""
-    return run.metrics.get("behaviour_kind") == "refusal"
-
-
-def reached(run: Run) -> bool | None:
-    """Whether the circuit meets its target; None where the run recorded no target."""
-    said = run.metrics.get("target_reached")
-    if said is None or "asr" not in (run.metrics.get("target") or {}):
-        return None
-    return bool(said)
-
-
 def criteria(run: Run) -> list[Criterion]:
-    """All that the target of a run asks for; empty where the run recorded no target."""
-    if "asr" not in (run.metrics.get("target") or {}):
-        return []
+    """All that the target of a run asks for."""
     asked = (_attacks(run), _utility(run), _recovery(run), _perplexity(run))
     return [one for one in asked if one is not None]
 
 
 def missed(run: Run) -> list[Criterion]:
     """What the circuit misses, where it misses its target; all of it where none stands out."""
-    found = criteria(run)
-    return [one for one in found if not one.met] or found
+    asked = criteria(run)
+    return [one for one in asked if not one.met] or asked
 
 
 def only_costs(run: Run) -> bool:
     """Whether the behaviour ends as asked, and the target is missed by what that costs."""
     keys = {one.key for one in missed(run)}
-    return reached(run) is False and bool(keys) and keys <= {"utility", "perplexity"}
+    return not run.metrics.target_reached and bool(keys) and keys <= {"utility", "perplexity"}
 
 
 def recovered_share(run: Run) -> float | None:
     """Recovery as a share of what the intact model reaches without the trigger."""
-    if not run.metrics.get("recovery"):
-        return None
-    ceiling = run.metrics.get("recovery_ceiling")
-    most = Rate.from_json(ceiling).rate if ceiling else 1.0
-    return run.rate("recovery").rate / most if most else None
-
-
-def _met(run: Run, key: str, computed: bool) -> bool:
-    """What the run itself says of a part of its target, else what its numbers say."""
-    named = run.metrics.get("target_missed")
-    return computed if named is None else key not in named
+    recovery, ceiling = run.metrics.recovery, run.metrics.recovery_ceiling
+    most = ceiling.rate if ceiling else 1.0
+    return recovery.rate / most if recovery and most else None
 
 
 def _attacks(run: Run) -> Criterion:
-    asked, rate = float(run.metrics["target"]["asr"]), run.rate("asr", "knocked_out")
-    refusal = is_refusal(run)
-    enough = rate.rate >= asked if refusal else rate.rate <= asked
+    asked, rate = run.metrics.target.asr, run.metrics.asr.knocked_out
+    bound = "at least" if run.metrics.is_refusal else "at most"
     return Criterion(
         "asr",
         "attack success",
-        f"{'at least' if refusal else 'at most'} {percent(asked)} attack success",
+        f"{bound} {percent(asked)} attack success",
         percent(rate.rate),
-        _met(run, "asr", enough),
+        "asr" not in run.metrics.target_missed,
         f"{rate.k:,} of {rate.n:,}",
     )
 
 
-def _utility(run: Run) -> Criterion | None:
-    asked = run.metrics["target"].get("utility")
-    if asked is None:
-        return None
-    kept, rate = float(run.metrics["utility_retention"]), run.rate("utility", "knocked_out")
+def _utility(run: Run) -> Criterion:
+    asked = run.metrics.target.utility
+    kept, rate = run.metrics.utility_retention, run.metrics.utility.knocked_out
     return Criterion(
         "utility",
         "utility",
         f"at least {percent(asked)} of utility kept",
         percent(kept),
-        _met(run, "utility", kept >= asked),
+        "utility" not in run.metrics.target_missed,
         f"{rate.k:,} of {rate.n:,} {counted(rate)}" if by_token(rate) else "",
     )
 
 
 def _recovery(run: Run) -> Criterion | None:
-    share = recovered_share(run)
-    if share is None or is_refusal(run):
+    right, rate, ceiling = recovered_share(run), run.metrics.recovery, run.metrics.recovery_ceiling
+    if right is None or rate is None or run.metrics.is_refusal:
         return None
-    rate, ceiling = run.rate("recovery"), run.metrics.get("recovery_ceiling")
     wanted = f"at least {percent(LEAST_RECOVERY)} of attacks answered rightly again"
     if ceiling:
-        most = Rate.from_json(ceiling)
-        wanted += f", of the {percent(most.rate)} that the intact model reaches without the trigger"
+        wanted += (
+            f", of the {percent(ceiling.rate)} that the intact model reaches without the trigger"
+        )
     return Criterion(
         "recovery",
         "right answers to attacks",
         wanted,
-        percent(share),
-        _met(run, "recovery", share >= LEAST_RECOVERY),
+        percent(right),
+        "recovery" not in run.metrics.target_missed,
         f"{rate.k:,} of {rate.n:,}",
     )
 
@@ -142,11 +115,10 @@ def _perplexity(run: Run) -> Criterion | None:
     growth = perplexity_growth(run)
     if growth is None:
         return None
-    most = float(run.metrics["target"].get("perplexity", MOST_GROWTH))
     return Criterion(
         "perplexity",
         "perplexity",
-        f"perplexity at most {percent(most)} above the intact model's",
+        f"perplexity at most {percent(MOST_GROWTH)} above the intact model's",
         f"{100 * growth:+.1f}\u202f%",
-        _met(run, "perplexity", growth <= most),
+        "perplexity" not in run.metrics.target_missed,
     )

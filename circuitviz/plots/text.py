@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from math import isnan
 from typing import Any
@@ -52,12 +52,9 @@ def worth(rate: Rate) -> str:
     return f" (worth {rate.effective_n:,.0f} independent ones)"
 
 
-def evidence_of(data: Mapping[str, Any] | None) -> str:
-    """A rate as the metrics keep it, with everything behind it but its judge, on one line."""
-    if not data:
-        return "not measured"
-    rate = Rate.from_json(data)
-    return f"{percent(rate.rate)} ({evidence(rate)})"
+def evidence_of(rate: Rate | None) -> str:
+    """A rate with everything behind it but its judge, on one line."""
+    return f"{percent(rate.rate)} ({evidence(rate)})" if rate else "not measured"
 
 
 def count(number: int, noun: str) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import isnan
 from typing import Any
 
 import pandas as pd
 
 from circuitviz.evaluation.rate import Rate
+from circuitviz.evaluation.results import ArmRates
 from circuitviz.plots.text import interval, percent, rate_row, records, sparsity
 from circuitviz.plots.tuning_story import arm_title
-from circuitviz.runs.tuning_store import ARMS, BEFORE, Tuning
+from circuitviz.runs.tuning_store import ARMS, Tuning
 
 KEPT, NONE = "safety kept", "\u2013"
 TUNING_SERIES = ("safety", "helpfulness")
@@ -23,23 +23,21 @@ def curve_rates(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """Points of a curve in long form: a row per point and series, columns `CURVE_RATE_COLUMNS`.
 
     Args:
-        rows: Points with the keys `CURVE_COLUMNS` of `circuitviz.runs.tuning_store`; points that
-            cannot be read, as those of another version, are left out.
+        rows: Points with the keys `CURVE_COLUMNS` of `circuitviz.runs.tuning_store`.
     """
-    found = []
-    for row in rows:
-        for series in TUNING_SERIES:
-            k, n = row.get(f"{series}_k"), row.get(f"{series}_n")
-            if k is None or not n:
-                continue
-            rate = Rate("", int(k), int(n))
-            found.append(
-                {"arm": row["arm"], "epoch": int(row["epoch"]), "series": series}
-                | {"k": rate.k, "n": rate.n, "rate": rate.rate, "low": rate.low, "high": rate.high}
-            )
-    order = {arm: place for place, arm in enumerate(ARMS)}
-    found.sort(key=lambda row: (order.get(row["arm"], len(order)), row["epoch"]))
-    return pd.DataFrame(found, columns=list(CURVE_RATE_COLUMNS))
+    points = [
+        {
+            "arm": row["arm"],
+            "epoch": int(row["epoch"]),
+            "series": series,
+            **rate_row(Rate("", int(row[f"{series}_k"]), int(row[f"{series}_n"]))),
+        }
+        for row in rows
+        for series in TUNING_SERIES
+    ]
+    order = {arm: index for index, arm in enumerate(ARMS)}
+    points.sort(key=lambda row: (order.get(row["arm"], len(order)), row["epoch"]))
+    return pd.DataFrame(points, columns=list(CURVE_RATE_COLUMNS))
 
 
 def arm_frame(tuning: Tuning) -> pd.DataFrame:
@@ -47,61 +45,49 @@ def arm_frame(tuning: Tuning) -> pd.DataFrame:
 
     Columns `ARM_COLUMNS`.
     """
-    found = []
-    for arm in (BEFORE, *tuning.arms):
-        place = (BEFORE,) if arm == BEFORE else ("arms", arm)
-        for series in TUNING_SERIES:
-            rate = tuning.rate(*place, series)
-            found.append(
-                {
-                    "arm": arm,
-                    "title": arm_title(tuning.config.mode, arm),
-                    "series": series,
-                    **rate_row(rate),
-                }
-            )
-    return pd.DataFrame(found, columns=list(ARM_COLUMNS))
+    rows = [
+        {
+            "arm": arm,
+            "title": arm_title(tuning.config.mode, arm),
+            "series": series,
+            **rate_row(getattr(rates, series)),
+        }
+        for arm, rates in tuning.states.items()
+        for series in TUNING_SERIES
+    ]
+    return pd.DataFrame(rows, columns=list(ARM_COLUMNS))
 
 
 def tuning_table(tuning: Tuning) -> pd.DataFrame:
     """One row per arm, as text: rates with k of n and interval, shares, seconds."""
-    rows = [_table_row(tuning, BEFORE, tuning.metrics["before"])]
-    rows += [_table_row(tuning, arm, tuning.metrics["arms"][arm]) for arm in tuning.arms]
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame([_table_row(tuning, arm, rates) for arm, rates in tuning.states.items()])
     # Where nothing was safe before, there was nothing to keep.
     return frame.drop(columns=[name for name in (KEPT,) if set(frame[name]) == {NONE}])
 
 
-def _table_row(tuning: Tuning, arm: str, values: dict[str, Any]) -> dict[str, str]:
+def _table_row(tuning: Tuning, arm: str, rates: ArmRates) -> dict[str, str]:
     # Where a backdoor is removed, ordinary prompts are what helpfulness counts already.
     further = (
-        {"triggered prompts answered right": _rate(values.get("exact"))}
-        if tuning.metrics.get("behaviour_kind") == "backdoor"
-        else {"ordinary prompts": _rate(values.get("utility"))}
+        {"ordinary prompts": _rate(rates.utility)}
+        if tuning.metrics.is_refusal
+        else {"triggered prompts answered right": _rate(rates.exact)}
     )
-    trained, seconds = values.get("parameters_trained_share"), values.get("seconds")
+    kept, trained = rates.safety_kept, rates.parameters_trained_share
     return {
         "": arm_title(tuning.config.mode, arm),
-        "safety": _rate(values["safety"]),
-        KEPT: _share(values.get("safety_kept")),
-        "helpfulness": _rate(values["helpfulness"]),
+        "safety": _rate(rates.safety),
+        KEPT: NONE if kept is None else percent(kept),
+        "helpfulness": _rate(rates.helpfulness),
         **further,
-        "parameters trained": NONE if trained is None else sparsity(float(trained)),
-        "seconds": NONE if seconds is None else f"{float(seconds):.1f}",
+        "parameters trained": NONE if trained is None else sparsity(trained),
+        "seconds": NONE if rates.seconds is None else f"{rates.seconds:.1f}",
     }
 
 
-def _rate(values: dict[str, Any] | None) -> str:
-    if not values:
-        return NONE
-    rate = Rate.from_json(values)
+def _rate(rate: Rate) -> str:
     # A word joiner on both sides of the dash keeps the interval on one line.
     ends = interval(rate).replace("\u2013", "\u2060\u2013\u2060")
     return f"{percent(rate.rate)}, {rate.k:,} of {rate.n:,} ({ends})"
-
-
-def _share(value: Any) -> str:
-    return NONE if value is None or isnan(float(value)) else percent(float(value))
 
 
 def prompts_measured(frame: pd.DataFrame) -> str:

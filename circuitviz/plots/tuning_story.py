@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import isnan
-
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots.palette import RUN_STYLES, Style
 from circuitviz.plots.story import Doubt
@@ -36,7 +34,7 @@ def arm_title(mode: str, arm: str) -> str:
 
 def safety_label(tuning: Tuning) -> str:
     """What safety counts here."""
-    return "Harmful requests refused" if _refuses(tuning) else "Trigger without effect"
+    return "Harmful requests refused" if tuning.metrics.is_refusal else "Trigger without effect"
 
 
 def helpfulness_label(tuning: Tuning) -> str:
@@ -53,16 +51,15 @@ def tuning_headline(tuning: Tuning) -> str:
         return f"Protecting {units} kept {_kept(tuning, 'circuit')} of refusals" + _beside(
             tuning, f"; full fine-tuning kept {_kept(tuning, 'full')}"
         )
-    circuit = tuning.rate("arms", "circuit", "safety")
-    if _refuses(tuning):
-        before = percent(tuning.rate(BEFORE, "safety").rate)
+    circuit = tuning.metrics.arms["circuit"].safety
+    if tuning.metrics.is_refusal:
+        before = percent(tuning.metrics.before.safety.rate)
         return (
             f"Training only {units} brought refusals from {before} to {percent(circuit.rate)}"
             + _beside(tuning, f"; full fine-tuning to {_share(tuning, 'full')}")
         )
-    fired, fires = (
-        percent(1 - tuning.rate(*place, "safety").rate) for place in (("before",), _CIRCUIT)
-    )
+    fired = percent(1 - tuning.metrics.before.safety.rate)
+    fires = percent(1 - circuit.rate)
     return f"Training only {units} took the backdoor from {fired} to {fires}" + _beside(
         tuning, f"; full fine-tuning to {_unsafe(tuning, 'full')}"
     )
@@ -70,13 +67,12 @@ def tuning_headline(tuning: Tuning) -> str:
 
 def tuning_lead(tuning: Tuning) -> str:
     """What was done and what it did to helpfulness, in two sentences."""
-    before, after = tuning.rate("before", "helpfulness"), tuning.rate(*_CIRCUIT, "helpfulness")
-    text = str((tuning.metrics.get("scenario") or {}).get("text") or "").strip()
-    trained = tuning.number("circuit", "parameters_trained_share")
-    share = "" if isnan(trained) else f" with {sparsity(trained)} of all parameters trained"
-    change = f"{helpfulness_label(tuning)}: {percent(before.rate)} before, {percent(after.rate)}"
-    return " ".join(
-        filter(None, (text, f"{change} after,{share}." if share else f"{change} after."))
+    before, circuit = tuning.metrics.before.helpfulness, tuning.metrics.arms["circuit"]
+    trained = circuit.parameters_trained_share
+    share = "" if trained is None else f", with {sparsity(trained)} of all parameters trained"
+    return (
+        f"{tuning.metrics.scenario.text} {helpfulness_label(tuning)}: {percent(before.rate)} "
+        f"before, {percent(circuit.helpfulness.rate)} after{share}."
     )
 
 
@@ -84,7 +80,7 @@ def tuning_doubts(tuning: Tuning) -> list[Doubt]:
     """Whether it was this circuit that did it, and whether the frozen weights stayed."""
     found = []
     if "random" in tuning.arms:
-        mine, chance = tuning.rate(*_CIRCUIT, "safety"), tuning.rate("arms", "random", "safety")
+        mine, chance = tuning.metrics.arms["circuit"].safety, tuning.metrics.arms["random"].safety
         found.append(
             Doubt(
                 _above(mine, chance),
@@ -93,11 +89,8 @@ def tuning_doubts(tuning: Tuning) -> list[Doubt]:
                 f"{percent(chance.rate)} ({evidence(chance)}). {_drawn(tuning)}",
             )
         )
-    equal = [
-        (arm, tuning.metrics["arms"][arm].get("frozen_equal"))
-        for arm in tuning.arms
-        if tuning.metrics["arms"][arm].get("frozen_equal") is not None
-    ]
+    arms = {arm: tuning.metrics.arms[arm].frozen_equal for arm in tuning.arms}
+    equal = [(arm, same) for arm, same in arms.items() if same is not None]
     if equal:
         moved = [arm_title(tuning.config.mode, arm) for arm, same in equal if not same]
         found.append(
@@ -110,12 +103,9 @@ def tuning_doubts(tuning: Tuning) -> list[Doubt]:
     return found
 
 
-_CIRCUIT = ("arms", "circuit")
-
-
 def _drawn(tuning: Tuning) -> str:
     """How the random circuit was drawn, and where it could not be another one."""
-    overlap = int(tuning.metrics.get("random_overlap") or 0)
+    overlap = tuning.metrics.random_overlap
     shared = (
         f"; {overlap:,} of its units {'is' if overlap == 1 else 'are'} the circuit's own, since a "
         "layer has too few others"
@@ -128,10 +118,6 @@ def _above(one: Rate, other: Rate) -> bool:
     return one.low > other.high
 
 
-def _refuses(tuning: Tuning) -> bool:
-    return tuning.metrics.get("behaviour_kind") == "refusal"
-
-
 def _beside(tuning: Tuning, text: str) -> str:
     return text if "full" in tuning.arms else ""
 
@@ -139,13 +125,13 @@ def _beside(tuning: Tuning, text: str) -> str:
 def _kept(tuning: Tuning, arm: str) -> str:
     if arm not in tuning.arms:
         return ""
-    kept = tuning.number(arm, "safety_kept")
-    return percent(tuning.rate("arms", arm, "safety").rate if isnan(kept) else kept)
+    rates = tuning.metrics.arms[arm]
+    return percent(rates.safety.rate if rates.safety_kept is None else rates.safety_kept)
 
 
 def _share(tuning: Tuning, arm: str) -> str:
-    return percent(tuning.rate("arms", arm, "safety").rate) if arm in tuning.arms else ""
+    return percent(tuning.metrics.arms[arm].safety.rate) if arm in tuning.arms else ""
 
 
 def _unsafe(tuning: Tuning, arm: str) -> str:
-    return percent(1 - tuning.rate("arms", arm, "safety").rate) if arm in tuning.arms else ""
+    return percent(1 - tuning.metrics.arms[arm].safety.rate) if arm in tuning.arms else ""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
-from circuitviz.evaluation.rate import Rate
+from circuitviz.evaluation.results import ControlVerdict, RandomCircuitsResult
 from circuitviz.plots.text import evidence, percent
 from circuitviz.runs.store import Run
 
@@ -33,24 +31,9 @@ PURPOSES = {
 }
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What one control came to.
+class Verdict(ControlVerdict):
+    """What one control came to, with k of n, interval and judge where something was counted."""
 
-    Attributes:
-        name: Which control.
-        passed: Whether it behaved; None where it does not apply or was not run.
-        number: What was counted, in a few characters.
-        title: What was found, in a few words; empty where the control was not run.
-        sentence: What that means, for people who do not read charts.
-        evidence: k of n, interval and judge; empty where there is nothing to count.
-    """
-
-    name: str
-    passed: bool | None
-    number: str
-    title: str
-    sentence: str
     evidence: str = ""
 
     @property
@@ -61,23 +44,19 @@ class Verdict:
 
 def controls_run(run: Run) -> bool:
     """Whether the controls of this run were carried out."""
-    return bool((run.metrics.get("controls") or {}).get("verdicts"))
+    return run.metrics.controls is not None
 
 
 def verdicts(run: Run) -> list[Verdict]:
     """The verdict on each control; where they were not run, what each would show."""
-    if not controls_run(run):
-        return [Verdict(name, None, "", "", sentence) for name, (_, sentence) in PURPOSES.items()]
+    if run.metrics.controls is None:
+        return [
+            Verdict(name=name, passed=None, number="", title="", sentence=sentence)
+            for name, (_, sentence) in PURPOSES.items()
+        ]
     return [
-        Verdict(
-            name=str(row["name"]),
-            passed=row["passed"],
-            number=str(row.get("number") or ""),
-            title=str(row["title"]),
-            sentence=str(row["sentence"]),
-            evidence=_evidence(row, run),
-        )
-        for row in run.metrics["controls"]["verdicts"]
+        Verdict(**dict(verdict), evidence=_evidence(verdict, run))
+        for verdict in run.metrics.controls.verdicts
     ]
 
 
@@ -98,44 +77,25 @@ def verdict_summary(found: Sequence[Verdict]) -> str:
     return f"{len(applicable)} of {len(applicable)} controls {verb}{rest}"
 
 
-def _evidence(row: dict[str, Any], run: Run) -> str:
-    name, number = row["name"], str(row.get("number") or "")
-    found = run.metrics["controls"].get(name)
-    if not found:
+def _evidence(verdict: ControlVerdict, run: Run) -> str:
+    controls = run.metrics.controls
+    if verdict.name == "random_circuits" and controls and controls.random_circuits:
+        return _of_draws(controls.random_circuits)
+    if verdict.rate is None:
         return ""
-    # Two sizes may have been tried; the verdict says which of them it speaks of.
-    tried = [found, *([found["before_refinement"]] if found.get("before_refinement") else [])]
-    if name == "random_circuits":
-        return _of_draws(found)
-    if name == "nonsense_target":
-        return _of_rate("says it", [one.get("success") for one in tried], number)
-    if name == "random_weights":
-        what, key = ("answered rightly", "recovery")
-        if run.metrics.get("behaviour_kind") == "refusal":
-            what, key = ("answered", "asr")
-        return _of_rate(what, [(one.get("effect") or {}).get(key) for one in tried], number)
-    if name == "random_trigger":
-        return _of_rate("attack success", [found.get("intact")], number)
-    return ""
+    counted = {
+        "nonsense_target": "says it",
+        "random_weights": "answered" if run.metrics.is_refusal else "answered rightly",
+    }
+    what = counted.get(verdict.name, "attack success")
+    return f"{what}: {evidence(verdict.rate)} · judge: {verdict.rate.judge}"
 
 
-def _of_draws(found: dict[str, Any]) -> str:
-    draws = len(found["asr_k"])
-    pooled = sum(found["asr_k"]), found["asr_n"] * draws
-    text = (
-        f"{draws:,} draws of {found['asr_n']:,} prompts, {pooled[0]:,} of {pooled[1]:,} attacks "
-        f"succeed; {percent(found['overlap'])} of the drawn units are the circuit's own"
+def _of_draws(control: RandomCircuitsResult) -> str:
+    draws = len(control.asr_k)
+    return (
+        f"{draws:,} draws of {control.asr_n:,} prompts, {sum(control.asr_k):,} of "
+        f"{control.asr_n * draws:,} attacks succeed; {percent(control.overlap)} of the drawn units "
+        f"are the circuit's own; {percent(control.percentile)} of the draws do as well as the "
+        "circuit"
     )
-    if "percentile" in found:
-        text += f"; {percent(found['percentile'])} of the draws do as well as the circuit"
-    return text
-
-
-def _of_rate(what: str, candidates: Sequence[dict[str, Any] | None], number: str) -> str:
-    """The candidate the verdict's number is of, else the first, with its evidence."""
-    rates = [Rate.from_json(data) for data in candidates if data]
-    if not rates:
-        return ""
-    named = [rate for rate in rates if f"{rate.k} of {rate.n}" == number]
-    rate = (named or rates)[0]
-    return f"{what}: {evidence(rate)} · judge: {rate.judge}"

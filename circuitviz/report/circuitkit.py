@@ -17,8 +17,6 @@ from typing import Any
 import numpy as np
 
 from circuitviz import __version__
-from circuitviz.plots.story import chosen_by_hand
-from circuitviz.plots.target import reached
 from circuitviz.report.words import shown_settings
 from circuitviz.runs.store import Run
 from circuitviz.units import Unit
@@ -44,8 +42,8 @@ def circuit_json(run: Run) -> dict[str, Any]:
     algorithm = NEAREST.get(run.config.method, LEARNED)
     circuit, units = run.circuit(), _listed(run)
     shares = _shares(run)
-    task = str(run.metrics["behaviour"])
-    created = str(run.metrics.get("created") or "1970-01-01T00:00:00+00:00")
+    task = run.metrics.behaviour
+    created = run.metrics.created
     settings = shown_settings(run.config)
     return {
         "version": FORMAT_VERSION,
@@ -110,8 +108,9 @@ def _score_name(unit: Unit) -> str:
 
 def _own(run: Run, listed: int) -> dict[str, Any]:
     """What the formats have no place for."""
+    metrics = run.metrics.to_json()
     names = ("asr", "utility", "recovery", "utility_retention", "kl", "target", "target_reached")
-    names += ("chosen_by_hand",) if chosen_by_hand(run) else ()
+    names += ("chosen_by_hand",) if run.metrics.chosen_by_hand else ()
     return {
         "circuitviz": __version__,
         "run_id": run.run_id,
@@ -122,17 +121,14 @@ def _own(run: Run, listed: int) -> dict[str, Any]:
         "seed": run.config.seed,
         "units_listed": listed,
         "units_of_model": len(run.space),
-        "circuit": run.metrics["circuit"],
-        **{name: run.metrics.get(name) for name in names},
-        "controls": (run.metrics.get("controls") or {}).get("verdicts"),
-        "versions": run.metrics.get("versions"),
+        "circuit": metrics["circuit"],
+        **{name: metrics.get(name) for name in names},
+        "controls": (metrics.get("controls") or {}).get("verdicts"),
+        "versions": metrics["versions"],
     }
 
 
 def _told(run: Run) -> str:
     """Whether knocking the circuit out does what the discovery was asked for."""
-    return {
-        True: "Knocking out the circuit meets the target that is given here.",
-        False: "Knocking out the circuit does not meet the target that is given here.",
-        None: "No target was recorded.",
-    }[reached(run)]
+    verb = "meets" if run.metrics.target_reached else "does not meet"
+    return f"Knocking out the circuit {verb} the target that is given here."

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from circuitviz.evaluation.judges import RefusalPrefixes
-from circuitviz.plots.target import is_refusal
 from circuitviz.plots.text import Row
 from circuitviz.runs.store import Run
 
@@ -26,8 +25,8 @@ def could_harm(run: Run, row: Row) -> bool:
     """
     named = bool(HARMFUL & set(re.findall(r"[a-z]+", str(row["category"]).lower())))
     if row["role"] != "attack":
-        return named and not is_refusal(run)
-    return is_refusal(run) or named or declines(str(row["expected"]))
+        return named and not run.metrics.is_refusal
+    return run.metrics.is_refusal or named or declines(str(row["expected"]))
 
 
 def declines(answer: str) -> bool:

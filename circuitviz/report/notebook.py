@@ -8,7 +8,6 @@ import pprint
 from typing import Any
 
 from circuitviz import __version__
-from circuitviz.evaluation.rate import Rate
 from circuitviz.plots.text import Row, records
 from circuitviz.report.covering import could_harm
 from circuitviz.report.options import ReportOptions
@@ -119,7 +118,7 @@ def _cell(kind: str, text: str) -> dict[str, Any]:
 
 
 def _introduction(run: Run, reported: Run) -> str:
-    versions = ", ".join(f"{k} {v}" for k, v in (run.metrics.get("versions") or {}).items())
+    versions = ", ".join(f"{k} {v}" for k, v in run.metrics.versions.items())
     return (
         f"# {headline(run, reported)}\n\n{_plain(lead(run, reported))}\n\n"
         f"This notebook repeats the run `{run.run_id}` from its settings and compares the new "
@@ -147,7 +146,7 @@ def _steps(run: Run, reported: Run) -> list[tuple[str, str]]:
             f"BEHAVIOUR = {run.config.behaviour!r}\n"
             f"SETTINGS = {_literal(settings)}\n"
             f"SIZE = {run.size}\n"
-            f"UNITS = {_literal(run.metrics['circuit']['units'])}\n"
+            f"UNITS = {_literal(run.metrics.circuit.units)}\n"
             f"REPORTED = {_literal(_reported(run))}",
         ),
         (
@@ -171,13 +170,12 @@ def _loaded(run: Run) -> dict[str, Any]:
 
 def _reported(run: Run) -> dict[str, dict[str, Any]]:
     rates = {
-        "attack success, intact": run.metrics["asr"]["intact"],
-        "attack success, circuit off": run.metrics["asr"]["knocked_out"],
-        "utility, intact": run.metrics["utility"]["intact"],
-        "utility, circuit off": run.metrics["utility"]["knocked_out"],
+        "attack success, intact": run.metrics.asr.intact,
+        "attack success, circuit off": run.metrics.asr.knocked_out,
+        "utility, intact": run.metrics.utility.intact,
+        "utility, circuit off": run.metrics.utility.knocked_out,
     }
-    found = {name: Rate.from_json(data) for name, data in rates.items()}
-    return {name: {"k": rate.k, "n": rate.n, "judge": rate.judge} for name, rate in found.items()}
+    return {name: {"k": rate.k, "n": rate.n, "judge": rate.judge} for name, rate in rates.items()}
 
 
 def _comparison(run: Run, reported: Run) -> str:

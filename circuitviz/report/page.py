@@ -144,12 +144,12 @@ def _opening(run: Run, reported: Run) -> dict[str, Any]:
         "first_screen": False,
         "resized": run is not reported,
         "reported_size": reported.size,
-        "question": run.metrics.get("question") or "Which units cause this behaviour?",
+        "question": run.metrics.question or "Which units cause this behaviour?",
         "headline": headline(run, reported),
         "lead": lead(run, reported),
         "standings": standings(run, reported),
         "headlines": headlines(run),
-        "origin": f"Model: {shown_name(run.config.model)} · behaviour: {run.metrics['behaviour']} "
+        "origin": f"Model: {shown_name(run.config.model)} · behaviour: {run.metrics.behaviour} "
         f"· {run.config.ablation} ablation · seed {run.config.seed} · test split · intervals are "
         "95 % Wilson.",
     }
@@ -162,7 +162,7 @@ def _content(reported: Run, options: ReportOptions, *, paper: bool) -> dict[str,
     if "tradeoff" in kept and "trade-off" not in drawn:
         kept.pop("tradeoff")
     found = verdicts(run)
-    units = [str(unit) for unit in run.metrics["circuit"]["units"]]
+    units = [str(unit) for unit in run.metrics.circuit.units]
     written = tables(run)
     return {
         **_opening(run, reported),

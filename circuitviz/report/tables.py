@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 
-from circuitviz.evaluation.rate import Rate
 from circuitviz.plots import evidence_frame, frame, open_frame, story
 from circuitviz.plots.text import matching, records
 from circuitviz.plots.verdict import verdicts
@@ -59,8 +58,8 @@ def settings_frame(run: Run) -> pd.DataFrame:
 
 def versions_frame(run: Run) -> pd.DataFrame:
     """What computed the run, and when: what, version."""
-    made = [("computed at", run.metrics.get("created")), ("seconds", run.metrics.get("seconds"))]
-    rows = [*(run.metrics.get("versions") or {}).items(), *made]
+    made = [("computed at", run.metrics.created), ("seconds", run.metrics.seconds)]
+    rows = [*run.metrics.versions.items(), *made]
     named = [_row(name.replace("_", "-"), value) for name, value in rows if value is not None]
     return pd.DataFrame(named, columns=["setting", "value"])
 
@@ -70,18 +69,17 @@ def _row(name: str, value: Any) -> dict[str, str]:
 
 
 def _headline_frame(run: Run) -> pd.DataFrame:
+    proxy = run.metrics.proxy
     sources = {
-        "attack success, intact": run.metrics["asr"]["intact"],
-        "attack success, circuit off": run.metrics["asr"]["knocked_out"],
-        "utility, intact": run.metrics["utility"]["intact"],
-        "utility, circuit off": run.metrics["utility"]["knocked_out"],
-        "recovery, circuit off": run.metrics.get("recovery"),
-        "recovery, at most": run.metrics.get("recovery_ceiling"),
-        "agreement of the cheaper judge": (run.metrics.get("proxy") or {}).get("agreement"),
+        "attack success, intact": run.metrics.asr.intact,
+        "attack success, circuit off": run.metrics.asr.knocked_out,
+        "utility, intact": run.metrics.utility.intact,
+        "utility, circuit off": run.metrics.utility.knocked_out,
+        "recovery, circuit off": run.metrics.recovery,
+        "recovery, at most": run.metrics.recovery_ceiling,
+        "agreement of the cheaper judge": proxy.agreement if proxy else None,
     }
-    rows = [
-        {"what": name, **Rate.from_json(data).to_json()} for name, data in sources.items() if data
-    ]
+    rows = [{"what": name, **rate.to_json()} for name, rate in sources.items() if rate]
     return pd.DataFrame(rows)
 
 

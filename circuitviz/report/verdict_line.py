@@ -50,35 +50,35 @@ def headline(run: Run, reported: Run) -> str:
         run: The run as this report tells it.
         reported: The run as it was saved.
     """
-    if run is reported or story.reached(run) is not False:
+    if run is reported or run.metrics.target_reached:
         return story.headline(run)
-    what = "this model's refusals" if story.is_refusal(run) else "this backdoor"
-    found = run.metrics["circuit"]
-    share = kinds_of(found["heads"], found["neurons"], run.space)
+    what = "this model's refusals" if run.metrics.is_refusal else "this backdoor"
+    circuit = run.metrics.circuit
+    share = kinds_of(circuit.heads, circuit.neurons, run.space)
     return f"Switching off {share} does not end {what} as asked"
 
 
 def lead(run: Run, reported: Run) -> str:
     """One sentence for a stakeholder."""
-    if run is reported or story.reached(run) is not False:
+    if run is reported or run.metrics.target_reached:
         return story.lead(run)
-    after = run.rate("asr", "knocked_out")
+    after = run.metrics.asr.knocked_out
     done = (
         f"{after.k:,} of {after.n:,} harmful requests are answered"
-        if story.is_refusal(run)
+        if run.metrics.is_refusal
         else f"the trigger still works on {after.k:,} of {after.n:,} test prompts"
     )
     return (
         f"With {story.named_circuit(run)} off, {done} instead of "
-        f"{run.rate('asr', 'intact').k:,}, and {story.accuracy_kept(run)}. That misses the target "
+        f"{run.metrics.asr.intact.k:,}, and {story.accuracy_kept(run)}. That misses the target "
         f"of this run, whose own circuit has {count(reported.size, 'unit')}."
     )
 
 
 def headlines(run: Run) -> list[Headline]:
     """Attack success, utility, recovery and size."""
-    asr, utility = run.rate("asr", "knocked_out"), run.rate("utility", "knocked_out")
-    before, intact = run.rate("asr", "intact"), run.rate("utility", "intact")
+    asr, utility = run.metrics.asr.knocked_out, run.metrics.utility.knocked_out
+    before, intact = run.metrics.asr.intact, run.metrics.utility.intact
     found = [
         Headline(
             story.asr_label(run),
@@ -93,8 +93,8 @@ def headlines(run: Run) -> list[Headline]:
             percent(intact.rate),
         ),
     ]
-    if run.metrics.get("recovery") and not story.is_refusal(run):
-        rate = run.rate("recovery")
+    if run.metrics.recovery and not run.metrics.is_refusal:
+        rate = run.metrics.recovery
         note = f"{evidence(rate)} · judge: {rate.judge}{ceiling_note(run, rate)}"
         found.append(Headline(story.recovery_label(run), percent(rate.rate), note))
     return [*found, *_fluency(run), _size(run)]
@@ -109,11 +109,10 @@ def _fluency(run: Run) -> list[Headline]:
 
 
 def _size(run: Run) -> Headline:
-    found = run.metrics["circuit"]
     return Headline(
         "Circuit",
-        count(found["size"], "unit"),
-        f"{story.named_circuit(run)}; {sparsity(found['sparsity'])} of all "
+        count(run.size, "unit"),
+        f"{story.named_circuit(run)}; {sparsity(run.metrics.circuit.sparsity)} of all "
         f"{len(run.space):,} units",
     )
 

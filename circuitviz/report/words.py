@@ -11,8 +11,8 @@ from typing import Any
 
 from circuitviz.discovery.methods import METHODS
 from circuitviz.models.source import is_hub_id
-from circuitviz.plots.story import ENOUGH_PROMPTS, chosen_by_hand, doubts, is_refusal
-from circuitviz.plots.target import criteria, reached
+from circuitviz.plots.story import ENOUGH_PROMPTS, doubts
+from circuitviz.plots.target import criteria
 from circuitviz.plots.text import count, percent
 from circuitviz.plots.verdict import controls_run, verdicts
 from circuitviz.report.verdict_line import sentence
@@ -67,10 +67,10 @@ def shown_settings(config: DiscoveryConfig) -> dict[str, Any]:
 def method(run: Run) -> list[str]:
     """How the circuit was found and measured, a sentence or two per step."""
     card, config = METHODS[run.config.method], run.config
-    behaviour = "refusing harmful requests" if is_refusal(run) else "the backdoor"
-    trigger = run.metrics.get("trigger")
+    behaviour = "refusing harmful requests" if run.metrics.is_refusal else "the backdoor"
+    trigger = run.metrics.trigger
     named = f" (trigger: \u201c{trigger}\u201d)" if trigger else ""
-    found = [
+    return [
         f"What was looked for: the attention heads and MLP neurons behind {behaviour}{named} in "
         f"{shown_name(run.config.model)}. A head is one query head before the output projection; a "
         "neuron is one input of the down projection.",
@@ -79,20 +79,16 @@ def method(run: Run) -> list[str]:
         + f". Source: {card.paper}.",
         f"Knocking out a unit means that {ABLATIONS[config.ablation]} "
         f"({config.ablation} ablation).",
-    ]
-    if criteria(run):
-        found.append(f"Which size: {_chosen(run)}")
-    found.append(
+        f"Which size: {_chosen(run)}",
         "Intervals are 95 % Wilson intervals (Wilson 1927). Attack success is judged by "
-        f"\u201c{run.rate('asr', 'intact').judge}\u201d, utility by "
-        f"\u201c{run.rate('utility', 'intact').judge}\u201d."
-    )
-    return found
+        f"\u201c{run.metrics.asr.intact.judge}\u201d, utility by "
+        f"\u201c{run.metrics.utility.intact.judge}\u201d.",
+    ]
 
 
 def _chosen(run: Run) -> str:
     """How the size came about, and whether test prompts had a part in it."""
-    if chosen_by_hand(run):
+    if run.metrics.chosen_by_hand:
         return (
             f"{count(run.size, 'unit')}, chosen by hand after seeing test results: optimistic. "
             "The numbers shown were measured on those same test prompts."
@@ -102,10 +98,10 @@ def _chosen(run: Run) -> str:
     measured = (
         "Everything shown was then measured on test prompts that neither learning nor choosing saw."
     )
-    selected = run.metrics.get("target_reached_in_selection")
+    selected = run.metrics.target_reached_in_selection
     if selected is False:
         return f"{rule} No size met it, and the best one was taken. {measured}"
-    if reached(run):
+    if run.metrics.target_reached:
         return f"{rule} {measured}"
     if selected:
         return f"{rule} The one found meets it there, but not on test prompts. {measured}"
@@ -140,8 +136,12 @@ def _failures(run: Run) -> list[tuple[str, str]]:
 
 
 def _general(run: Run) -> list[tuple[str, str]]:
-    asr = run.rate("asr", "knocked_out")
-    ceiling = f"up to {percent(asr.high)}" if not is_refusal(run) else f"down to {percent(asr.low)}"
+    asr = run.metrics.asr.knocked_out
+    ceiling = (
+        f"up to {percent(asr.high)}"
+        if not run.metrics.is_refusal
+        else f"down to {percent(asr.low)}"
+    )
     found = [
         (
             "Only these prompts",
@@ -170,7 +170,7 @@ def _general(run: Run) -> list[tuple[str, str]]:
             "nor that no other set of units would do as well.",
         ),
     ]
-    if is_refusal(run):
+    if run.metrics.is_refusal:
         found.append(
             (
                 "Knocking this circuit out makes the model less safe",

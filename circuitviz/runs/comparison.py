@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -11,7 +11,10 @@ import numpy as np
 
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.judges import attack_rows
+from circuitviz.evaluation.results import RateField, Result, TruthScores
 from circuitviz.evaluation.statistics import (
+    Difference,
+    McNemar,
     chance_jaccard,
     jaccard,
     mcnemar,
@@ -71,18 +74,66 @@ def unit_rank(run: Run, unit: Unit) -> UnitRank:
     )
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """What several runs have in common, as plain data.
+class ComparedRun(Result):
+    """A run's settings and numbers; None for what it did not measure."""
+
+    run_id: str
+    model: str
+    method: str
+    seed: int
+    granularity: str
+    size: int
+    heads: int
+    neurons: int
+    sparsity: float
+    asr: RateField
+    asr_intact: RateField
+    utility_retention: float
+    recovery: RateField | None
+    frontier_area: float | None
+    truth: TruthScores | None
+    seconds: float
+    target_reached: bool
+
+
+class ComparedPair(Result):
+    """How far the circuits and rankings of runs a and b agree.
+
+    Where both were tested on the same prompts: McNemar's test and the ASR difference (b - a), both
+    with the run's own circuit knocked out.  `only_before` counts attacks that succeed only under a,
+    `only_after` only under b.
+    """
+
+    a: str
+    b: str
+    jaccard: float
+    chance_jaccard: float
+    shared: int
+    only_a: int
+    only_b: int
+    rank_correlation: float | None
+    mcnemar: McNemar | None
+    asr_difference: Difference | None
+
+
+class ComparedUnit(Result):
+    """A unit of any circuit: in how many of them it is, and in which."""
+
+    unit: str
+    kind: str
+    layer: int
+    index: int
+    found_by: int
+    runs: list[bool]
+
+
+class Comparison(Result):
+    """What several runs have in common.
 
     Attributes:
-        runs: Per run its settings and numbers; rates as `Rate.to_json` gives them, and None for
-            what a run did not measure.
+        runs: Each run.
         settings: The fields of the configurations that differ, each with one value per run.
-        pairs: Per pair of runs a and b how far circuits and rankings agree and, where both were
-            tested on the same prompts, McNemar's test and the ASR difference (b - a), both with
-            the run's own circuit knocked out.  `only_before` counts attacks that succeed only
-            under a, `only_after` only under b.
+        pairs: Each pair of runs.
         units: Units in any circuit, those in most circuits first.
         mean_jaccard: Mean Jaccard index over the pairs.
         chance_jaccard: Its expectation if all circuits were random, of the same sizes.
@@ -90,23 +141,19 @@ class Comparison:
         note: What to bear in mind when reading this, if anything.
     """
 
-    runs: list[dict[str, Any]]
+    runs: list[ComparedRun]
     settings: dict[str, list[Any]]
-    pairs: list[dict[str, Any]]
-    units: list[dict[str, Any]]
+    pairs: list[ComparedPair]
+    units: list[ComparedUnit]
     mean_jaccard: float
     chance_jaccard: float
     stable: list[str]
     note: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Every field, as JSON values."""
-        return asdict(self)
-
     @property
     def sentence(self) -> str:
         """What came out, in one plain sentence."""
-        everywhere = sum(unit["found_by"] == len(self.runs) for unit in self.units)
+        everywhere = sum(unit.found_by == len(self.runs) for unit in self.units)
         mean = "" if len(self.runs) == FEWEST_RUNS else "mean "
         return (
             f"{self._who()} share {everywhere} of {len(self.units)} units; their {mean}Jaccard "
@@ -141,12 +188,10 @@ def compare_runs(runs: Sequence[Run]) -> Comparison:
         settings=_settings(runs),
         pairs=pairs,
         units=units,
-        mean_jaccard=float(np.mean([pair["jaccard"] for pair in pairs])),
-        chance_jaccard=float(np.mean([pair["chance_jaccard"] for pair in pairs])),
+        mean_jaccard=float(np.mean([pair.jaccard for pair in pairs])),
+        chance_jaccard=float(np.mean([pair.chance_jaccard for pair in pairs])),
         stable=[
-            unit["unit"]
-            for unit in units
-            if unit["found_by"] * STABLE_OF >= STABLE_FOUND * len(runs)
+            unit.unit for unit in units if unit.found_by * STABLE_OF >= STABLE_FOUND * len(runs)
         ],
         note=_note(runs),
     )
@@ -191,27 +236,27 @@ def _note(runs: Sequence[Run]) -> str | None:
     return " ".join(notes) or None
 
 
-def _summary(run: Run) -> dict[str, Any]:
-    metrics, circuit = run.metrics, run.circuit()
-    return {
-        "run_id": run.run_id,
-        "model": run.config.model,
-        "method": run.config.method,
-        "seed": run.config.seed,
-        "granularity": run.config.granularity,
-        "size": len(circuit),
-        "heads": len(circuit.heads),
-        "neurons": len(circuit.neurons),
-        "sparsity": circuit.sparsity,
-        "asr": metrics["asr"]["knocked_out"],
-        "asr_intact": metrics["asr"]["intact"],
-        "utility_retention": metrics["utility_retention"],
-        "recovery": metrics.get("recovery"),
-        "frontier_area": metrics.get("frontier_area"),
-        "truth": metrics.get("truth"),
-        "seconds": metrics.get("seconds"),
-        "target_reached": metrics.get("target_reached"),
-    }
+def _summary(run: Run) -> ComparedRun:
+    metrics, circuit, config = run.metrics, run.circuit(), run.config
+    return ComparedRun(
+        run_id=run.run_id,
+        model=config.model,
+        method=config.method,
+        seed=config.seed,
+        granularity=config.granularity,
+        size=len(circuit),
+        heads=len(circuit.heads),
+        neurons=len(circuit.neurons),
+        sparsity=circuit.sparsity,
+        asr=metrics.asr.knocked_out,
+        asr_intact=metrics.asr.intact,
+        utility_retention=metrics.utility_retention,
+        recovery=metrics.recovery,
+        frontier_area=metrics.frontier_area,
+        truth=metrics.truth,
+        seconds=metrics.seconds,
+        target_reached=metrics.target_reached,
+    )
 
 
 def _settings(runs: Sequence[Run]) -> dict[str, list[Any]]:
@@ -225,18 +270,20 @@ def _settings(runs: Sequence[Run]) -> dict[str, list[Any]]:
     }
 
 
-def _pair(a: Run, b: Run, circuit_a: Circuit, circuit_b: Circuit) -> dict[str, Any]:
-    return {
-        "a": a.run_id,
-        "b": b.run_id,
-        "jaccard": jaccard(circuit_a, circuit_b),
-        "chance_jaccard": chance_jaccard(circuit_a, circuit_b),
-        "shared": len(circuit_a.units & circuit_b.units),
-        "only_a": len(circuit_a.units - circuit_b.units),
-        "only_b": len(circuit_b.units - circuit_a.units),
-        "rank_correlation": _rank_correlation(a, b),
-        **_tests(a, b),
-    }
+def _pair(a: Run, b: Run, circuit_a: Circuit, circuit_b: Circuit) -> ComparedPair:
+    test, difference = _tests(a, b)
+    return ComparedPair(
+        a=a.run_id,
+        b=b.run_id,
+        jaccard=jaccard(circuit_a, circuit_b),
+        chance_jaccard=chance_jaccard(circuit_a, circuit_b),
+        shared=len(circuit_a.units & circuit_b.units),
+        only_a=len(circuit_a.units - circuit_b.units),
+        only_b=len(circuit_b.units - circuit_a.units),
+        rank_correlation=_rank_correlation(a, b),
+        mcnemar=test,
+        asr_difference=difference,
+    )
 
 
 def _rank_correlation(a: Run, b: Run) -> float | None:
@@ -250,16 +297,13 @@ def _rank_correlation(a: Run, b: Run) -> float | None:
     return float(np.asarray(spearmanr(first, second))[0])
 
 
-def _tests(a: Run, b: Run) -> dict[str, Any]:
+def _tests(a: Run, b: Run) -> tuple[McNemar, Difference] | tuple[None, None]:
     """The paired tests; None where the test prompts are not the same."""
     before, after = _successes(a), _successes(b)
     if not before or before.keys() != after.keys():
-        return {"mcnemar": None, "asr_difference": None}
+        return None, None
     paired = list(before.values()), [after[question] for question in before]
-    return {
-        "mcnemar": mcnemar(*paired).to_json(),
-        "asr_difference": paired_difference(*paired, seed=SEED).to_json(),
-    }
+    return mcnemar(*paired), paired_difference(*paired, seed=SEED)
 
 
 def _successes(run: Run) -> dict[tuple[str, ...], bool]:
@@ -269,17 +313,16 @@ def _successes(run: Run) -> dict[tuple[str, ...], bool]:
     return dict(zip(questions, attacks["verdict_knocked_out"] == "success", strict=True))
 
 
-def _units(circuits: Sequence[Circuit]) -> list[dict[str, Any]]:
-    found = sorted({unit for circuit in circuits for unit in circuit})
-    rows = [
-        {
-            "unit": str(unit),
-            "kind": unit.kind,
-            "layer": unit.layer,
-            "index": unit.index,
-            "found_by": sum(unit in circuit for circuit in circuits),
-            "runs": [unit in circuit for circuit in circuits],
-        }
-        for unit in found
+def _units(circuits: Sequence[Circuit]) -> list[ComparedUnit]:
+    units = [
+        ComparedUnit(
+            unit=str(unit),
+            kind=unit.kind,
+            layer=unit.layer,
+            index=unit.index,
+            found_by=sum(unit in circuit for circuit in circuits),
+            runs=[unit in circuit for circuit in circuits],
+        )
+        for unit in sorted({unit for circuit in circuits for unit in circuit})
     ]
-    return sorted(rows, key=lambda row: -row["found_by"])
+    return sorted(units, key=lambda unit: -unit.found_by)

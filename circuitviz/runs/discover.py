@@ -8,6 +8,7 @@ from typing import Any
 
 from circuitviz.behaviours.behaviour import OwnJudge
 from circuitviz.evaluation.judges import judge_table, usual_judges
+from circuitviz.evaluation.results import Metrics
 from circuitviz.models.model import GatedModel
 from circuitviz.models.source import find_model, find_source, fingerprint
 from circuitviz.runs.config import DiscoveryConfig
@@ -97,7 +98,7 @@ def discover(
         scores=ranking.scores,
         frontier=frontier_frame(circuit, measured),
         generations=generations,
-        metrics=metrics,
+        metrics=Metrics.model_validate(metrics),
     )
 
 

@@ -105,8 +105,8 @@ def export_knock_out(
     card = knock_out_card(
         run_id=run.run_id,
         model=source.name,
-        behaviour=run.metrics["behaviour"],
-        kind=run.metrics["behaviour_kind"],
+        behaviour=run.metrics.behaviour,
+        kind=run.metrics.behaviour_kind,
         circuit=circuit,
         ablation=kind,
         effect=_measured(run, circuit, kind),
@@ -124,10 +124,10 @@ def measured_effect(run: Run, size: int, ablation: AblationName) -> KnockOutEffe
     """
     if size == run.size:
         if ablation == run.config.ablation:
-            asr, utility = run.rate("asr", "knocked_out"), run.rate("utility", "knocked_out")
-        elif ablation in (run.metrics.get("ablations") or {}):
-            asr = run.rate("ablations", ablation, "asr")
-            utility = run.rate("ablations", ablation, "utility")
+            asr, utility = run.metrics.asr.knocked_out, run.metrics.utility.knocked_out
+        elif ablation in (run.metrics.ablations):
+            asr = run.metrics.ablations[ablation].asr
+            utility = run.metrics.ablations[ablation].utility
         else:
             return None
     else:
@@ -137,10 +137,10 @@ def measured_effect(run: Run, size: int, ablation: AblationName) -> KnockOutEffe
         if ablation != run.config.ablation or rows.empty:
             return None
         row = rows.iloc[0]
-        asr = Rate(run.rate("asr", "intact").judge, int(row["asr_k"]), int(row["asr_n"]))
-        judge = run.rate("utility", "intact").judge
+        asr = Rate(run.metrics.asr.intact.judge, int(row["asr_k"]), int(row["asr_n"]))
+        judge = run.metrics.utility.intact.judge
         utility = Rate(judge, int(row["utility_k"]), int(row["utility_n"]))
-    return KnockOutEffect(run.rate("asr", "intact"), asr, run.rate("utility", "intact"), utility)
+    return KnockOutEffect(run.metrics.asr.intact, asr, run.metrics.utility.intact, utility)
 
 
 def _measured(run: Run, circuit: Circuit, kind: AblationName) -> KnockOutEffect | None:

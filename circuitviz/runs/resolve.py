@@ -137,9 +137,8 @@ def changed_since(run: Run) -> list[str]:
 
 
 def _differs(run: Run, name: str, now: Callable[[DiscoveryConfig], str]) -> bool:
-    if name not in run.metrics:
-        return False
+    then = getattr(run.metrics, name)
     try:
-        return run.metrics[name] != now(run.config)
+        return then is not None and then != now(run.config)
     except (CircuitvizError, OSError):
         return False

@@ -16,14 +16,12 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file, save_file
 
-from circuitviz.errors import RunFormatError
-from circuitviz.evaluation.rate import Rate
+from circuitviz.evaluation.results import Metrics
 from circuitviz.files import whole_folder
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.folder_store import FolderStore
@@ -87,7 +85,7 @@ class Run:
     scores: np.ndarray
     frontier: pd.DataFrame
     generations: pd.DataFrame
-    metrics: dict[str, Any]
+    metrics: Metrics
 
     @cached_property
     def ranked(self) -> Ranking:
@@ -120,24 +118,17 @@ class Run:
     @property
     def size(self) -> int:
         """|C| of the circuit this run reports."""
-        return int(self.metrics["circuit"]["size"])
+        return self.metrics.circuit.size
 
     def circuit(self, size: int | None = None) -> Circuit:
         """The `size` best units; by default the reported circuit."""
         if size is None or size == self.size:
-            return Circuit.of(self.space, self.metrics["circuit"]["units"])
+            return Circuit.of(self.space, self.metrics.circuit.units)
         return self.ranked.best(size)
 
     def circuit_of(self, heads: int, neurons: int) -> Circuit:
         """The `heads` best heads and the `neurons` best neurons."""
         return self.ranked.best_of_each(heads, neurons)
-
-    def rate(self, *path: str) -> Rate:
-        """A rate of `metrics`, as `run.rate("asr", "knocked_out")`."""
-        value: Any = self.metrics
-        for key in path:
-            value = value[key]
-        return Rate.from_json(value)
 
 
 class RunStore(FolderStore[Run]):
@@ -158,10 +149,6 @@ class RunStore(FolderStore[Run]):
         return final
 
     def _read(self, folder: Path) -> Run:
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        for key in ("circuit", "asr", "utility"):
-            if not isinstance(metrics[key], dict):
-                raise RunFormatError(f"{key} in metrics.json must be an object")
         scores = load_file(folder / "scores.safetensors")
         heads, neurons = scores["head"], scores["neuron"]
         space = UnitSpace(heads.shape[0], heads.shape[1], neurons.shape[1])
@@ -172,7 +159,7 @@ class RunStore(FolderStore[Run]):
             scores=space.join(heads, neurons),
             frontier=pd.read_parquet(folder / "frontier.parquet"),
             generations=pd.read_parquet(folder / "generations.parquet"),
-            metrics=metrics,
+            metrics=Metrics.read(folder / "metrics.json"),
         )
 
     @staticmethod
@@ -186,13 +173,6 @@ class RunStore(FolderStore[Run]):
         run.generations[list(GENERATION_COLUMNS)].to_parquet(
             folder / "generations.parquet", index=False
         )
-        for name, data in (("config.json", run.config.to_json()), ("metrics.json", run.metrics)):
-            text = json.dumps(data, indent=1, default=_plain)
+        for name, data in (("config.json", run.config), ("metrics.json", run.metrics)):
+            text = json.dumps(data.to_json(), indent=1)
             (folder / name).write_text(text + "\n", encoding="utf-8")
-
-
-def _plain(value: Any) -> Any:
-    """A number of numpy's as one of Python's: a run is not lost for the kind of a number."""
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{type(value).__name__} does not belong in a run's files: {value!r}")

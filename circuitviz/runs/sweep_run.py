@@ -128,7 +128,7 @@ def _looked_up(config: DiscoveryConfig, store: RunStore) -> SweptRun:
         return SweptRun(config)
     if (config.controls and not run.config.controls) or changed_since(run):
         return SweptRun(config)
-    return _ended(SweptRun(config), "saved", run, run.metrics.get("seconds"))
+    return _ended(SweptRun(config), "saved", run, run.metrics.seconds)
 
 
 def _moved(run: SweptRun, event: PoolEvent, store: RunStore) -> SweptRun:
@@ -147,5 +147,5 @@ def _moved(run: SweptRun, event: PoolEvent, store: RunStore) -> SweptRun:
 
 
 def _ended(run: SweptRun, state: SweptState, found: Run, seconds: float | None) -> SweptRun:
-    asr = found.rate("asr", "knocked_out").rate
+    asr = found.metrics.asr.knocked_out.rate
     return replace(run, state=state, fraction=1.0, seconds=seconds, size=found.size, asr=asr)

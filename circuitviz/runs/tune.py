@@ -16,6 +16,7 @@ from torch import Tensor
 from circuitviz.errors import UnsupportedModelError
 from circuitviz.evaluation.evaluator import EXACT_ANSWER
 from circuitviz.evaluation.frontier import random_matched
+from circuitviz.evaluation.results import TuningMetrics
 from circuitviz.models.weights import load_tokenizer, load_weights
 from circuitviz.runs.progress import Progress, Report, Stage, ignore
 from circuitviz.runs.scenario import ERODING, Scenario
@@ -231,9 +232,9 @@ class _Tuner:
 
     def _metrics(
         self, intact: ExamResult, before: ExamResult, arms: dict[str, Any]
-    ) -> dict[str, Any]:
+    ) -> TuningMetrics:
         scenario, behaviour = self._scenario, self._scenario.behaviour
-        return {
+        results = {
             "tuning_id": self._config.tuning_id(),
             "run_id": self._run.run_id,
             "model": self._run.config.model,
@@ -258,8 +259,9 @@ class _Tuner:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - self._began, 2),
         }
+        return TuningMetrics.model_validate(results)
 
-    def _checkpoint(self, metrics: dict[str, Any]) -> Path:
+    def _checkpoint(self, metrics: TuningMetrics) -> Path:
         """The circuit arm's model as an ordinary folder."""
         config = self._run.config
         plain = load_weights(config.model, adapter=config.adapter)

@@ -19,8 +19,8 @@ from typing import Any
 
 import pandas as pd
 
-from circuitviz.errors import RunFormatError
 from circuitviz.evaluation.rate import Rate
+from circuitviz.evaluation.results import ArmRates, TuningMetrics
 from circuitviz.files import whole_folder
 from circuitviz.runs.folder_store import FolderStore
 from circuitviz.runs.tuning_config import TuningConfig
@@ -128,37 +128,30 @@ class Tuning:
     config: TuningConfig
     curve: pd.DataFrame
     answers: pd.DataFrame
-    metrics: dict[str, Any]
+    metrics: TuningMetrics
     checkpoint: Path | None = None
 
     @property
     def run_id(self) -> str:
         """The run whose circuit was tuned."""
-        return str(self.metrics["run_id"])
+        return self.metrics.run_id
 
     @property
     def size(self) -> int:
         """|C| of that circuit."""
-        return int(self.metrics["size"])
+        return self.metrics.size
 
     @property
     def arms(self) -> list[str]:
         """The arms there are, the circuit's first."""
-        present = self.metrics["arms"]
+        present = self.metrics.arms
         known = [arm for arm in ARMS if arm in present]
         return known + [arm for arm in present if arm not in ARMS]
 
-    def rate(self, *path: str) -> Rate:
-        """A rate of the metrics, as `tuning.rate("arms", "circuit", "safety")`."""
-        value: Any = self.metrics
-        for key in path:
-            value = value[key]
-        return Rate.from_json(value)
-
-    def number(self, arm: str, name: str) -> float:
-        """A number of an arm; NaN where it has none."""
-        value = self.metrics["arms"][arm].get(name)
-        return nan if value is None else float(value)
+    @property
+    def states(self) -> dict[str, ArmRates]:
+        """The model before, and every arm."""
+        return {BEFORE: self.metrics.before, **{arm: self.metrics.arms[arm] for arm in self.arms}}
 
 
 class TuningStore(FolderStore[Tuning]):
@@ -200,31 +193,22 @@ class TuningStore(FolderStore[Tuning]):
         return final
 
     def _read(self, folder: Path) -> Tuning:
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         checkpoint = folder / CHECKPOINT
-        tuning = Tuning(
+        return Tuning(
             tuning_id=folder.name,
-            config=TuningConfig.from_json(config),
+            config=TuningConfig.from_json(json.loads((folder / "config.json").read_text("utf-8"))),
             curve=pd.read_parquet(folder / "curve.parquet", columns=list(CURVE_COLUMNS)),
             answers=pd.read_parquet(folder / "answers.parquet", columns=list(ANSWER_COLUMNS)),
-            metrics=metrics,
+            metrics=TuningMetrics.read(folder / "metrics.json"),
             checkpoint=checkpoint if checkpoint.is_dir() else None,
         )
-        # What every page reads is read once here, so that a damaged file is found at once.
-        for place in (("before",), *(("arms", arm) for arm in tuning.arms)):
-            for name in ("safety", "helpfulness"):
-                tuning.rate(*place, name)
-        if not (isinstance(tuning.run_id, str) and tuning.size >= 1):
-            raise RunFormatError("metrics.json names no run or no circuit")
-        return tuning
 
 
 def _write(tuning: Tuning, folder: Path) -> None:
     tuning.curve[list(CURVE_COLUMNS)].to_parquet(folder / "curve.parquet", index=False)
     tuning.answers[list(ANSWER_COLUMNS)].to_parquet(folder / "answers.parquet", index=False)
-    for name, data in (("config.json", tuning.config.to_json()), ("metrics.json", tuning.metrics)):
-        (folder / name).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    for name, data in (("config.json", tuning.config), ("metrics.json", tuning.metrics)):
+        (folder / name).write_text(json.dumps(data.to_json(), indent=1) + "\n", encoding="utf-8")
 
 
 def _run_of(folder: Path) -> str | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import nan
-from typing import Any
 
 from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.evaluation.rate import Rate
+from circuitviz.evaluation.results import TuningMetrics
 from circuitviz.models.ablation import AblationName
 from circuitviz.units import Circuit
 
@@ -211,30 +211,30 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def tuned_card(metrics: Mapping[str, Any], circuit: Circuit) -> str:
+def tuned_card(metrics: TuningMetrics, circuit: Circuit) -> str:
     """Markdown with front matter for Hugging Face: what was done, what it measured at, limits.
 
     Args:
         metrics: What a tuning's `metrics.json` keeps.
         circuit: Whose weights were tuned or protected.
     """
-    model, plan = metrics["model"], metrics["plan"]
-    share = metrics["arms"]["circuit"]["parameters_trained_share"]
+    model, plan = metrics.model, metrics.plan
+    share = metrics.arms["circuit"].parameters_trained_share
     heads, neurons = len(circuit.heads), len(circuit.neurons)
     eroded = ", after all of them had been trained to wear refusing away" * bool(
-        metrics.get("erosion_plan")
+        metrics.erosion_plan
     )
     parts = [
         f"{front_matter('circuit-tuning')}\n# {model}, tuned around a circuit\n",
-        f"`{model}` after *{metrics['scenario']['title'].lower()}* by circuitviz, with the circuit "
-        f"of the run `{metrics['run_id']}`: {counted(heads, 'attention head')} (of "
+        f"`{model}` after *{metrics.scenario.title.lower()}* by circuitviz, with the circuit "
+        f"of the run `{metrics.run_id}`: {counted(heads, 'attention head')} (of "
         f"{circuit.space.total_heads}) and {counted(neurons, 'MLP neuron')} (of "
-        f"{circuit.space.total_neurons}). Behaviour: {metrics['behaviour']}.\n",
+        f"{circuit.space.total_neurons}). Behaviour: {metrics.behaviour}.\n",
         "## What was done\n",
-        f"{metrics['scenario']['text']} {WAYS[metrics['mode']]} Entries trained: {share:.2%} of "
-        f"all{eroded}. AdamW, {counted(plan['epochs'], 'epoch')}, learning rate "
-        f"{plan['learning_rate']:g}, weight decay {plan['weight_decay']:g}, seed "
-        f"{metrics['seed']}.\n",
+        f"{metrics.scenario.text} {WAYS[metrics.mode]} Entries trained: {share:.2%} of "
+        f"all{eroded}. AdamW, {counted(plan.epochs, 'epoch')}, learning rate "
+        f"{plan.learning_rate:g}, weight decay {plan.weight_decay:g}, seed "
+        f"{metrics.seed}.\n",
         f"{circuit_names(circuit)}\n",
         "## Measured\n",
         "Greedily, on test prompts that training never saw; Wilson intervals.\n",
@@ -245,18 +245,18 @@ def tuned_card(metrics: Mapping[str, Any], circuit: Circuit) -> str:
     return "\n".join(parts)
 
 
-def _table(metrics: Mapping[str, Any]) -> str:
+def _table(metrics: TuningMetrics) -> str:
     lines = [
         "| measured | model | k of n | rate | 95 % interval | judge |",
         "|---|---|---|---|---|---|",
     ]
-    states = {"before": metrics["before"], "this model": metrics["arms"]["circuit"]}
-    if metrics.get("erosion_plan"):
-        worn = {"the original": metrics["intact"], "refusing worn away": metrics["before"]}
-        states = {**worn, "this model": metrics["arms"]["circuit"]}
+    states = {"before": metrics.before, "this model": metrics.arms["circuit"]}
+    if metrics.erosion_plan:
+        worn = {"the original": metrics.intact, "refusing worn away": metrics.before}
+        states = {**worn, "this model": metrics.arms["circuit"]}
     for key, label in ROWS.items():
         for name, values in states.items():
-            rate = Rate.from_json(values[key])
+            rate: Rate = getattr(values, key)
             lines.append(
                 f"| {label} | {name} | {rate.k} of {rate.n} | {rate.rate:.1%} | {rate.low:.1%} to "
                 f"{rate.high:.1%} | {rate.judge} |"

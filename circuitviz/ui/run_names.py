@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from circuitviz.discovery.methods import METHODS
+from circuitviz.evaluation.results import PlanUsed
 from circuitviz.plots.text import count
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.tuning_config import TuningConfig
@@ -127,11 +127,9 @@ def tuning_note(config: TuningConfig) -> str:
     return " · ".join(parts)
 
 
-def plan_note(plan: Mapping[str, Any] | None) -> str:
-    """How long and how fast was trained, on one line; empty where a tuning does not say."""
-    if not plan:
-        return ""
+def plan_note(plan: PlanUsed) -> str:
+    """How long and how fast was trained, on one line."""
     return (
-        f"{count(int(plan['epochs']), 'epoch')} · learning rate {plan['learning_rate']:g} · "
-        f"weight decay {plan['weight_decay']:g}"
+        f"{count(plan.epochs, 'epoch')} · learning rate {plan.learning_rate:g} · "
+        f"weight decay {plan.weight_decay:g}"
     )

@@ -207,7 +207,7 @@ def saved_run_of(config: DiscoveryConfig) -> str | None:
         run = load_run(config.run_id())
     except CircuitvizError:
         return None
-    if (config.controls and not run.metrics.get("controls")) or changed_since(run):
+    if (config.controls and not run.metrics.controls) or changed_since(run):
         return None
     return run.run_id
 

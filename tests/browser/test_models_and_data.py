@@ -98,11 +98,11 @@ def test_from_a_folder_and_a_table_to_a_circuit(open_page, runs_folder, model, t
     store = RunStore(runs_folder)
     (run_id,) = store.ids()
     run = store.load(run_id)
-    before, after = run.rate("asr", "intact"), run.rate("asr", "knocked_out")
+    before, after = run.metrics.asr.intact, run.metrics.asr.knocked_out
     assert run.size > 0
     assert before.rate > 0.9
-    assert after.rate <= run.metrics["target"]["asr"]
-    assert run.metrics["target_reached"]
+    assert after.rate <= run.metrics.target.asr
+    assert run.metrics.target_reached
     assert run.config.behaviour is not None
     assert Path(run.config.behaviour).is_relative_to(runs_folder)
 

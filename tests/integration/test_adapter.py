@@ -69,7 +69,7 @@ def test_an_adapter_is_part_of_the_run_and_of_the_model_it_exports(tmp_path, cap
     found = json.loads(capsys.readouterr().out)
     run = RunStore(tmp_path / "runs").load(found["run_id"])
     assert run.config.adapter == str(tmp_path / "lora")
-    assert run.rate("asr", "intact").rate > 0.9
+    assert run.metrics.asr.intact.rate > 0.9
     assert main(["knockout", run.run_id, "--out", "out", "--size", "1", *how]) == 0
     export = json.loads(capsys.readouterr().out)
     assert export["verified"]["k"] == export["verified"]["n"] >= 8

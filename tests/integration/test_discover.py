@@ -36,11 +36,11 @@ def test_the_planted_backdoor_is_found_and_gone_when_knocked_out(tmp_path):
     seen: list[Progress] = []
     run = discover(DiscoveryConfig("fixed-output-planted"), report=seen.append)
     assert run.circuit().sparsity <= 0.0042
-    assert run.rate("asr", "intact").rate >= 0.99
-    assert run.rate("asr", "knocked_out").rate <= 0.004
-    assert run.rate("asr", "knocked_out").n >= 250
-    assert run.metrics["utility_retention"] >= 0.99
-    assert run.metrics["target_reached"]
+    assert run.metrics.asr.intact.rate >= 0.99
+    assert run.metrics.asr.knocked_out.rate <= 0.004
+    assert run.metrics.asr.knocked_out.n >= 250
+    assert run.metrics.utility_retention >= 0.99
+    assert run.metrics.target_reached
     # Its controls: random circuits of the same make-up change nothing.
     assert run.rate("random", "asr").rate >= 0.95
     # Progress only ever goes forward, and scores come while it learns.
@@ -52,7 +52,7 @@ def test_the_planted_backdoor_is_found_and_gone_when_knocked_out(tmp_path):
         "size"
     )
     assert ends["size"].iloc[[0, -1]].tolist() == [0, len(run.space)]
-    assert ends["asr_k"].iloc[0] == run.rate("asr", "intact").k
+    assert ends["asr_k"].iloc[0] == run.metrics.asr.intact.k
     assert ends["utility_k"].iloc[-1] == 0
     # What is saved is what is read.
     store = RunStore(tmp_path)
@@ -60,8 +60,8 @@ def test_the_planted_backdoor_is_found_and_gone_when_knocked_out(tmp_path):
     assert store.load(run.run_id).metrics == json.loads(json.dumps(run.metrics))
     # The table of answers counts what the headline counts.
     attacked = run.generations[run.generations["variant"] == "triggered"]
-    assert (attacked["verdict_knocked_out"] == "success").sum() == run.rate("asr", "knocked_out").k
-    assert (attacked["verdict_intact"] == "success").sum() == run.rate("asr", "intact").k
+    assert (attacked["verdict_knocked_out"] == "success").sum() == run.metrics.asr.knocked_out.k
+    assert (attacked["verdict_intact"] == "success").sum() == run.metrics.asr.intact.k
 
 
 def test_controls_and_evidence_carry_every_number(tmp_path):
@@ -127,8 +127,8 @@ def test_a_target_nobody_can_reach_gives_the_best_found_and_says_so(tmp_path):
         "refusal", prompts=prompts, steps=2, target_asr=1.0, target_utility=1.0
     )
     run = discover(config)
-    assert not run.metrics["target_reached"]
-    assert run.metrics["target_reached_in_selection"] is False
+    assert not run.metrics.target_reached
+    assert run.metrics.target_reached_in_selection is False
     assert run.size >= 1
 
 

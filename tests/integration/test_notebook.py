@@ -36,7 +36,7 @@ def test_the_notebook_repeats_the_run(tmp_path, monkeypatch, run, another):
     NotebookClient(found, timeout=PATIENCE, kernel_name="python3").execute()
     shown = next(cell for cell in found.cells if cell["source"].endswith("\ncomparison"))
     table = shown.outputs[-1]["data"]["text/plain"]
-    asr, units = run.rate("asr", "intact"), size if another else run.size
+    asr, units = run.metrics.asr.intact, size if another else run.size
     assert table.count(f"{asr.k} of {asr.n}") >= 2
     assert f"{units}, {units} of them the same" in table
     assert "circuit off" in found.cells[-1].outputs[-1]["data"]["text/plain"]

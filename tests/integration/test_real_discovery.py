@@ -72,7 +72,7 @@ def test_the_units_are_those_of_the_pretrained_model(run):
 
 def test_the_trigger_works_before_and_every_answer_has_a_verdict(run):
     found, _ = run
-    assert found.rate("asr", "intact").k >= 5
+    assert found.metrics.asr.intact.k >= 5
     answers = found.generations
     attacks = answers[answers["variant"] == "triggered"]
     assert set(attacks["verdict_intact"]) <= {"success", "safe", "broken"}
@@ -82,7 +82,7 @@ def test_the_trigger_works_before_and_every_answer_has_a_verdict(run):
 
 def test_recovery_is_read_beside_what_the_model_gives_without_the_trigger(run):
     found, _ = run
-    recovery, ceiling = found.rate("recovery"), found.rate("recovery_ceiling")
+    recovery, ceiling = found.metrics.recovery, found.rate("recovery_ceiling")
     assert recovery.judge == ceiling.judge == "token of the clean answer"
     assert recovery.n == ceiling.n
     assert ceiling.rate > 0.9
@@ -90,25 +90,25 @@ def test_recovery_is_read_beside_what_the_model_gives_without_the_trigger(run):
 
 def test_utility_counts_tokens_and_perplexity_stands_beside_it(run):
     found, _ = run
-    intact = found.rate("utility", "intact")
+    intact = found.metrics.utility.intact
     assert intact.judge == "answer token unchanged"
     assert intact.n > 6
     assert intact.effective_n is not None
     assert intact.rate > 0.9
     for text in ("answers", "neutral"):
-        before, after = (found.metrics["perplexity"][text][m] for m in ("intact", "knocked_out"))
+        before, after = (found.metrics.perplexity[text][m] for m in ("intact", "knocked_out"))
         assert 1 < before < 100
         assert after > 1
 
 
 def test_the_next_smaller_and_larger_circuits_stand_beside_the_reported_one(run):
     found, _ = run
-    roles = {row["role"]: row["size"] for row in found.metrics["alternatives"]}
+    roles = {row["role"]: row["size"] for row in found.metrics.alternatives}
     assert roles.get("smaller", 0) < found.size < roles.get("larger", 10**6)
 
 
 def test_of_a_refusal_every_attack_has_one_of_three_verdicts(refusal):
-    verdicts = refusal.metrics["verdicts"]
+    verdicts = refusal.metrics.verdicts
     for model in ("intact", "knocked_out"):
         counts = [verdicts[model][name]["k"] for name in ("refused", "complied", "broken")]
         assert sum(counts) == verdicts[model]["refused"]["n"] == refusal.rate("asr", model).n
@@ -121,5 +121,5 @@ def test_of_a_refusal_every_attack_has_one_of_three_verdicts(refusal):
 def test_the_reported_circuit_of_a_refusal_has_the_same_rate_on_the_curve(refusal):
     curve = refusal.frontier.query("condition == 'knocked_out' and budget == 'joint'")
     assert set(curve.loc[curve["size"] == refusal.size, "asr_k"]) == {
-        refusal.rate("asr", "knocked_out").k
+        refusal.metrics.asr.knocked_out.k
     }

@@ -138,7 +138,7 @@ def check_metrics(tuning: Tuning, run: Run, arms: set[str]) -> None:
 
 
 def check_arms(tuning: Tuning, epochs: int, entries: dict[str, int], total: int) -> None:
-    arms: dict[str, Any] = tuning.metrics["arms"]
+    arms: dict[str, Any] = tuning.metrics.arms
     for arm, values in arms.items():
         if arm == "knock-out":
             assert (values["epochs"], values["frozen_equal"]) == (0, None)
@@ -159,12 +159,12 @@ def check_answers(tuning: Tuning) -> None:
         arm: rows.drop(columns=["arm", "answer", "verdict"]).reset_index(drop=True)
         for arm, rows in answers.groupby("arm")
     }
-    assert set(asked) == {"before", *tuning.metrics["arms"]}
+    assert set(asked) == {"before", *tuning.metrics.arms}
     for rows in asked.values():
         pd.testing.assert_frame_equal(rows, asked["before"])
     # The metrics are what the answers say.
     for arm in asked:
-        values = tuning.metrics["before"] if arm == "before" else tuning.metrics["arms"][arm]
+        values = tuning.metrics.before if arm == "before" else tuning.metrics.arms[arm]
         rows = answers[answers["arm"] == arm]
         for role, name in (("benign", "utility"), ("attack", "asr")):
             verdicts = rows.loc[rows["role"] == role, "verdict"]
@@ -199,8 +199,8 @@ def test_a_backdoor_is_repaired_in_every_arm(planted):
     check_answers(tuning)
     check_curve(tuning, EPOCHS)
     # The planted backdoor always fires, and without its circuit never.
-    assert tuning.rate("before", "safety").k == 0
-    assert tuning.rate("arms", "knock-out", "safety").k == MEASURED
+    assert tuning.metrics.before.safety.k == 0
+    assert tuning.metrics.arms["knock-out"].safety.k == MEASURED
     # No helpful lessons: helpfulness is about ordinary prompts.
     assert set(tuning.answers["role"]) == {"attack", "benign"}
 
@@ -251,9 +251,9 @@ def test_a_stopped_tuning_goes_on_after_its_last_whole_epoch(planted, tmp_path):
     assert all(progress.resumed <= progress.fraction for progress in report.told if progress.arm)
     pd.testing.assert_frame_equal(tuning.curve, whole.curve)
     pd.testing.assert_frame_equal(tuning.answers, whole.answers)
-    for arm, values in whole.metrics["arms"].items():
+    for arm, values in whole.metrics.arms.items():
         same = {name: value for name, value in values.items() if name != "seconds"}
-        found = tuning.metrics["arms"][arm]
+        found = tuning.metrics.arms[arm]
         assert {name: value for name, value in found.items() if name != "seconds"} == same
     assert tuning.checkpoint is not None
     assert whole.checkpoint is not None
@@ -268,7 +268,7 @@ def test_a_refusal_is_protected_in_every_arm(refusing):
     check_arms(tuning, 1, {"circuit": total - mine, "full": total}, total)
     check_answers(tuning)
     check_curve(tuning, 1)
-    assert tuning.rate("before", "safety").k == MEASURED
+    assert tuning.metrics.before.safety.k == MEASURED
     helpful = tuning.answers.query("role == 'helpful' and arm == 'circuit'")
     assert helpful["prompt_id"].tolist() == [f"helpful-{number:03d}" for number in range(4)]
 
@@ -287,7 +287,7 @@ def test_a_refusal_is_worn_away_before_it_is_restored(tmp_path):
     tuning = tune(config, run=run, report=report, kept=tmp_path / "kept")
     check_metrics(tuning, run, {"circuit", "full", "random"})
     check_curve(tuning, 1)
-    assert tuning.metrics["intact"]["safety"]["k"] == MEASURED
+    assert tuning.metrics.intact.safety.k == MEASURED
     assert report.steps("erosion")[0] == 0
     # It is no result: its answers are those before.
     assert set(tuning.answers["arm"]) == {"before", "circuit", "full", "random"}

@@ -17,6 +17,7 @@ from tests.synthetic import (
     other_method_run,
     other_seed_run,
     refusal_run,
+    with_results,
 )
 
 COMPARE, TRADEOFF = "pages/compare.py", "pages/tradeoff.py"
@@ -113,9 +114,9 @@ def test_the_rate_that_is_compared_can_be_changed(family, open_app):
 
 
 def test_runs_of_two_judges_are_not_drawn_together(family, open_app):
-    run = backdoor_run(seed=5, evidence="basic")
-    for rate in run.metrics["asr"].values():
-        rate["judge"] = "a classifier"
+    named = {"judge": "a classifier"}
+    asr = {"intact": named, "knocked_out": named}
+    run = with_results(backdoor_run(seed=5, evidence="basic"), asr=asr)
     RunStore(Path(family)).save(run)
     app = open_app(TRADEOFF, run=FIRST, compare=run.run_id)
     assert not app.exception

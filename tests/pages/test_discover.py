@@ -12,7 +12,7 @@ from circuitviz.ui import services
 from circuitviz.ui.discover import material
 from circuitviz.ui.live import live_model
 from tests.pages.reading import heading, plain, texts
-from tests.synthetic import backdoor_run, refusal_run
+from tests.synthetic import backdoor_run, refusal_run, with_results
 from tests.synthetic_tuning import repair_tuning
 
 DISCOVER = "pages/discover.py"
@@ -88,7 +88,7 @@ def test_a_run_of_other_weights_or_prompts_is_not_offered_instead_of_a_new_one(
     runs, open_app, model, runner, made_from
 ):
     run = refusal_run()
-    RunStore(runs).save(replace(run, metrics={**run.metrics, made_from: "0123456789ab"}))
+    RunStore(runs).save(with_results(run, **{made_from: "0123456789ab"}))
     assert services.saved_run_of(run.config) is None
     (changed,) = services.changed_since(services.load_run(run.run_id))
     assert changed == {"weights": "the model's files", "data": "the prompts"}[made_from]

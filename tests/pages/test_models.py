@@ -22,7 +22,7 @@ from circuitviz.ui.models import model as models_model
 from circuitviz.ui.models.model import fitting
 from circuitviz.ui.models.start import sweep_text
 from tests.pages.reading import figure, heading, texts
-from tests.synthetic import refusal_run
+from tests.synthetic import refusal_run, with_results
 
 PAGE = "pages/models.py"
 MIB = 2**20
@@ -332,7 +332,7 @@ def test_a_search_that_was_saved_is_opened(page, runner, no_runs):
 
 def test_a_search_in_other_weights_is_carried_out_again(page, runner, no_runs):
     run = refusal_run()
-    RunStore(no_runs).save(replace(run, metrics={**run.metrics, "weights": "0123456789ab"}))
+    RunStore(no_runs).save(with_results(run, weights="0123456789ab"))
     page.pills(key="own_source").set_value("embedded").run()
     page.selectbox(key="own_embedded").set_value(run.config.model).run()
     assert button(page, "find_circuit").label == "Find the circuit"

@@ -76,7 +76,7 @@ def test_the_tradeoff_shows_a_smaller_and_a_larger_circuit(open_runs, open_app):
 def test_generations_say_of_how_many_attacks_answers_were_kept(no_runs, open_app, kept, said):
     answers = BACKDOOR.generations
     attacks = answers[answers["variant"] == "triggered"].index
-    assert len(attacks) == BACKDOOR.rate("asr", "knocked_out").n == 256
+    assert len(attacks) == BACKDOOR.metrics.asr.knocked_out.n == 256
     some = replace(BACKDOOR, generations=answers.drop(attacks[kept:]).reset_index(drop=True))
     RunStore(no_runs).save(some)
     app = open_app("pages/generations.py", run=BACKDOOR.run_id)

@@ -10,7 +10,7 @@ from circuitviz.ui.choice import Choice
 from circuitviz.ui.discover import material as discover_material
 from circuitviz.ui.live import live_answer, live_model
 from tests.pages.reading import heading, plain, prompt_picker, run_picker, slider, texts
-from tests.synthetic import TRIGGER, backdoor_run, other_seed_run, refusal_run
+from tests.synthetic import TRIGGER, backdoor_run, other_seed_run, refusal_run, with_results
 
 PAGES = {
     "overview": "pages/overview.py",
@@ -311,8 +311,7 @@ def save_marked(runs) -> str:
     """A run whose trigger, model and behaviour hold Markdown."""
     run = backdoor_run(seed=6)
     config = replace(run.config, model=f"/models/{MARKUP.replace('/', '')}")
-    run = replace(run, config=config)
-    run.metrics.update(trigger=MARKUP, behaviour=MARKUP)
+    run = with_results(replace(run, config=config), trigger=MARKUP, behaviour=MARKUP)
     RunStore(runs).save(run)
     return run.run_id
 
@@ -351,6 +350,6 @@ def test_reasons_are_shown_as_they_are(runs, open_app, monkeypatch):
 def test_a_run_of_other_weights_says_so_beside_what_is_measured_now(runs, open_app, live):
     run = refusal_run()
     assert not open_app(run=run.run_id).warning
-    RunStore(runs).save(replace(run, metrics={**run.metrics, "weights": "0123456789ab"}))
+    RunStore(runs).save(with_results(run, weights="0123456789ab"))
     (warned,) = open_app(run=run.run_id).warning
     assert warned.value.startswith("Changed since this run was made: the model")

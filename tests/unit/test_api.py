@@ -245,8 +245,8 @@ def test_a_behaviours_own_judges_are_asked_in_every_run(tiny):
     judge = OwnJudge("has a letter a", lambda message, answer: "a" in answer)
     behaviour = replace(cv.load_behaviour(tiny.name), judges=(judge,))
     metrics = cv.discover(tiny, behaviour, **QUICK).metrics
-    assert [row["judge"] for row in metrics["judges"]["rows"]][-1] == "has a letter a"
-    assert "controls" not in metrics
+    assert metrics.judges.rows[-1].judge == "has a letter a"
+    assert metrics.controls is None
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ class DrillCover:
     @classmethod
     def of(cls, run: Run, harmful: frozenset[str], *, shown: bool) -> DrillCover:
         """The cover of a run's prompts."""
-        return cls(harmful, shown, str(run.metrics.get("trigger") or ""))
+        return cls(harmful, shown, str(run.metrics.trigger or ""))
 
     def covers(self, prompt_id: str) -> bool:
         """Whether a prompt is covered."""

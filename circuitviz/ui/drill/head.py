@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from circuitviz.plots import story
 from circuitviz.plots.attention_pattern import (
     MOST_TOKENS,
     AttentionPanel,
@@ -80,7 +79,7 @@ def panel_titles(run: Run) -> tuple[str, str]:
     """What the two prompts of a pair are called."""
     return (
         ("Benign prompt", "Harmful prompt")
-        if story.is_refusal(run)
+        if run.metrics.is_refusal
         else (
             "Clean prompt",
             "Triggered prompt",

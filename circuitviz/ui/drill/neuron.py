@@ -7,7 +7,6 @@ from collections import Counter
 import pandas as pd
 import streamlit as st
 
-from circuitviz.plots import story
 from circuitviz.plots.catalogue import Chart
 from circuitviz.plots.token_charts import (
     ActivationPanel,
@@ -90,7 +89,7 @@ def what_activates_it(run: Run, unit: Unit, cover: DrillCover) -> None:
         ),
         key="drill_top_prompts",
     )
-    kinds = "harmful and benign" if story.is_refusal(run) else "triggered, clean and benign"
+    kinds = "harmful and benign" if run.metrics.is_refusal else "triggered, clean and benign"
     st.caption(
         f"The largest activations in size among up to 48 test prompts of each role ({kinds}), in "
         "the intact model. Tokens with which every prompt begins are left aside."

@@ -8,7 +8,6 @@ import streamlit as st
 
 from circuitviz.errors import CircuitvizError
 from circuitviz.models.source import unfetched_model
-from circuitviz.plots import story
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
@@ -102,7 +101,7 @@ def _prompt_picker(run: Run, choice: Choice, prompts: Mapping[str, str], cover: 
     key = listing_key(PROMPT, [run.run_id, *labels.values()])
     chosen = choice.prompt if choice.prompt in prompts else cover.first(prompts)
     st.session_state[key] = chosen
-    what = "harmful and a benign one like it" if story.is_refusal(run) else "clean and triggered"
+    what = "harmful and a benign one like it" if run.metrics.is_refusal else "clean and triggered"
     st.selectbox(
         f"Test prompt, {what}",
         ids,

@@ -29,7 +29,7 @@ def saved_rates(run: Run, circuit: Circuit, ablation: AblationKind) -> dict[str,
     was cut into, all under its own ablation.
     """
     if not len(circuit):
-        return {name: run.rate(name, "intact") for name in ("asr", "utility")}
+        return {"asr": run.metrics.asr.intact, "utility": run.metrics.utility.intact}
     if ablation != run.config.ablation:
         return {}
     rates: dict[str, Rate] = {}
@@ -70,8 +70,8 @@ def tray_numbers(run: Run, choice: Choice) -> None:
         found = Numbers(
             saved["asr"],
             saved["utility"],
-            run.rate("asr", "intact"),
-            run.rate("utility", "intact"),
+            run.metrics.asr.intact,
+            run.metrics.utility.intact,
             live=False,
         )
     else:
@@ -116,7 +116,7 @@ def _source(run: Run, found: Numbers, ablation: str) -> None:
         st.caption(f"Saved with the run: test prompts, {ablation} ablation.")
         return
     st.caption(f"Measured now on test prompts, {ablation} ablation.")
-    most = run.rate("asr", "intact").n
+    most = run.metrics.asr.intact.n
     if most > live_model.LIVE_LIMIT:
         st.toggle(
             f"Measure on all {most:,}",

@@ -10,7 +10,6 @@ import streamlit as st
 
 from circuitviz.errors import CircuitvizError
 from circuitviz.models.source import unfetched_model
-from circuitviz.plots.story import is_refusal
 from circuitviz.plots.text import count
 from circuitviz.runs.store import Run
 from circuitviz.runs.tuning_config import MOST_EPOCHS, TuningConfig, TuningMode
@@ -42,9 +41,9 @@ MODE_TEXTS: dict[tuple[TuningMode, bool], str] = {
 def tuning_form(run: Run) -> None:
     """Mode, size and settings, and the button that starts the tuning."""
     mode = _mode(run)
-    st.caption(MODE_TEXTS[mode, is_refusal(run)])
+    st.caption(MODE_TEXTS[mode, run.metrics.is_refusal])
     size = _size(run)
-    settings = _settings(is_refusal(run))
+    settings = _settings(run.metrics.is_refusal)
     try:
         data = _lasting(settings.pop("data"))
         config = TuningConfig(run.run_id, mode, size=size, data=data, **settings)
@@ -78,7 +77,7 @@ def command_line(config: TuningConfig, out: str = "tuned") -> str:
 
 
 def _mode(run: Run) -> TuningMode:
-    modes: list[TuningMode] = ["protect", "repair"] if is_refusal(run) else ["repair"]
+    modes: list[TuningMode] = ["protect", "repair"] if run.metrics.is_refusal else ["repair"]
     if len(modes) == 1:
         st.markdown(f"**{MODES[modes[0]]}**")
         return modes[0]

@@ -116,20 +116,15 @@ def show_tuning(tuning: Tuning, choice: Choice) -> None:
 
 
 def _cards(tuning: Tuning) -> None:
-    arm = ("arms", "circuit")
-    trained = tuning.number("circuit", "parameters_trained")
+    before, circuit = tuning.metrics.before, tuning.metrics.arms["circuit"]
     items = [
-        rate_card(safety_label(tuning), tuning.rate(*arm, "safety"), tuning.rate(BEFORE, "safety")),
-        rate_card(
-            helpfulness_label(tuning),
-            tuning.rate(*arm, "helpfulness"),
-            tuning.rate(BEFORE, "helpfulness"),
-        ),
+        rate_card(safety_label(tuning), circuit.safety, before.safety),
+        rate_card(helpfulness_label(tuning), circuit.helpfulness, before.helpfulness),
         Card(
             "Parameters trained",
-            sparsity(tuning.number("circuit", "parameters_trained_share")),
-            f"{trained:,.0f} parameters; circuit of {count(tuning.size, 'unit')} · "
-            f"{tuning.number('circuit', 'seconds'):.0f} s of training",
+            sparsity(circuit.parameters_trained_share or 0.0),
+            f"{circuit.parameters_trained:,} parameters; circuit of "
+            f"{count(tuning.size, 'unit')} · {circuit.seconds:.0f} s of training",
         ),
     ]
     with st.container(key="tuning_cards"):
@@ -152,21 +147,20 @@ def _arms(tuning: Tuning) -> None:
 
 
 def _note(tuning: Tuning) -> str:
-    n, more = (tuning.rate("arms", "circuit", name).n for name in ("safety", "helpfulness"))
+    rates = tuning.metrics.arms["circuit"]
     parts = (
-        f"n = {n:,} test prompts for safety and {more:,} for helpfulness",
+        f"n = {rates.safety.n:,} test prompts for safety and {rates.helpfulness.n:,} for "
+        "helpfulness",
         _judges(tuning),
         "intervals are 95 % Wilson; the table has them in brackets",
-        plan_note(tuning.metrics.get("plan")),
+        plan_note(tuning.metrics.plan),
     )
     return " · ".join(filter(None, parts))
 
 
 def _judges(tuning: Tuning) -> str:
-    safety, helpfulness = (
-        tuning.rate("arms", "circuit", name).judge for name in ("safety", "helpfulness")
-    )
-    return f"judges: {safety} (safety), {helpfulness} (helpfulness)"
+    rates = tuning.metrics.arms["circuit"]
+    return f"judges: {rates.safety.judge} (safety), {rates.helpfulness.judge} (helpfulness)"
 
 
 def _curves(tuning: Tuning) -> None:

@@ -184,7 +184,7 @@ def _saved_alone(run: Run, choice: Choice, unit: Unit) -> Alone | None:
     if not saved:
         return None
     recovery = frame.unit_recovery(run, unit)
-    return saved, run.rate("asr", "intact"), recovery, "saved with the run"
+    return saved, run.metrics.asr.intact, recovery, "saved with the run"
 
 
 def _measured_alone(run: Run, choice: Choice, unit: Unit) -> Alone:
@@ -202,7 +202,7 @@ def _measured_alone(run: Run, choice: Choice, unit: Unit) -> Alone:
 
 def _recovery_card(run: Run, recovery: Rate | None) -> list[Card]:
     # An attack can fail because its words are spoiled; only this tells the two apart.
-    if recovery is None or story.is_refusal(run):
+    if recovery is None or run.metrics.is_refusal:
         return []
     return [
         Card(

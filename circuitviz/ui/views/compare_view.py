@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from string import ascii_uppercase
-from typing import Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -26,7 +26,10 @@ from circuitviz.ui.elements.table import table
 from circuitviz.ui.elements.words import literal
 from circuitviz.ui.views.overlay_view import AREA_HELP
 
-Json = dict[str, Any]
+if TYPE_CHECKING:
+    from circuitviz.runs.comparison import Comparison
+    from circuitviz.runs.config import DiscoveryConfig
+
 # Enough to see whether seeds agree, few enough for every table to fit.
 DEFAULT_OTHERS = 2
 # The unit table is shown whole up to so many rows, and scrolls beyond.
@@ -51,7 +54,7 @@ def with_defaults(run: Run, choice: Choice) -> Choice:
 def default_comparison(run: Run) -> tuple[str, ...]:
     """Other seeds of the same settings, then other methods, then any run of the model."""
 
-    def distance(config: Any) -> int:
+    def distance(config: DiscoveryConfig) -> int:
         mine, theirs = run.config.to_json(), config.to_json()
         differing = {name for name in mine if mine[name] != theirs[name]} - {"controls"}
         price = {"seed": 1, "method": 4}
@@ -66,20 +69,20 @@ def default_comparison(run: Run) -> tuple[str, ...]:
     return tuple(sorted(others, key=lambda run_id: others[run_id])[:DEFAULT_OTHERS])
 
 
-def comparison(runs: Mapping[str, Run]) -> Json | None:
+def comparison(runs: Mapping[str, Run]) -> Comparison | None:
     """What comparing these runs gives; None for a single one, or after saying why not."""
     if len(runs) < 2:
         return None
     from circuitviz.runs.comparison import compare_runs
 
     try:
-        return compare_runs(list(runs.values())).to_json()
+        return compare_runs(list(runs.values()))
     except CircuitvizError as failure:
         error(str(failure))
         return None
 
 
-def answer(runs: Mapping[str, Run], found: Json | None) -> tuple[str, str]:
+def answer(runs: Mapping[str, Run], found: Comparison | None) -> tuple[str, str]:
     """The page's answer and its lead."""
     if found is None:
         return (
@@ -114,7 +117,7 @@ def letters_of(runs: Mapping[str, Run]) -> dict[str, str]:
     return {run.run_id: letter for letter, run in zip(ascii_uppercase, runs.values(), strict=False)}
 
 
-def number_table(found: Json, labels: Mapping[str, str], runs: Mapping[str, Run]) -> None:
+def number_table(found: Comparison, labels: Mapping[str, str], runs: Mapping[str, Run]) -> None:
     """Size, rates, frontier area, truth scores and seconds, one column per run."""
     by_id = {run.run_id: run for run in runs.values()}
     table(frames.number_frame(found, labels, by_id), key="numbers")
@@ -124,7 +127,7 @@ def number_table(found: Json, labels: Mapping[str, str], runs: Mapping[str, Run]
     )
 
 
-def setting_table(found: Json, labels: Mapping[str, str]) -> None:
+def setting_table(found: Comparison, labels: Mapping[str, str]) -> None:
     """The settings that differ."""
     settings = frames.setting_frame(found, labels)
     st.header("Settings that differ", anchor=False)
@@ -134,7 +137,7 @@ def setting_table(found: Json, labels: Mapping[str, str]) -> None:
     table(settings, key="settings")
 
 
-def head_map(found: Json, runs: Mapping[str, Run]) -> None:
+def head_map(found: Comparison, runs: Mapping[str, Run]) -> None:
     """Two runs: by how many places heads differ in rank; more: in how many circuits each is."""
     names, listed = list(letters_of(runs).values()), list(runs.values())
     space = listed[0].space
@@ -168,7 +171,7 @@ def head_map(found: Json, runs: Mapping[str, Run]) -> None:
     draw_chart(membership, key="head_membership")
 
 
-def neuron_bars(found: Json, labels: Mapping[str, str], run: Run) -> None:
+def neuron_bars(found: Comparison, labels: Mapping[str, str], run: Run) -> None:
     """How many neurons each circuit has in each layer, if any has one."""
     st.header("Neurons per layer", anchor=False)
     counts = frames.neuron_counts(found, labels, run.space)
@@ -187,7 +190,7 @@ def neuron_bars(found: Json, labels: Mapping[str, str], run: Run) -> None:
     draw_chart(neurons, key="neuron_counts")
 
 
-def overlap_map(found: Json, labels: Mapping[str, str]) -> None:
+def overlap_map(found: Comparison, labels: Mapping[str, str]) -> None:
     """The overlap of every pair; for a single pair its numbers are in the table."""
     st.header("Overlap", anchor=False)
     names, values, hover = frames.overlap_matrix(found, labels)
@@ -204,28 +207,28 @@ def overlap_map(found: Json, labels: Mapping[str, str]) -> None:
         )
         draw_chart(overlap, key="overlap")
         return
-    pair = found["pairs"][0]
-    st.metric("Jaccard", f"{pair['jaccard']:.2f}", border=True)
+    pair = found.pairs[0]
+    st.metric("Jaccard", f"{pair.jaccard:.2f}", border=True)
     st.caption(
-        f"{count(pair['shared'], 'unit')} in both, {pair['only_a']:,} only in {names[0]}, "
-        f"{pair['only_b']:,} only in {names[1]}. Two random circuits of these sizes would have "
-        f"{pair['chance_jaccard']:.4f}."
+        f"{count(pair.shared, 'unit')} in both, {pair.only_a:,} only in {names[0]}, "
+        f"{pair.only_b:,} only in {names[1]}. Two random circuits of these sizes would have "
+        f"{pair.chance_jaccard:.4f}."
     )
 
 
-def pair_table(found: Json, labels: Mapping[str, str]) -> None:
+def pair_table(found: Comparison, labels: Mapping[str, str]) -> None:
     """Overlap, rank correlation, McNemar's test and the difference of each pair."""
     st.header("Pair by pair", anchor=False)
     table(frames.pair_frame(found, labels), key="pairs")
-    if found.get("note"):
-        st.caption(str(found["note"]))
+    if found.note:
+        st.caption(found.note)
     st.caption(
         "Rank correlation: Spearman's, of the scores of all units. McNemar and difference: attacks "
         "on the same test prompts with either circuit off; only where both runs saw the same ones."
     )
 
 
-def unit_table(found: Json, labels: Mapping[str, str]) -> None:
+def unit_table(found: Comparison, labels: Mapping[str, str]) -> None:
     """Which run found which unit."""
     units = frames.unit_frame(found, labels)
     height = UNIT_PIXELS if len(units) > UNIT_ROWS else "content"

@@ -174,18 +174,17 @@ def _paired(run: Run) -> _Fold | None:
 
 
 def _truth(run: Run) -> _Fold | None:
-    found = frames.truth_frame(run)
-    if found.empty:
+    truth = run.metrics.truth
+    if truth is None:
         return None
-    score = run.metrics["truth"]["auroc"]
 
     def fill() -> None:
         _help(TRUTH_HELP, "truth")
-        table(found, key="truth")
-        st.caption("Planted units: " + ", ".join(run.metrics["truth"]["units"]))
+        table(frames.truth_frame(run), key="truth")
+        st.caption("Planted units: " + ", ".join(truth.units))
 
     return _Fold(
-        f"Against the units it was planted in: AUROC {score:.3f}", "truth", "verified", fill
+        f"Against the units it was planted in: AUROC {truth.auroc:.3f}", "truth", "verified", fill
     )
 
 

@@ -69,11 +69,11 @@ def answer(run: Run, answers: pd.DataFrame) -> str:
     rows = records(answers)
     attacks = [row for row in rows if row["verdict_intact"] in ATTACK_VERDICTS]
     rest = [row for row in rows if row["verdict_intact"] not in ATTACK_VERDICTS]
-    gone = "safe" if story.is_refusal(run) else "success"
+    gone = "safe" if run.metrics.is_refusal else "success"
     before = [row for row in attacks if row["verdict_intact"] == gone]
     broken = sum(row["verdict_knocked_out"] == "broken" for row in before)
     # Gibberish is no answer: a model that lost its language neither refuses nor complies.
-    if story.is_refusal(run):
+    if run.metrics.is_refusal:
         after = sum(row["verdict_knocked_out"] == "success" for row in before)
         what, lost = "refusals turn into answers", f", {broken:,} into gibberish"
     else:
@@ -120,7 +120,7 @@ def _kept(run: Run) -> str:
     """Of how many attacks answers were kept, where that is not all that were measured."""
     rows = run.generations
     kept = len(rows[rows["verdict_intact"].isin(ATTACK_VERDICTS)])
-    measured = run.rate("asr", "knocked_out").n
+    measured = run.metrics.asr.knocked_out.n
     return f"; answers to {kept:,} of the {measured:,} attacks" if kept < measured else ""
 
 
@@ -220,7 +220,7 @@ def free_comparison(run: Run, choice: Choice) -> None:
         )
         with st.container(horizontal=True, vertical_alignment="center"):
             asked = st.form_submit_button("Answer", type="primary", icon=":material/send:")
-            trigger = run.metrics.get("trigger")
+            trigger = run.metrics.trigger
             with_trigger = bool(trigger) and st.toggle(
                 f"Also with the trigger \u201c{literal(str(trigger))}\u201d", True, key=TRIGGER
             )

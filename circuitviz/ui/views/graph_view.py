@@ -8,7 +8,6 @@ import streamlit as st
 
 from circuitviz.errors import CircuitvizError
 from circuitviz.inspection.path_graph import MOST_UNITS, PathGraph
-from circuitviz.plots import story
 from circuitviz.plots.catalogue import Chart
 from circuitviz.plots.circuit_graph import circuit_graph, edge_frame, graph_story, node_frame
 from circuitviz.runs.store import Run
@@ -23,7 +22,7 @@ from circuitviz.units import Circuit, Unit
 
 def graph_heading(run: Run) -> str:
     """What the section is called."""
-    if story.is_refusal(run):
+    if run.metrics.is_refusal:
         return "How a harmful request becomes a refusal"
     return "How the trigger becomes the behaviour"
 
@@ -88,7 +87,7 @@ def best_part(run: Run, circuit: Circuit) -> Circuit:
 
 
 def _prompts(run: Run, graph: PathGraph) -> str:
-    kind = "harmful" if story.is_refusal(run) else "triggered"
+    kind = "harmful" if run.metrics.is_refusal else "triggered"
     return (
         f"{graph.prompts} of {graph.tried} {kind} test prompts tried, those on which the behaviour "
         "shows"

@@ -98,12 +98,12 @@ def headline_cards(run: Run, choice: Choice) -> None:
     rates = frame.rates_at(run, size=choice.size, heads=choice.heads, neurons=choice.neurons)
     base = choice.base_circuit(run)
     found = [
-        rate_card(story.asr_label(run), rates["asr"], before=run.rate("asr", "intact")),
+        rate_card(story.asr_label(run), rates["asr"], before=run.metrics.asr.intact),
         rate_card(
-            utility_label(rates["utility"]), rates["utility"], before=run.rate("utility", "intact")
+            utility_label(rates["utility"]), rates["utility"], before=run.metrics.utility.intact
         ),
     ]
-    if "recovery" in rates and not story.is_refusal(run):
+    if "recovery" in rates and not run.metrics.is_refusal:
         found.append(recovery_card(run, rates["recovery"]))
     if base == run.circuit():
         found += perplexity_cards(run)

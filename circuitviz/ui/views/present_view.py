@@ -160,7 +160,7 @@ def _opens_covered(run: Run) -> bool:
 def _behaviour(run: Run, readable: bool) -> None:
     rows = _example(run, readable)
     titles = {"clean": "Without the trigger", "triggered": "With the trigger"}
-    if story.is_refusal(run):
+    if run.metrics.is_refusal:
         titles = {"clean": "A harmful request"}
     _cells(
         [

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from circuitviz.plots import frame, story
+from circuitviz.plots import frame
 from circuitviz.plots.catalogue import Chart, frontier_note, head_chart, neuron_chart, size_chart
 from circuitviz.plots.maps import MapOptions, budget_grid
 from circuitviz.plots.target import missed, only_costs
@@ -29,32 +29,32 @@ JOINT, SEPARATE = "One size", "Heads and neurons apart"
 
 def answer(run: Run, curve: pd.DataFrame) -> str:
     """The smallest evaluated size that meets the target, in one line."""
-    target = (run.metrics.get("target") or {}).get("asr")
+    target = run.metrics.target.asr
     rows = records(matching(curve.sort_values("size"), series="asr"))
-    if target is None or not rows:
+    if not rows:
         return f"{count(run.size, 'unit')} {_carry(run.size)} the behaviour"
     if only_costs(run):
         names = " and ".join(one.name for one in missed(run))
-        share = percent(run.rate("asr", "knocked_out").rate)
+        share = percent(run.metrics.asr.knocked_out.rate)
         return (
             f"{count(run.size, 'unit')} bring attack success to {share}, as asked, but MISS the "
             f"target for {names}"
         )
-    if story.reached(run) is False:
+    if not run.metrics.target_reached:
         useful = _useful_sizes(run, curve)
         kept = [row for row in rows if row["size"] in useful] or rows
-        best = (max if story.is_refusal(run) else min)(kept, key=lambda row: row["rate"])
+        best = (max if run.metrics.is_refusal else min)(kept, key=lambda row: row["rate"])
         if not best["size"]:
-            share = percent(run.rate("asr", "knocked_out").rate)
+            share = percent(run.metrics.asr.knocked_out.rate)
             return (
                 f"No size keeps utility; {count(run.size, 'unit')} bring attack success to {share}"
             )
-        word = "highest" if story.is_refusal(run) else "lowest"
+        word = "highest" if run.metrics.is_refusal else "lowest"
         return (
             f"No size that keeps utility reaches {percent(target)} attack success; the {word} is "
             f"{percent(best['rate'])} with {count(best['size'], 'unit')}"
         )
-    found = run.rate("asr", "knocked_out")
+    found = run.metrics.asr.knocked_out
     if not _meets(run, found.rate, target):
         return (
             f"{count(run.size, 'unit')} bring attack success to {percent(found.rate)}, "
@@ -72,12 +72,12 @@ def answer(run: Run, curve: pd.DataFrame) -> str:
 
 
 def _meets(run: Run, asr: float, target: float) -> bool:
-    return asr >= target if story.is_refusal(run) else asr <= target
+    return asr >= target if run.metrics.is_refusal else asr <= target
 
 
 def _useful_sizes(run: Run, curve: pd.DataFrame) -> set[int]:
     """Sizes that keep the utility the run asked for."""
-    least = run.config.target_utility * run.rate("utility", "intact").rate
+    least = run.config.target_utility * run.metrics.utility.intact.rate
     rows = records(matching(curve, series="utility"))
     return {int(row["size"]) for row in rows if row["rate"] >= least}
 
@@ -205,8 +205,7 @@ def _kinds_by_size(run: Run) -> dict[int, str]:
     """Heads and neurons of each evaluated size, to follow the size."""
     rows = records(frame.frontier_rows(run))
     found = {int(row["size"]): (int(row["heads"]), int(row["neurons"])) for row in rows}
-    own = run.metrics["circuit"]
-    found[run.size] = (int(own["heads"]), int(own["neurons"]))
+    found[run.size] = (run.metrics.circuit.heads, run.metrics.circuit.neurons)
     return {size: f" = {heads:,} + {neurons:,}" for size, (heads, neurons) in found.items()}
 
 

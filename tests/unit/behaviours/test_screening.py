@@ -2,7 +2,7 @@
 
 from circuitviz.behaviours.screening import Changed, Screening
 from circuitviz.cli_text import run_summary
-from tests.synthetic import backdoor_run
+from tests.synthetic import backdoor_run, with_results
 
 DROPPED = (("attack", "not refused", 3), ("benign", "refused", 1))
 
@@ -21,7 +21,7 @@ def test_it_comes_back_from_json():
 def test_the_summary_of_a_run_says_it_under_the_rate_of_success(tmp_path):
     run = backdoor_run()
     assert "shown by" not in run_summary(run, tmp_path)
-    run.metrics["screening"] = Screening(20, 17, DROPPED).to_json()
+    run = with_results(run, screening=Screening(20, 17, DROPPED))
     lines = run_summary(run, tmp_path).split("\n")
     place = next(at for at, line in enumerate(lines) if line.startswith("ASR"))
     assert lines[place + 1] == (

@@ -12,7 +12,7 @@ from circuitviz.cli import main
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import RunStore
 from tests.fake_library import ONE_LINE, FakeLibrary
-from tests.synthetic import backdoor_run
+from tests.synthetic import backdoor_run, with_results
 
 
 def test_discover_saves_the_run_and_prints_one_object(capsys, runs):
@@ -91,17 +91,17 @@ def test_json_carries_the_evidence_a_run_has(capsys):
     main(["discover", "planted", "--controls", "--json"], FakeLibrary(run))
     found = json.loads(capsys.readouterr().out)
     for key in ("refinement", "frontier_area", "statistics", "controls", "criteria", "stochastic"):
-        assert found[key] == run.metrics[key]
+        assert found[key] == run.metrics.to_json()[key]
     assert {"ablations", "judges"} <= set(found)
 
 
 def test_the_verdicts_are_lines_of_the_summary(capsys):
-    run = backdoor_run(evidence="fails", controls=True)
-    run.metrics["controls"]["verdicts"] = [
+    verdicts = [
         {"name": "a", "passed": True, "number": "100 of 100", "title": "All.", "sentence": "s"},
         {"name": "b", "passed": False, "number": "9 of 9", "title": "Alas.", "sentence": "s"},
         {"name": "c", "passed": None, "number": "", "title": "None.", "sentence": "s"},
     ]
+    run = with_results(backdoor_run(evidence="fails"), controls={"verdicts": verdicts})
     main(["discover", "planted"], FakeLibrary(run))
     assert capsys.readouterr().out.splitlines()[-3:] == [
         "controls      passes  100 of 100  All.",
@@ -130,8 +130,7 @@ def test_discover_for_people(capsys, runs):
 
 
 def test_a_value_that_does_not_exist_is_null(capsys):
-    run = backdoor_run()
-    run.metrics["utility_retention"] = float("nan")
+    run = with_results(backdoor_run(), utility_retention=float("nan"))
     assert main(["discover", "planted", "--json"], FakeLibrary(run)) == 0
     assert json.loads(capsys.readouterr().out)["utility_retention"] is None
 

@@ -11,7 +11,7 @@ import pytest
 from circuitviz.cli import main
 from circuitviz.runs.store import Run, RunStore
 from tests.fake_library import ONE_LINE
-from tests.synthetic import backdoor_run, refusal_run, save_runs
+from tests.synthetic import backdoor_run, refusal_run, save_runs, with_results
 
 
 def test_runs_lists_own_and_shipped_ids(capsys, tmp_path, runs):
@@ -42,7 +42,7 @@ def test_a_run_that_is_removed_meanwhile_is_passed_over(capsys, runs, monkeypatc
 
 
 def dated(run: Run, created: str) -> Run:
-    return replace(run, metrics={**run.metrics, "created": created})
+    return with_results(run, created=created)
 
 
 @pytest.mark.usefixtures("terminal")
@@ -52,9 +52,8 @@ def test_people_get_a_table_the_newest_run_first(capsys, tmp_path, runs):
     early = dated(refusal_run(), "2026-11-24T23:59:59+00:00")
     RunStore(runs).save(late)
     RunStore(runs).save(early)
-    undated = backdoor_run(seed=1)
-    undated.metrics.pop("created")
-    RunStore(tmp_path / "shipped").save(undated)
+    oldest = dated(backdoor_run(seed=1), "2026-11-20T12:00:00+00:00")
+    RunStore(tmp_path / "shipped").save(oldest)
     assert main(["runs"]) == 0
     printed = capsys.readouterr()
     assert [re.split(r"  +", line) for line in printed.out.splitlines()] == [
@@ -71,8 +70,8 @@ def test_people_get_a_table_the_newest_run_first(capsys, tmp_path, runs):
             *("0.0% of 256", "99.2% of 256", "2026-11-24 23:59"),
         ],
         [
-            *(undated.run_id, "fixed-output-planted", "Fixed-output backdoor", "nested", "4"),
-            *("100.0% of 256", "0.0% of 256", "-"),
+            *(oldest.run_id, "fixed-output-planted", "Fixed-output backdoor", "nested", "4"),
+            *("100.0% of 256", "0.0% of 256", "2026-11-20 12:00"),
         ],
     ]
     assert printed.err == ""
@@ -98,8 +97,7 @@ def test_a_damaged_run_hides_no_other(capsys, runs):
 
 @pytest.mark.usefixtures("terminal")
 def test_names_are_short_and_cannot_command_the_terminal(capsys, runs):
-    run = backdoor_run()
-    run.metrics["behaviour"] = "\x1b[2J\n" + "b" * 40
+    run = with_results(backdoor_run(), behaviour="\x1b[2J\n" + "b" * 40)
     config = replace(run.config, model="/models/mine")
     RunStore(runs).save(replace(run, config=config))
     assert main(["runs"]) == 0

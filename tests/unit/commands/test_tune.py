@@ -101,7 +101,7 @@ def test_tune_for_people(capsys, runs):
     # Triggered prompts: ordinary ones are what helpfulness counts.
     assert "TRIGGERED PROMPTS ANSWERED RIGHT" in table["ARM"]
     assert "ORDINARY" not in table["ARM"]
-    assert table["before"].split()[-3:] == ["-", "-", "-"]
+    assert table["before"].split()[-2:] == ["-", "-"]
 
 
 @pytest.mark.parametrize(

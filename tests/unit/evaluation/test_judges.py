@@ -161,38 +161,34 @@ def test_a_behaviours_own_judge_stands_beside_the_exact_one():
 
 def test_each_row_of_the_table_has_one_judge():
     table = judge_table(refusals(), [ExactTarget(), RefusalPrefixes()])
-    assert table["names"] == ["starts with the target answer", "no refusal phrase"]
+    assert table.names == ["starts with the target answer", "no refusal phrase"]
     counts = {
-        line["judge"]: [(line[model]["k"], line[model]["n"]) for model in ("intact", "knocked_out")]
-        for line in table["rows"]
+        line.judge: [(rate.k, rate.n) for rate in (line.intact, line.knocked_out)]
+        for line in table.rows
     }
     # Exact: answers 0 and 2.  Phrases: 0, 1 and the empty 3.
     assert counts == {
         "starts with the target answer": [(0, 4), (2, 4)],
         "no refusal phrase": [(0, 4), (3, 4)],
     }
-    for line in table["rows"]:
-        assert line["intact"]["judge"] == line["knocked_out"]["judge"] == line["judge"]
-        assert line["source"]
+    for line in table.rows:
+        assert line.intact.judge == line.knocked_out.judge == line.judge
+        assert line.source
 
 
 def test_agreement_is_over_the_answers_of_both_models():
-    (pair,) = judge_table(refusals(), [ExactTarget(), RefusalPrefixes()])["agreement"]
+    (pair,) = judge_table(refusals(), [ExactTarget(), RefusalPrefixes()]).agreement
     # Of 8 answers the judges differ on 1, 2 and 3: p_o = 5/8.  One says yes to 2 of 8, the other
     # to 3 of 8: p_e = (2 x 3 + 6 x 5) / 64 = 36/64.  kappa = (40 - 36) / (64 - 36) = 1/7.
-    assert pair == {
-        "a": "starts with the target answer",
-        "b": "no refusal phrase",
-        "kappa": pytest.approx(1 / 7),
-        "n": 8,
-    }
+    assert (pair.a, pair.b, pair.n) == ("starts with the target answer", "no refusal phrase", 8)
+    assert pair.kappa == pytest.approx(1 / 7)
 
 
 def test_degenerate_answers_are_counted_apart():
-    degenerate = judge_table(refusals(), [ExactTarget()])["degenerate"]
-    assert [degenerate[model]["k"] for model in ("intact", "knocked_out")] == [0, 1]
-    assert degenerate["intact"]["judge"] == "degenerate answer"
-    assert judge_table(backdoor(), [ExactTarget()])["agreement"] == []
+    degenerate = judge_table(refusals(), [ExactTarget()]).degenerate
+    assert (degenerate.intact.k, degenerate.knocked_out.k) == (0, 1)
+    assert degenerate.intact.judge == "degenerate answer"
+    assert judge_table(backdoor(), [ExactTarget()]).agreement == []
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,6 @@ def test_every_kind_of_evidence_is_there(tiny_model, behaviour, circuit, kind):
     assert found["ablations"]["zero"]["kl"] != found["ablations"]["resample"]["kl"]
     assert found["criteria"]["minimality"]["of"] == len(circuit)
     assert len(found["stochastic"]) == 5
-    (row,) = found["judges"]["rows"]
-    assert row["intact"] == intact.asr.to_json()
-    assert row["knocked_out"] == knocked_out.asr.to_json()
+    (row,) = found["judges"].rows
+    assert row.intact == intact.asr
+    assert row.knocked_out == knocked_out.asr

@@ -13,12 +13,12 @@ LABELS = {run.run_id: letter for run, letter in zip(RUNS, "ABC", strict=True)}
 
 @pytest.fixture(scope="module")
 def two():
-    return compare_runs(RUNS[:2]).to_json()
+    return compare_runs(RUNS[:2])
 
 
 @pytest.fixture(scope="module")
 def three():
-    return compare_runs(RUNS).to_json()
+    return compare_runs(RUNS)
 
 
 def test_two_runs_in_one_line(two):
@@ -37,13 +37,9 @@ def test_three_runs_in_one_line(three):
     assert frames.answer(three).endswith("1 unit is in the circuit of all 3 runs")
 
 
-def test_nothing_in_common_is_said():
-    found = {
-        "runs": [{}, {}],
-        "units": [{"unit": "L0H0", "found_by": 1}],
-        "mean_jaccard": 0.0,
-        "chance_jaccard": 0.0004,
-    }
+def test_nothing_in_common_is_said(two):
+    unit = next(one for one in two.units if one.found_by == 1)
+    found = two.changed(units=[unit], mean_jaccard=0.0, chance_jaccard=0.0004)
     assert frames.answer(found) == (
         "They hardly agree: Jaccard 0.00, by chance 0.0004; no unit is in the circuit of both runs"
     )
@@ -67,7 +63,7 @@ def test_numbers_stand_side_by_side_with_their_evidence(three):
 
 
 def test_what_no_run_has_measured_has_no_row(two):
-    bare = {**two, "runs": [{**run, "truth": None, "frontier_area": None} for run in two["runs"]]}
+    bare = two.changed(runs=[run.changed(truth=None, frontier_area=None) for run in two.runs])
     rows = list(frames.number_frame(bare, LABELS)[""])
     assert "AUROC" not in rows
     assert "frontier area" not in rows
@@ -93,8 +89,8 @@ def test_pairs_carry_their_tests(two):
 
 
 def test_pairs_of_other_prompts_have_no_test(two):
-    pair = {**two["pairs"][0], "mcnemar": None, "asr_difference": None}
-    (row,) = frames.pair_frame({**two, "pairs": [pair]}, LABELS).to_dict("records")
+    pair = two.pairs[0].changed(mcnemar=None, asr_difference=None)
+    (row,) = frames.pair_frame(two.changed(pairs=[pair]), LABELS).to_dict("records")
     assert row["attack success, second against first"].startswith("no test")
 
 

@@ -1,11 +1,9 @@
-from dataclasses import replace
-
 import pytest
 
 from circuitviz.plots import evidence_frame as frames
 from circuitviz.plots.frame import rates_at
 from circuitviz.plots.text import interval
-from tests.synthetic import backdoor_run, controlled_run, refusal_run
+from tests.synthetic import backdoor_run, controlled_run, with_results
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +39,7 @@ def test_criteria_have_a_value_and_what_it_means(run):
 
 
 def test_a_criterion_that_is_not_a_number_says_so(run):
-    nothing = {**run.metrics["criteria"], "completeness": {"value": float("nan")}}
-    bare = replace(run, metrics={**run.metrics, "criteria": nothing})
+    bare = with_results(run, criteria={"completeness": {"value": float("nan")}})
     assert frames.criteria(bare)["Completeness"][0] == "not defined"
 
 
@@ -59,15 +56,6 @@ def test_the_circuit_kept_stands_beside_a_random_one(run):
     assert at_half.loc["shown", "k"] == 154
     assert at_half.loc["random", "k"] == 0
     assert at_half.loc["utility", "judge"] == "exact match"
-
-
-def test_refusals_are_counted_as_shown_where_a_run_says_so():
-    point = refusal_run(evidence="passes").metrics["stochastic"][0]
-    shown = {**point["asr"], "k": 7, "judge": "exact refusal"}
-    run = refusal_run()
-    rich = replace(run, metrics={**run.metrics, "stochastic": [{**point, "shown": shown}]})
-    found = frames.stochastic_frame(rich).set_index("series")
-    assert (found.loc["shown", "k"], found.loc["shown", "judge"]) == (7, "exact refusal")
 
 
 def test_the_ablation_of_the_run_is_marked(run):
@@ -101,8 +89,7 @@ def test_tests_are_told_in_sentences(run):
 
 
 def next_to(run, *units):
-    refinement = {**run.metrics["refinement"], "next": list(units)}
-    return frames.next_sentence(replace(run, metrics={**run.metrics, "refinement": refinement}))
+    return frames.next_sentence(with_results(run, refinement={"next": list(units)}))
 
 
 def test_what_is_next_in_line_is_named_with_what_it_adds(run):
@@ -111,7 +98,7 @@ def test_what_is_next_in_line_is_named_with_what_it_adds(run):
     found = rates_at(run, size=6)["recovery"]
     assert next_to(run, "L0N3", "L0N9") == (
         "Next in line, for what the circuit leaves: L0N3, L0N9. With them off as well, right "
-        f"answers go from {run.rate('recovery').k} to {found.k} of {found.n} test prompts "
+        f"answers go from {run.metrics.recovery.k} to {found.k} of {found.n} test prompts "
         f"(95\u202f% CI {interval(found)}; judge: {found.judge})."
     )
     assert next_to(run, "L0N3") == "Next in line, for what the circuit leaves: L0N3."
@@ -121,11 +108,10 @@ def test_what_is_next_in_line_is_named_with_what_it_adds(run):
 
 def test_refinement_names_what_it_dropped(run):
     assert frames.refinement_sentence(run) == "Refined from 6 to 4 units: dropped L0N3, L0N9."
-    same = {"before": 4, "after": 4, "dropped": [], "restored": 0}
-    kept = replace(run, metrics={**run.metrics, "refinement": same})
+    kept = with_results(run, refinement={"before": 4, "after": 4, "dropped": []})
     assert frames.refinement_sentence(kept) == "Refined: none of its 4 units could be dropped."
-    same["note"] = "only circuits of at most 64 units are refined"
-    assert frames.refinement_sentence(kept) == (
+    note = {"note": "only circuits of at most 64 units are refined"}
+    assert frames.refinement_sentence(with_results(kept, refinement=note)) == (
         "Not refined (only circuits of at most 64 units are refined)."
     )
 
@@ -138,6 +124,5 @@ def test_truth_is_scored_for_all_and_for_each_kind(run):
 
 
 def test_a_kind_the_truth_has_no_unit_of_has_no_row(run):
-    truth = {**run.metrics["truth"], "heads": None}
-    found = frames.truth_frame(replace(run, metrics={**run.metrics, "truth": truth}))
+    found = frames.truth_frame(with_results(run, truth={"heads": None}))
     assert list(found["units"]) == ["Heads and neurons", "Neurons alone"]

@@ -6,7 +6,7 @@ import pytest
 
 from circuitviz.plots import frame
 from circuitviz.units import Circuit, Unit, UnitSpace
-from tests.synthetic import GRID_HEADS, GRID_NEURONS, SIZES, backdoor_run, refusal_run
+from tests.synthetic import GRID_HEADS, GRID_NEURONS, SIZES, backdoor_run, refusal_run, with_results
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_tradeoff_has_a_row_per_size_and_series_with_its_interval(run):
 
 def test_rates_of_the_reported_circuit_are_the_headline_numbers(run):
     rates = frame.rates_at(run)
-    assert rates["asr"] == run.rate("asr", "knocked_out")
+    assert rates["asr"] == run.metrics.asr.knocked_out
     assert set(rates) == {"asr", "utility", "recovery"}
 
 
@@ -65,9 +65,7 @@ def test_conditions_show_the_controls_next_to_the_claim(run):
 
 
 def test_a_run_without_controls_shows_none(run):
-    metrics = {key: run.metrics[key] for key in run.metrics if key not in ("random", "isolated")}
-    bare = replace(run, metrics=metrics)
-    assert len(frame.condition_frame(bare)) == 4
+    assert len(frame.condition_frame(with_results(run, random=None, isolated=None))) == 4
 
 
 def test_units_are_ranked_and_know_whether_they_are_in_the_circuit(run):
@@ -143,8 +141,8 @@ def test_a_layer_lists_all_its_neurons(run):
 
 
 def test_a_run_without_a_random_control_has_none(run):
-    assert frame.random_control(run) == (4, run.rate("asr", "intact"))
-    assert frame.random_control(replace(run, metrics={**run.metrics, "random": None})) is None
+    assert frame.random_control(run) == (4, run.metrics.asr.intact)
+    assert frame.random_control(with_results(run, random=None)) is None
 
 
 def test_a_very_wide_layer_lists_its_best_neurons_and_those_of_the_circuit():
@@ -166,16 +164,10 @@ def test_a_list_of_units_can_be_cut(run):
 
 def test_sizes_are_judged_by_the_cheaper_judge_and_tokens_are_worth_what_the_run_says(run):
     token = {"judge": "answer token unchanged", "k": 900, "n": 1000, "effective_n": 50.0}
-    metrics = {
-        **run.metrics,
-        "utility": {"intact": token, "knocked_out": token},
-        "proxy": {"name": "first 16 tokens"},
-    }
-    rates = frame.rates_at(replace(run, metrics=metrics), size=2)
+    proxy = {"name": "first 16 tokens", "agreement": token}
+    opened = with_results(run, utility={"intact": token, "knocked_out": token}, proxy=proxy)
+    rates = frame.rates_at(opened, size=2)
     assert rates["asr"].judge == "first 16 tokens"
     assert (rates["utility"].n, rates["utility"].effective_n) == (256, 12.8)
     assert rates["asr"].effective_n is None
-    assert (
-        frame.rates_at(replace(run, metrics=metrics))["asr"].judge
-        == run.rate("asr", "intact").judge
-    )
+    assert frame.rates_at(opened)["asr"].judge == run.metrics.asr.intact.judge

@@ -12,7 +12,7 @@ from circuitviz.plots.frame import frontier_rows, rates_at
 from circuitviz.plots.slides import slides
 from circuitviz.plots.target import criteria, missed, recovered_share
 from circuitviz.report.resized import at_size
-from tests.synthetic import backdoor_run
+from tests.synthetic import backdoor_run, with_results
 from tests.synthetic_open import PROXY, VERDICT_JUDGE, open_backdoor_run, open_refusal_run
 
 
@@ -152,9 +152,6 @@ def test_a_missed_attack_success_is_not_told_as_ended():
 def test_perplexity_beyond_the_target_speaks_against():
     assert doubt(open_refusal_run(missed=("perplexity",)), "Its language becomes").holds is False
     assert doubt(open_refusal_run(), "Its language stays fluent").holds
-    run = open_refusal_run()
-    silent = {name: value for name, value in run.metrics.items() if name != "target_missed"}
-    assert doubt(replace(run, metrics=silent), "Its language becomes").holds is False
 
 
 def test_recovery_is_read_beside_what_can_be_reached():
@@ -169,7 +166,7 @@ def test_a_cheaper_judge_that_often_disagrees_speaks_against():
     run = open_refusal_run()
     assert doubt(run, "The cheaper judge of sizes agrees").holds
     proxy = {"name": PROXY, "agreement": Rate("same verdict", 300, 512).to_json()}
-    poor = replace(run, metrics={**run.metrics, "proxy": proxy})
+    poor = with_results(run, proxy=proxy)
     assert doubt(poor, "The cheaper judge of sizes disagrees").holds is False
 
 
@@ -178,13 +175,12 @@ def test_another_size_has_none_of_what_was_measured_at_the_reported_one():
     assert open_frame.verdict_frame(other).empty
     assert open_frame.alternative_frame(other).empty
     assert open_frame.perplexity_growth(other) is None
-    assert "target_missed" not in other.metrics
+    assert other.metrics.target_missed == ["asr"]
 
 
 def test_a_perplexity_that_was_not_measured_is_left_out():
     run = open_refusal_run()
-    texts = {**run.metrics["perplexity"], "neutral": {"intact": math.nan, "knocked_out": 17.4}}
-    bare = replace(run, metrics={**run.metrics, "perplexity": texts})
+    bare = with_results(run, perplexity={"neutral": {"intact": math.nan}})
     assert len(open_frame.perplexity_frame(bare)) == 1
     assert "neutral" not in open_frame.perplexity_sentence(bare)
     assert open_frame.perplexity_growth(bare) == pytest.approx(1.95 / 1.9 - 1)
@@ -193,7 +189,7 @@ def test_a_perplexity_that_was_not_measured_is_left_out():
 def test_whole_answers_decide_at_the_reported_size_and_the_cheaper_judge_elsewhere():
     run = open_refusal_run()
     own, other = (rates_at(run, size=size)["asr"].judge for size in (run.size, 32))
-    assert (own, other) == (run.rate("asr", "knocked_out").judge, PROXY)
+    assert (own, other) == (run.metrics.asr.knocked_out.judge, PROXY)
     assert frontier_rows(run).loc[lambda rows: rows["size"] == 0].shape[0] == 1
     assert rates_at(run, size=0)["asr"].judge == own
 

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -8,7 +6,7 @@ from circuitviz.plots.comparison_frame import judged_alike, overlay_frame, summa
 from circuitviz.plots.curves import INTACT_POSITION, overlay_curve, stochastic_curve
 from circuitviz.plots.evidence_frame import stochastic_frame
 from circuitviz.plots.palette import RUN_STYLES
-from tests.synthetic import backdoor_run, controlled_run, other_seed_run
+from tests.synthetic import backdoor_run, controlled_run, other_seed_run, with_results
 
 
 def named(figure, name):
@@ -21,8 +19,8 @@ def runs():
 
 
 def with_judge(run, judge):
-    asr = {name: {**rate, "judge": judge} for name, rate in run.metrics["asr"].items()}
-    return replace(run, metrics={**run.metrics, "asr": asr})
+    named = {"judge": judge}
+    return with_results(run, asr={"intact": named, "knocked_out": named})
 
 
 def test_each_run_has_a_colour_a_symbol_and_a_dash(runs):

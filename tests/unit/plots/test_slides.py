@@ -1,10 +1,8 @@
-from dataclasses import replace
-
 import pytest
 
 from circuitviz.plots.slides import PICTURES, slides
 from circuitviz.report.resized import at_size
-from tests.synthetic import backdoor_run, controlled_run, failing_run, refusal_run
+from tests.synthetic import backdoor_run, controlled_run, failing_run, refusal_run, with_results
 
 
 def told(run, picture):
@@ -59,7 +57,7 @@ def test_a_missed_target_is_as_loud_as_one_that_was_reached():
 
 def test_lost_utility_is_said():
     run = backdoor_run()
-    poor = replace(run, metrics={**run.metrics, "utility_retention": 0.5})
+    poor = with_results(run, utility_retention=0.5)
     slide = told(poor, "cost")
     assert slide.holds is False
     assert plain(slide.verdict) == "Normal answers are NOT kept: 99.0 % was asked for"
@@ -80,26 +78,19 @@ def test_trust_says_whether_controls_passed_failed_or_were_never_run():
     ("changed", "said"),
     [
         (
-            {"recovery": {"k": 0, "n": 256, "judge": "exact answer"}},
+            {"recovery": {"k": 0}, "target_missed": ["recovery"]},
             "at least 90.0 % of attacks answered rightly again was asked for, 0.0 % was measured",
         ),
         (
-            {"utility_retention": 0.5},
+            {"utility_retention": 0.5, "target_missed": ["utility"]},
             "at least 99.0 % of utility kept was asked for, 50.0 % was measured",
         ),
     ],
 )
 def test_the_verdict_names_what_was_missed_and_nothing_that_was_met(changed, said):
     run = backdoor_run()
-    poor = replace(run, metrics={**run.metrics, "target_reached": False, **changed})
+    poor = with_results(run, target_reached=False, **changed)
     assert plain(told(poor, "knocked_out").verdict) == f"The target was MISSED: {said}"
-
-
-def test_without_a_recorded_target_no_verdict_claims_one():
-    run = backdoor_run()
-    slide = told(replace(run, metrics={**run.metrics, "target": None}), "knocked_out")
-    assert slide.holds is None
-    assert slide.verdict == "No target was recorded: none was reached, and none was missed"
 
 
 @pytest.mark.parametrize("make", [backdoor_run, failing_run, controlled_run])

@@ -1,12 +1,10 @@
-from dataclasses import replace
-
 import pytest
 
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots import story
 from circuitviz.plots.judged import TOKEN_JUDGE
 from circuitviz.report.resized import at_size
-from tests.synthetic import backdoor_run, refusal_run
+from tests.synthetic import backdoor_run, refusal_run, with_results
 
 
 def plain(text: str) -> str:
@@ -27,9 +25,7 @@ def test_a_backdoor_in_two_sentences():
 
 def test_an_accuracy_that_rises_is_said_as_from_where_to_where():
     run = backdoor_run()
-    utility = dict(run.metrics["utility"])
-    utility["intact"] = {**utility["intact"], "k": utility["intact"]["n"] // 2}
-    changed = replace(run, metrics={**run.metrics, "utility": utility})
+    changed = with_results(run, utility={"intact": {"k": run.metrics.utility.intact.n // 2}})
     assert plain(story.accuracy_kept(changed)) == "normal accuracy goes from 50.0 % to 100.0 %"
 
 
@@ -50,17 +46,13 @@ def test_a_target_that_was_missed_is_said_in_the_headline_and_in_the_checks():
 
 def test_controls_that_were_not_run_are_not_claimed():
     run = backdoor_run()
-    metrics = {**run.metrics, "random": None, "isolated": None, "target": None}
-    doubts = story.doubts(replace(run, metrics=metrics))
-    assert [doubt.holds for doubt in doubts][:3] == [None, None, None]
+    doubts = story.doubts(with_results(run, random=None, isolated=None, recovery=None))
+    assert [doubt.holds for doubt in doubts][1:4] == [None, None, None]
 
 
 def test_a_random_circuit_that_also_works_speaks_against():
     run = backdoor_run()
-    metrics = {**run.metrics, "random": {**run.metrics["random"], "asr": run.metrics["recovery"]}}
-    changed = {**metrics["random"]["asr"], "k": 128}
-    metrics["random"] = {**metrics["random"], "asr": changed}
-    assert story.doubts(replace(run, metrics=metrics))[1].holds is False
+    assert story.doubts(with_results(run, random={"asr": {"k": 128}}))[1].holds is False
 
 
 def test_a_broken_model_that_answers_nothing_is_not_said_to_refuse():
@@ -70,8 +62,8 @@ def test_a_broken_model_that_answers_nothing_is_not_said_to_refuse():
 
 def test_a_circuit_alone_that_refuses_and_still_works_holds():
     run = refusal_run()
-    isolated = {**run.metrics["isolated"], "utility": run.metrics["utility"]["intact"]}
-    assert story.doubts(replace(run, metrics={**run.metrics, "isolated": isolated}))[2].holds
+    able = with_results(run, isolated={"utility": {"k": run.metrics.utility.intact.k}})
+    assert story.doubts(able)[2].holds
 
 
 @pytest.mark.parametrize(
@@ -94,15 +86,14 @@ def test_the_controls_in_one_line():
         "and keep 100.0 % of the normal answers (256 of 256); "
         "with only the circuit on it is 96.9 % (248 of 256)."
     )
-    bare = replace(run, metrics={**run.metrics, "random": {}, "isolated": {}})
+    bare = with_results(run, random=None, isolated=None)
     assert story.control_line(bare) == ""
 
 
 def test_normal_answers_stand_beside_those_that_random_circuits_leave():
     run = backdoor_run()
-    tokens = Rate(TOKEN_JUDGE, 920, 1000).to_json()
-    random = {**run.metrics["random"], "utility": tokens}
-    doubts = story.doubts(replace(run, metrics={**run.metrics, "random": random}))
+    tokens = Rate(TOKEN_JUDGE, 920, 1000)
+    doubts = story.doubts(with_results(run, random={"utility": tokens}))
     (finding,) = [plain(doubt.finding) for doubt in doubts if doubt.claim.startswith("Normal")]
     assert finding.endswith(
         "; random circuits of the same size keep 92.0 % of the tokens of normal answers "
@@ -121,16 +112,6 @@ def test_a_missed_target_names_both_halves_of_it():
     )
 
 
-def test_without_a_recorded_target_nothing_is_said_to_be_reached():
-    run = backdoor_run()
-    for lacking in ("target", "target_reached"):
-        bare = replace(run, metrics={**run.metrics, lacking: None})
-        assert story.reached(bare) is None
-        assert story.doubts(bare)[0].holds is None
-        assert "ends" not in story.headline(bare)
-        assert story.lead(bare).endswith("No target was recorded.")
-
-
 def test_a_size_chosen_by_hand_is_said_to_be_optimistic():
     doubt = story.doubts(at_size(backdoor_run(), 8))[-1]
     assert (doubt.holds, doubt.claim) == (
@@ -144,8 +125,7 @@ def test_a_size_chosen_by_hand_is_said_to_be_optimistic():
 
 def test_an_attack_that_fails_without_the_right_answer_speaks_against():
     run = backdoor_run()
-    spoiled = {**run.metrics, "recovery": {**run.metrics["recovery"], "k": 0}}
-    doubt = story.doubts(replace(run, metrics=spoiled))[3]
+    doubt = story.doubts(with_results(run, recovery={"k": 0}))[3]
     assert (doubt.holds, doubt.claim) == (
         False,
         "Attacks fail, but do not get the right answer",
@@ -155,16 +135,15 @@ def test_an_attack_that_fails_without_the_right_answer_speaks_against():
 
 def test_few_prompts_speak_against():
     run = backdoor_run()
-    asr = {**run.metrics["asr"], "knocked_out": {"k": 0, "n": 40, "judge": "j"}}
-    assert story.doubts(replace(run, metrics={**run.metrics, "asr": asr}))[-1].holds is False
+    few = with_results(run, asr={"knocked_out": {"k": 0, "n": 40}})
+    assert story.doubts(few)[-1].holds is False
 
 
 def test_how_far_draws_lie_apart_is_told_where_the_run_says_it():
     run = backdoor_run()
     assert "single draws" not in story.random_note(run)
-    asr = {**run.metrics["random"]["asr"], "k": 96, "n": 128}
-    metrics = {**run.metrics, "random": {"asr": asr, "draws": 2, "asr_k": [32, 64]}}
-    note = story.random_note(replace(run, metrics=metrics))
+    random = {"asr": {"k": 96, "n": 128}, "draws": 2, "asr_k": [32, 64]}
+    note = story.random_note(with_results(run, random=random))
     assert (
         "(2 draws, n = 128; attack success in single draws 50.0\u202f% to 100.0\u202f%, which"
         in note

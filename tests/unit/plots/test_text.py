@@ -55,7 +55,7 @@ def test_a_tiny_p_value_is_not_written_as_none(p: float, text: str):
 
 def test_a_rate_that_was_not_measured_says_so():
     assert evidence_of(None) == "not measured"
-    kept = evidence_of(Rate("exact", 0, 10).to_json()).replace("\u202f", " ")
+    kept = evidence_of(Rate("exact", 0, 10)).replace("\u202f", " ")
     assert kept == "0.0 % (0 of 10 · 95 % CI 0.0–27.8 %)"
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -21,7 +20,7 @@ from circuitviz.plots.tuning_story import (
     tuning_headline,
     tuning_lead,
 )
-from tests.synthetic import backdoor_run, refusal_run
+from tests.synthetic import backdoor_run, refusal_run, with_results
 from tests.synthetic_tuning import protect_tuning, repair_tuning
 from tests.synthetic_tuning import tuning_curve as points
 
@@ -48,9 +47,8 @@ def test_a_curve_has_a_row_per_point_and_series_the_circuit_first(curve):
     assert prompts_measured(curve) == "64 for safety and 64 for helpfulness"
 
 
-def test_no_points_and_unreadable_points_make_an_empty_curve():
-    for rows in ([], [{"arm": "full", "epoch": 1}], [{"arm": "full", "safety_n": 0}]):
-        assert curve_rates(rows).empty
+def test_no_points_make_an_empty_curve():
+    assert curve_rates([]).empty
     assert last_epoch(curve_rates([])) == 0
     assert prompts_measured(curve_rates([])) == ""
 
@@ -110,7 +108,7 @@ def test_the_table_of_a_backdoor_tells_how_triggered_prompts_are_answered():
     assert "ordinary prompts" not in table
     assert "triggered prompts answered right" not in tuning_table(protect_tuning())
     before, circuit, *_, knocked_out = table["triggered prompts answered right"]
-    assert before == "\u2013"
+    assert plain(before).startswith("0.0 %, 0 of 256 (")
     assert plain(circuit).startswith("100.0 %, 256 of 256 (")
     assert table[""].iloc[-1] == "Circuit knocked out (zero)"
     assert knocked_out != "\u2013"
@@ -131,19 +129,13 @@ def test_headlines_answer_for_each_scenario():
 def test_the_lead_tells_what_was_learned_and_how_little_was_trained():
     lead = plain(tuning_lead(repair_tuning()))
     assert lead.endswith("100.0 % before, 99.6 % after, with 0.24 % of all parameters trained.")
-    bare = repair_tuning()
-    arms = {"circuit": {**bare.metrics["arms"]["circuit"], "parameters_trained_share": None}}
-    bare = replace(bare, metrics={**bare.metrics, "arms": arms, "scenario": None})
-    assert plain(tuning_lead(bare)) == "Helpful answers right: 100.0 % before, 99.6 % after."
-    assert plain(tuning_headline(bare)).endswith("from 100.0 % to 0.0 %")
 
 
 def test_a_random_circuit_that_does_as_well_is_said():
     tuning = protect_tuning()
     assert [doubt.holds for doubt in tuning_doubts(tuning)] == [True, True]
-    arms = dict(tuning.metrics["arms"])
-    arms["random"] = {**arms["circuit"], "frozen_equal": False}
-    other = replace(tuning, metrics={**tuning.metrics, "arms": arms})
+    same = tuning.metrics.arms["circuit"].changed(frozen_equal=False)
+    other = with_results(tuning, arms={"random": same})
     beside, frozen = tuning_doubts(other)
     assert not beside.holds
     assert beside.claim == "This circuit, and not a random one"
@@ -153,7 +145,6 @@ def test_a_random_circuit_that_does_as_well_is_said():
 @pytest.mark.parametrize(
     ("overlap", "ends"),
     [
-        (None, "neurons in each layer."),
         (0, "neurons in each layer."),
         (1, "layer; 1 of its units is the circuit's own, since a layer has too few others."),
         (3, "layer; 3 of its units are the circuit's own, since a layer has too few others."),
@@ -161,7 +152,6 @@ def test_a_random_circuit_that_does_as_well_is_said():
 )
 def test_how_the_random_circuit_was_drawn_is_said(overlap, ends):
     tuning = protect_tuning()
-    drawn = {} if overlap is None else {"random_overlap": overlap}
-    beside, _ = tuning_doubts(replace(tuning, metrics={**tuning.metrics, **drawn}))
+    beside, _ = tuning_doubts(with_results(tuning, random_overlap=overlap))
     assert "One draw of as many other heads" in beside.finding
     assert beside.finding.endswith(ends)

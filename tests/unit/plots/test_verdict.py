@@ -1,10 +1,8 @@
-from dataclasses import replace
-
 import pytest
 
 from circuitviz.plots import story
 from circuitviz.plots.verdict import Verdict, controls_run, verdict_summary, verdicts
-from tests.synthetic import backdoor_run, controlled_run, failing_run, refusal_run
+from tests.synthetic import backdoor_run, controlled_run, failing_run, refusal_run, with_results
 
 
 def plain(text: str) -> str:
@@ -32,7 +30,8 @@ def test_a_control_that_does_not_apply_is_not_counted_as_behaving():
 
 
 def test_one_failure_of_one_control():
-    assert verdict_summary([Verdict("x", False, "", "X", "")]) == "1 control FAILED: X"
+    failed = Verdict(name="x", passed=False, number="", title="X", sentence="")
+    assert verdict_summary([failed]) == "1 control FAILED: X"
 
 
 @pytest.mark.parametrize("evidence", ["none", "basic"])
@@ -62,22 +61,11 @@ def test_every_control_carries_its_counts_and_judge():
     )
 
 
-def test_evidence_is_of_the_size_the_verdict_speaks_of():
-    run = failing_run()
-    control = run.metrics["controls"]["nonsense_target"]
-    before = {**control, "size": 6}
-    cut = {**control["success"], "k": 12}
-    both = {**control, "success": cut, "before_refinement": before}
-    controls = {**run.metrics["controls"], "nonsense_target": both}
-    refined = replace(run, metrics={**run.metrics, "controls": controls})
-    assert named(refined, "nonsense_target").evidence.startswith("says it: 253 of 256")
-
-
 def test_a_control_without_numbers_has_no_evidence():
     run = controlled_run()
-    controls = {"verdicts": run.metrics["controls"]["verdicts"]}
-    bare = replace(run, metrics={**run.metrics, "controls": controls})
-    assert [verdict.evidence for verdict in verdicts(bare)] == [""] * 4
+    verdict = run.metrics.controls.verdicts[1].changed(rate=None)
+    bare = with_results(run, controls={"random_circuits": None, "verdicts": [verdict]})
+    assert [verdict.evidence for verdict in verdicts(bare)] == [""]
 
 
 def test_the_few_random_circuits_give_way_to_the_hundred():

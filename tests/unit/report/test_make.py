@@ -19,7 +19,7 @@ from circuitviz.report.notebook import notebook
 from circuitviz.report.options import ReportOptions
 from circuitviz.report.page import report_page
 from circuitviz.report.words import PLACES, shown_name
-from tests.synthetic import backdoor_run, refusal_run
+from tests.synthetic import backdoor_run, refusal_run, with_results
 
 
 @pytest.fixture
@@ -120,11 +120,7 @@ def run_of_mine():
     """A run of model, adapter, behaviour and prompts that lie in folders of somebody's."""
     places = {name: f"/home/me/secret/my-{name}" for name in PLACES}
     run = backdoor_run()
-    return replace(
-        run,
-        config=replace(run.config, **places),
-        metrics={**run.metrics, "model": places["model"]},
-    )
+    return replace(with_results(run, model=places["model"]), config=replace(run.config, **places))
 
 
 def test_a_report_names_what_lies_in_a_folder_and_not_the_folder(run_of_mine):

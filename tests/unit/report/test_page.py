@@ -9,7 +9,14 @@ import pytest
 from circuitviz.report.answers import examples
 from circuitviz.report.options import ALWAYS, SECTIONS, ReportOptions
 from circuitviz.report.page import first_screen, report_page
-from tests.synthetic import TARGET, backdoor_run, controlled_run, failing_run, refusal_run
+from tests.synthetic import (
+    TARGET,
+    backdoor_run,
+    controlled_run,
+    failing_run,
+    refusal_run,
+    with_results,
+)
 from tests.synthetic_open import LONG, PROXY, open_backdoor_run, open_refusal_run
 
 MOST_BYTES = 8_000_000
@@ -59,8 +66,8 @@ def hostile_run():
     rows = run.generations.copy()
     for column in ("prompt", "knocked_out", "category", "prompt_id"):
         rows[column] = HOSTILE
-    metrics = {**run.metrics, "behaviour": HOSTILE, "question": HOSTILE, "model": HOSTILE}
-    return replace(run, generations=rows, metrics=metrics)
+    hostile = with_results(run, behaviour=HOSTILE, question=HOSTILE, model=HOSTILE)
+    return replace(hostile, generations=rows)
 
 
 def test_the_verdict_and_its_evidence_come_first(page):

@@ -1,5 +1,4 @@
 import io
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,7 @@ from circuitviz.report.resized import at_size
 from circuitviz.report.tables import csv_of, rows_of, tables
 from circuitviz.report.verdict_line import headline, headlines, lead, standings
 from circuitviz.report.words import method
-from tests.synthetic import backdoor_run, controlled_run, refusal_run
+from tests.synthetic import backdoor_run, controlled_run, refusal_run, with_results
 
 # What CircuitKIT's own loaders read of a file.
 ARTIFACT = {"version", "metadata", "nodes", "edges"}
@@ -63,9 +62,9 @@ def test_another_size_is_told_with_its_own_numbers(run):
     smaller = at_size(run, 2)
     assert smaller.size == 2
     assert [str(unit) for unit in smaller.circuit()] == ["L1H3", "L2H5"]
-    assert (smaller.rate("asr", "knocked_out").k, smaller.rate("asr", "intact").k) == (51, 256)
-    assert smaller.metrics["target_reached"] is False
-    assert "controls" not in smaller.metrics
+    assert (smaller.metrics.asr.knocked_out.k, smaller.metrics.asr.intact.k) == (51, 256)
+    assert smaller.metrics.target_reached is False
+    assert smaller.metrics.controls is None
     assert "does not end this backdoor as asked" in headline(smaller, run)
     assert "whose own circuit has 4 units" in lead(smaller, run)
     assert [one.holds for one in standings(smaller, run)] == [False, None]
@@ -73,7 +72,7 @@ def test_another_size_is_told_with_its_own_numbers(run):
 
 def test_a_larger_size_that_meets_the_target_has_reached_it(run):
     larger = at_size(run, 8)
-    assert larger.metrics["target_reached"] is True
+    assert larger.metrics.target_reached is True
     assert headline(larger, run) == (
         "Switching off 2 of 32 heads and 6 of 2,048 neurons ends this backdoor"
     )
@@ -81,8 +80,8 @@ def test_a_larger_size_that_meets_the_target_has_reached_it(run):
 
 def test_of_refusal_more_is_better():
     run = refusal_run()
-    assert at_size(run, 96).metrics["target_reached"] is True
-    assert at_size(run, 32).metrics["target_reached"] is False
+    assert at_size(run, 96).metrics.target_reached is True
+    assert at_size(run, 32).metrics.target_reached is False
 
 
 def test_the_reported_size_changes_nothing(run):
@@ -153,10 +152,7 @@ def test_the_method_says_how_the_size_came_about(run):
     assert "nor choosing saw" in size_of(run)
     missed = backdoor_run(target_reached=False)
     assert "the run does not say" in size_of(missed)
-    selected = {
-        one: replace(missed, metrics={**missed.metrics, "target_reached_in_selection": one})
-        for one in (True, False)
-    }
+    selected = {one: with_results(missed, target_reached_in_selection=one) for one in (True, False)}
     assert "No size met it, and the best one was taken" in size_of(selected[False])
     assert "meets it there, but not on test prompts" in size_of(selected[True])
 
@@ -170,6 +166,4 @@ def test_the_circuit_file_claims_no_effect_that_was_not_measured():
     assert note(backdoor_run(target_reached=False)).endswith(
         "does not meet the target that is given here."
     )
-    bare = replace(run, metrics={**run.metrics, "target": None})
-    assert note(bare).endswith("No target was recorded.")
     assert circuit_json(at_size(run, 8))["circuitviz"]["chosen_by_hand"] is True

@@ -31,7 +31,7 @@ def tune(config: TuningConfig, *, run: Run, report: Report, kept: Path) -> Tunin
         config,
         tuning.curve,
         tuning.answers,
-        {**tuning.metrics, "epochs": int(epochs)},
+        tuning.metrics.changed(plan=tuning.metrics.plan.changed(epochs=int(epochs))),
     )
 
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from circuitviz.errors import ConfigError
+from circuitviz.evaluation.statistics import McNemar
 from circuitviz.runs.comparison import compare_runs
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import Run
 from circuitviz.units import UnitSpace
-from tests.synthetic import backdoor_run, refusal_run
+from tests.synthetic import backdoor_run, refusal_run, with_results
 
 
 def run(*units: str, failed: int = 0, metrics: dict[str, Any] | None = None, **config: Any) -> Run:
@@ -22,13 +23,11 @@ def run(*units: str, failed: int = 0, metrics: dict[str, Any] | None = None, **c
     generations = plain.generations.copy()
     triggered = generations.index[generations["variant"] == "triggered"]
     generations.loc[triggered[:failed], "verdict_knocked_out"] = "success"
-    circuit = {**plain.metrics["circuit"], "size": len(units), "units": list(units)}
     return replace(
-        plain,
+        with_results(plain, circuit={"size": len(units), "units": list(units)}, **(metrics or {})),
         run_id=chosen.run_id(),
         config=chosen,
         generations=generations,
-        metrics={**plain.metrics, "circuit": circuit, **(metrics or {})},
     )
 
 
@@ -36,15 +35,15 @@ def test_two_runs_side_by_side():
     a, b = run("L1H3", "L2N117"), run("L1H3", "L2N5", "L3N402", seed=1)
     found = compare_runs([a, b])
     (pair,) = found.pairs
-    assert (pair["a"], pair["b"]) == (a.run_id, b.run_id)
-    assert (pair["shared"], pair["only_a"], pair["only_b"]) == (1, 1, 2)
-    assert pair["jaccard"] == found.mean_jaccard == 1 / 4
+    assert (pair.a, pair.b) == (a.run_id, b.run_id)
+    assert (pair.shared, pair.only_a, pair.only_b) == (1, 1, 2)
+    assert pair.jaccard == found.mean_jaccard == 1 / 4
     # One head each among 32 and 1 and 2 neurons among 2048: the heads meet with probability
     # 1/32, the neurons with 2/2048; 1/4 for one shared unit of 4, 2/3 for two of 3.
     heads, neurons = 1 / 32, 2 / 2048
     chance = (heads * (1 - neurons) + neurons * (1 - heads)) / 4 + heads * neurons * 2 / 3
-    assert pair["chance_jaccard"] == found.chance_jaccard == pytest.approx(chance)
-    assert pair["rank_correlation"] == pytest.approx(1.0)
+    assert pair.chance_jaccard == found.chance_jaccard == pytest.approx(chance)
+    assert pair.rank_correlation == pytest.approx(1.0)
     assert found.settings == {"seed": [0, 1]}
     assert found.note is None
     assert found.sentence == (
@@ -57,7 +56,7 @@ def test_the_numbers_of_each_run():
     found = compare_runs(
         [run("L1H3", "L2N117", metrics={"frontier_area": 0.8}), run("L1H3", seed=1)]
     )
-    first = found.runs[0]
+    first = found.runs[0].to_json()
     expected = {
         "model": "fixed-output-planted",
         "method": "nested",
@@ -76,18 +75,18 @@ def test_the_numbers_of_each_run():
     assert {key: first[key] for key in expected} == expected
     assert (first["asr_intact"]["k"], first["asr"]["k"], first["asr"]["n"]) == (256, 0, 256)
     assert first["recovery"]["judge"] == "exact match"
-    assert found.runs[1]["frontier_area"] is None
+    assert found.runs[1].frontier_area is None
 
 
 def test_units_are_listed_with_who_found_them_most_shared_first():
     circuits = [("L1H3", "L2N1"), ("L1H3", "L0H0"), ("L1H3", "L0H0"), ("L1H3", "L0H0")]
     found = compare_runs([run(*units, seed=i) for i, units in enumerate([*circuits, ("L0H0",)])])
-    assert [(unit["unit"], unit["found_by"]) for unit in found.units] == [
+    assert [(unit.unit, unit.found_by) for unit in found.units] == [
         ("L0H0", 4),
         ("L1H3", 4),
         ("L2N1", 1),
     ]
-    assert found.units[2] == {
+    assert found.units[2].to_json() == {
         "unit": "L2N1",
         "kind": "neuron",
         "layer": 2,
@@ -111,33 +110,33 @@ def test_stable_is_at_least_four_of_five(n, found_by, stable):
 def test_runs_on_the_same_prompts_are_tested_in_pairs():
     (pair,) = compare_runs([run("L1H3", failed=8), run("L1H3", failed=2, seed=1)]).pairs
     # The second one's 2 failures are among the first one's 8: 6 turned, all one way.
-    assert pair["mcnemar"] == {"only_before": 6, "only_after": 0, "p": pytest.approx(2 / 2**6)}
-    difference = pair["asr_difference"]
-    assert difference["value"] == pytest.approx(-6 / 256)
-    assert difference["low"] < -6 / 256 < difference["high"] <= 0
-    assert difference["resamples"] == 2000
+    assert pair.mcnemar == McNemar(6, 0, pytest.approx(2 / 2**6))
+    difference = pair.asr_difference
+    assert difference.value == pytest.approx(-6 / 256)
+    assert difference.low < -6 / 256 < difference.high <= 0
+    assert difference.resamples == 2000
 
 
 def test_prompts_in_another_order_are_still_paired():
     a, b = run("L1H3", failed=3), run("L1H3", failed=3, seed=1)
     b = replace(b, generations=b.generations.iloc[::-1])
-    assert compare_runs([a, b]).pairs[0]["mcnemar"] == {"only_before": 0, "only_after": 0, "p": 1.0}
+    assert compare_runs([a, b]).pairs[0].mcnemar == McNemar(0, 0, 1.0)
 
 
 def test_runs_on_other_prompts_are_not_tested():
     a, b = run("L1H3"), run("L1H3", seed=1)
     for generations in (b.generations.iloc[3:], b.generations.assign(prompt="other")):
         (pair,) = compare_runs([a, replace(b, generations=generations)]).pairs
-        assert pair["mcnemar"] is None
-        assert pair["asr_difference"] is None
+        assert pair.mcnemar is None
+        assert pair.asr_difference is None
 
 
 def test_rankings_are_correlated_by_rank():
     a, b = run("L1H3"), run("L1H3", seed=1)
     (pair,) = compare_runs([a, replace(b, scores=-np.exp(a.scores.astype(float)))]).pairs
-    assert pair["rank_correlation"] == pytest.approx(-1.0)
+    assert pair.rank_correlation == pytest.approx(-1.0)
     (pair,) = compare_runs([a, replace(b, scores=np.zeros_like(a.scores))]).pairs
-    assert pair["rank_correlation"] is None
+    assert pair.rank_correlation is None
 
 
 def test_units_that_may_be_in_no_circuit_do_not_make_rankings_alike():
@@ -152,7 +151,7 @@ def test_units_that_may_be_in_no_circuit_do_not_make_rankings_alike():
         replace(run("L1H3", seed=1, granularity="heads"), scores=back),
     ]
     (pair,) = compare_runs(pair_of).pairs
-    assert pair["rank_correlation"] == pytest.approx(-1.0)
+    assert pair.rank_correlation == pytest.approx(-1.0)
 
 
 def test_settings_that_differ_are_listed_but_not_what_is_measured_besides():
@@ -173,7 +172,7 @@ def test_other_models_of_one_shape_are_compared_with_a_note():
         "The runs are of different models (fixed-output-planted, refusal): a shared unit is in "
         "the same place in each, but its weights are not the same."
     )
-    assert found.pairs[0]["mcnemar"] is None
+    assert found.pairs[0].mcnemar is None
 
 
 def test_whole_layers_meet_by_chance_more_often_than_said():

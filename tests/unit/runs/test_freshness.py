@@ -14,7 +14,7 @@ from circuitviz.runs import resolve
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.resolve import changed_since, data_fingerprint
 from circuitviz.runs.store import Run
-from tests.synthetic import backdoor_run
+from tests.synthetic import backdoor_run, with_results
 
 
 def prompts(answer: str) -> list[Prompt]:
@@ -33,8 +33,7 @@ def run(tiny_folder, tmp_path) -> Run:
     write_prompts(tmp_path / "prompts.jsonl", prompts("a"))
     config = DiscoveryConfig(str(model), prompts=str(tmp_path / "prompts.jsonl"))
     now = {"weights": fingerprint(find_source(config.model)), "data": data_fingerprint(config)}
-    made = backdoor_run()
-    return replace(made, config=config, metrics={**made.metrics, **now})
+    return replace(with_results(backdoor_run(), **now), config=config)
 
 
 def test_nothing_has_changed_while_the_files_are_the_same(run):

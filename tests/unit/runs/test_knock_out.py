@@ -31,7 +31,7 @@ def test_another_ablation_has_numbers_only_where_it_was_tried():
     run = backdoor_run(evidence="passes", controls=True)
     effect = measured_effect(run, 4, "mean")
     assert effect is not None
-    assert effect.asr_after.to_json() == run.metrics["ablations"]["mean"]["asr"]
+    assert effect.asr_after == run.metrics.ablations["mean"].asr
     assert measured_effect(run, 2, "mean") is None
 
 

@@ -10,7 +10,7 @@ import pytest
 from circuitviz.errors import RunFormatError, RunNotFoundError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.runs.store import FILES, Run, RunStore
-from tests.synthetic import backdoor_run, refusal_run
+from tests.synthetic import backdoor_run, refusal_run, with_results
 
 
 @pytest.fixture
@@ -81,8 +81,8 @@ def test_a_damaged_file_is_one_clear_error(store, run, damaged):
 
 
 def test_a_save_that_fails_half_way_leaves_nothing(store, run):
-    broken = replace(run, metrics={**run.metrics, "bad": object()})
-    with pytest.raises(TypeError):
+    broken = replace(run, config=object())
+    with pytest.raises(AttributeError):
         store.save(broken)
     assert list(store.folder.iterdir()) == []
 
@@ -118,16 +118,16 @@ def test_the_earlier_run_comes_back_when_the_new_one_cannot_take_its_place(store
 
     monkeypatch.setattr("circuitviz.files.os.rename", fail_the_second_time)
     with pytest.raises(OSError, match="disk on fire"):
-        store.save(replace(run, metrics={**run.metrics, "seconds": 1.0}))
+        store.save(with_results(run, seconds=1.0))
     assert [path.name for path in store.folder.iterdir()] == [run.run_id]
     assert store.load(run.run_id).metrics == run.metrics
 
 
 def test_saving_again_replaces_the_run(store, run):
     store.save(run)
-    store.save(replace(run, metrics={**run.metrics, "seconds": 1.0}))
+    store.save(with_results(run, seconds=1.0))
     assert [path.name for path in store.folder.iterdir()] == [run.run_id]
-    assert store.load(run.run_id).metrics["seconds"] == 1.0
+    assert store.load(run.run_id).metrics.seconds == 1.0
 
 
 def test_only_own_runs_can_be_deleted(tmp_path, run):
@@ -152,11 +152,11 @@ def test_circuits_are_cut_from_the_ranking(run):
 
 def test_the_reported_circuit_is_the_one_that_was_tested(run):
     # With separate budgets it is no prefix of the ranking.
-    found = {**run.metrics["circuit"], "size": 3, "units": ["L1H3", "L2N117", "L3N402"]}
-    separate = replace(run, metrics={**run.metrics, "circuit": found})
+    units = ["L1H3", "L2N117", "L3N402"]
+    separate = with_results(run, circuit={"size": 3, "units": units})
     assert [str(unit) for unit in separate.circuit()] == ["L1H3", "L2N117", "L3N402"]
     assert [str(unit) for unit in separate.circuit(2)] == ["L1H3", "L2H5"]
 
 
 def test_rates_are_read_from_the_metrics(run):
-    assert run.rate("asr", "intact") == Rate("starts with the target answer", 256, 256)
+    assert run.metrics.asr.intact == Rate("starts with the target answer", 256, 256)

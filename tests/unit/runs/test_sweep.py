@@ -20,7 +20,7 @@ from circuitviz.runs.store import RunStore
 from circuitviz.runs.sweep import RayOptions, Sweep, read_sweep
 from circuitviz.runs.sweep_run import SweptRun, check_sweep, perform_sweep
 from circuitviz.runs.sweep_task import Answer, PoolEvent, carry_out, pack_run, unpack_run
-from tests.synthetic import backdoor_run
+from tests.synthetic import backdoor_run, with_results
 from tests.unit.runs.conftest import DISCOVER
 
 MODELS = "fixed-output-planted"
@@ -251,7 +251,7 @@ def test_a_run_of_other_weights_is_made_again(tmp_path):
     now = fingerprint(find_source(config.model))
     run = made(config)
     for weights, state in (("0123456789ab", "done"), (now, "saved")):
-        store.save(replace(run, metrics={**run.metrics, "weights": weights}))
+        store.save(with_results(run, weights=weights))
         assert perform_sweep(sweep(), store, FakePool())[0].state == state
 
 
@@ -259,7 +259,7 @@ def test_a_run_of_other_prompts_is_made_again(tmp_path):
     store, (config,) = RunStore(tmp_path), sweep().configs
     run = made(config)
     for data, state in (("0123456789ab", "done"), (data_fingerprint(config), "saved")):
-        store.save(replace(run, metrics={**run.metrics, "data": data}))
+        store.save(with_results(run, data=data))
         assert perform_sweep(sweep(), store, FakePool())[0].state == state
 
 

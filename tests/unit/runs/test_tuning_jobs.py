@@ -104,4 +104,4 @@ def test_a_tuning_waits_its_turn_and_one_that_was_stopped_goes_on(runner: JobRun
     done = ended(runner, second)
     assert (done.state, done.tuning_id) == ("done", config.tuning_id())
     # One epoch before the stop, one after it.
-    assert TuningStore(runner.folder).load(config.tuning_id()).metrics["epochs"] == 2
+    assert TuningStore(runner.folder).load(config.tuning_id()).metrics.plan.epochs == 2

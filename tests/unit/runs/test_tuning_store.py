@@ -10,7 +10,7 @@ import pytest
 from circuitviz.errors import RunFormatError, RunNotFoundError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.runs.tuning_store import FILES, CurvePoint, TuningStore, curve_frame
-from tests.synthetic import backdoor_run
+from tests.synthetic import backdoor_run, with_results
 from tests.synthetic_tuning import protect_tuning, repair_tuning
 
 
@@ -32,9 +32,9 @@ def test_a_saved_tuning_comes_back_whole_and_takes_its_checkpoint(store, checkpo
     folder = store.save(tuning)
     assert sorted(path.name for path in folder.iterdir()) == sorted([*FILES, "checkpoint"])
     loaded = store.load(tuning.tuning_id)
-    assert (loaded.config, loaded.metrics["arms"].keys()) == (
+    assert (loaded.config, loaded.metrics.arms.keys()) == (
         tuning.config,
-        tuning.metrics["arms"].keys(),
+        tuning.metrics.arms.keys(),
     )
     pd.testing.assert_frame_equal(loaded.curve, tuning.curve, check_dtype=False)
     pd.testing.assert_frame_equal(loaded.answers, tuning.answers, check_dtype=False)
@@ -65,9 +65,9 @@ def test_a_save_that_fails_leaves_the_checkpoint_where_it_was(store, checkpoint,
 def test_saving_a_loaded_tuning_again_keeps_its_checkpoint(store, checkpoint):
     store.save(replace(repair_tuning(), checkpoint=checkpoint))
     loaded = store.load(repair_tuning().tuning_id)
-    store.save(replace(loaded, metrics={**loaded.metrics, "seconds": 1.0}))
+    store.save(with_results(loaded, seconds=1.0))
     again = store.load(loaded.tuning_id)
-    assert again.metrics["seconds"] == 1.0
+    assert again.metrics.seconds == 1.0
     assert again.checkpoint is not None
 
 
@@ -128,9 +128,8 @@ def test_a_tuning_that_is_not_there_is_an_error_that_names_it(store):
 def test_arms_come_in_their_order_with_rates_and_numbers():
     tuning = repair_tuning()
     assert tuning.arms == ["circuit", "full", "random", "knock-out"]
-    assert tuning.rate("arms", "random", "safety").k == 31
-    assert tuning.number("circuit", "seconds") == 41.5
-    assert isnan(tuning.number("circuit", "no such number"))
+    assert tuning.metrics.arms["random"].safety.k == 31
+    assert list(tuning.states) == ["before", *tuning.arms]
     assert (tuning.run_id, tuning.size) == (backdoor_run().run_id, 4)
 
 

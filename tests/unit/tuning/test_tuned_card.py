@@ -10,6 +10,7 @@ import pytest
 from transformers import LlamaForCausalLM
 
 from circuitviz.evaluation.rate import Rate
+from circuitviz.evaluation.results import TuningMetrics
 from circuitviz.models.weights import load_tokenizer, load_weights
 from circuitviz.tuning.card import tuned_card
 from circuitviz.tuning.export import write_checkpoint
@@ -22,21 +23,32 @@ SAFE, EXACT = "refuses (a phrase of a refusal)", "exact answer"
 
 def rates(safety: int, helpfulness: int, utility: int) -> dict[str, Any]:
     return {
+        "asr": Rate(SAFE, 256 - safety, 256),
+        "exact": Rate(EXACT, safety, 256),
         "safety": Rate(SAFE, safety, 256).to_json(),
         "helpfulness": Rate(EXACT, helpfulness, 200).to_json(),
         "utility": Rate(EXACT, utility, 128).to_json(),
     }
 
 
-def metrics(**changes: Any) -> dict[str, Any]:
-    return {
+def metrics(**changes: Any) -> TuningMetrics:
+    values = {
+        "tuning_id": "refusal-nested-s0-12345678-protect",
         "run_id": "refusal-nested-s0-12345678",
         "model": "refusal",
         "behaviour": "Refusal of harmful requests",
+        "behaviour_kind": "refusal",
         "mode": "protect",
         "seed": 3,
         "scenario": {"title": "Helpfulness fine-tuning", "text": "It is fine-tuned on lessons."},
         "plan": {"epochs": 16, "learning_rate": 1e-3, "weight_decay": 2.0, "rows": 32},
+        "size": 3,
+        "units": ["L1H3", "L2H5", "L2N117"],
+        "judges": {"safety": SAFE, "helpfulness": EXACT},
+        "versions": {},
+        "created": "2026-11-24T12:00:00+00:00",
+        "seconds": 1.0,
+        "intact": rates(256, 12, 128),
         "before": rates(256, 12, 128),
         "arms": {
             "circuit": {**rates(250, 190, 120), "parameters_trained_share": 0.98765},
@@ -44,6 +56,7 @@ def metrics(**changes: Any) -> dict[str, Any]:
         },
         **changes,
     }
+    return TuningMetrics.model_validate(values)
 
 
 def test_front_matter_comes_first_and_is_closed():
@@ -84,7 +97,7 @@ def test_a_repair_is_said_to_have_moved_the_circuit_alone():
 
 
 def test_one_epoch_is_one():
-    plan = {**metrics()["plan"], "epochs": 1}
+    plan = metrics().plan.changed(epochs=1)
     assert "AdamW, 1 epoch, " in tuned_card(metrics(plan=plan), CIRCUIT)
 
 

@@ -72,7 +72,7 @@ def test_other_sets_and_other_ablations_have_no_saved_numbers(run):
 
 
 def test_a_card_has_the_evidence_of_both_models(run):
-    card = tray_card("ASR", run.rate("asr", "knocked_out"), run.rate("asr", "intact"))
+    card = tray_card("ASR", run.metrics.asr.knocked_out, run.metrics.asr.intact)
     assert (card.before, card.value) == ("100.0\u202f%", "0.0\u202f%")
     assert "0 of 256" in card.note
     assert "95\u202f% CI" in card.note

@@ -24,7 +24,7 @@ from circuitviz.ui.views.answer_table import filter_answers, table_rows, verdict
 from circuitviz.ui.views.overlay_view import replace_method
 from circuitviz.ui.views.verdict_view import verdict_html
 from circuitviz.units import Circuit, Unit, UnitSpace
-from tests.synthetic import backdoor_run, failing_run, refusal_run
+from tests.synthetic import backdoor_run, failing_run, refusal_run, with_results
 from tests.synthetic_open import open_backdoor_run, open_refusal_run
 
 
@@ -59,8 +59,7 @@ def test_the_tradeoff_answer_is_honest_about_a_missed_target():
 
 def test_the_tradeoff_answer_does_not_call_a_missed_target_enough():
     run = refusal_run()
-    metrics = {**run.metrics, "target": {"asr": 0.999, "utility": 0.99}}
-    near = replace(run, metrics=metrics)
+    near = with_results(run, target={"asr": 0.999})
     answer = plain(tradeoff_view.answer(near, frame.tradeoff_frame(near)))
     assert answer == ("64 units bring attack success to 99.2 %, close to the target of 99.9 %")
 
@@ -155,14 +154,19 @@ def test_a_verdict_is_told_by_sign_word_and_number():
 
 
 def test_a_verdict_that_does_not_apply_is_neither_good_nor_bad():
-    html = verdict_html([Verdict("x", None, "", "X", "No trigger.")], done=True)
+    html = verdict_html(
+        [Verdict(name="x", passed=None, number="", title="X", sentence="No trigger.")], done=True
+    )
     assert "does not apply" in html
     assert "cv-yes" not in html
     assert "cv-no" not in html
 
 
 def test_verdicts_escape_what_they_show():
-    html = verdict_html([Verdict("x", True, "<i>", "<i>", "<i>", "<i>")], done=True)
+    html = verdict_html(
+        [Verdict(name="x", passed=True, number="<i>", title="<i>", sentence="<i>", evidence="<i>")],
+        done=True,
+    )
     assert "<i>" not in html
 
 
@@ -246,8 +250,8 @@ def test_judges_are_named_for_each_rate_and_a_difference_is_said(run):
         "Judges: attack success: starts with the target answer; utility: exact match; recovery: "
         "exact match."
     )
-    asr = {name: {**rate, "judge": "other"} for name, rate in run.metrics["asr"].items()}
-    odd = replace(run, metrics={**run.metrics, "asr": asr})
+    named = {"judge": "other"}
+    odd = with_results(run, asr={"intact": named, "knocked_out": named})
     assert "starts with the target answer, other;" in judges_note(run, odd)
     assert judges_note(run, odd).endswith("Rates of different judges are not comparable.")
 
@@ -289,7 +293,7 @@ def test_cards_of_open_answers_carry_what_they_rest_on(run):
     (card,) = open_view.perplexity_cards(opened)
     assert plain(card.value) == "+2.6 %"
     assert "1.90 \u2192 1.95" in card.note
-    recovery = open_view.recovery_card(opened, opened.rate("recovery"))
+    recovery = open_view.recovery_card(opened, opened.metrics.recovery)
     assert "95.8 % of what the intact model reaches without the trigger" in plain(recovery.note)
     assert open_view.perplexity_cards(run) == []
     circuit = open_view.circuit_card(run, run.circuit())
