@@ -215,7 +215,7 @@ def size_chart(run: Run, chosen: int | None = None, *, hint: str = "") -> Chart 
         curve,
         n_units=len(run.space),
         chosen=size,
-        target_asr=(run.metrics.get("target") or {}).get("asr"),
+        target_asr=run.metrics.target.asr,
         control=frame.random_control(run),
     )
     marked = "" if hint else f"The line marks {count(size, 'unit')}."
@@ -260,7 +260,7 @@ def alone_chart(run: Run) -> Chart | None:
 
 def run_note(run: Run) -> str:
     """The conditions every number of a run shares: n, judge, ablation, split."""
-    rate = run.rate("asr", "knocked_out")
+    rate = run.metrics.asr.knocked_out
     return _conditions(run, rate.judge, f"{rate.n:,} test prompts")
 
 
@@ -285,7 +285,7 @@ def _amounts(run: Run) -> str:
     reported = rows["size"].isin([0, run.size])
     own, others = (set(map(int, rows.loc[kept, "asr_n"])) for kept in (reported, ~reported))
     if len(own) != 1 or len(others) != 1 or own == others:
-        return f"{run.rate('asr', 'knocked_out').n:,} test prompts"
+        return f"{run.metrics.asr.knocked_out.n:,} test prompts"
     return (
         f"{own.pop():,} test prompts for the intact model and the reported circuit, "
         f"{others.pop():,} at other sizes"
@@ -293,7 +293,7 @@ def _amounts(run: Run) -> str:
 
 
 def _conditions(run: Run, judge: str, amount: str) -> str:
-    utility = run.rate("utility", "knocked_out")
+    utility = run.metrics.utility.knocked_out
     # Tokens of one answer go together, and are not the prompts that n counts.
     tokens = f" · utility of {utility.n:,} answer tokens" if by_token(utility) else ""
     return (
@@ -306,7 +306,7 @@ def judges_note(*runs: Run) -> str:
     """Who judged each kind of rate of these runs; says so where the judges differ."""
     named: dict[str, list[str]] = {}
     for series, label in SERIES_LABELS.items():
-        judges = [frame.judge_of(run, series) for run in runs if run.metrics.get(series)]
+        judges = [frame.judge_of(run, series) for run in runs if frame.reported_rate(run, series)]
         if judges:
             named[label] = list(dict.fromkeys(judges))
     text = "; ".join(f"{label.lower()}: {', '.join(judges)}" for label, judges in named.items())
