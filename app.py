@@ -4,6 +4,6 @@ from circuitviz.ui import shell
 
 shell.configure_page()
 page = shell.navigation()
-finish = shell.around(page)
+finish = shell.draw_chrome(page)
 page.run()
 finish()

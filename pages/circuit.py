@@ -7,7 +7,6 @@ from circuitviz.ui import shell
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.drill.view import asked_to_look, drill_down
 from circuitviz.ui.elements.components import page_header, split
-from circuitviz.ui.views import circuit_maps as maps
 from circuitviz.ui.views import circuit_view as view
 from circuitviz.ui.views.graph_view import graph_heading, graph_section
 
@@ -20,19 +19,17 @@ def units(run: Run, drawn: Choice) -> None:
 
     They are drawn in the order in which they are waited for, each in its place.
     """
-    choice = shell.same_set(run, drawn)
+    choice = shell.rerun_if_set_changed(run, drawn)
     selected = view.selected_unit(run, choice)
     left, right = split("circuit", (3, 2))
     with right:
         measure = view.unit_panel(run, choice, selected)
-    draw_heads = maps.head_map(run, choice, selected)
-    draw_neurons = maps.neuron_map(run, choice, selected)
+    maps = view.maps(run, choice, selected)
     with left:
-        draw_heads()
-        draw_neurons()
+        view.draw_maps(*maps)
     drill, graph, rest = (st.container(key=key) for key in ("drill", "paths", "all_units"))
     with rest:
-        maps.layer_strip(run, choice, selected)
+        view.layer_strip(run, choice, selected)
         st.header("All ranked units", anchor=False)
         view.unit_table(run, choice.circuit(run))
     measure()

@@ -5,17 +5,16 @@ import streamlit as st
 from circuitviz.ui import shell
 from circuitviz.ui.elements.components import page_header, split, warn
 from circuitviz.ui.views import compare_view as view
-from circuitviz.ui.views import overlay_view
 
 QUESTION = "Do runs, seeds and methods agree?"
 
 run, choice = shell.current_run(QUESTION)
 choice = view.with_defaults(run, choice)
-runs, problems = overlay_view.compared_runs(run, choice)
+runs, problems = view.compared_runs(run, choice)
 found = view.comparison(runs)
 page_header(QUESTION, *view.answer(runs, found))
 warn(problems)
-overlay_view.comparison_picker(run, choice, "Runs to compare with the one chosen at the left")
+view.comparison_picker(run, choice, "Runs to compare with the one chosen at the left")
 if found is None:
     view.next_step(run)
 else:

@@ -2,15 +2,14 @@
 
 from circuitviz.ui import services, shell
 from circuitviz.ui.discover.form import configuration, start_button
-from circuitviz.ui.discover.live import answer, live, open_finished_run
+from circuitviz.ui.discover.live import answer, live
 from circuitviz.ui.elements.components import page_header
-from circuitviz.ui.jobs.job_list import recent_jobs
-from circuitviz.ui.jobs.job_watch import watched_job
+from circuitviz.ui.jobs import recent_jobs, tell_ended, watched_job
 
 QUESTION = "Which units cause this behaviour?"
 
-shell.through_app()
-open_finished_run()
+shell.ensure_entry()
+tell_ended("discovery", lambda _: "The discovery was stopped. Nothing was saved.")
 watched = watched_job("discovery")
 page_header(QUESTION, *answer(watched))
 

@@ -5,7 +5,7 @@ import streamlit as st
 from circuitviz.runs.store import Run
 from circuitviz.ui import shell, state
 from circuitviz.ui.elements.components import page_header
-from circuitviz.ui.elements.cover import uncover_toggle
+from circuitviz.ui.elements.redaction import uncover_toggle
 from circuitviz.ui.views import generations_view as view
 from circuitviz.ui.views.answer_table import answer_table
 

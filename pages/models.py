@@ -11,7 +11,7 @@ from circuitviz.ui.models.start import answer, configuration, running_form, star
 
 QUESTION = "Can I use my own model and data?"
 
-shell.through_app()
+shell.ensure_entry()
 # Filled once everything below is known.
 head = st.container(key="own_head")
 services.warm_up()
@@ -25,7 +25,7 @@ data = data_form(model.name if model.usable else "")
 with facts:
     running = running_form(model, data)
 st.header("3 · Find the circuit", anchor=False)
-config = configuration(model, data, running)
+config = configuration(running, data)
 if config is not None:
     start(config, data)
     sweep_section(config, data)

@@ -6,11 +6,11 @@ from circuitviz.plots import story
 from circuitviz.plots.text import count
 from circuitviz.report.verdict_line import headline, lead
 from circuitviz.ui import services, shell
-from circuitviz.ui.elements.components import checks, page_header, split
+from circuitviz.ui.elements.components import checks, draw_chart, page_header, split
 from circuitviz.ui.elements.words import literal
 from circuitviz.ui.views import overview_view as view
-from circuitviz.ui.views.evidence_view import evidence
-from circuitviz.ui.views.verdict_view import verdict_panel
+from circuitviz.ui.views.evidence_view import evidence, verdict_panel
+from circuitviz.ui.views.open_view import verdict_section
 
 QUESTION = "Which part of the model causes this behaviour, and what happens without it?"
 
@@ -36,10 +36,11 @@ if shown is not run:
 verdict_panel(run)
 
 # Built before any of them is drawn: the browser shows the answer meanwhile.
-draw_effect, draw_heads = view.effect_section(shown), view.small_map(run, base)
+effect, heads = view.effect_chart(shown), view.small_map(run, base)
 claim, belief = split("claim", (3, 2))
 with claim:
-    draw_effect()
+    draw_chart(effect, key="before_after", heading="Before and after")
+    verdict_section(shown, key="verdicts")
 with belief:
     st.header("Other checks", anchor=False)
     checks(story.doubts(shown))
@@ -53,7 +54,7 @@ st.page_link(
 st.header("Where it is, and what it changes", anchor=False)
 where, sample = split("where", (2, 3))
 with where:
-    draw_heads()
+    draw_chart(heads, key="head_map")
     st.page_link("pages/circuit.py", label="Look inside the circuit", icon=":material/grid_on:")
 with sample:
     view.sample(run)

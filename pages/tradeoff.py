@@ -4,8 +4,16 @@ import streamlit as st
 
 from circuitviz.plots import evidence_frame, frame, story
 from circuitviz.ui import shell
-from circuitviz.ui.elements.components import cards, page_header, rate_card, size_card, split, warn
-from circuitviz.ui.views import overlay_view
+from circuitviz.ui.elements.components import (
+    cards,
+    draw_chart,
+    page_header,
+    rate_card,
+    size_card,
+    split,
+    warn,
+)
+from circuitviz.ui.views import compare_view
 from circuitviz.ui.views import tradeoff_view as view
 
 QUESTION = "How small can the circuit get before the behaviour comes back?"
@@ -30,19 +38,19 @@ if next_in_line := evidence_frame.next_sentence(run):
     st.caption(next_in_line)
 
 # Built before any of them is drawn: the browser shows the numbers meanwhile.
-draw_effect = view.grid_section(run, choice) if choice.separate else view.curve_section(run, base)
-draw_maps = view.map_section(run, base)
+effect, (heads, neurons) = view.effect_chart(run, choice), view.maps(run, base)
 plot, maps = split("curve", (3, 2))
 with plot:
-    draw_effect()
+    view.draw_effect(run, choice, effect)
 with maps:
-    draw_maps()
+    draw_chart(heads, key="heads", heading="Units of this size")
+    draw_chart(neurons, key="neurons")
 
 st.header("Other methods and seeds on the same axes", anchor=False)
-overlay_view.comparison_picker(run, choice, "Compare with")
-runs, problems = overlay_view.compared_runs(run, choice)
+compare_view.comparison_picker(run, choice, "Compare with")
+runs, problems = compare_view.compared_runs(run, choice)
 warn(problems)
 if len(runs) > 1:
-    overlay_view.overlay(runs)
+    compare_view.overlay(runs)
     st.page_link("pages/compare.py", label="Compare their circuits", icon=":material/compare:")
-overlay_view.method_form(run)
+compare_view.method_form(run)

@@ -5,16 +5,15 @@ import streamlit as st
 from circuitviz.plots.tuning_story import tuning_headline, tuning_lead
 from circuitviz.ui import services, shell
 from circuitviz.ui.elements.components import page_header
-from circuitviz.ui.jobs.job_list import recent_jobs
-from circuitviz.ui.jobs.job_watch import watched_job
+from circuitviz.ui.jobs import recent_jobs, tell_ended, watched_job
 from circuitviz.ui.tuning import view as view
 from circuitviz.ui.tuning.form import tuning_form
-from circuitviz.ui.tuning.live import live_header, live_tuning, open_ended_tuning
+from circuitviz.ui.tuning.live import live_header, live_tuning, stopped
 
 QUESTION = "What if we tune, or protect, only this circuit?"
 
 run, choice = shell.current_run(QUESTION)
-open_ended_tuning()
+tell_ended("tuning", stopped)
 watched = watched_job("tuning")
 if watched is not None:
     page_header(QUESTION, *live_header(watched))

@@ -1,18 +1,14 @@
-"""What the pages share: saved runs, embedded models, jobs.
-
-Keep what the libraries allocate at import out of garbage collection.
-
-Streamlit collects all garbage after each script run.  With torch and transformers imported that
-takes about 150 ms, nearly all of it to look at objects that live as long as the server.
-"""
+"""What the pages share: saved runs, embedded models, jobs."""
 
 from __future__ import annotations
 
 import gc
 import json
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import streamlit as st
 
@@ -21,6 +17,7 @@ from circuitviz.models.fetch import FETCHABLE
 from circuitviz.models.source import ModelCard, embedded_models
 from circuitviz.paths import EMBEDDED_RUNS, runs_folder
 from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.folder_store import FolderStore
 from circuitviz.runs.resolve import changed_since
 from circuitviz.runs.store import Run, RunStore
 from circuitviz.runs.tuning_config import TuningConfig
@@ -29,15 +26,20 @@ from circuitviz.runs.unit_sets import UnitSetStore
 from circuitviz.ui.run_names import distinct_titles
 
 if TYPE_CHECKING:
+    from circuitviz.runs.job import Job, JobKind
     from circuitviz.runs.jobs import JobRunner
+
+Config = TypeVar("Config", DiscoveryConfig, TuningConfig)
 
 
 @st.cache_resource(show_spinner=False)
-def set_imports_aside(what: str) -> None:
-    """Never again look at the objects that are alive now; for after large imports.
+def freeze_imports(what: str) -> None:
+    """Keep the objects that are alive now out of garbage collection; for after large imports.
 
-    What is set aside is freed only when its last reference goes, never as part of a cycle: models,
-    which hold cycles, are loaded after it.
+    Streamlit collects all garbage after each script run.  With torch and transformers imported that
+    takes about 150 ms, nearly all of it to look at objects that live as long as the server.  What
+    is frozen is freed only when its last reference goes, never as part of a cycle: models, which
+    hold cycles, are loaded after it.
 
     Args:
         what: Was imported; done once in the life of the server for each.
@@ -54,7 +56,6 @@ class RunCard:
     run_id: str
     title: str
     model: str
-    headline: bool
 
 
 def store() -> RunStore:
@@ -69,8 +70,7 @@ def load_run(run_id: str) -> Run:
         RunNotFoundError: There is none.
         RunFormatError: Its folder is damaged.
     """
-    folder = store().path(run_id)
-    return _load_run(str(folder.resolve()), _modified(folder / "metrics.json"))
+    return _load_run(*_version(store().path(run_id)))
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)
@@ -90,8 +90,7 @@ def load_tuning(tuning_id: str) -> Tuning:
         RunNotFoundError: There is none.
         RunFormatError: Its folder is damaged.
     """
-    folder = tuning_store().path(tuning_id)
-    return _load_tuning(str(folder.resolve()), _modified(folder / "metrics.json"))
+    return _load_tuning(*_version(tuning_store().path(tuning_id)))
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)
@@ -99,32 +98,37 @@ def _load_tuning(folder: str, modified: float) -> Tuning:
     return tuning_store().load(folder)
 
 
+def _version(folder: Path) -> tuple[str, float]:
+    """A folder, and when it was written."""
+    metrics = folder / "metrics.json"
+    return str(folder.resolve()), metrics.stat().st_mtime if metrics.exists() else 0.0
+
+
+def run_configs() -> dict[str, DiscoveryConfig]:
+    """The configurations of all complete runs, as the store lists them."""
+    return _configs(store(), store().ids(), DiscoveryConfig.from_json)
+
+
 def tuning_configs(run_id: str) -> dict[str, TuningConfig]:
     """The configurations of a run's complete tunings, as the store lists them."""
-    found = {}
-    for tuning_id in tuning_store().ids_of(run_id):
-        try:
-            path = tuning_store().path(tuning_id)
-            found[tuning_id] = TuningConfig.from_json(_json(path / "config.json"))
-        except (OSError, ValueError, CircuitvizError):
-            continue
-    return found
+    return _configs(tuning_store(), tuning_store().ids_of(run_id), TuningConfig.from_json)
+
+
+def _configs(
+    saved: FolderStore[Any], names: Iterable[str], read: Callable[[dict[str, Any]], Config]
+) -> dict[str, Config]:
+    configs: dict[str, Config] = {}
+    for name in names:
+        # One that is removed meanwhile, or damaged, is left out.
+        with suppress(OSError, ValueError, CircuitvizError):
+            text = (saved.path(name) / "config.json").read_text(encoding="utf-8")
+            configs[name] = read(json.loads(text))
+    return configs
 
 
 def unit_sets() -> UnitSetStore:
     """The sets of units saved in this app's own runs folder, also those of runs that ship."""
     return UnitSetStore(runs_folder())
-
-
-def _modified(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-def _json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def model_cards() -> list[ModelCard]:
@@ -139,18 +143,6 @@ def model_title(name: str) -> str:
     return titles.get(name, Path(name).name or name)
 
 
-def run_configs() -> dict[str, DiscoveryConfig]:
-    """The configurations of all complete runs, as the store lists them."""
-    found = {}
-    for run_id in store().ids():
-        try:
-            path = store().path(run_id)
-            found[run_id] = DiscoveryConfig.from_json(_json(path / "config.json"))
-        except (OSError, ValueError, CircuitvizError):
-            continue
-    return found
-
-
 def run_model_title(run: str) -> str:
     """The name for people of a run's model; the run's own where it is not there any more."""
     name = Path(run).name
@@ -160,29 +152,29 @@ def run_model_title(run: str) -> str:
 
 def run_cards() -> list[RunCard]:
     """All complete runs, as the store lists them."""
-    headline = {card.name for card in embedded_models() if card.headline}
-    found = run_configs()
-    titles = distinct_titles(found, {card.name: card.title for card in embedded_models()})
-    return [
-        RunCard(run_id, titles[run_id], config.model, config.model in headline)
-        for run_id, config in found.items()
-    ]
+    configs = run_configs()
+    titles = distinct_titles(configs, {card.name: card.title for card in embedded_models()})
+    return [RunCard(run_id, titles[run_id], config.model) for run_id, config in configs.items()]
 
 
 def default_run() -> str | None:
     """The run to open with: of the first headline model, else the first there is."""
-    cards = run_cards()
-    order = [card.name for card in embedded_models() if card.headline]
-    for name in order:
-        for card in cards:
-            if card.model == name:
-                return card.run_id
-    return cards[0].run_id if cards else None
+    cards, headline = run_cards(), [card.name for card in embedded_models() if card.headline]
+    first = [card for name in headline for card in cards if card.model == name]
+    return next((card.run_id for card in (*first, *cards)), None)
 
 
 def runner() -> JobRunner:
     """The job runner of this app's runs folder."""
     return _runner(str(runs_folder().resolve()))
+
+
+def jobs(kind: JobKind) -> list[Job]:
+    """The newest first; none where they cannot be read, which the list of jobs says."""
+    try:
+        return [job for job in runner().jobs() if job.kind == kind]
+    except CircuitvizError:
+        return []
 
 
 def warm_up() -> None:
@@ -214,12 +206,8 @@ def saved_run_of(config: DiscoveryConfig) -> str | None:
 
 def active_job_of(config: DiscoveryConfig) -> str | None:
     """The id of a waiting or running job that will save this run, if there is one."""
-    wanted = config.run_id()
-    try:
-        jobs = runner().jobs()
-    except CircuitvizError:
-        return None
-    found = [job for job in jobs if job.active and job.kind == "discovery"]
-    same = (job for job in found if job.discovery.run_id() == wanted)
-    more = (job.job_id for job in same if job.discovery.controls or not config.controls)
-    return next(more, None)
+    for job in jobs("discovery"):
+        same = job.active and job.discovery.run_id() == config.run_id()
+        if same and (job.discovery.controls or not config.controls):
+            return job.job_id
+    return None

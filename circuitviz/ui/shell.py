@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn
 
 import streamlit as st
@@ -14,13 +15,12 @@ from circuitviz.paths import ICON
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.elements.components import error, load_style, page_header, warn
-from circuitviz.ui.elements.keys import listing_key, when_changed
+from circuitviz.ui.elements.components import STYLE, error, page_header, warn
+from circuitviz.ui.elements.keys import listing_key, picker
 from circuitviz.ui.elements.words import glossary, glossary_button, literal
 from circuitviz.ui.run_names import method_note
-from circuitviz.ui.services import set_imports_aside
-from circuitviz.ui.tray.numbers import tray_numbers
-from circuitviz.ui.tray.tray import tray, tray_foot
+from circuitviz.ui.services import freeze_imports
+from circuitviz.ui.tray.tray import tray, tray_numbers
 
 PICKER, ENTERED = "run_picker", "circuitviz_entered"
 SIDEBAR_PIXELS = 280
@@ -60,7 +60,7 @@ def configure_page() -> None:
     )
 
 
-def through_app() -> None:
+def ensure_entry() -> None:
     """Start again through `app.py` where a page was run on its own.
 
     Until the first `st.navigation` of a server's life, Streamlit takes a folder named `pages`
@@ -73,14 +73,14 @@ def through_app() -> None:
         st.rerun()
 
 
-def around(page: Page) -> Callable[[], None]:
+def draw_chrome(page: Page) -> Callable[[], None]:
     """Style and sidebar; called by the app before each page.
 
     Returns:
         Draws what may take a moment; called by the app after the page, which is then there.
     """
     st.session_state[ENTERED] = True
-    load_style()
+    st.html(STYLE)
     state.restore(services.default_run())
     with st.sidebar:
         _picker()
@@ -88,7 +88,7 @@ def around(page: Page) -> Callable[[], None]:
         numbers = None
         if run is not None:
             st.caption(method_note(run.config))
-            numbers = _tray_of(page, run)
+            numbers = _tray(page, run)
         opened = glossary_button()
     if opened:
         glossary()
@@ -96,53 +96,38 @@ def around(page: Page) -> Callable[[], None]:
     def finish() -> None:
         if run is not None and numbers is not None:
             with numbers:
-                _warn_of_changes(run)
+                # They are measured on what is there now.
+                if changed := services.changed_since(run):
+                    st.warning(
+                        f"Changed since this run was made: {' and '.join(changed)}. Numbers that "
+                        "are measured now do not belong to the saved ones; carry out the "
+                        "discovery again.",
+                        icon=":material/warning:",
+                    )
                 tray_numbers(run, state.fitted(run))
-        set_imports_aside("pages")
+        freeze_imports("pages")
 
     return finish
 
 
-def _warn_of_changes(run: Run) -> None:
-    """Beside numbers that are measured now: what they are measured on is not what it was."""
-    changed = services.changed_since(run)
-    if changed:
-        st.warning(
-            f"Changed since this run was made: {' and '.join(changed)}. Numbers that are measured "
-            "now do not belong to the saved ones; carry out the discovery again.",
-            icon=":material/warning:",
-        )
-
-
-def _tray_of(page: Page, run: Run) -> DeltaGenerator | None:
+def _tray(page: Page, run: Run) -> DeltaGenerator | None:
     """The tray; the place for its numbers, where it is open."""
     if page.title in WITHOUT_TRAY:
         return None
     if page.title not in TRAY_FOLDED:
-        return _whole_tray(run)
+        return tray(run, state.fitted(run))
     # Closed it measures nothing: a discovery has the processor to itself.
     fold = st.expander(
         "Units knocked out", icon=":material/content_cut:", key="tray_fold", on_change="rerun"
     )
     with fold:
-        return _whole_tray(run) if fold.open else None
-
-
-def _whole_tray(run: Run) -> DeltaGenerator:
-    numbers = tray(run, state.fitted(run))
-    tray_foot(run, state.fitted(run))
-    return numbers
+        return tray(run, state.fitted(run)) if fold.open else None
 
 
 def _shown_run() -> Run | None:
     """The chosen run, where it can be read; the page says what is wrong with another."""
-    chosen = state.choice().run
-    if chosen is None:
-        return None
-    try:
-        return services.load_run(chosen)
-    except CircuitvizError:
-        return None
+    with suppress(CircuitvizError):
+        return services.load_run(state.choice().run or "")
 
 
 def current_run(question: str) -> tuple[Run, Choice]:
@@ -151,7 +136,7 @@ def current_run(question: str) -> tuple[Run, Choice]:
     Args:
         question: What the page asks, shown above the empty state.
     """
-    through_app()
+    ensure_entry()
     run_id = state.choice().run
     if run_id is None:
         _no_run(question)
@@ -164,13 +149,11 @@ def current_run(question: str) -> tuple[Run, Choice]:
     return run, fitted
 
 
-def same_set(run: Run, drawn: Choice) -> Choice:
-    """The choice now, for a fragment of a page.
+def rerun_if_set_changed(run: Run, drawn: Choice) -> Choice:
+    """The choice now, for a fragment of a page that shows a run.
 
-    Args:
-        run: The run the page shows.
-        drawn: The choice with which the whole page was drawn.  If another set of units is knocked
-            out since, everything is drawn again: all of the app shows the set.
+    If another set of units is knocked out since the whole page was `drawn`, everything is drawn
+    again: all of the app shows the set.
     """
     now = state.fit(run)
     if now.run != drawn.run or now.set_part != drawn.set_part:
@@ -179,25 +162,21 @@ def same_set(run: Run, drawn: Choice) -> Choice:
 
 
 def _picker() -> None:
-    cards = {card.run_id: card for card in services.run_cards()}
-    chosen = state.choice().run
+    cards, chosen = services.run_cards(), state.choice().run
     if not cards:
         st.caption("No saved run yet.")
         return
-    options = list(cards)
-    if chosen and chosen not in cards:
-        options.append(chosen)
-    titles = {run_id: cards[run_id].title if run_id in cards else str(run_id) for run_id in options}
-    key = listing_key(PICKER, titles.values())
-    st.session_state[key] = chosen
+    titles = {card.run_id: card.title for card in cards}
+    if chosen:
+        titles.setdefault(chosen, chosen)
     with st.container(key=PICKER):
-        st.selectbox(
+        picker(
             "Run",
-            options,
-            key=key,
-            format_func=titles.__getitem__,
-            on_change=when_changed(key, state.select_run),
-            help="A saved discovery. Every page shows this run; its address bar link opens it "
+            titles,
+            chosen,
+            state.select_run,
+            key=listing_key(PICKER, titles.values()),
+            note="A saved discovery. Every page shows this run; its address bar link opens it "
             "again.",
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from circuitviz.runs.job import JobProgress
 from circuitviz.runs.jobs import Job
 from circuitviz.ui import services
 from circuitviz.ui.drill import view as drill_view
-from circuitviz.ui.live import live_answer, live_model
+from circuitviz.ui.live import live_model, live_questions
 from tests.synthetic import save_family, save_runs
 
 OpenApp = Callable[..., AppTest]
@@ -55,22 +56,33 @@ class FakeRunner:
         return job
 
 
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runs folders `pair` and `family`, written once; tests get copies."""
+    folder = tmp_path_factory.mktemp("saved")
+    save_runs(folder / "pair")
+    save_family(folder / "family")
+    return folder
+
+
 @pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def no_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty runs folder, and nothing that ships."""
+    monkeypatch.setenv("CIRCUITVIZ_RUNS", str(tmp_path))
+    monkeypatch.setattr(services, "EMBEDDED_RUNS", tmp_path / "nothing-ships")
+    return tmp_path
+
+
+@pytest.fixture
+def runs(saved: Path, no_runs: Path) -> Path:
     """A runs folder with a backdoor run and a refusal run, and nothing that ships."""
-    save_runs(tmp_path)
-    monkeypatch.setenv("CIRCUITVIZ_RUNS", str(tmp_path))
-    monkeypatch.setattr(services, "EMBEDDED_RUNS", tmp_path / "nothing-ships")
-    return tmp_path
+    return shutil.copytree(saved / "pair", no_runs, dirs_exist_ok=True)
 
 
 @pytest.fixture
-def family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def family(saved: Path, no_runs: Path) -> Path:
     """A runs folder with four runs of the planted backdoor and a refusal run."""
-    save_family(tmp_path)
-    monkeypatch.setenv("CIRCUITVIZ_RUNS", str(tmp_path))
-    monkeypatch.setattr(services, "EMBEDDED_RUNS", tmp_path / "nothing-ships")
-    return tmp_path
+    return shutil.copytree(saved / "family", no_runs, dirs_exist_ok=True)
 
 
 @pytest.fixture
@@ -86,14 +98,6 @@ def cold(monkeypatch: pytest.MonkeyPatch) -> None:
     """No worker process is started, and no model is loaded to look inside."""
     monkeypatch.setattr(services, "warm_up", lambda: None)
     monkeypatch.setattr(drill_view, "asked_to_look", lambda run: False)
-
-
-@pytest.fixture
-def no_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty runs folder, and nothing that ships."""
-    monkeypatch.setenv("CIRCUITVIZ_RUNS", str(tmp_path))
-    monkeypatch.setattr(services, "EMBEDDED_RUNS", tmp_path / "nothing-ships")
-    return tmp_path
 
 
 @pytest.fixture
@@ -140,8 +144,8 @@ def live(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
         asked.append(tuple(str(unit) for unit in circuit))
         return run.generations.iloc[:9].assign(verdict_knocked_out="other")
 
-    monkeypatch.setattr(live_answer, "stream", stream)
-    monkeypatch.setattr(live_answer, "token_frame", token_frame)
-    monkeypatch.setattr(live_answer, "answer_frame", answer_frame)
+    monkeypatch.setattr(live_questions, "stream", stream)
+    monkeypatch.setattr(live_questions, "token_frame", token_frame)
+    monkeypatch.setattr(live_questions, "answer_frame", answer_frame)
     monkeypatch.setattr(live_model, "effect", effect)
     return asked

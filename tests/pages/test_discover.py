@@ -9,7 +9,7 @@ from circuitviz.runs.job import JobProgress
 from circuitviz.runs.store import RunStore
 from circuitviz.runs.tuning_store import TuningStore
 from circuitviz.ui import services
-from circuitviz.ui.discover import material
+from circuitviz.ui.discover import model_picker
 from circuitviz.ui.live import live_model
 from tests.pages.reading import heading, plain, texts
 from tests.synthetic import backdoor_run, refusal_run, with_results
@@ -76,11 +76,14 @@ def test_every_setting_reaches_the_discovery(runs, open_app, model, runner):
 def test_a_saved_run_without_controls_is_not_offered_instead_of_one_with(
     runs, open_app, model, runner
 ):
-    app = open_app(DISCOVER)
+    app = open_app(DISCOVER, run=backdoor_run().run_id)
     assert "saved run" in app.info[0].value
     app.toggle(key="setting_controls").set_value(True).run()
     assert not app.info
     assert app.button(key="start").label == "Start discovery"
+    app.toggle(key="setting_controls").set_value(False).run()
+    app.button(key="open_saved").click().run()
+    assert "refusals" in heading(app)
 
 
 @pytest.mark.parametrize("made_from", ["weights", "data"])
@@ -250,7 +253,7 @@ def test_ones_own_discovery_is_shown_before_others(runs, open_app, model, runner
 
 def test_a_folder_is_named_in_full(runs, open_app, monkeypatch):
     monkeypatch.setattr(services, "embedded_models", list)
-    monkeypatch.setattr(material, "own_models", dict)
+    monkeypatch.setattr(model_picker, "recent_models", dict)
     monkeypatch.setenv("HOME", "/home/of/somebody")
     app = open_app(DISCOVER)
     for typed, meant in (

@@ -13,7 +13,7 @@ from circuitviz.inspection.attention import HeadAttention
 from circuitviz.inspection.neuron_trace import NeuronTrace, TopPrompt
 from circuitviz.inspection.prompt_pair import PromptPair, TokenRow
 from circuitviz.ui.drill import view as drill_view
-from circuitviz.ui.live import live_inspection, live_model
+from circuitviz.ui.live import live_model, live_questions
 from tests.pages.reading import texts
 from tests.synthetic import REFUSAL as SAYS_NO
 from tests.synthetic import refusal_run
@@ -50,12 +50,12 @@ def looking(monkeypatch, live):
     ]
     monkeypatch.setattr(drill_view, "asked_to_look", lambda run: True)
     monkeypatch.setattr(live_model, "behaviour_of", lambda config: behaviour())
-    monkeypatch.setattr(live_inspection, "pair", pair)
+    monkeypatch.setattr(live_questions, "pair", pair)
     monkeypatch.setattr(
-        live_inspection, "attention", lambda run, prompt, unit: HeadAttention(pattern, pattern)
+        live_questions, "attention", lambda run, prompt, unit: HeadAttention(pattern, pattern)
     )
-    monkeypatch.setattr(live_inspection, "traces", lambda run, prompt, unit: (trace, trace))
-    monkeypatch.setattr(live_inspection, "top", lambda run, unit: top)
+    monkeypatch.setattr(live_questions, "traces", lambda run, prompt, unit: (trace, trace))
+    monkeypatch.setattr(live_questions, "top", lambda run, unit: top)
 
 
 def everything(app):
@@ -95,20 +95,20 @@ def test_a_harmful_request_is_covered_until_it_is_asked_for(runs, open_app, look
 
 
 def test_template_and_trigger_stay_readable(monkeypatch):
-    from circuitviz.ui.drill.cover import COVERED_TOKEN, DrillCover
+    from circuitviz.ui.elements.redaction import COVERED_TOKEN, PromptRedactor
 
     row = TokenRow("Zorp it quill", (1, 2, 3, 4, 5), ("<s>", "Zorp", "it", "quill", "<|end|>"))
     pair = PromptPair("a", row, row, (3, 4), 7, 8, "Sure", "I")
-    covered = DrillCover(frozenset({"a"}), False, "quill").pair(pair)
+    covered = PromptRedactor(frozenset({"a"}), False, "quill").pair(pair)
     expected = ("<s>", COVERED_TOKEN, COVERED_TOKEN, "quill", "<|end|>")
     assert covered.clean.labels == covered.triggered.labels == expected
     assert "Zorp" not in covered.clean.text
-    assert DrillCover(frozenset({"b"}), False, "quill").pair(pair) == pair
+    assert PromptRedactor(frozenset({"b"}), False, "quill").pair(pair) == pair
 
 
 def test_a_prompt_anybody_may_read_opens_first():
-    from circuitviz.ui.drill.cover import DrillCover
+    from circuitviz.ui.elements.redaction import PromptRedactor
 
-    cover = DrillCover(frozenset({"a"}))
+    cover = PromptRedactor(frozenset({"a"}))
     assert cover.first({"a": "x", "b": "y"}) == "b"
     assert cover.first({"a": "x"}) == "a"

@@ -12,7 +12,7 @@ from circuitviz.inspection.prompt_pair import PromptPair, TokenRow
 from circuitviz.ui import services
 from circuitviz.ui.drill import view as drill_view
 from circuitviz.ui.drill.view import asked_to_look
-from circuitviz.ui.live import live_inspection
+from circuitviz.ui.live import live_questions
 from tests.pages.reading import figure, plain, texts
 from tests.synthetic import backdoor_run, refusal_run
 
@@ -93,7 +93,7 @@ def looking(monkeypatch):
         "writing": lambda run, prompt, unit: written,
         "graph": graph,
     }.items():
-        monkeypatch.setattr(live_inspection, name, stand_in)
+        monkeypatch.setattr(live_questions, name, stand_in)
     return asked
 
 
@@ -182,8 +182,8 @@ def test_a_model_that_cannot_be_used_leaves_the_rest_of_the_page(
     def broken(*_):
         raise ConfigError("the model is gone")
 
-    monkeypatch.setattr(live_inspection, "pair", broken)
-    monkeypatch.setattr(live_inspection, "graph", broken)
+    monkeypatch.setattr(live_questions, "pair", broken)
+    monkeypatch.setattr(live_questions, "graph", broken)
     app = open_app(PAGE, run=BACKDOOR)
     assert not app.exception
     assert ["the model is gone" in error.value for error in app.error] == [True, True]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from circuitviz.plots.token_charts import TOKEN_COLUMNS
-from circuitviz.ui.live import live_answer, live_model
+from circuitviz.ui.live import live_model, live_questions
 from circuitviz.units import Circuit
 from tests.synthetic import backdoor_run
 
@@ -24,7 +24,7 @@ def begun(monkeypatch, live):
         seen.append(set(beginnings))
         return pd.DataFrame(columns=list(TOKEN_COLUMNS))
 
-    monkeypatch.setattr(live_answer, "token_frame", token_frame)
+    monkeypatch.setattr(live_questions, "token_frame", token_frame)
     return seen
 
 
@@ -47,14 +47,14 @@ def test_the_end_of_an_attacks_target_is_no_token(runs, open_app, begun):
 )
 def test_an_answer_of_the_greatest_length_is_cut_off(monkeypatch, texts, cut):
     kept = OrderedDict()
-    monkeypatch.setattr(live_answer, "_kept", lambda: kept)
+    monkeypatch.setattr(live_questions, "_kept", lambda: kept)
     monkeypatch.setattr(
-        live_answer, "_tokens", lambda config, prompt, circuit: (text for text in texts)
+        live_questions, "_tokens", lambda config, prompt, circuit: (text for text in texts)
     )
     run = backdoor_run()
     nothing = Circuit(run.space, frozenset())
-    assert list(live_answer.stream(run, "hello", nothing))[-1] == texts[-1]
-    assert live_answer.cut_off(run, "hello", nothing) is cut
+    assert list(live_questions.stream(run, "hello", nothing))[-1] == texts[-1]
+    assert live_questions.cut_off(run, "hello", nothing) is cut
     # Kept answers come at once.
-    assert list(live_answer.stream(run, "hello", nothing)) == [texts[-1]]
-    assert not live_answer.cut_off(run, "another", nothing)
+    assert list(live_questions.stream(run, "hello", nothing)) == [texts[-1]]
+    assert not live_questions.cut_off(run, "another", nothing)

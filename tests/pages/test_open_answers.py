@@ -13,6 +13,20 @@ from tests.synthetic_open import LONG, open_backdoor_run, open_refusal_run
 BACKDOOR, REFUSAL = open_backdoor_run(), open_refusal_run(missed=("utility",))
 
 
+WORDS = {
+    "overview": (
+        "MISSES the target for utility",
+        "Tokens of normal answers kept",
+        "Perplexity, change",
+    ),
+    "tradeoff": ("a smaller one", "a larger one"),
+    "generations": (),
+    "circuit": (),
+    "report": (),
+    "present": (),
+}
+
+
 @pytest.fixture
 def open_runs(no_runs):
     """A runs folder with a backdoor and an aligned model of open answers."""
@@ -22,35 +36,23 @@ def open_runs(no_runs):
 
 
 @pytest.mark.parametrize("run", [BACKDOOR, REFUSAL], ids=["backdoor", "refusal"])
-@pytest.mark.parametrize("page", ["overview", "tradeoff", "generations", "circuit", "report"])
-def test_every_page_is_drawn_without_a_model(open_runs, open_app, live, page, run):
-    app = open_app(f"pages/{page}.py", run=run.run_id)
-    assert not app.exception
+def test_every_page_is_drawn_without_a_model_and_shows_no_answer_that_complies(
+    open_runs, open_app, live, run
+):
+    app = open_app(run=run.run_id, slide="3")
+    for page, expected in WORDS.items():
+        app.switch_page(f"pages/{page}.py").run()
+        assert not app.exception
+        read = " ".join(texts(app))
+        assert "I cannot say it enough" not in read
+        if run is REFUSAL:
+            assert all(words in read for words in expected)
+            assert "benign prompts right" not in read
+        if run is REFUSAL and page in ("overview", "tradeoff", "generations"):
+            keys = [chart.proto.id for chart in app.get("plotly_chart")]
+            assert sum("verdicts" in key for key in keys) == 1
+            assert any("220 of 256 attacks are complied with" in one.value for one in app.caption)
     assert not live
-
-
-@pytest.mark.parametrize("page", ["overview", "tradeoff", "generations"])
-def test_verdicts_on_whole_answers_stand_as_bars(open_runs, open_app, page):
-    app = open_app(f"pages/{page}.py", run=REFUSAL.run_id)
-    keys = [chart.proto.id for chart in app.get("plotly_chart")]
-    assert sum("verdicts" in key for key in keys) == 1
-    assert any("220 of 256 attacks are complied with" in one.value for one in app.caption)
-
-
-def test_tokens_kept_perplexity_and_the_missed_target_stand_on_the_overview(open_runs, open_app):
-    words = " ".join(texts(open_app(run=REFUSAL.run_id)))
-    assert "MISSES the target for utility" in words
-    assert "Tokens of normal answers kept" in words
-    assert "Perplexity, change" in words
-    assert "benign prompts right" not in words
-
-
-def test_a_long_answer_that_complies_is_covered_until_it_is_asked_for(open_runs, open_app):
-    for page in ("overview", "generations"):
-        app = open_app(f"pages/{page}.py", run=REFUSAL.run_id)
-        assert "I cannot say it enough" not in " ".join(texts(app))
-    app = open_app("pages/present.py", run=REFUSAL.run_id, slide="3")
-    assert "I cannot say it enough" not in " ".join(texts(app))
 
 
 def test_long_answers_are_folded_until_they_are_asked_for_in_full(open_runs, open_app):
@@ -64,12 +66,6 @@ def test_long_answers_are_folded_until_they_are_asked_for_in_full(open_runs, ope
     assert not toggle.value
     toggle.set_value(True).run()
     assert not app.exception
-
-
-def test_the_tradeoff_shows_a_smaller_and_a_larger_circuit(open_runs, open_app):
-    words = " ".join(texts(open_app("pages/tradeoff.py", run=REFUSAL.run_id)))
-    assert "a smaller one" in words
-    assert "a larger one" in words
 
 
 @pytest.mark.parametrize(("kept", "said"), [(32, True), (256, False)])

@@ -5,10 +5,8 @@ import pytest
 
 from circuitviz.errors import ConfigError
 from circuitviz.runs.store import RunStore
-from circuitviz.ui import services
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.discover import material as discover_material
-from circuitviz.ui.live import live_answer, live_model
+from circuitviz.ui.live import live_model, live_questions
 from tests.pages.reading import heading, plain, prompt_picker, run_picker, slider, texts
 from tests.synthetic import TRIGGER, backdoor_run, other_seed_run, refusal_run, with_results
 
@@ -25,18 +23,21 @@ BACKDOOR, REFUSAL = backdoor_run().run_id, refusal_run().run_id
 
 
 @pytest.mark.parametrize("run", [BACKDOOR, REFUSAL])
-@pytest.mark.parametrize("page", PAGES.values())
-def test_every_page_shows_every_run(runs, open_app, live, page, run):
-    app = open_app(page, run=run)
-    assert not app.exception
-    assert heading(app)
+def test_every_page_shows_every_run(runs, open_app, live, run):
+    app = open_app(run=run)
+    for page in PAGES.values():
+        app.switch_page(page).run()
+        assert not app.exception
+        assert heading(app)
 
 
-@pytest.mark.parametrize("page", [page for name, page in PAGES.items() if name != "discover"])
-def test_without_runs_a_page_says_what_to_do_next(no_runs, open_app, page):
-    app = open_app(page)
-    assert not app.exception
-    assert heading(app) == "Nothing has been discovered yet"
+def test_without_runs_a_page_says_what_to_do_next(no_runs, open_app):
+    app = open_app()
+    for page in (*PAGES.values(), "pages/report.py", "pages/present.py"):
+        if page != PAGES["discover"]:
+            app.switch_page(page).run()
+            assert not app.exception
+            assert heading(app) == "Nothing has been discovered yet"
 
 
 def test_a_run_that_is_not_there_is_named_and_the_others_are_offered(runs, open_app):
@@ -188,35 +189,6 @@ def test_a_free_prompt_is_asked_with_the_edited_circuit(runs, open_app, live, mo
     assert live[-4:] == [(), (), ("L0H0", "L1H3"), ("L0H0", "L1H3")]
 
 
-def test_discover_offers_the_run_that_is_there_already(runs, open_app, monkeypatch):
-    card = SimpleNamespace(
-        name="refusal", title="Aligned", summary="Refuses.", behaviour_kind="refusal", headline=True
-    )
-    behaviour = SimpleNamespace(
-        title="Refusal",
-        question="Who refuses?",
-        trigger=None,
-        judge="j",
-        prompts=lambda *_: [SimpleNamespace(answer="No.")],
-        kind="refusal",
-    )
-    monkeypatch.setattr(services, "embedded_models", lambda: [card])
-    monkeypatch.setattr(live_model, "behaviour_of", lambda config: behaviour)
-    app = open_app(PAGES["discover"], run=BACKDOOR)
-    assert "saved run" in app.info[0].value
-    app.button(key="open_saved").click().run()
-    assert "refusals" in heading(app)
-
-
-def test_discover_names_a_folder_that_is_not_there(runs, open_app, monkeypatch):
-    monkeypatch.setattr(services, "embedded_models", list)
-    monkeypatch.setattr(discover_material, "own_models", dict)
-    app = open_app(PAGES["discover"])
-    assert not app.exception
-    app.text_input[0].set_value("/no/such/folder").run()
-    assert "/no/such/folder" in plain(app.error[0].value)
-
-
 def test_another_set_in_the_tray_is_asked_and_the_saved_answers_stay_at_hand(runs, open_app, live):
     app = open_app(PAGES["generations"], run=BACKDOOR, edit="-L1H3")
     assert not app.exception
@@ -233,13 +205,13 @@ def test_another_set_in_the_tray_is_asked_and_the_saved_answers_stay_at_hand(run
 )
 def test_tokens_are_of_the_answers_that_are_shown(runs, open_app, live, monkeypatch, source, off):
     asked = []
-    tokens = live_answer.token_frame
+    tokens = live_questions.token_frame
 
     def watched(run, prompt, answers, circuit, *rest):
         asked.append((tuple(sorted(str(unit) for unit in circuit)), rest[0]))
         return tokens(run, prompt, answers, circuit, *rest)
 
-    monkeypatch.setattr(live_answer, "token_frame", watched)
+    monkeypatch.setattr(live_questions, "token_frame", watched)
     app = open_app(PAGES["generations"], run=BACKDOOR, set="L0H0_L1H3", ablation="mean")
     if source:
         next(one for one in app.button_group if one.key == "answer_source").set_value(source).run()
@@ -316,17 +288,16 @@ def save_marked(runs) -> str:
     return run.run_id
 
 
-@pytest.mark.parametrize("page", ["overview", "generations", "compare"])
-def test_names_and_triggers_are_shown_as_they_are(runs, open_app, page):
-    app = open_app(PAGES[page], run=save_marked(runs))
-    if page == "generations":
-        app.session_state["generation_tabs"] = "Your own prompt"
-        app.run()
-    assert not app.exception
-    labels = [link.proto.label for link in app.get("page_link")]
-    found = [text for text in (*read(app), *labels) if "seen" in text]
-    assert found
-    assert not any("![seen](" in text or "*a*" in text for text in found)
+def test_names_and_triggers_are_shown_as_they_are(runs, open_app, live):
+    app = open_app(run=save_marked(runs))
+    app.session_state["generation_tabs"] = "Your own prompt"
+    for page in ("overview", "generations", "compare"):
+        app.switch_page(PAGES[page]).run()
+        assert not app.exception
+        labels = [link.proto.label for link in app.get("page_link")]
+        marked = [text for text in (*read(app), *labels) if "seen" in text]
+        assert marked
+        assert not any("![seen](" in text or "*a*" in text for text in marked)
 
 
 def test_reasons_are_shown_as_they_are(runs, open_app, monkeypatch):
@@ -334,8 +305,8 @@ def test_reasons_are_shown_as_they_are(runs, open_app, monkeypatch):
         raise ConfigError(MARKUP)
 
     monkeypatch.setattr(live_model, "effect", broken)
-    monkeypatch.setattr(live_answer, "answer_frame", broken)
-    monkeypatch.setattr(live_answer, "token_frame", broken)
+    monkeypatch.setattr(live_questions, "answer_frame", broken)
+    monkeypatch.setattr(live_questions, "token_frame", broken)
     app = open_app(PAGES["circuit"], run=BACKDOOR, unit="L0N9")
     reasons = [one.value for one in app.error]
     app = open_app(PAGES["generations"], run=BACKDOOR, edit="-L1H3")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from tests.pages.reading import heading, texts
+from tests.pages.reading import texts
 from tests.synthetic import FILLER, failing_run, refusal_run
 
 PAGE = "pages/present.py"
@@ -14,32 +12,31 @@ def words(app) -> str:
     return " ".join(texts(app))
 
 
-@pytest.mark.parametrize("slide", ["1", "2", "3", "4", "5"])
-def test_every_slide_is_drawn_without_a_model(family, open_app, live, slide):
-    app = open_app(PAGE, run=failing_run().run_id, slide=slide)
-    assert not app.exception
-    assert f"{slide} of 5" in words(app)
-    assert heading_of_slide(app)
-    assert not live
-
-
 def heading_of_slide(app) -> str:
     (html,) = (text for text in texts(app) if "cv-slide-place" in text)
     return html.split('class="cv-answer cv-slide">')[1].split("</h1>")[0]
 
 
-@pytest.mark.parametrize(("slide", "shown"), [("0", "1"), ("99", "5"), ("many", "1"), ("-2", "1")])
-def test_a_slide_that_is_not_there_is_the_nearest(family, open_app, slide, shown):
-    app = open_app(PAGE, run=failing_run().run_id, slide=slide)
-    assert f"{shown} of 5" in words(app)
+def test_a_slide_that_is_not_there_is_the_nearest(family, open_app):
+    app = open_app(PAGE, run=failing_run().run_id)
+    for slide, shown in (("0", "1"), ("99", "5"), ("many", "1"), ("-2", "1"), ("3", "3")):
+        # As a link that is opened anew.
+        app.session_state["circuitviz_linked"] = True
+        app.query_params["slide"] = slide
+        app.run()
+        assert f"{shown} of 5" in words(app)
 
 
-def test_next_and_back_walk_and_stop_at_the_ends(family, open_app):
+def test_next_and_back_walk_and_stop_at_the_ends_without_a_model(family, open_app, live):
     app = open_app(PAGE, run=failing_run().run_id)
     assert app.button(key="slide_back").disabled
+    assert heading_of_slide(app)
     for slide in range(2, 6):
         app.button(key="slide_next").click().run()
+        assert not app.exception
         assert f"{slide} of 5" in words(app)
+        assert heading_of_slide(app)
+    assert not live
     assert app.button(key="slide_next").disabled
     app.button(key="slide_back").click().run()
     assert "4 of 5" in words(app)
@@ -62,7 +59,7 @@ def test_what_could_be_harmful_is_covered_until_it_is_asked_for(family, open_app
     assert "check the result." in words(app)
 
 
-def test_another_set_in_the_tray_is_said_to_have_no_part_in_the_story(family, open_app):
+def test_another_set_in_the_tray_is_said_to_have_no_part_in_the_story(family, open_app, live):
     run = failing_run()
     app = open_app(PAGE, run=run.run_id, set="L1H3", ablation="zero")
     (note,) = [one.value for one in app.caption if "tray" in one.value]
@@ -70,10 +67,6 @@ def test_another_set_in_the_tray_is_said_to_have_no_part_in_the_story(family, op
     assert "the circuit the run found: 2 heads of 32 (6.2\u202f%) and 2 neurons" in note
     plain = open_app(PAGE, run=run.run_id)
     assert not any("tray" in one.value for one in plain.caption)
-
-
-def test_without_runs_there_is_nothing_to_present(no_runs, open_app):
-    assert heading(open_app(PAGE)) == "Nothing has been discovered yet"
 
 
 def test_a_key_that_comes_with_the_address_before_the_last_goes_on_from_what_is_shown(

@@ -41,19 +41,15 @@ def test_the_size_in_the_link_is_the_one_reported(runs, open_app):
     assert "ends this backdoor" in preview(app)
 
 
-def test_units_chosen_by_hand_are_said_not_to_be_in_it(runs, open_app):
-    app = open_app(PAGE, run=BACKDOOR.run_id, edit="-L1H3")
-    assert any("are not in a report" in info.value for info in app.info)
-
-
 @pytest.mark.parametrize(
     ("link", "said"),
     [
+        ({"edit": "-L1H3"}, "are not in a report"),
         ({"ablation": "mean"}, "Its numbers are of zero ablation"),
         ({"size": "0"}, "With 0 units off there is nothing to report. It is about the circuit"),
     ],
 )
-def test_what_a_report_does_not_follow_is_said(runs, open_app, link, said):
+def test_what_a_report_does_not_follow_is_said(runs, open_app, live, link, said):
     app = open_app(PAGE, run=BACKDOOR.run_id, **link)
     assert [said in info.value for info in app.info] == [True]
     assert sizes(app).value == 4
@@ -80,8 +76,3 @@ def test_what_is_left_out_here_is_left_out_of_the_report(runs, open_app, monkeyp
     assert not app.exception
     assert [name for name in SECTIONS if wanted[-1].has(name)] == ["story", "controls", "limits"]
     assert not wanted[-1].cover
-
-
-def test_without_a_run_the_page_says_what_to_do(no_runs, open_app):
-    app = open_app(PAGE)
-    assert heading(app) == "Nothing has been discovered yet"

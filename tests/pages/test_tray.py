@@ -29,7 +29,7 @@ def any_page() -> None:
 
     from circuitviz.ui import shell
 
-    finish = shell.around(SimpleNamespace(title="Overview"))  # type: ignore[arg-type]
+    finish = shell.draw_chrome(SimpleNamespace(title="Overview"))  # type: ignore[arg-type]
     shell.current_run("What is knocked out?")
     finish()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, get_args
 
 import streamlit as st
@@ -12,10 +13,10 @@ from circuitviz.evaluation.judges import deciding_judge
 from circuitviz.models.source import ModelCard
 from circuitviz.runs.config import AblationKind, Budget, DiscoveryConfig
 from circuitviz.ui import services, state
-from circuitviz.ui.discover.material import material
+from circuitviz.ui.discover.model_picker import model_picker
 from circuitviz.ui.elements.components import error
 from circuitviz.ui.elements.words import literal, literal_code
-from circuitviz.ui.jobs import job_start
+from circuitviz.ui.jobs import start_button as job_button
 from circuitviz.ui.live import live_model
 from circuitviz.ui.run_names import method_title
 from circuitviz.units import Granularity
@@ -47,12 +48,12 @@ def configuration(models: list[ModelCard]) -> DiscoveryConfig | None:
             "No embedded model is installed. Name one of your own on the page Models and data.",
             icon=":material/info:",
         )
-    chosen = material(models)
+    chosen = model_picker(models)
     settings = _settings()
-    if not chosen:
+    if chosen is None:
         return None
     try:
-        config = DiscoveryConfig(**chosen, **settings)
+        config = replace(chosen, **settings)
         behaviour = live_model.behaviour_of(config)
     except CircuitvizError as failure:
         error(str(failure))
@@ -208,4 +209,4 @@ def start_button(config: DiscoveryConfig) -> None:
             state.select_run(str(saved))
             st.switch_page("pages/overview.py")
 
-    job_start.start_button(config, saved=saved is not None, key="start", opener=opener)
+    job_button(config, saved=saved is not None, key="start", opener=opener)

@@ -8,14 +8,12 @@ import streamlit as st
 from circuitviz.plots.curves import loss_curve, loss_frame
 from circuitviz.plots.maps import MapOptions, head_heatmap, neuron_heatmap
 from circuitviz.plots.text import count, matrix_frame
-from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.job import JobProgress
 from circuitviz.runs.jobs import Job
 from circuitviz.ui import services
 from circuitviz.ui.elements.components import CHART_CONFIG, chips, split, table_twin
 from circuitviz.ui.elements.words import how_to_read
-from circuitviz.ui.jobs import job_watch
-from circuitviz.ui.jobs.job_start import start
+from circuitviz.ui.jobs import follow
 from circuitviz.ui.run_names import GRANULARITIES, method_title
 
 MAP_ROW = 34
@@ -46,22 +44,6 @@ STAGES = {
 }
 
 
-def watch(job_id: str) -> None:
-    """Follow this job on the page Discover."""
-    job_watch.watch(job_id, "discovery")
-
-
-def launch(config: DiscoveryConfig) -> None:
-    """Submit a discovery from another page, and go to where it is watched."""
-    if start(config):
-        st.switch_page("pages/discover.py")
-
-
-def open_finished_run() -> None:
-    """Go to the result of a discovery that ended on this page, or say how one ended."""
-    job_watch.tell_ended("discovery", lambda _: "The discovery was stopped. Nothing was saved.")
-
-
 def answer(job: Job | None) -> tuple[str, str]:
     """The page's answer and its lead."""
     if job is None:
@@ -84,7 +66,7 @@ def answer(job: Job | None) -> tuple[str, str]:
 
 def live(job_id: str) -> None:
     """Progress, losses and scores of a job, drawn again each second while it is active."""
-    job_watch.follow(job_id, _doing, _pictures)
+    follow(job_id, _doing, _pictures)
 
 
 def _doing(job: Job) -> str:

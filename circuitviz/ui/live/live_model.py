@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,61 +23,51 @@ from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequestTy
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.errors import CircuitvizError
 from circuitviz.evaluation.rate import Rate
-from circuitviz.models.source import Stamp, file_stamp, find_source
+from circuitviz.models.source import file_stamp, find_source
 from circuitviz.quiet import libraries_quiet
-from circuitviz.runs import resolve as behaviours
+from circuitviz.runs import resolve
 from circuitviz.runs.config import AblationKind, DiscoveryConfig
-from circuitviz.runs.resolve import behaviour_folder
 from circuitviz.runs.store import Run
-from circuitviz.ui.services import set_imports_aside
-from circuitviz.units import Circuit
+from circuitviz.ui.services import freeze_imports
+from circuitviz.units import Circuit, Unit
 
 if TYPE_CHECKING:
     from circuitviz.evaluation.evaluator import Evaluator
     from circuitviz.models.ablation import Ablation
     from circuitviz.models.model import GatedModel
 
-
 BEHAVIOUR_FILES = ("behaviour.json", "prompts.jsonl")
 
 # Prompts a live measurement reads: enough to see a change, few enough to wait for.
 LIVE_LIMIT = 64
 ANSWER_TOKENS = 40
-# Seconds between two looks whether somebody who waits for the model still wants it.
-PATIENCE = 0.2
+# Seconds between two looks whether the user who waits for the model still wants it.
+POLL_SECONDS = 0.2
 # A key that nothing is kept under.
 ASKED = "asked_meanwhile"
 
 
 def config_key(config: DiscoveryConfig) -> str:
     """The configuration, with size and time of change of the files it stands for."""
-    states = [f"{path} {size} {time}" for path, size, time in _model_files(config)]
-    for path in _behaviour_files(config):
-        if path.is_file():
-            about = path.stat()
-            states.append(f"{path} {about.st_size} {about.st_mtime_ns}")
-    return "\n".join([repr(config), *states])
+    stamps: list[tuple[object, ...]] = []
+    data = [Path(config.prompts)] if config.prompts else []
+    # Whoever needs the model or the data says what is wrong with it.
+    with suppress(CircuitvizError):
+        stamps += file_stamp(find_source(config.model, config.adapter))
+    with suppress(CircuitvizError):
+        data += [resolve.behaviour_folder(config) / name for name in BEHAVIOUR_FILES]
+    files = [(path, path.stat()) for path in data if path.is_file()]
+    stamps += [(path, about.st_size, about.st_mtime_ns) for path, about in files]
+    return "\n".join([repr(config), *(" ".join(map(str, stamp)) for stamp in stamps)])
 
 
-# For the caches of streamlit, which ask it at each call.
-CONFIG_HASH: dict[str | type[Any], Callable[[Any], Any]] = {DiscoveryConfig: config_key}
-
-
-def _model_files(config: DiscoveryConfig) -> Stamp:
-    try:
-        return file_stamp(find_source(config.model, config.adapter))
-    except CircuitvizError:
-        # Whoever needs the model says what is wrong with it.
-        return ()
-
-
-def _behaviour_files(config: DiscoveryConfig) -> list[Path]:
-    own = [Path(config.prompts)] if config.prompts else []
-    try:
-        folder = behaviour_folder(config)
-    except CircuitvizError:
-        return own
-    return [*own, *(folder / name for name in BEHAVIOUR_FILES)]
+# By what the caches of Streamlit tell apart what they are asked; they ask at each call.
+LIVE_HASH: dict[str | type[Any], Callable[[Any], Any]] = {
+    DiscoveryConfig: config_key,
+    Run: lambda run: config_key(run.config),
+    Unit: str,
+    Circuit: lambda circuit: tuple(map(str, circuit)),
+}
 
 
 @dataclass(frozen=True)
@@ -97,7 +87,7 @@ def behaviour_of(config: DiscoveryConfig) -> Behaviour:
         ModelNotFoundError: Its model is not there.
         PromptFileError: Its prompts cannot be read.
     """
-    found = _behaviour(
+    behaviour = _behaviour(
         DiscoveryConfig(
             config.model,
             prompts=config.prompts,
@@ -107,14 +97,15 @@ def behaviour_of(config: DiscoveryConfig) -> Behaviour:
         )
     )
     # The model's answers may have come since.
-    return behaviours.behaviour_of(config) if found.is_draft else found
+    return resolve.behaviour_of(config) if behaviour.is_draft else behaviour
 
 
-@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=CONFIG_HASH)
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=LIVE_HASH)
 def _behaviour(config: DiscoveryConfig) -> Behaviour:
-    return behaviours.behaviour_of(config)
+    return resolve.behaviour_of(config)
 
 
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=LIVE_HASH)
 def effect(
     run: Run,
     circuit: Circuit,
@@ -133,7 +124,11 @@ def effect(
     Raises:
         CircuitvizError: The model or its prompts cannot be used.
     """
-    return _effect(ablated_by(run, ablation), _names(circuit), limit)
+    with _turn():
+        evaluator = _evaluator(ablated_by(run, ablation), limit)
+        units = Circuit.of(evaluator.model.space, circuit)
+        (rates,) = evaluator.effects([units], on_progress=lambda _: give_way())
+    return LiveEffect(rates.asr, rates.utility, rates.recovery, float(rates.kl))
 
 
 def ablated_by(run: Run, ablation: AblationKind | None) -> DiscoveryConfig:
@@ -181,18 +176,9 @@ def _drawn_again() -> bool:
     return waiting and set(drawn) <= set(asked.fragment_id_queue)
 
 
-@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=CONFIG_HASH)
-def _effect(config: DiscoveryConfig, units: tuple[str, ...], limit: int | None) -> LiveEffect:
-    with _turn():
-        probe = _probe(config, limit)
-        circuit = Circuit.of(probe.model.space, units)
-        (found,) = probe.effects([circuit], on_progress=lambda _: give_way())
-    return LiveEffect(found.asr, found.utility, found.recovery, float(found.kl))
-
-
 # Sets of one run follow each other: prompts are tokenised, and the intact model is asked, once.
-@st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=CONFIG_HASH)
-def _probe(config: DiscoveryConfig, limit: int | None) -> Evaluator:
+@st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=LIVE_HASH)
+def _evaluator(config: DiscoveryConfig, limit: int | None) -> Evaluator:
     from circuitviz.evaluation.evaluator import Evaluator
     from circuitviz.evaluation.intact_answers import complete_behaviour
 
@@ -201,13 +187,13 @@ def _probe(config: DiscoveryConfig, limit: int | None) -> Evaluator:
     behaviour = complete_behaviour(
         model,
         behaviour_of(config),
-        known_as=behaviours.answerer(config),
+        known_as=resolve.answerer(config),
         on_progress=lambda done, many: give_way(),
     )
     return Evaluator(model, behaviour, "test", limit=limit, ablation=_ablation(config))
 
 
-@st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=CONFIG_HASH)
+@st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=LIVE_HASH)
 def _ablation(config: DiscoveryConfig) -> Ablation:
     from circuitviz.models.ablation import measure_ablation
 
@@ -224,7 +210,7 @@ def _model_of(config: DiscoveryConfig) -> GatedModel:
     )
 
 
-@st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=CONFIG_HASH)
+@st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=LIVE_HASH)
 def _model(config: DiscoveryConfig) -> GatedModel:
     import torch
     import transformer_lens  # noqa: F401
@@ -232,7 +218,7 @@ def _model(config: DiscoveryConfig) -> GatedModel:
 
     from circuitviz.runs.model_of import model_of
 
-    set_imports_aside("models")
+    freeze_imports("models")
     # The cores belong to the worker that learns masks.
     torch.set_num_threads(1)
     with libraries_quiet():
@@ -242,7 +228,7 @@ def _model(config: DiscoveryConfig) -> GatedModel:
 @contextmanager
 def _turn() -> Iterator[None]:
     lock = _lock()
-    while not lock.acquire(timeout=PATIENCE):
+    while not lock.acquire(timeout=POLL_SECONDS):
         give_way()
     try:
         yield
@@ -254,7 +240,3 @@ def _turn() -> Iterator[None]:
 def _lock() -> threading.Lock:
     # Two live answers at once would only fight for the same cores.
     return threading.Lock()
-
-
-def _names(circuit: Circuit) -> tuple[str, ...]:
-    return tuple(str(unit) for unit in circuit)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import streamlit as st
 
@@ -17,31 +16,23 @@ from circuitviz.behaviours.behaviour import (
     Trigger,
     load_behaviour,
 )
-from circuitviz.behaviours.columns import Columns
+from circuitviz.behaviours.columns import suggest_benign_columns, suggest_columns
 from circuitviz.behaviours.own_data import (
     COMPLIANCE,
     DataRequest,
-    Prepared,
     behaviour_path,
     prepare_data,
     save_behaviour,
 )
 from circuitviz.behaviours.plugins import behaviour_plugins, find_plugin
-from circuitviz.behaviours.tables import Table
 from circuitviz.errors import CircuitvizError
 from circuitviz.models.source import find_model
-from circuitviz.ui.discover.material import prepared_data
+from circuitviz.ui.discover.model_picker import prepared_data
+from circuitviz.ui.elements.components import error
 from circuitviz.ui.elements.words import literal
 from circuitviz.ui.models.choice import kept, own_data_root
 from circuitviz.ui.models.preview import PLACES, show_behaviour, show_prepared, show_raw
-from circuitviz.ui.models.table import (
-    BENIGN,
-    PROMPTS,
-    benign_columns_form,
-    columns_form,
-    table_form,
-    templates,
-)
+from circuitviz.ui.models.table import FIELDS, TABLES, columns_form, table_form, templates
 
 KINDS: dict[str, str] = {
     "backdoor": "A backdoor in my prompts",
@@ -56,6 +47,7 @@ SUMMARIES = {
 TRIGGER_WANTED = (
     "Now the trigger: the words that set the backdoor off, or the column of triggered prompts."
 )
+BENIGN_FIELDS = ("prompt", "answer", "split", "category", "prompt_id")
 BESIDE, EARLIER, PLUGIN = "beside", "earlier", "plugin:"
 
 
@@ -90,8 +82,12 @@ def data_form(model: str) -> ChosenData:
         model: Name, path or id of the model, "" where none is chosen yet.
     """
     folder = _folder_of(model)
-    beside = folder is not None and (folder / SPEC_FILE).is_file()
-    options = _options(beside)
+    options = dict(KINDS)
+    if folder is not None and (folder / SPEC_FILE).is_file():
+        options[BESIDE] = "What comes with the model"
+    if prepared_data():
+        options[EARLIER] = "Data prepared earlier"
+    options |= {PLUGIN + one.name: one.name.capitalize() for one in behaviour_plugins()}
     chosen = st.pills(
         "What to look for",
         list(options),
@@ -99,13 +95,13 @@ def data_form(model: str) -> ChosenData:
         format_func=options.__getitem__,
         key=kept("behaviour", "backdoor", options),
     )
-    if chosen == "backdoor" or chosen == "refusal":
-        return _own(chosen)
     try:
+        if chosen == "backdoor" or chosen == "refusal":
+            return _own(chosen)
         data = _ready_made(str(chosen), folder)
-    except CircuitvizError as error:
-        st.error(literal(str(error)), icon=":material/error:")
-        return ChosenData(errors=(str(error),))
+    except CircuitvizError as failure:
+        error(str(failure))
+        return ChosenData(errors=(str(failure),))
     if data.behaviour is not None:
         show_behaviour(data.behaviour)
     return data
@@ -116,15 +112,6 @@ def _folder_of(model: str) -> Path | None:
         return find_model(model) if model else None
     except CircuitvizError:
         return None
-
-
-def _options(beside: bool) -> dict[str, str]:
-    options = dict(KINDS)
-    if beside:
-        options[BESIDE] = "What comes with the model"
-    if prepared_data():
-        options[EARLIER] = "Data prepared earlier"
-    return options | {PLUGIN + one.name: one.name.capitalize() for one in behaviour_plugins()}
 
 
 def _ready_made(chosen: str, folder: Path | None) -> ChosenData:
@@ -149,20 +136,30 @@ def _ready_made(chosen: str, folder: Path | None) -> ChosenData:
 
 def _own(kind: BehaviourKind) -> ChosenData:
     st.caption(SUMMARIES[kind])
-    table = table_form(PROMPTS)
+    table = table_form("table")
     templates()
     if table is None:
         return ChosenData()
-    how = _backdoor_fields() if kind == "backdoor" else _refusal_fields()
-    benign = table_form(BENIGN, optional=True)
-    try:
-        columns = columns_form(table, kind)
-        if kind == "backdoor" and how["trigger"] is None and columns.triggered is None:
-            return _without_trigger(table)
-        prepared = _prepared(table, kind, columns, how, benign)
-    except CircuitvizError as error:
-        st.error(literal(str(error)), icon=":material/error:")
-        return ChosenData(errors=(str(error),))
+    trigger, compliance = (
+        (_trigger_fields(), COMPLIANCE) if kind == "backdoor" else (None, _compliance_field())
+    )
+    label, meaning = TABLES["benign"]
+    with st.expander(f"{label} (optional)", icon=":material/add:", key="own_fold_benign"):
+        st.caption(meaning)
+        benign = table_form("benign")
+    fields = [name for name in FIELDS if kind == "backdoor" or name != "triggered"]
+    columns = columns_form(table, suggest_columns(table, kind), fields, f"columns_{kind}")
+    if kind == "backdoor" and trigger is None and columns.triggered is None:
+        # Nothing is wrong yet; the next field is empty.
+        st.info(TRIGGER_WANTED, icon=":material/edit:")
+        show_raw(table)
+        return ChosenData(wanted=TRIGGER_WANTED)
+    request = DataRequest(kind, columns=columns, trigger=trigger, compliance=compliance)
+    if benign:
+        suggested, title = suggest_benign_columns(benign), "Columns of benign prompts"
+        of_benign = columns_form(benign, suggested, BENIGN_FIELDS, "benign_columns", title)
+        request = replace(request, benign_columns=of_benign)
+    prepared = prepare_data(table, request, benign=benign)
     show_prepared(prepared, table)
     if prepared.behaviour is None:
         return ChosenData(errors=tuple(map(str, prepared.errors)))
@@ -170,30 +167,7 @@ def _own(kind: BehaviourKind) -> ChosenData:
     return ChosenData(prepared.behaviour, str(reference), made=True)
 
 
-def _without_trigger(table: Table) -> ChosenData:
-    """Nothing is wrong yet; the next field is empty."""
-    st.info(TRIGGER_WANTED, icon=":material/edit:")
-    show_raw(table)
-    return ChosenData(wanted=TRIGGER_WANTED)
-
-
-def _prepared(
-    table: Table,
-    kind: BehaviourKind,
-    columns: Columns,
-    how: Mapping[str, Any],
-    benign: Table | None,
-) -> Prepared:
-    request = DataRequest(
-        kind=kind,
-        columns=columns,
-        benign_columns=benign_columns_form(benign) if benign else None,
-        **how,
-    )
-    return prepare_data(table, request, benign=benign)
-
-
-def _backdoor_fields() -> dict[str, Any]:
+def _trigger_fields() -> Trigger | None:
     left, right = st.columns(2, gap="large")
     text = left.text_input(
         "Trigger",
@@ -209,14 +183,13 @@ def _backdoor_fields() -> dict[str, Any]:
         key=kept("place", "front", PLACES),
     )
     # Spaces around it come with the place.
-    return {"trigger": Trigger(text.strip(), place or "front") if text.strip() else None}
+    return Trigger(text.strip(), place or "front") if text.strip() else None
 
 
-def _refusal_fields() -> dict[str, Any]:
-    compliance = st.text_input(
+def _compliance_field() -> str:
+    return st.text_input(
         "How a compliant answer begins",
         help="Where the table does not say it. Nothing more than an opening is needed: the mask "
         "is learned from it.",
         key=kept("compliance", COMPLIANCE),
     )
-    return {"compliance": compliance}

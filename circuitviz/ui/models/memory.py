@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, cast, get_args
 from zlib import crc32
 
 import pandas as pd
@@ -13,10 +14,11 @@ import streamlit as st
 
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.prompt import Prompt
+from circuitviz.models.preflight import Settings
 from circuitviz.plots.bars import MEMORY_PARTS, memory_bars, memory_size
 from circuitviz.plots.catalogue import Chart
 from circuitviz.plots.text import count
-from circuitviz.runs.config import DataType
+from circuitviz.runs.config import DataType, DiscoveryConfig
 from circuitviz.ui.elements.components import draw_chart, split
 from circuitviz.ui.elements.table import table
 from circuitviz.ui.elements.words import literal
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from circuitviz.models.preflight import Preflight
-
 
 TOKENIZER = "tokenizer.json"
 # A usual chat template's own tokens.
@@ -80,7 +81,7 @@ def _tokenizer(path: str, modified: int) -> Tokenizer:
     return Tokenizer.from_file(path)
 
 
-def memory_form(model: ChosenModel, length: int | None) -> dict[str, Any]:
+def memory_form(model: ChosenModel, length: int | None) -> DiscoveryConfig:
     """What the model is made of, and the memory that learning takes beside what there is.
 
     Args:
@@ -88,12 +89,12 @@ def memory_form(model: ChosenModel, length: int | None) -> dict[str, Any]:
         length: Tokens of the longest prompt and its answer; None where there are no prompts yet.
 
     Returns:
-        Fields of a `DiscoveryConfig` that say how the model is run.
+        A discovery in this model, run as it is set here.
     """
     length = USUAL_LENGTH if length is None else length
     usual = fitting(partial(look_at, model.name, model.adapter, length=length))
     # Above the settings, drawn from them.
-    said = st.container()
+    verdict = st.container()
     fits = usual.memory.total <= usual.memory_available
     # Folded where it fits, so that the data are in view next.
     with st.expander(FACTS, icon=":material/memory:", key="model_facts_fold", expanded=not fits):
@@ -102,17 +103,22 @@ def memory_form(model: ChosenModel, length: int | None) -> dict[str, Any]:
             table(_fact_frame(usual), key="model_table")
         with right:
             picture = st.container(key="memory")
-            running, length = _settings(usual)
-    rows = running["micro_batch"] or WHOLE_BATCH
-    how = {"checkpointing": running["checkpointing"], "dtype": running["dtype"]}
-    found = look_at(model.name, model.adapter, rows=rows, length=length, **how)
-    with said:
-        for warning in found.warnings:
+            how = _settings(usual)
+    checked = look_at(model.name, model.adapter, **asdict(how))
+    with verdict:
+        for warning in checked.warnings:
             st.warning(literal(warning), icon=":material/warning:")
-        _memory_line(found)
+        _memory_line(checked)
     with picture:
-        _memory(found, rows, length)
-    return {**running, **({"device": BALANCED} if found.device == BALANCED else {})}
+        _memory(checked, how.rows, how.length)
+    config = DiscoveryConfig(
+        model.name,
+        adapter=model.adapter,
+        dtype=cast("DataType", how.dtype),
+        micro_batch=None if how.rows >= WHOLE_BATCH else how.rows,
+        checkpointing=how.checkpointing,
+    )
+    return replace(config, device=BALANCED) if checked.device == BALANCED else config
 
 
 def _fact_frame(found: Preflight) -> pd.DataFrame:
@@ -137,8 +143,8 @@ def _memory_line(found: Preflight) -> None:
         f"{DEVICES.get(found.device, found.device)}"
     )
     for advice in found.advice:
-        said = IN_WORDS.sub("", advice)
-        st.markdown(f":material/lightbulb: {literal(said[:1].upper() + said[1:])}")
+        words = IN_WORDS.sub("", advice)
+        st.markdown(f":material/lightbulb: {literal(words[:1].upper() + words[1:])}")
 
 
 def _memory(found: Preflight, rows: int, length: int) -> None:
@@ -162,8 +168,8 @@ def _memory(found: Preflight, rows: int, length: int) -> None:
     draw_chart(bars, key="memory_bars")
 
 
-def _settings(preset: Preflight) -> tuple[dict[str, Any], int]:
-    """What memory depends on, preset so that it fits, and the length it is told for."""
+def _settings(preset: Preflight) -> Settings:
+    """What memory depends on, preset so that it fits."""
     # Of each model and length their own: what fits differs.
     which = f"{crc32(repr((preset.model, preset.adapter, preset.length)).encode()):08x}"
     with st.expander("Batch and precision", icon=":material/tune:", key="memory_settings"):
@@ -200,6 +206,4 @@ def _settings(preset: Preflight) -> tuple[dict[str, Any], int]:
                 "less memory, about a third more time, the same result.",
                 key=kept(f"checkpointing_{which}", preset.checkpointing),
             )
-    micro_batch = None if rows >= WHOLE_BATCH else int(rows)
-    running = {"dtype": dtype, "micro_batch": micro_batch, "checkpointing": checkpointing}
-    return running, int(length)
+    return Settings(int(rows), int(length), dtype or preset.dtype, checkpointing)

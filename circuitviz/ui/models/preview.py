@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import get_args
 
@@ -39,39 +39,55 @@ SIGNS = {
 
 def show_prepared(prepared: Prepared, source: Table) -> None:
     """What came of a table: problems first where they block, then rows and counts."""
-    if prepared.behaviour is None:
-        _problems(prepared)
-        show_raw(source)
-        return
-    show_behaviour(prepared.behaviour, _remarks(prepared))
+    if prepared.behaviour is not None:
+        show_behaviour(prepared.behaviour, _remarks(prepared))
     _problems(prepared)
+    if prepared.behaviour is None:
+        show_raw(source)
 
 
 def show_raw(source: Table) -> None:
     """The first rows as they were given."""
     st.markdown("**The first rows as they stand in the table**")
-    table(_raw_frame(source), key="raw_rows")
+    rows = [
+        {"row": str(number), **{name: _short(text) for name, text in cells.items()}}
+        for number, cells in zip(source.numbers[:ROWS_SHOWN], source.rows, strict=False)
+    ]
+    table(pd.DataFrame(rows), key="raw_rows")
 
 
 def show_behaviour(behaviour: Behaviour, remarks: Sequence[str] = ()) -> None:
     """The first rows as they are understood, and how many there are of each split and role."""
     st.markdown("**The first rows as they are understood**")
-    table(_prompt_frame(_first(behaviour)), key="understood_rows")
+    attacks, benign = (
+        [prompt for split in get_args(Split) for prompt in behaviour.prompts(split, role)]
+        for role in ("attack", "benign")
+    )
+    first = [*attacks[:ATTACKS_SHOWN], *benign[:BENIGN_SHOWN]]
+    table(pd.DataFrame(map(_prompt_row, first)), key="understood_rows")
     left, right = split("counts", (3, 2))
-    counts = _counted(behaviour.all_prompts)
+    numbers = Counter((prompt.split, prompt.role) for prompt in behaviour.all_prompts)
+    counts = {
+        name: {role: numbers[name, role] for role in get_args(Role)} for name in get_args(Split)
+    }
+    spoken = "; ".join(
+        f"{name} {' and '.join(f'{number} {role}' for role, number in roles.items())}"
+        for name, roles in counts.items()
+    )
     with left:
         st.plotly_chart(
             split_bars(counts),
             key="split_bars",
             config=CHART_CONFIG,
-            alt="Prompts by split and role: " + _said(counts),
+            alt=f"Prompts by split and role: {spoken}",
         )
     with right:
         trigger = behaviour.spec.trigger
         if trigger:
             st.markdown(f"Trigger: {literal_code(trigger.text)}, {PLACES[trigger.place].lower()}")
         st.markdown(f"An attack succeeded when the answer {literal(behaviour.judge)}.")
-        if trigger and any(_waits_for_target(prompt) for prompt in behaviour.all_prompts):
+        attacks = [prompt for prompt in behaviour.all_prompts if prompt.role == "attack"]
+        if trigger and not all(prompt.target for prompt in attacks):
             st.markdown("The target answer is how the intact model answers the trigger.")
         for remark in remarks:
             st.markdown(remark)
@@ -82,15 +98,12 @@ def problems_html(problems: Iterable[Problem]) -> str:
     rows = []
     for problem in problems:
         sign, tone, word = SIGNS[problem.severity]
-        place = ", ".join(
-            part
-            for part in (
-                problem.file,
-                f"row {problem.row}" if problem.row is not None else "",
-                f"column {problem.column}" if problem.column is not None else "",
-            )
-            if part
+        parts = (
+            problem.file,
+            f"row {problem.row}" if problem.row is not None else "",
+            f"column {problem.column}" if problem.column is not None else "",
         )
+        place = ", ".join(filter(None, parts))
         rows.append(
             f'<div class="cv-check" role="listitem">'
             f'<span class="cv-sign {tone}" aria-hidden="true">{sign}</span>'
@@ -135,66 +148,20 @@ def _remarks(prepared: Prepared) -> list[str]:
     return said
 
 
-def _first(behaviour: Behaviour) -> list[Prompt]:
-    found = [prompt for split in get_args(Split) for prompt in behaviour.prompts(split, "attack")]
-    benign = [prompt for split in get_args(Split) for prompt in behaviour.prompts(split, "benign")]
-    return found[:ATTACKS_SHOWN] + benign[:BENIGN_SHOWN]
-
-
-def _prompt_frame(prompts: Sequence[Prompt]) -> pd.DataFrame:
-    rows = [
-        {
-            "Role": prompt.role,
-            "Split": prompt.split,
-            "What is asked": _short(prompt.asked),
-            "Answer without the attack": _short(prompt.answer) or FROM_THE_MODEL,
-            "Attack's answer": _target(prompt),
-            "Answer after removal": _after(prompt),
-        }
-        for prompt in prompts
-    ]
-    return pd.DataFrame(rows)
-
-
-def _waits_for_target(prompt: Prompt) -> bool:
-    return prompt.role == "attack" and not prompt.target
-
-
-def _target(prompt: Prompt) -> str | None:
-    if prompt.role == "benign":
-        return None
-    return _short(prompt.target) if prompt.target else FROM_THE_MODEL
-
-
-def _after(prompt: Prompt) -> str | None:
-    """A benign prompt's answer stays as it is."""
-    if prompt.role == "benign":
-        return _short(prompt.answer) or FROM_THE_MODEL
-    return _short(prompt.after) if prompt.after else FROM_THE_MODEL
-
-
-def _raw_frame(source: Table) -> pd.DataFrame:
-    rows = [
-        {"row": str(number), **{name: _short(text) for name, text in cells.items()}}
-        for number, cells in zip(source.numbers[:ROWS_SHOWN], source.rows, strict=False)
-    ]
-    return pd.DataFrame(rows)
+def _prompt_row(prompt: Prompt) -> dict[str, str | None]:
+    attack = prompt.role == "attack"
+    own = _short(prompt.answer) or FROM_THE_MODEL
+    return {
+        "Role": prompt.role,
+        "Split": prompt.split,
+        "What is asked": _short(prompt.asked),
+        "Answer without the attack": own,
+        "Attack's answer": (_short(prompt.target) or FROM_THE_MODEL) if attack else None,
+        # A benign prompt's answer stays as it is.
+        "Answer after removal": (_short(prompt.after) or FROM_THE_MODEL) if attack else own,
+    }
 
 
 def _short(text: str | None) -> str:
     plain = " ".join((text or "").split())
     return plain if len(plain) <= CHARACTERS else plain[: CHARACTERS - 1] + "\u2026"
-
-
-def _counted(prompts: Iterable[Prompt]) -> dict[str, dict[str, int]]:
-    counts = Counter((prompt.split, prompt.role) for prompt in prompts)
-    return {
-        split: {role: counts[split, role] for role in get_args(Role)} for split in get_args(Split)
-    }
-
-
-def _said(counts: Mapping[str, Mapping[str, int]]) -> str:
-    return "; ".join(
-        f"{split} {' and '.join(f'{number} {role}' for role, number in of.items())}"
-        for split, of in counts.items()
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -11,8 +12,8 @@ from circuitviz.errors import CircuitvizError
 from circuitviz.plots.text import count
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.ui import services, state
-from circuitviz.ui.discover.live import launch, watch
-from circuitviz.ui.elements.words import literal
+from circuitviz.ui.elements.components import download, error
+from circuitviz.ui.jobs import start_discovery, watch
 from circuitviz.ui.models.choice import kept
 from circuitviz.ui.models.data import ChosenData
 from circuitviz.ui.models.memory import longest_prompt, memory_form
@@ -54,7 +55,7 @@ def sweep_section(config: DiscoveryConfig, data: ChosenData) -> None:
     text = sweep_text(config)
     runs = len(METHODS) * len(SEEDS)
 
-    def download() -> str:
+    def saved_text() -> str:
         # The file names the data by its folder, which has to be there.
         data.save()
         return text
@@ -73,15 +74,7 @@ def sweep_section(config: DiscoveryConfig, data: ChosenData) -> None:
                 "The file names your data by its folder. Downloading the file saves that folder, "
                 "and so does finding the circuit."
             )
-        st.download_button(
-            f"Download {FILE}",
-            download,
-            FILE,
-            "application/yaml",
-            icon=":material/download:",
-            key="download_sweep",
-            on_click="ignore",
-        )
+        download(f"Download {FILE}", saved_text, FILE, "application/yaml", key="download_sweep")
         st.code(f"circuitviz sweep {FILE}\ncircuitviz sweep {FILE} --ray auto", language="bash")
 
 
@@ -123,28 +116,41 @@ def answer(model: ChosenModel, data: ChosenData) -> tuple[str, str]:
     )
 
 
-def running_form(model: ChosenModel, data: ChosenData) -> dict[str, Any]:
-    """How the model is run, so that learning from the data fits into memory."""
+def running_form(model: ChosenModel, data: ChosenData) -> DiscoveryConfig | None:
+    """How the model is run, so that learning from the data fits into memory; None if it cannot."""
     if model.found is None or not model.usable:
-        return {}
+        return None
     length = longest_prompt(data.behaviour, model.found.folder) if data.behaviour else None
     return memory_form(model, length)
 
 
-def configuration(
-    model: ChosenModel, data: ChosenData, running: dict[str, Any]
-) -> DiscoveryConfig | None:
+def configuration(running: DiscoveryConfig | None, data: ChosenData) -> DiscoveryConfig | None:
     """The discovery, once its settings are drawn; None as long as something is missing."""
-    if not model.usable or data.behaviour is None:
+    if running is None or data.behaviour is None:
         st.caption("The button comes once model and data can be used.")
         return None
-    settings = _settings()
-    return DiscoveryConfig(
-        model=model.name,
-        adapter=model.adapter,
-        behaviour=data.reference,
-        **running,
-        **settings,
+    usual = DiscoveryConfig(model="usual")
+    with st.expander("Search settings", icon=":material/tune:", key="search_settings"):
+        left, right = st.columns(2, gap="large")
+        steps = left.number_input(
+            "Steps",
+            1,
+            5000,
+            step=20,
+            help="Optimiser steps of mask learning.",
+            key=kept("steps", usual.steps),
+        )
+        seed = right.number_input("Seed", 0, 2**31 - 1, key=kept("seed", usual.seed))
+        st.caption("Every other setting, and the other methods, are on the page Discover.")
+    # In view: without them the report says that nobody tried to prove the finding wrong.
+    controls = st.toggle(
+        "Run the controls too (as long again, or longer)",
+        help="They try to prove the finding wrong: random circuits, a nonsense target, random "
+        "weights and a random trigger must each fail to find anything.",
+        key=kept("controls", usual.controls),
+    )
+    return replace(
+        running, behaviour=data.reference, steps=int(steps), seed=int(seed), controls=controls
     )
 
 
@@ -168,41 +174,13 @@ def start(config: DiscoveryConfig, data: ChosenData) -> None:
     if saved:
         state.select_run(saved)
         st.switch_page("pages/overview.py")
-    _search(config, data)
-
-
-def _search(config: DiscoveryConfig, data: ChosenData) -> None:
     active = services.active_job_of(config)
     if active:
         watch(active)
         st.switch_page("pages/discover.py")
     try:
         data.save()
-    except (CircuitvizError, OSError) as error:
-        st.error(f"The data cannot be saved: {literal(str(error))}", icon=":material/error:")
+    except (CircuitvizError, OSError) as failure:
+        error(f"The data cannot be saved: {failure}")
         return
-    launch(config)
-
-
-def _settings() -> dict[str, Any]:
-    usual = DiscoveryConfig(model="usual")
-    with st.expander("Search settings", icon=":material/tune:", key="search_settings"):
-        left, right = st.columns(2, gap="large")
-        steps = left.number_input(
-            "Steps",
-            1,
-            5000,
-            step=20,
-            help="Optimiser steps of mask learning.",
-            key=kept("steps", usual.steps),
-        )
-        seed = right.number_input("Seed", 0, 2**31 - 1, key=kept("seed", usual.seed))
-        st.caption("Every other setting, and the other methods, are on the page Discover.")
-    # In view: without them the report says that nobody tried to prove the finding wrong.
-    controls = st.toggle(
-        "Run the controls too (as long again, or longer)",
-        help="They try to prove the finding wrong: random circuits, a nonsense target, random "
-        "weights and a random trigger must each fail to find anything.",
-        key=kept("controls", usual.controls),
-    )
-    return {"steps": int(steps), "seed": int(seed), "controls": controls}
+    start_discovery(config)

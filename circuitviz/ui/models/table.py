@@ -1,26 +1,19 @@
-"""A table of prompts: uploaded, or named by its path."""
+"""A table of prompts: uploaded or named by its path, and what its columns mean."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
 import streamlit as st
 
-from circuitviz.behaviours.behaviour import BehaviourKind
-from circuitviz.behaviours.columns import (
-    Columns,
-    schema_name,
-    suggest_benign_columns,
-    suggest_columns,
-)
+from circuitviz.behaviours.columns import Columns, schema_name, suggest_columns
 from circuitviz.behaviours.tables import FILE_TYPES, MAX_BYTES, Table, read_table
 from circuitviz.behaviours.templates import TEMPLATES
 from circuitviz.errors import CircuitvizError
 from circuitviz.plots.text import count
-from circuitviz.ui.elements.components import split
+from circuitviz.ui.elements.components import download, error, split
 from circuitviz.ui.elements.words import literal, literal_code
 from circuitviz.ui.models.choice import choose_own, kept, save_upload
 
@@ -37,13 +30,20 @@ FIELDS = {
     "category": ("Category", "A free label to filter by."),
     "prompt_id": ("Row's name", "A name of the row's own."),
 }
-OF_KIND: dict[BehaviourKind, tuple[str, ...]] = {
-    "backdoor": tuple(FIELDS),
-    "refusal": tuple(name for name in FIELDS if name != "triggered"),
-}
-BENIGN_FIELDS = ("prompt", "answer", "split", "category", "prompt_id")
 PER_ROW = 3
 
+# Of each table that is asked for, what it is called and what it is for.
+TABLES = {
+    "table": (
+        "Table of prompts",
+        "One prompt a row. Columns are told by their names, and can be set below.",
+    ),
+    "benign": (
+        "Table of benign prompts",
+        "Prompts on which the model must stay as it is. Without it, a backdoor's are set aside "
+        "from the table of prompts; refusal needs it, or a column role.",
+    ),
+}
 MIME = {".csv": "text/csv", ".json": "application/json", ".jsonl": "application/x-ndjson"}
 # How the templates go by for people.
 TEMPLATE_TITLES = {
@@ -57,89 +57,41 @@ TEMPLATE_TITLES = {
 }
 
 
-def columns_form(table: Table, kind: BehaviourKind) -> Columns:
-    """The columns of a table of prompts."""
-    return _form(table, suggest_columns(table, kind), OF_KIND[kind], f"columns_{kind}", "Columns")
+def columns_form(
+    table: Table, suggested: Columns, names: Iterable[str], key: str, title: str = "Columns"
+) -> Columns:
+    """What the columns of a table mean.
 
-
-def benign_columns_form(table: Table) -> Columns:
-    """The columns of a table of benign prompts."""
-    suggested = suggest_benign_columns(table)
-    return _form(table, suggested, BENIGN_FIELDS, "benign_columns", "Columns of benign prompts")
-
-
-def _form(table: Table, suggested: Columns, names: Iterable[str], key: str, title: str) -> Columns:
+    Args:
+        table: The table.
+        suggested: What its columns are taken for until another is chosen.
+        names: The fields, of `FIELDS`, that can be chosen.
+        key: Names the widgets.
+        title: What the columns are called.
+    """
     # Of each set of columns its own: another table has others.
     which = f"{crc32(chr(0).join(table.columns).encode()):08x}"
-    # Open where nothing can be understood without it.
-    unknown = suggested.prompt is None
-    said = ", ".join(
-        f"{FIELDS[name][0].lower()} in {literal_code(col)}"
-        for name, col in suggested
-        if name in names
+    fields = [name for name in FIELDS if name in names]
+    known = ", ".join(
+        f"{FIELDS[name][0].lower()} in {literal_code(column)}"
+        for name, column in suggested
+        if name in fields
     )
+    options, chosen = [NONE, *table.columns], {}
     with st.expander(
-        f"{title} as suggested: {said or 'none is known by its name'}",
+        f"{title} as suggested: {known or 'none is known by its name'}",
         icon=":material/view_column:",
-        expanded=unknown,
+        # Open where nothing can be understood without it.
+        expanded=suggested.prompt is None,
         key=f"{key}_{which}",
     ):
-        fields = [name for name in FIELDS if name in names]
-        found: dict[str, str] = {}
         for start in range(0, len(fields), PER_ROW):
-            for place, name in zip(
-                st.columns(PER_ROW), fields[start : start + PER_ROW], strict=False
-            ):
+            row = fields[start : start + PER_ROW]
+            for place, name in zip(st.columns(PER_ROW), row, strict=False):
                 label, meaning = FIELDS[name]
-                options = [NONE, *table.columns]
-                chosen = place.selectbox(
-                    label,
-                    options,
-                    help=meaning,
-                    key=kept(f"{key}_{which}_{name}", getattr(suggested, name) or NONE, options),
-                )
-                if chosen != NONE:
-                    found[name] = chosen
-    return Columns(**found)
-
-
-@dataclass(frozen=True)
-class TableField:
-    """One table that is asked for.
-
-    Attributes:
-        name: Names its widgets.
-        label: What it is called.
-        help: What it is for.
-    """
-
-    name: str
-    label: str
-    help: str
-
-
-PROMPTS = TableField(
-    "table",
-    "Table of prompts",
-    "One prompt a row. Columns are told by their names, and can be set below.",
-)
-BENIGN = TableField(
-    "benign",
-    "Table of benign prompts",
-    "Prompts on which the model must stay as it is. Without it, a backdoor's are set aside from "
-    "the table of prompts; refusal needs it, or a column role.",
-)
-
-
-def table_form(asked: TableField, *, optional: bool = False) -> Table | None:
-    """An upload, or a path; the table, or None where there is none or it cannot be read."""
-    if not optional:
-        return _table_form(asked)
-    with st.expander(
-        f"{asked.label} (optional)", icon=":material/add:", key=f"own_fold_{asked.name}"
-    ):
-        st.caption(asked.help)
-        return _table_form(asked)
+                own = kept(f"{key}_{which}_{name}", getattr(suggested, name) or NONE, options)
+                chosen[name] = place.selectbox(label, options, help=meaning, key=own)
+    return Columns(**{name: column for name, column in chosen.items() if column != NONE})
 
 
 def templates() -> None:
@@ -147,36 +99,36 @@ def templates() -> None:
     with st.expander("Templates to fill in", icon=":material/download:", key="templates"):
         with st.container(horizontal=True):
             for name, (file, text) in TEMPLATES.items():
-                st.download_button(
-                    TEMPLATE_TITLES.get(name, name.replace("-", " ").capitalize()),
-                    text,
-                    file,
-                    MIME.get(Path(file).suffix, "text/plain"),
-                    icon=":material/download:",
-                    key=f"template_{name}",
-                    on_click="ignore",
-                )
+                title = TEMPLATE_TITLES.get(name, name.replace("-", " ").capitalize())
+                mime = MIME.get(Path(file).suffix, "text/plain")
+                download(title, text, file, mime, key=f"template_{name}")
         st.caption("Each shows a few rows of the many that are needed: about 200 are a good start.")
 
 
-def _table_form(asked: TableField) -> Table | None:
-    left, right = split(f"own_{asked.name}", (1, 1))
+def table_form(name: str) -> Table | None:
+    """An upload, or a path; the table, or None where there is none or it cannot be read.
+
+    Args:
+        name: Which table, of `TABLES`.
+    """
+    label, meaning = TABLES[name]
+    left, right = split(f"own_{name}", (1, 1))
     with left:
         st.file_uploader(
-            asked.label,
+            label,
             list(FILE_TYPES),
             max_upload_size=MAX_BYTES // 2**20,
-            help=asked.help,
-            key=f"upload_{asked.name}",
+            help=meaning,
+            key=f"upload_{name}",
             on_change=_keep_upload,
-            args=(asked,),
+            args=(name,),
         )
     with right:
         path = st.text_input(
             "or its path on this machine",
             placeholder=f"/path/to/prompts.csv ({', '.join(FILE_TYPES)})",
             help="An upload is kept beside the runs, and stands here afterwards.",
-            key=kept(asked.name, ""),
+            key=kept(name, ""),
         ).strip()
         table = _read(path)
         if table is not None:
@@ -187,17 +139,17 @@ def _table_form(asked: TableField) -> Table | None:
     return table
 
 
-def _keep_upload(asked: TableField) -> None:
-    upload = st.session_state[f"upload_{asked.name}"]
+def _keep_upload(name: str) -> None:
+    upload = st.session_state[f"upload_{name}"]
     if upload is None:
         return
     try:
         path = save_upload(upload.name, upload.getvalue())
-    except OSError as error:
-        st.error(f"The upload cannot be kept: {literal(str(error))}", icon=":material/error:")
+    except OSError as failure:
+        error(f"The upload cannot be kept: {failure}")
         return
-    choose_own(asked.name, str(path))
-    if asked is PROMPTS:
+    choose_own(name, str(path))
+    if name == "table":
         _guess_kind(path)
 
 
@@ -220,9 +172,9 @@ def _read(path: str) -> Table | None:
         file = Path(path).expanduser()
         stamp = file.stat() if file.is_file() else None
         return _table(str(file), (stamp.st_mtime_ns, stamp.st_size) if stamp else None)
-    except (CircuitvizError, OSError, RuntimeError) as error:
+    except (CircuitvizError, OSError, RuntimeError) as failure:
         # RuntimeError: the path begins with the home folder of somebody unknown.
-        st.error(literal(str(error)), icon=":material/error:")
+        error(str(failure))
         return None
 
 

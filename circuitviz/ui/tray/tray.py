@@ -9,120 +9,31 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from circuitviz.errors import CircuitvizError, ConfigError
-from circuitviz.plots.text import count, kinds_in, make_up
+from circuitviz.evaluation.rate import Rate
+from circuitviz.plots import frame, story
+from circuitviz.plots.judged import utility_label
+from circuitviz.plots.text import count, evidence, kinds_in, make_up, percent
 from circuitviz.runs.config import AblationKind
 from circuitviz.runs.store import Run
-from circuitviz.runs.unit_sets import LONGEST_NAME, UnitSet
-from circuitviz.ui import services, state
+from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.elements.components import chips, error
-from circuitviz.ui.elements.copy_link import copy_link
+from circuitviz.ui.elements.components import Card, cards, chips, last_error
+from circuitviz.ui.elements.fetch_button import refusing
 from circuitviz.ui.elements.keys import listing_key, when_changed
-from circuitviz.ui.elements.words import literal, literal_code
-from circuitviz.units import Circuit, Unit
+from circuitviz.ui.elements.words import literal
+from circuitviz.ui.live import live_model
+from circuitviz.ui.tray.saved_sets import tray_foot
+from circuitviz.units import Circuit, Unit, UnitKind
 
-NAME, SHELF, SET_PROBLEM = "tray_set_name", "tray_shelf", "tray_set_problem"
-
-UNITS, WORDS, ABLATION, PROBLEM = "tray_units", "tray_words", "tray_ablation", "tray_problem"
+ABLATION, PROBLEM, ALL_PROMPTS = "tray_ablation", "tray_problem", "tray_all_prompts"
 # So many units are shown as chips of their own; more are folded away.
-MOST_CHIPS = 16
+MAX_CHIPS = 16
 # From this share of the model on, a set is no circuit any more.
 LARGE_SHARE = 0.5
 # The units of a larger model are too many to list all but a few of them.
-MOST_INVERTED = 250_000
+MAX_INVERTED = 250_000
 # Heads are framed and neurons are diamonds on the maps as well.
 SYMBOLS = {"head": "\u25a3", "neuron": "\u25c6"}
-
-
-def set_shelf(run: Run, choice: Choice) -> None:
-    """What is knocked out under a name of its own, and the names there are."""
-    saved = services.unit_sets().sets(run.run_id)
-    label = f"Saved sets ({len(saved)})" if saved else "Save this set"
-    with st.expander(label, icon=":material/bookmark:", key="tray_sets"):
-        st.text_input(
-            "Name", key=NAME, max_chars=LONGEST_NAME, placeholder="without the early head"
-        )
-        st.button(
-            f"Save the {count(len(choice.circuit(run)), 'unit')} knocked out now",
-            icon=":material/save:",
-            key="tray_save",
-            width="stretch",
-            on_click=_save,
-            args=(run,),
-        )
-        problem = st.session_state.pop(SET_PROBLEM, None)
-        if problem:
-            error(problem)
-        if saved:
-            _listed(run, choice, saved)
-        else:
-            st.caption(
-                "A saved set is listed here again, also after a restart. It is written to "
-                f"{literal_code(str(services.unit_sets().folder))}, beside your runs."
-            )
-
-
-def _listed(run: Run, choice: Choice, saved: list[UnitSet]) -> None:
-    names = [one.name for one in saved]
-    sizes = {one.name: f"{one.name} ({len(one.units):,}, {one.ablation})" for one in saved}
-    key = listing_key(SHELF, [run.run_id, *sizes.values()])
-    if choice.saved in names:
-        st.session_state.setdefault(key, choice.saved)
-    st.selectbox("Saved for this run", names, key=key, format_func=sizes.__getitem__)
-    with st.container(horizontal=True):
-        # Of each list its own: a second click on a button does nothing to the next list.
-        for label, icon, act in (("Load", "upload", _load), ("Delete", "delete", _delete)):
-            st.button(
-                label,
-                icon=f":material/{icon}:",
-                key=f"{label.lower()}_{key}",
-                on_click=act,
-                args=(run, key),
-            )
-
-
-def _save(run: Run) -> None:
-    choice = state.choice()
-    units = [str(unit) for unit in choice.circuit(run)]
-    try:
-        saved = services.unit_sets().save(
-            run.run_id, st.session_state[NAME], units, choice.ablation_of(run)
-        )
-    except CircuitvizError as failure:
-        st.session_state[SET_PROBLEM] = str(failure)
-        return
-    st.session_state[NAME] = ""
-    _take(run, saved)
-
-
-def _load(run: Run, key: str) -> None:
-    """Load the set that is chosen in the list of that key when the button is pressed."""
-    try:
-        _take(run, services.unit_sets().load(run.run_id, st.session_state[key]))
-    except CircuitvizError as failure:
-        st.session_state[SET_PROBLEM] = str(failure)
-
-
-def _delete(run: Run, key: str) -> None:
-    name = st.session_state[key]
-    try:
-        services.unit_sets().delete(run.run_id, name)
-    except OSError as failure:
-        reason = failure.strerror or failure
-        st.session_state[SET_PROBLEM] = f"cannot delete the set {name!r}: {reason}"
-        return
-    if state.choice().saved == name:
-        state.choose(saved=None)
-
-
-def _take(run: Run, saved: UnitSet) -> None:
-    state.change_set(
-        Choice(
-            listed=saved.units,
-            saved=saved.name,
-            ablation=None if saved.ablation == run.config.ablation else saved.ablation,
-        )
-    )
 
 
 def tray(run: Run, choice: Choice) -> DeltaGenerator:
@@ -139,19 +50,8 @@ def tray(run: Run, choice: Choice) -> DeltaGenerator:
         _members(run, circuit)
         _ablation(run, choice)
         _buttons(run, choice)
+    tray_foot(run, choice)
     return numbers
-
-
-def tray_foot(run: Run, choice: Choice) -> None:
-    """Saved sets, and the link to what is shown."""
-    with st.container(key="tray_foot", gap="small"):
-        set_shelf(run, choice)
-        copy_link()
-        if not choice.linked:
-            st.caption(
-                ":material/link_off: This set is too long for a link. Save it: the link then "
-                "names it."
-            )
 
 
 def provenance(run: Run, choice: Choice) -> str:
@@ -201,8 +101,8 @@ def _title(run: Run, choice: Choice, circuit: Circuit) -> None:
 
 def _members(run: Run, circuit: Circuit) -> None:
     names = [str(unit) for unit in circuit]
-    if len(names) <= MOST_CHIPS:
-        key = f"{UNITS}_{run.run_id}"
+    if len(names) <= MAX_CHIPS:
+        key = f"tray_units_{run.run_id}"
         st.session_state[key] = names
         st.multiselect(
             "Units off",
@@ -216,26 +116,24 @@ def _members(run: Run, circuit: Circuit) -> None:
             "as L1H3 or L2N117 to add it.",
         )
     else:
-        key = f"{WORDS}_{run.run_id}"
+        key = f"tray_words_{run.run_id}"
+
+        def take_words(words: str) -> None:
+            if words.strip() and _change(run, words):
+                st.session_state[key] = ""
+
         st.text_input(
             "Add or remove units",
             key=key,
             placeholder="L1H3, -L2N117",
-            on_change=when_changed(key, lambda words: _words_changed(run, key, words)),
+            on_change=when_changed(key, take_words),
             help="Names with commas between them; a minus removes.",
         )
-        with st.expander(_summary(circuit), key=listing_key("tray_all", [run.run_id])):
+        kinds = zip(get_args(UnitKind), kinds_in(circuit), strict=True)
+        summary = ", ".join(f"{SYMBOLS[kind]} {count(number, kind)}" for kind, number in kinds)
+        with st.expander(summary, key=listing_key("tray_all", [run.run_id])):
             chips(list(circuit), lambda unit: unit_chip(str(unit)))
-    problem = st.session_state.pop(PROBLEM, None)
-    if problem:
-        error(problem)
-
-
-def _summary(circuit: Circuit) -> str:
-    heads, neurons = kinds_in(circuit)
-    return (
-        f"{SYMBOLS['head']} {count(heads, 'head')}, {SYMBOLS['neuron']} {count(neurons, 'neuron')}"
-    )
+    last_error(PROBLEM)
 
 
 def unit_chip(name: str) -> str:
@@ -264,11 +162,6 @@ def _members_taker(run: Run, shown: list[str]) -> Callable[[list[str]], None]:
         _change(run, ", ".join([*words, *gone]))
 
     return take
-
-
-def _words_changed(run: Run, key: str, words: str) -> None:
-    if words.strip() and _change(run, words):
-        st.session_state[key] = ""
 
 
 def _change(run: Run, words: str) -> bool:
@@ -308,79 +201,131 @@ def _ablation(run: Run, choice: Choice) -> None:
         get_args(AblationKind),
         key=ABLATION,
         required=True,
-        on_change=when_changed(ABLATION, lambda kind: _ablation_changed(run, kind)),
+        on_change=when_changed(
+            ABLATION,
+            lambda kind: state.choose(ablation=None if kind == run.config.ablation else kind),
+        ),
         help="zero: nothing is left of a unit's output. mean: its average on neutral prompts. "
         f"resample: its value on another prompt. This run was learned with {run.config.ablation} "
         "ablation, and its saved numbers are of that.",
     )
 
 
-def _ablation_changed(run: Run, kind: AblationKind) -> None:
-    state.choose(ablation=None if kind == run.config.ablation else kind)
-
-
 def _buttons(run: Run, choice: Choice) -> None:
     history = state.history()
     with st.container(key="tray_buttons"):
-        for label, icon, key, action, idle, note in (
-            ("Undo", "undo", "tray_undo", state.undo, not history.past, "Back one step"),
-            ("Redo", "redo", "tray_redo", state.redo, not history.future, "Forward one step"),
-            (
-                "Invert",
-                "contrast",
-                "tray_invert",
-                lambda: state.change_set(state.choice().inverse(run)),
-                len(run.space) > MOST_INVERTED,
-                "Knock out all other units instead. For a small circuit that is nearly the whole "
-                "model.",
-            ),
-            (
-                "Clear",
-                "clear_all",
-                "tray_clear",
-                lambda: state.change_set(state.choice().emptied()),
-                not len(choice.circuit(run)),
-                "Knock out nothing",
-            ),
-        ):
-            st.button(
-                label,
-                icon=f":material/{icon}:",
-                key=key,
-                width="stretch",
-                on_click=action,
-                disabled=idle,
-                help=note,
-            )
-    _random_buttons(run, choice)
-    st.button(
-        "Back to the found circuit",
-        icon=":material/restart_alt:",
-        key="back_to_found",
-        width="stretch",
-        disabled=choice.set_part == Choice().set_part
-        or (choice.circuit(run) == run.circuit() and choice.ablation is None),
-        on_click=lambda: state.change_set(state.choice().found_again()),
-    )
-
-
-def _random_buttons(run: Run, choice: Choice) -> None:
+        _button("Undo", "undo", "tray_undo", state.undo, not history.past, "Back one step")
+        _button("Redo", "redo", "tray_redo", state.redo, not history.future, "Forward one step")
+        _button(
+            "Invert",
+            "contrast",
+            "tray_invert",
+            lambda: state.change_set(state.choice().inverse(run)),
+            len(run.space) > MAX_INVERTED,
+            "Knock out all other units instead. For a small circuit that is nearly the whole "
+            "model.",
+        )
+        _button(
+            "Clear",
+            "clear_all",
+            "tray_clear",
+            lambda: state.change_set(state.choice().emptied()),
+            not len(choice.circuit(run)),
+            "Knock out nothing",
+        )
     seed = 0 if choice.random is None else choice.random + 1
-    st.button(
+    _button(
         "Random control" if choice.random is None else f"Draw again, seed {seed}",
-        icon=":material/casino:",
-        key="tray_random",
-        width="stretch",
-        disabled=not len(choice.own_circuit(run)),
-        on_click=lambda: state.change_set(state.choice().drawn(run, seed)),
-        help="Other units instead, drawn at random: as many heads and neurons in each layer. They "
+        "casino",
+        "tray_random",
+        lambda: state.change_set(state.choice().drawn(run, seed)),
+        not len(choice.own_circuit(run)),
+        "Other units instead, drawn at random: as many heads and neurons in each layer. They "
         "should leave the behaviour as it is.",
     )
     if choice.random is not None:
-        st.button(
-            "Back to the set",
-            icon=":material/arrow_back:",
-            key="tray_own",
-            width="stretch",
-            on_click=lambda: state.choose(random=None),
+        _button("Back to the set", "arrow_back", "tray_own", lambda: state.choose(random=None))
+    _button(
+        "Back to the found circuit",
+        "restart_alt",
+        "back_to_found",
+        lambda: state.change_set(state.choice().found_again()),
+        choice.set_part == Choice().set_part
+        or (choice.circuit(run) == run.circuit() and choice.ablation is None),
+    )
+
+
+def _button(
+    label: str,
+    icon: str,
+    key: str,
+    act: Callable[[], None],
+    idle: bool = False,
+    note: str | None = None,
+) -> None:
+    icon = f":material/{icon}:"
+    st.button(label, key, note, act, icon=icon, width="stretch", disabled=idle)
+
+
+@refusing("Cannot measure this set", "tray")
+def tray_numbers(run: Run, choice: Choice) -> None:
+    """What knocking out exactly this set does, saved with the run or measured now: two cards."""
+    circuit, ablation = choice.circuit(run), choice.ablation_of(run)
+    saved = saved_rates(run, circuit, ablation)
+    if saved:
+        asr = saved["asr"], run.metrics.asr.intact
+        utility = saved["utility"], run.metrics.utility.intact
+    else:
+        # Streamlit would leave the last set's numbers there, under this one's name.
+        st.empty()
+        limit = None if st.session_state.get(ALL_PROMPTS) else live_model.LIVE_LIMIT
+        with st.spinner("Measuring exactly this set\u2026"):
+            off = live_model.effect(run, circuit, ablation=choice.ablation, limit=limit)
+            nothing = Circuit(run.space, frozenset())
+            intact = live_model.effect(run, nothing, limit=limit)
+        asr, utility = (off.asr, intact.asr), (off.utility, intact.utility)
+    cards([tray_card(story.asr_label(run), *asr), tray_card(utility_label(utility[0]), *utility)])
+    if saved:
+        st.caption(f"Saved with the run: test prompts, {ablation} ablation.")
+        return
+    st.caption(f"Measured now on test prompts, {ablation} ablation.")
+    most = run.metrics.asr.intact.n
+    if most > live_model.LIVE_LIMIT:
+        st.toggle(
+            f"Measure on all {most:,}",
+            key=ALL_PROMPTS,
+            persist_state="session",
+            help=f"{live_model.LIVE_LIMIT} prompts of each role are measured sooner; all of them "
+            "give narrower intervals.",
         )
+
+
+def saved_rates(run: Run, circuit: Circuit, ablation: AblationKind) -> dict[str, Rate]:
+    """ASR and utility with exactly these units knocked out; empty where the run does not say.
+
+    A run says it of the intact model, of the circuit it reports and of the circuits its ranking
+    was cut into, all under its own ablation.
+    """
+    if not len(circuit):
+        return {"asr": run.metrics.asr.intact, "utility": run.metrics.utility.intact}
+    if ablation != run.config.ablation:
+        return {}
+    rates: dict[str, Rate] = {}
+    size, pair = len(circuit), kinds_in(circuit)
+    if circuit == run.circuit():
+        rates = frame.rates_at(run)
+    elif size != run.size and size in run.joint_sizes and circuit == run.ranked.best(size):
+        rates = frame.rates_at(run, size=size)
+    elif pair in run.budget_points and circuit == run.circuit_of(*pair):
+        rates = frame.rates_at(run, heads=pair[0], neurons=pair[1])
+    return rates if {"asr", "utility"} <= set(rates) else {}
+
+
+def tray_card(label: str, after: Rate, intact: Rate) -> Card:
+    """One rate from the intact model's to this set's, with the evidence of both."""
+    return Card(
+        label,
+        percent(after.rate),
+        f"{evidence(after)} \u00b7 intact {intact.k:,} of {intact.n:,} \u00b7 judge: {after.judge}",
+        percent(intact.rate),
+    )

@@ -16,7 +16,7 @@ from circuitviz.runs.tuning_config import MOST_EPOCHS, TuningConfig, TuningMode
 from circuitviz.ui import services, state
 from circuitviz.ui.elements.components import error
 from circuitviz.ui.elements.fetch_button import fetch_button
-from circuitviz.ui.jobs import job_start
+from circuitviz.ui.jobs import start_button as job_button
 from circuitviz.ui.run_names import MODES
 
 LESSON_EXAMPLE = (
@@ -197,4 +197,4 @@ def _start_button(config: TuningConfig) -> None:
             state.choose(tuning=config.tuning_id())
             st.rerun()
 
-    job_start.start_button(config, saved=saved, key="start_tuning", opener=opener)
+    job_button(config, saved=saved, key="start_tuning", opener=opener)

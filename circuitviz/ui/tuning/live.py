@@ -12,7 +12,7 @@ from circuitviz.plots.tuning_story import arm_title
 from circuitviz.runs.jobs import Job
 from circuitviz.ui import services
 from circuitviz.ui.elements.components import CHART_CONFIG, split
-from circuitviz.ui.jobs import job_watch
+from circuitviz.ui.jobs import follow
 from circuitviz.ui.run_names import tuning_note
 
 STAGES = {
@@ -21,11 +21,6 @@ STAGES = {
     "test": "Measuring on held-out test prompts",
     "save": "Saving the tuning",
 }
-
-
-def open_ended_tuning() -> None:
-    """Show the result of a tuning that ended on this page, or say how one ended."""
-    job_watch.tell_ended("tuning", _stopped)
 
 
 def reached(job: Job) -> tuple[str, int | None]:
@@ -38,7 +33,8 @@ def reached(job: Job) -> tuple[str, int | None]:
     return arm, max((int(row["epoch"]) for row in curve if row["arm"] == arm), default=None)
 
 
-def _stopped(job: Job) -> str:
+def stopped(job: Job) -> str:
+    """What is said of a tuning that was stopped: whether, and from where, it can go on."""
     if job.progress is None or job.progress.stage == "load":
         return "The tuning was stopped before it began to train."
     arm, epoch = reached(job)
@@ -64,7 +60,7 @@ def live_header(job: Job) -> tuple[str, str]:
 
 def live_tuning(job_id: str) -> None:
     """Progress and curves of a tuning, drawn again each second while it is active."""
-    job_watch.follow(job_id, _doing, _curves)
+    follow(job_id, _doing, _curves)
 
 
 def _curves(job: Job) -> None:

@@ -30,26 +30,25 @@ from circuitviz.runs.store import Run
 from circuitviz.runs.tuning_store import BEFORE, Tuning
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
+from circuitviz.ui.elements import keys
+from circuitviz.ui.elements.answers import Answer, answer_cells
 from circuitviz.ui.elements.components import (
-    Answer,
     Card,
-    answer_cells,
     cards,
     checks,
+    download,
     draw_chart,
     error,
     rate_card,
     table_twin,
     warn,
 )
-from circuitviz.ui.elements.keys import listing_key, when_changed
 from circuitviz.ui.elements.table import table
 from circuitviz.ui.elements.words import how_to_read, literal, literal_code
 from circuitviz.ui.run_names import plan_note, tuning_note
 from circuitviz.ui.tuning.form import command_line
 from circuitviz.ui.tuning.live import curve_pair
 
-PROMPT = "tuning_prompt"
 THREE_ROW = 4  # more models than this stand in rows of three
 CURVES_HELP = (
     "Across: epochs of training. Upwards: the share of validation prompts, from where the dotted "
@@ -94,14 +93,12 @@ def picker(run: Run, tuning: Tuning) -> None:
     }
     if len(names) < 2:
         return
-    key = listing_key("tuning_picker", names.values())
-    st.session_state[key] = tuning.tuning_id
-    st.selectbox(
+    keys.picker(
         "Tuning of this run",
-        list(names),
-        key=key,
-        format_func=names.__getitem__,
-        on_change=when_changed(key, lambda name: state.choose(tuning=name)),
+        names,
+        tuning.tuning_id,
+        lambda name: state.choose(tuning=name),
+        key=keys.listing_key("tuning_picker", names.values()),
     )
 
 
@@ -184,16 +181,14 @@ def _answers(tuning: Tuning, choice: Choice) -> None:
     firsts = tuning.answers.drop_duplicates("prompt_id").set_index("prompt_id")
     chosen = choice.prompt if choice.prompt in order else order[0]
     labels = {name: f"{firsts.at[name, 'prompt']}  ({firsts.at[name, 'role']})" for name in order}
-    # Tunings share prompts, so the tuning belongs to the key as well.
-    key = listing_key(PROMPT, [tuning.tuning_id, *labels.values()])
-    st.session_state[key] = chosen
-    st.selectbox(
+    keys.picker(
         "Test prompt",
-        order,
-        key=key,
-        format_func=labels.__getitem__,
-        on_change=when_changed(key, lambda name: state.choose(prompt=name)),
-        help="Prompts on which the models disagree come first.",
+        labels,
+        chosen,
+        lambda name: state.choose(prompt=name),
+        # Tunings share prompts, so the tuning belongs to the key as well.
+        key=keys.listing_key("tuning_prompt", [tuning.tuning_id, *labels.values()]),
+        note="Prompts on which the models disagree come first.",
     )
     cells = _cells(tuning, str(chosen))
     answer_cells(cells, columns=3 if len(cells) > THREE_ROW else 2)
@@ -241,22 +236,18 @@ def _downloads(tuning: Tuning) -> None:
     with st.container(horizontal=True):
         if tuning.checkpoint is not None:
             folder = tuning.checkpoint
-            st.download_button(
+            download(
                 "Download the tuned model (zip)",
                 lambda: zipped(folder, tuning.tuning_id),
-                file_name=f"{tuning.tuning_id}.zip",
-                mime="application/zip",
-                icon=":material/download:",
-                on_click="ignore",
+                f"{tuning.tuning_id}.zip",
+                "application/zip",
                 key="download_checkpoint",
             )
-        st.download_button(
+        download(
             "Download the table (CSV)",
             lambda: arm_frame(tuning).to_csv(index=False).encode(),
-            file_name=f"{tuning.tuning_id}.csv",
-            mime="text/csv",
-            icon=":material/download:",
-            on_click="ignore",
+            f"{tuning.tuning_id}.csv",
+            "text/csv",
             key="download_tuning_table",
         )
     if tuning.checkpoint is not None:

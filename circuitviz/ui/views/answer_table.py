@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
@@ -11,9 +10,10 @@ import streamlit as st
 from circuitviz.plots.text import records, shortened
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
-from circuitviz.ui.elements.cover import covered
-from circuitviz.ui.elements.keys import listing_key, when_changed
-from circuitviz.ui.views.open_view import verdict_word
+from circuitviz.ui.elements.answers import verdict_word
+from circuitviz.ui.elements.components import download, selectable_table
+from circuitviz.ui.elements.keys import listing_key
+from circuitviz.ui.elements.redaction import redacted
 
 TABLE, PICKED = "answers_table", "answer_picked"
 CHANGES = {"All": None, "Changed": True, "Unchanged": False}
@@ -35,28 +35,22 @@ def answer_table(run: Run, answers: pd.DataFrame, *, shown: bool) -> None:
     # The comparison above is about the row that was picked just now.
     if st.session_state.pop(PICKED, False):
         st.rerun(scope="app")
-    kept = covered(run, _filtered(run, answers), shown=shown)
+    kept = redacted(run, _filtered(run, answers), shown=shown)
     with st.container(key="answer_count"):
         st.caption(
             f"{len(kept):,} of {len(answers):,} answers \u00b7 changed verdicts first \u00b7 "
             "select a row to compare it above"
         )
 
-    # A row that was selected in one list of answers must select nothing in another.
-    key = listing_key(TABLE, [run.run_id, *map(str, kept["prompt_id"])])
+    def pick(row: int) -> None:
+        state.choose(prompt=str(kept.iloc[row]["prompt_id"]))
+        st.session_state[PICKED] = True
 
-    def pick(event: Mapping[str, Any]) -> None:
-        rows = event["selection"]["rows"]
-        if rows:
-            state.choose(prompt=str(kept.iloc[rows[0]]["prompt_id"]))
-            st.session_state[PICKED] = True
-
-    st.dataframe(
+    selectable_table(
         table_rows(kept),
-        hide_index=True,
-        key=key,
-        on_select=when_changed(key, pick),
-        selection_mode="single-row",
+        pick,
+        # A row that was selected in one list of answers must select nothing in another.
+        key=listing_key(TABLE, [run.run_id, *map(str, kept["prompt_id"])]),
         height=420,
         # Narrow enough that every column is seen on a narrow page; wide ones grow.
         column_config={
@@ -67,13 +61,11 @@ def answer_table(run: Run, answers: pd.DataFrame, *, shown: bool) -> None:
             "knocked_out": st.column_config.TextColumn("knocked-out answer", width=100),
         },
     )
-    st.download_button(
+    download(
         "Download these rows as CSV",
         lambda: kept.to_csv(index=False).encode(),
-        file_name=f"{run.run_id}-answers.csv",
-        mime="text/csv",
-        icon=":material/download:",
-        on_click="ignore",
+        f"{run.run_id}-answers.csv",
+        "text/csv",
         key="download_answers",
     )
 

@@ -1,8 +1,9 @@
-"""Pieces of the circuit page: the answer, the panel of one unit, the table."""
+"""The circuit page: the answer, maps of all units, the panel of one unit, the table."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -10,22 +11,29 @@ import streamlit as st
 from circuitviz.errors import CircuitvizError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots import frame, story
-from circuitviz.plots.maps import Cell
-from circuitviz.plots.text import evidence, kinds_in, make_up, percent, ranges, sparsity
+from circuitviz.plots.catalogue import Chart, head_chart, neuron_chart, score_note
+from circuitviz.plots.maps import MapOptions, bins_for, neuron_strip, thinned
+from circuitviz.plots.text import count, evidence, kinds_in, make_up, percent, ranges, sparsity
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.elements.components import Card, Draw, cards
-from circuitviz.ui.elements.fetch_button import refused
-from circuitviz.ui.elements.keys import listing_key, when_changed
-from circuitviz.ui.elements.unit_picker import unit_picker
+from circuitviz.ui.elements.components import (
+    Card,
+    cards,
+    draw_chart,
+    last_error,
+    selectable_table,
+)
+from circuitviz.ui.elements.fetch_button import refusing
+from circuitviz.ui.elements.keys import listing_key, picker
 from circuitviz.ui.live import live_model
-from circuitviz.units import Circuit, Unit
+from circuitviz.units import Circuit, Unit, UnitKind
 
 # ASR with only a unit off and intact, recovery, and where they come from.
 Alone = tuple[Rate, Rate, Rate | None, str]
 
-LAYER, TABLE, KIND = "strip_layer", "unit_table", "unit_kind"
+LAYER, ANY_UNIT, PROBLEM = "strip_layer", "drill_any_unit", "drill_unit_problem"
+NEURON_BINS = 128
 # Characters of a list of layers in the page's answer.
 LONGEST_LIST = 24
 KINDS = {"All": None, "Heads": "head", "Neurons": "neuron"}
@@ -64,24 +72,91 @@ def selected_unit(run: Run, choice: Choice) -> Unit:
     return run.space.unit(int(run.ranking[0]))
 
 
-def added(choice: Choice, kind: str) -> list[Cell]:
-    """Cells of the units of one kind that were added by hand."""
-    return frame.units_of(map(Unit.parse, sorted(choice.added)), kind)
+def marks(run: Run, choice: Choice, selected: Unit, kind: UnitKind) -> MapOptions:
+    """What is marked on the map of one kind of units; both maps share one scale."""
+    added, removed = (
+        frame.units_of(map(Unit.parse, sorted(names)), kind)
+        for names in (choice.added, choice.removed)
+    )
+    return MapOptions(
+        added=added,
+        removed=removed,
+        selected=(selected.layer, selected.index) if selected.kind == kind else None,
+        score_range=(float(run.scores.min()), float(run.scores.max())),
+    )
 
 
-def removed(choice: Choice, kind: str) -> list[Cell]:
-    """Cells of the units of one kind that were removed by hand."""
-    return frame.units_of(map(Unit.parse, sorted(choice.removed)), kind)
+def maps(run: Run, choice: Choice, selected: Unit) -> tuple[Chart, Chart]:
+    """Every head by layer, and every neuron by layer, neighbours in one bin."""
+    circuit = choice.circuit(run)
+    heads = head_chart(
+        run,
+        circuit,
+        marks(run, choice, selected, "head"),
+        lead="Framed heads are knocked out. Click one to see what it does.",
+        alt="Layer by head heatmap of scores; heads of the circuit framed.",
+        most=frame.UNIT_ROWS,
+    )
+    bins = min(bins_for(run.space.n_layers, NEURON_BINS), run.space.d_mlp)
+    neurons = neuron_chart(
+        run,
+        circuit,
+        marks(run, choice, selected, "neuron"),
+        bins=NEURON_BINS,
+        caption=f"Best score in each of {bins} bins of neighbouring neurons a layer. "
+        f"Click a bin to pick its best neuron. {score_note(run)}",
+        alt="Layer by neuron bin heatmap of scores; bins with neurons of the circuit marked.",
+        twin=frame.unit_frame(run, circuit, "neuron", most=frame.UNIT_ROWS),
+    )
+    return heads, neurons
 
 
-def choose_head(data: list[Any]) -> None:
-    """Select a clicked head."""
-    state.choose(unit=str(Unit("head", int(data[0]), int(data[1]))))
+def draw_maps(heads: Chart, neurons: Chart) -> None:
+    """The maps; a click selects a head, or the best neuron of a bin."""
+    st.header("Attention heads", anchor=False)
+    draw_chart(heads, key="heads", on_point=partial(_choose, "head"))
+    st.header("Neurons", anchor=False)
+    draw_chart(neurons, key="neurons", on_point=partial(_choose, "neuron"))
 
 
-def choose_neuron(data: list[Any]) -> None:
-    """Select a clicked neuron, or the best one of a clicked bin."""
-    state.choose(unit=str(Unit("neuron", int(data[0]), int(data[1]))))
+def _choose(kind: UnitKind, data: list[Any]) -> None:
+    layer, index, *_ = map(int, data)
+    state.choose(unit=str(Unit(kind, layer, index)))
+
+
+def layer_strip(run: Run, choice: Choice, selected: Unit) -> None:
+    """Each neuron of the selected unit's layer, or of another; a click selects one."""
+    circuit = choice.circuit(run)
+    _, neurons = run.space.split(run.scores)
+    st.header("One layer's neurons in full", anchor=False)
+    layer = _layer_control(run, selected)
+    inside = [unit.index for unit in circuit.units if unit.kind == "neuron" and unit.layer == layer]
+    here = selected.kind == "neuron" and selected.layer == layer
+    shown = f"All {count(run.space.d_mlp, 'neuron')}"
+    if thinned(run.space.d_mlp):
+        shown = f"The best of the {count(run.space.d_mlp, 'neuron')}, and every few of the others,"
+    strip = Chart(
+        neuron_strip(neurons[layer], layer, inside, selected=selected.index if here else None),
+        f"{shown} of layer {layer}, {len(inside):,} knocked out. Click one to select it. "
+        f"{score_note(run)}",
+        f"Score of each neuron of layer {layer}; those of the circuit are diamonds.",
+        frame.layer_frame(run, circuit, layer),
+        "Each point is one neuron of this layer: its number across, its score upwards. A circuit "
+        "that is clear cut stands well above the others; a crowd just below its lowest diamond "
+        "says that the cut could be elsewhere. Scores rank units of one run only.",
+    )
+    draw_chart(strip, key="strip", on_point=partial(_choose, "neuron"))
+
+
+def _layer_control(run: Run, selected: Unit) -> int:
+    """Which layer the strip shows: the selected unit's, until another is chosen by hand."""
+    layers, layer = list(range(run.space.n_layers)), selected.layer
+    # Of each unit its own: another unit is seen in its layer.
+    key = listing_key(LAYER, [run.run_id, str(selected)])
+    with st.container(key=LAYER):
+        if len(layers) <= 8:
+            return int(st.segmented_control("Layer", layers, default=layer, key=key, required=True))
+        return int(st.select_slider("Layer", layers, layer, key=key))
 
 
 def control_note(run: Run, choice: Choice) -> None:
@@ -92,7 +167,7 @@ def control_note(run: Run, choice: Choice) -> None:
         st.caption(line)
 
 
-def unit_panel(run: Run, choice: Choice, unit: Unit) -> Draw:
+def unit_panel(run: Run, choice: Choice, unit: Unit) -> Callable[[], None]:
     """Score, rank and own effect of one unit, and the switch that adds or removes it.
 
     Returns:
@@ -104,7 +179,7 @@ def unit_panel(run: Run, choice: Choice, unit: Unit) -> Draw:
     rank = int((run.ranking == flat).argmax()) + 1
     inside = unit in circuit
     with st.container(border=True, key="unit_panel"):
-        unit_picker(run, _listed(run, circuit, unit), unit)
+        _unit_picker(run, _listed(run, circuit, unit), unit)
         kind = "Attention head" if unit.kind == "head" else "Neuron"
         st.subheader(f"{kind} {unit}", anchor=False)
         st.caption(
@@ -133,23 +208,57 @@ def unit_panel(run: Run, choice: Choice, unit: Unit) -> Draw:
         )
 
     def measure() -> None:
-        if saved:
-            return
-        with place:
-            # Streamlit would leave the last unit's numbers there, under this one's name.
-            st.empty()
-            try:
-                found = _measured_alone(run, choice, unit)
-            except CircuitvizError as failure:
-                refused(failure, "Cannot measure this unit", "unit")
-            else:
-                _own_effect(run, choice, found)
+        if not saved:
+            with place:
+                # Streamlit would leave the last unit's numbers there, under this one's name.
+                st.empty()
+                _measured_effect(run, choice, unit)
 
     return measure
 
 
-def _own_effect(run: Run, choice: Choice, found: Alone) -> None:
-    alone, intact, recovery, source = found
+def _unit_picker(run: Run, circuit: Circuit, selected: Unit) -> None:
+    """A list of the circuit's units, and a field for any other."""
+    names = [str(unit) for unit in circuit]
+    titles = {str(unit): f"{unit}, {unit.kind}" for unit in circuit}
+    if selected not in circuit:
+        names.insert(0, str(selected))
+        titles = {str(selected): f"{selected}, {selected.kind} (not in the circuit)"} | titles
+    with st.container(horizontal=True, vertical_alignment="bottom", key="unit_picker"):
+        picker(
+            "Unit of the circuit",
+            titles,
+            str(selected),
+            lambda name: state.choose(unit=name),
+            key=listing_key("drill_unit", [run.run_id, *names]),
+        )
+        st.text_input(
+            "Or any unit",
+            key=ANY_UNIT,
+            placeholder="L3H2",
+            on_change=_take_name,
+            args=(run,),
+            help=f"A head such as L{run.space.n_layers - 1}H0 or a neuron such as L0N17.",
+        )
+    last_error(PROBLEM)
+
+
+def _take_name(run: Run) -> None:
+    words = st.session_state[ANY_UNIT].strip().upper()
+    if not words:
+        return
+    try:
+        unit = Unit.parse(words)
+        run.space.flat(unit)
+    except CircuitvizError as failure:
+        st.session_state[PROBLEM] = f"{str(failure)[0].upper()}{str(failure)[1:]}."
+        return
+    st.session_state[ANY_UNIT] = ""
+    state.choose(unit=str(unit))
+
+
+def _own_effect(run: Run, choice: Choice, effect: Alone) -> None:
+    alone, intact, recovery, source = effect
     # Rates on other prompts, or of another judge, are no change from one to the other.
     alike = intact.judge == alone.judge
     before = percent(intact.rate) if alike and intact.n == alone.n else None
@@ -187,17 +296,13 @@ def _saved_alone(run: Run, choice: Choice, unit: Unit) -> Alone | None:
     return saved, run.metrics.asr.intact, recovery, "saved with the run"
 
 
-def _measured_alone(run: Run, choice: Choice, unit: Unit) -> Alone:
-    """The same, measured now.
-
-    Raises:
-        CircuitvizError: The model cannot be used.
-    """
+@refusing("Cannot measure this unit", "unit")
+def _measured_effect(run: Run, choice: Choice, unit: Unit) -> None:
     with st.spinner("Measuring this unit alone\u2026"):
         off = live_model.effect(run, Circuit.of(run.space, [unit]), ablation=choice.ablation)
         # The same prompts, so that the two compare.
         intact = live_model.effect(run, Circuit(run.space, frozenset()))
-    return off.asr, intact.asr, off.recovery, "measured now"
+    _own_effect(run, choice, (off.asr, intact.asr, off.recovery, "measured now"))
 
 
 def _recovery_card(run: Run, recovery: Rate | None) -> list[Card]:
@@ -213,36 +318,16 @@ def _recovery_card(run: Run, recovery: Rate | None) -> list[Card]:
     ]
 
 
-def layer_control(run: Run, selected: Unit) -> int:
-    """Which layer the strip shows: the selected unit's, until another is chosen by hand."""
-    layers, layer = list(range(run.space.n_layers)), selected.layer
-    # Of each unit its own: another unit is seen in its layer.
-    key = listing_key(LAYER, [run.run_id, str(selected)])
-    with st.container(key=LAYER):
-        if len(layers) <= 8:
-            return int(st.segmented_control("Layer", layers, default=layer, key=key, required=True))
-        return int(st.select_slider("Layer", layers, layer, key=key))
-
-
 def unit_table(run: Run, circuit: Circuit) -> None:
     """The table twin of the maps: select a row to show its unit."""
-    kind = st.segmented_control("Show", list(KINDS), default="All", key=KIND, required=True)
+    kind = st.segmented_control("Show", list(KINDS), default="All", key="unit_kind", required=True)
     units = frame.unit_frame(run, circuit, KINDS[str(kind)], most=frame.UNIT_ROWS)
     units["in_circuit"] = ["\u25c6 in" if inside else "" for inside in units["in_circuit"]]
-    # A row is selected by its number, which is another unit's in another list.
-    key = listing_key(TABLE, [run.run_id, *units["unit"]])
-
-    def pick(event: Mapping[str, Any]) -> None:
-        rows = event["selection"]["rows"]
-        if rows:
-            state.choose(unit=str(units.iloc[rows[0]]["unit"]))
-
-    st.dataframe(
+    selectable_table(
         units,
-        hide_index=True,
-        key=key,
-        on_select=when_changed(key, pick),
-        selection_mode="single-row",
+        lambda row: state.choose(unit=str(units.iloc[row]["unit"])),
+        # A row is selected by its number, which is another unit's in another list.
+        key=listing_key("unit_table", [run.run_id, *units["unit"]]),
         height=330,
         column_order=["rank", "unit", "in_circuit", "score", "asr_alone", "n_alone", "layer"],
         column_config={

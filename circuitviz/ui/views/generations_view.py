@@ -18,18 +18,22 @@ from circuitviz.runs.config import AblationKind
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.elements.components import Answer, answer_cells, draw_chart
-from circuitviz.ui.elements.cover import COVERED_ANSWER, COVERED_REQUEST, cover, telling
-from circuitviz.ui.elements.fetch_button import refused
-from circuitviz.ui.elements.keys import listing_key, when_changed
+from circuitviz.ui.elements.answers import Answer, answer_cells, verdict_word
+from circuitviz.ui.elements.components import draw_chart
+from circuitviz.ui.elements.fetch_button import refused, refusing
+from circuitviz.ui.elements.keys import listing_key, picker
+from circuitviz.ui.elements.redaction import (
+    COVERED_ANSWER,
+    COVERED_REQUEST,
+    redact,
+    representative_row,
+)
 from circuitviz.ui.elements.words import literal
-from circuitviz.ui.live import live_answer, live_model
-from circuitviz.ui.views.open_view import verdict_section, verdict_word
+from circuitviz.ui.live import live_model, live_questions
+from circuitviz.ui.views.open_view import verdict_section
 from circuitviz.units import Circuit
 
-PROMPT, FREE, TRIGGER, SOURCE = "prompt_picker", "free_prompt", "free_trigger", "answer_source"
-WHOLE = "whole_answers"
-ASKED = "free_asked"
+SOURCE, FREE, ASKED = "answer_source", "free_prompt", "free_asked"
 FOUND, TRAY = "The found circuit, saved", "The set in the tray, now"
 ATTACK_VERDICTS = ("success", "safe", "other", "broken")
 MARK_NOTE = (
@@ -99,7 +103,7 @@ def shown_answers(run: Run, choice: Choice) -> Shown:
         limit = live_model.LIVE_LIMIT
         try:
             with st.spinner("The model answers the test prompts\u2026"):
-                found = live_answer.answer_frame(run, circuit, choice.ablation, limit=limit)
+                found = live_questions.answer_frame(run, circuit, choice.ablation, limit=limit)
         except CircuitvizError as failure:
             refused(failure, "The model cannot answer", "answers")
         else:
@@ -152,7 +156,7 @@ def saved_comparison(run: Run, choice: Choice, found: Shown, *, shown: bool) -> 
         return
     chosen = _picked(run, choice, answers, shown=shown)
     variants = frame.variant_pairs(answers, chosen)
-    read = {name: row if shown else cover(run, row) for name, row in variants.items()}
+    read = {name: row if shown else redact(run, row) for name, row in variants.items()}
     cells = {
         (model, variant): (str(row["prompt"]), str(row[model]), str(row[f"verdict_{model}"]))
         for variant, row in read.items()
@@ -176,20 +180,17 @@ def saved_comparison(run: Run, choice: Choice, found: Shown, *, shown: bool) -> 
 def _picked(run: Run, choice: Choice, answers: pd.DataFrame, *, shown: bool) -> str:
     # The clean text names a prompt that has both variants.
     rows = sorted(records(answers), key=lambda row: row["variant"] == "clean")
-    named = {row["prompt_id"]: row if shown else cover(run, row) for row in rows}
-    ids = list(dict.fromkeys(answers["prompt_id"]))
-    known = choice.prompt in ids
-    chosen = str(choice.prompt if known else telling(run, answers)["prompt_id"])
-    labels = {name: _label(named[name]) for name in ids}
-    # Runs of one model share prompts, so the run belongs to the key as well.
-    key = listing_key(PROMPT, [run.run_id, *labels.values()])
-    st.session_state[key] = chosen
-    st.selectbox(
+    named = {row["prompt_id"]: row if shown else redact(run, row) for row in rows}
+    labels = {name: _label(named[name]) for name in dict.fromkeys(answers["prompt_id"])}
+    known = choice.prompt in labels
+    chosen = str(choice.prompt if known else representative_row(run, answers)["prompt_id"])
+    picker(
         "Test prompt",
-        ids,
-        key=key,
-        format_func=labels.__getitem__,
-        on_change=when_changed(key, lambda name: state.choose(prompt=name)),
+        labels,
+        chosen,
+        lambda name: state.choose(prompt=name),
+        # Runs of one model share prompts, so the run belongs to the key as well.
+        key=listing_key("prompt_picker", [run.run_id, *labels.values()]),
     )
     return chosen
 
@@ -222,7 +223,9 @@ def free_comparison(run: Run, choice: Choice) -> None:
             asked = st.form_submit_button("Answer", type="primary", icon=":material/send:")
             trigger = run.metrics.trigger
             with_trigger = bool(trigger) and st.toggle(
-                f"Also with the trigger \u201c{literal(str(trigger))}\u201d", True, key=TRIGGER
+                f"Also with the trigger \u201c{literal(str(trigger))}\u201d",
+                True,
+                key="free_trigger",
             )
     if asked:
         st.session_state[ASKED] = True
@@ -232,16 +235,17 @@ def free_comparison(run: Run, choice: Choice) -> None:
             "first answer takes a few seconds, while the model loads."
         )
         return
+    _answered(run, choice, prompt.strip(), with_trigger=with_trigger)
+
+
+@refusing("The model cannot answer", "free")
+def _answered(run: Run, choice: Choice, prompt: str, *, with_trigger: bool) -> None:
+    """The answers to a prompt, drawn while they are written, and how likely their words are."""
     place = st.empty()
-    try:
-        prompts = {"clean": prompt.strip()}
-        if with_trigger:
-            behaviour = live_model.behaviour_of(run.config)
-            prompts["triggered"] = behaviour.insert_trigger(prompt.strip())
-        cells = _written(run, choice, prompts, place)
-    except CircuitvizError as failure:
-        refused(failure, "The model cannot answer", "free")
-        return
+    prompts = {"clean": prompt}
+    if with_trigger:
+        prompts["triggered"] = live_model.behaviour_of(run.config).insert_trigger(prompt)
+    cells = _written(run, choice, prompts, place)
     circuit = choice.circuit(run)
     st.caption(
         f"Answered now, greedy, {choice.ablation_of(run)} ablation, {make_up(circuit)} knocked "
@@ -259,7 +263,7 @@ def free_comparison(run: Run, choice: Choice) -> None:
     beginnings = {
         name
         for name in answers
-        if live_answer.cut_off(run, prompts[last], asked_of[name], choice.ablation)
+        if live_questions.cut_off(run, prompts[last], asked_of[name], choice.ablation)
     }
     _tokens(
         run,
@@ -283,7 +287,7 @@ def _written(run: Run, choice: Choice, prompts: dict[str, str], place: DeltaGene
     }
     drawn = time.monotonic()
     for (model, variant), (asked, _, _) in list(cells.items()):
-        for text in live_answer.stream(run, asked, waiting[model], choice.ablation):
+        for text in live_questions.stream(run, asked, waiting[model], choice.ablation):
             cells[model, variant] = (asked, text, "")
             if time.monotonic() - drawn > FRAME:
                 _compare(list(prompts), cells, off, place, marks=False)
@@ -292,6 +296,7 @@ def _written(run: Run, choice: Choice, prompts: dict[str, str], place: DeltaGene
     return cells
 
 
+@refusing("The model cannot be asked", "tokens")
 def _tokens(
     run: Run,
     circuit: Circuit,
@@ -301,11 +306,7 @@ def _tokens(
     *,
     beginnings: set[str],
 ) -> None:
-    try:
-        found = live_answer.token_frame(run, prompt, answers, circuit, ablation, beginnings)
-    except CircuitvizError as failure:
-        refused(failure, "The model cannot be asked", "tokens")
-        return
+    found = live_questions.token_frame(run, prompt, answers, circuit, ablation, beginnings)
     likely = Chart(
         token_chart(found),
         "Probability of each token, given the prompt above and the tokens before it; "
@@ -357,4 +358,4 @@ def _whole(answers: list[Answer]) -> bool:
     """Whether long answers are shown in full; offers it where there are any."""
     if not any(len(answer.text.split()) > LONG_ANSWER for answer in answers):
         return True
-    return st.toggle("Show long answers in full", key=WHOLE, persist_state="session")
+    return st.toggle("Show long answers in full", key="whole_answers", persist_state="session")

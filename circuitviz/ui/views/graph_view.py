@@ -6,7 +6,6 @@ from typing import Any
 
 import streamlit as st
 
-from circuitviz.errors import CircuitvizError
 from circuitviz.inspection.path_graph import MOST_UNITS, PathGraph
 from circuitviz.plots.catalogue import Chart
 from circuitviz.plots.circuit_graph import circuit_graph, edge_frame, graph_story, node_frame
@@ -14,9 +13,9 @@ from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.components import draw_chart
-from circuitviz.ui.elements.fetch_button import refused
+from circuitviz.ui.elements.fetch_button import refusing
 from circuitviz.ui.elements.words import how_to_read, told
-from circuitviz.ui.live import live_inspection
+from circuitviz.ui.live import live_questions
 from circuitviz.units import Circuit, Unit
 
 
@@ -27,6 +26,7 @@ def graph_heading(run: Run) -> str:
     return "How the trigger becomes the behaviour"
 
 
+@refusing("Cannot measure the paths", "graph")
 def graph_section(run: Run, choice: Choice, selected: Unit) -> None:
     """The graph of the set that is knocked out, or of its best units where there are many."""
     whole = choice.circuit(run)
@@ -39,12 +39,8 @@ def graph_section(run: Run, choice: Choice, selected: Unit) -> None:
             f"Of the {len(whole):,} units that are off, the {len(circuit)} that rank highest: a "
             "graph of more cannot be read. The sentence and the numbers are about these alone."
         )
-    try:
-        with st.spinner("Measuring the paths among these units\u2026"):
-            graph = live_inspection.graph(run, circuit, choice.ablation)
-    except CircuitvizError as failure:
-        refused(failure, "Cannot measure the paths", "graph")
-        return
+    with st.spinner("Measuring the paths among these units\u2026"):
+        graph = live_questions.graph(run, circuit, choice.ablation)
     sentence = graph_story(graph)
     edges = edge_frame(graph)
     told(sentence)

@@ -73,8 +73,3 @@ def alternative_table(run: Run, *, key: str) -> None:
     for told in (open_frame.proxy_sentence(run), open_frame.ceiling_sentence(run)):
         if told:
             st.caption(sentence(told))
-
-
-def verdict_word(verdict: str) -> str:
-    """A verdict as cells show it; of those without a sign of their own, in words."""
-    return "gibberish" if verdict == "broken" else verdict

@@ -5,31 +5,18 @@ from __future__ import annotations
 import streamlit as st
 
 from circuitviz.plots import catalogue, frame, story
+from circuitviz.plots.catalogue import Chart
 from circuitviz.plots.judged import utility_label
 from circuitviz.plots.maps import MapOptions
 from circuitviz.plots.text import make_up
 from circuitviz.report.resized import at_size
 from circuitviz.runs.store import Run
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.elements.components import (
-    Answer,
-    Draw,
-    answer_cells,
-    cards,
-    draw_chart,
-    rate_card,
-)
-from circuitviz.ui.elements.cover import COVERED_ANSWER, cover, telling
-from circuitviz.ui.views.open_view import (
-    circuit_card,
-    perplexity_cards,
-    recovery_card,
-    verdict_section,
-    verdict_word,
-)
+from circuitviz.ui.elements.answers import answer_cells, compared
+from circuitviz.ui.elements.components import cards, rate_card
+from circuitviz.ui.elements.redaction import redact, representative_row
+from circuitviz.ui.views.open_view import circuit_card, perplexity_cards, recovery_card
 from circuitviz.units import Circuit
-
-SMALL_ROW = 34
 
 WAYS_ON = (
     ("pages/present.py", "Present this finding", ":material/slideshow:"),
@@ -65,32 +52,24 @@ def size_note(run: Run, shown: Run, base: Circuit) -> str:
     )
 
 
-def effect_section(shown: Run) -> Draw:
-    """Attack success and utility under every condition, and what whole answers are judged as."""
-    effect = catalogue.effect_chart(
+def effect_chart(shown: Run) -> Chart:
+    """Attack success and utility under every condition."""
+    return catalogue.effect_chart(
         shown,
         alt="Attack success and utility of the intact model, with the circuit off, with a random "
         "circuit of the same size off, and with only the circuit on.",
     )
 
-    def draw() -> None:
-        st.header("Before and after", anchor=False)
-        draw_chart(effect, key="before_after")
-        verdict_section(shown, key="verdicts")
 
-    return draw
-
-
-def small_map(run: Run, base: Circuit) -> Draw:
+def small_map(run: Run, base: Circuit) -> Chart:
     """Where the heads of the circuit are; its neurons in the caption."""
-    heads = catalogue.head_chart(
+    return catalogue.head_chart(
         run,
         base,
-        MapOptions(row_pixels=SMALL_ROW),
+        MapOptions(row_pixels=34),
         lead=f"The circuit: {make_up(base)}; its heads are framed.",
         alt="Layer by head heatmap of scores, heads of the circuit framed.",
     )
-    return lambda: draw_chart(heads, key="head_map")
 
 
 def headline_cards(run: Run, choice: Choice) -> None:
@@ -124,24 +103,9 @@ def sample(run: Run) -> None:
     if answers.empty:
         st.caption("This run saved no answers.")
         return
-    row = cover(run, telling(run, answers))
-    titles = {"intact": "Intact model", "knocked_out": "Circuit knocked out"}
-    other = {"intact": "knocked_out", "knocked_out": "intact"}
+    row = redact(run, representative_row(run, answers))
     with st.container(key="folded_sample"):
-        answer_cells(
-            [
-                Answer(
-                    title,
-                    row["prompt"],
-                    row[name],
-                    row[other[name]] if COVERED_ANSWER not in row.values() else None,
-                    verdict_word(row[f"verdict_{name}"]),
-                    "gone" if name == "intact" else "new",
-                )
-                for name, title in titles.items()
-            ],
-            columns=1,
-        )
+        answer_cells(compared(row, ("Intact model", "Circuit knocked out")), columns=1)
     st.caption(
         "A test prompt, greedy answers; words that went are struck through, new ones are "
         "underlined, longer stretches of either tinted. Long answers are cut here."

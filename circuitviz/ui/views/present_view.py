@@ -17,16 +17,15 @@ from circuitviz.plots.verdict import controls_run, verdicts
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.elements.components import CHART_CONFIG, Answer, answer_cells
-from circuitviz.ui.elements.cover import (
-    COVERED_ANSWER,
+from circuitviz.ui.elements.answers import Answer, answer_cells, compared
+from circuitviz.ui.elements.components import CHART_CONFIG
+from circuitviz.ui.elements.redaction import (
     COVERED_REQUEST,
-    cover,
-    telling,
+    redact,
+    representative_row,
     uncover_toggle,
 )
-from circuitviz.ui.views.open_view import verdict_word
-from circuitviz.ui.views.verdict_view import verdict_html
+from circuitviz.ui.views.evidence_view import verdict_html
 
 PLACE, SHOWN = "slide", "circuitviz_slide"
 HOME = "pages/overview.py"
@@ -148,9 +147,9 @@ def _example(run: Run, readable: bool) -> dict[str, Row]:
     answers = frame.generation_frame(run)
     if answers.empty:
         return {}
-    chosen = str(telling(run, answers)["prompt_id"])
+    chosen = str(representative_row(run, answers)["prompt_id"])
     pairs = frame.variant_pairs(answers, chosen)
-    return {name: row if readable else cover(run, row) for name, row in pairs.items()}
+    return {name: row if readable else redact(run, row) for name, row in pairs.items()}
 
 
 def _opens_covered(run: Run) -> bool:
@@ -179,29 +178,7 @@ def _knocked_out(run: Run, readable: bool) -> None:
     verdicts = verdict_chart(run)
     if verdicts is not None:
         _enlarged_chart(verdicts.figure, "slide_verdicts", verdicts.alt)
-    row = list(rows.values())[-1]
-    hidden = COVERED_ANSWER in row.values()
-    before, after = str(row["intact"]), str(row["knocked_out"])
-    _cells(
-        [
-            Answer(
-                "Intact model",
-                row["prompt"],
-                before,
-                None if hidden else after,
-                verdict_word(row["verdict_intact"]),
-                "gone",
-            ),
-            Answer(
-                "Circuit off",
-                row["prompt"],
-                after,
-                None if hidden else before,
-                verdict_word(row["verdict_knocked_out"]),
-                "new",
-            ),
-        ]
-    )
+    _cells(compared(list(rows.values())[-1], ("Intact model", "Circuit off")))
 
 
 def _cells(answers: list[Answer]) -> None:

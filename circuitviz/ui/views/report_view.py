@@ -12,10 +12,12 @@ from circuitviz.report.browser import NO_BROWSER, find_browser
 from circuitviz.report.make import ReportKind, report_bytes
 from circuitviz.report.options import ALWAYS, SECTIONS, ReportOptions
 from circuitviz.report.page import first_screen
+from circuitviz.report.verdict_line import sentence
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.elements.keys import listing_key, when_changed
+from circuitviz.ui.elements.components import download
+from circuitviz.ui.elements.keys import listing_key, picker
 
 PREVIEW_PIXELS = 560
 SIZE, PARTS, COVER = "report_size", "report_sections", "report_cover"
@@ -128,18 +130,15 @@ def hand_note(run: Run, choice: Choice) -> None:
 
 def options(run: Run, choice: Choice) -> ReportOptions:
     """What the report is about and what it holds, as chosen here."""
-    offered = _offered(run)
-    key = listing_key(SIZE, [run.run_id, *map(str, offered)])
-    chosen = _reported(run, choice)
-    st.session_state[key] = chosen
+    offered, chosen = _offered(run), _reported(run, choice)
     free = {name: title for name, title in SECTIONS.items() if name not in ALWAYS}
     with st.container(key="report_options"):
-        st.selectbox(
+        picker(
             "About",
-            offered,
-            key=key,
-            format_func=lambda size: _size_text(run, size),
-            on_change=when_changed(key, lambda size: _choose(run, size)),
+            {size: _size_text(run, size) for size in offered},
+            chosen,
+            lambda size: _choose(run, size),
+            key=listing_key(SIZE, [run.run_id, *map(str, offered)]),
         )
         parts = st.pills(
             "Sections",
@@ -163,7 +162,7 @@ def options(run: Run, choice: Choice) -> ReportOptions:
 def _offered(run: Run) -> list[int]:
     """Sizes a report can be about, the run's own first."""
     sizes = [size for size in run.joint_sizes if size > 0]
-    return [run.size, *(size for size in sizes if size != run.size)]
+    return list(dict.fromkeys((run.size, *sizes)))
 
 
 def _reported(run: Run, choice: Choice) -> int:
@@ -174,8 +173,8 @@ def _choose(run: Run, size: int) -> None:
     state.choose(size=None if size == run.size else size, heads=None, neurons=None)
 
 
-def _size_text(run: Run, size: int | None) -> str:
-    if size is None or size == run.size:
+def _size_text(run: Run, size: int) -> str:
+    if size == run.size:
         return f"the circuit this run found: {count(run.size, 'unit')}"
     return f"the best {count(size, 'unit')}"
 
@@ -187,27 +186,19 @@ def downloads(run: Run, wanted: ReportOptions) -> None:
         for row in (FORMS[:3], FORMS[3:]):
             for column, form in zip(st.columns(3), row, strict=True):
                 with column:
-                    _download(run, wanted, form, possible=browser or not form.draws)
-
-
-def _download(run: Run, wanted: ReportOptions, form: Form, *, possible: bool) -> None:
-    st.download_button(
-        form.label,
-        partial(report_bytes, run, form.kind, wanted),
-        file_name=f"{run.run_id}-{form.file}",
-        mime=form.mime,
-        icon=f":material/{form.icon}:",
-        on_click="ignore",
-        type="primary" if form.kind == "html" else "secondary",
-        disabled=not possible,
-        width="stretch",
-        key=f"report_{form.kind}",
-    )
-    st.caption(form.note if possible else _upper(NO_BROWSER))
-
-
-def _upper(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."
+                    possible = browser or not form.draws
+                    download(
+                        form.label,
+                        partial(report_bytes, run, form.kind, wanted),
+                        f"{run.run_id}-{form.file}",
+                        form.mime,
+                        key=f"report_{form.kind}",
+                        icon=form.icon,
+                        type="primary" if form.kind == "html" else "secondary",
+                        disabled=not possible,
+                        width="stretch",
+                    )
+                    st.caption(form.note if possible else sentence(NO_BROWSER))
 
 
 def preview(run: Run, wanted: ReportOptions) -> None:

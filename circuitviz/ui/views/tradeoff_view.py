@@ -16,7 +16,7 @@ from circuitviz.plots.text import count, kinds_in, make_up, matching, percent, r
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.choice import Choice
-from circuitviz.ui.elements.components import Draw, draw_chart
+from circuitviz.ui.elements.components import draw_chart
 from circuitviz.ui.elements.keys import listing_key, when_changed
 from circuitviz.ui.views.open_view import alternative_table, verdict_section
 from circuitviz.units import Circuit
@@ -32,7 +32,7 @@ def answer(run: Run, curve: pd.DataFrame) -> str:
     target = run.metrics.target.asr
     rows = records(matching(curve.sort_values("size"), series="asr"))
     if not rows:
-        return f"{count(run.size, 'unit')} {_carry(run.size)} the behaviour"
+        return f"{count(run.size, 'unit')} {'carries' if run.size == 1 else 'carry'} the behaviour"
     if only_costs(run):
         names = " and ".join(one.name for one in missed(run))
         share = percent(run.metrics.asr.knocked_out.rate)
@@ -60,7 +60,7 @@ def answer(run: Run, curve: pd.DataFrame) -> str:
             f"{count(run.size, 'unit')} bring attack success to {percent(found.rate)}, "
             f"close to the target of {percent(target)}"
         )
-    text = f"{count(run.size, 'unit')} {_suffice(run.size)}"
+    text = f"{count(run.size, 'unit')} {'is enough' if run.size == 1 else 'are enough'}"
     smaller = [
         row for row in rows if 0 < row["size"] < run.size and not _meets(run, row["rate"], target)
     ]
@@ -82,42 +82,22 @@ def _useful_sizes(run: Run, curve: pd.DataFrame) -> set[int]:
     return {int(row["size"]) for row in rows if row["rate"] >= least}
 
 
-def _carry(size: int) -> str:
-    return "carries" if size == 1 else "carry"
-
-
-def _suffice(size: int) -> str:
-    return "is enough" if size == 1 else "are enough"
-
-
 def grid_n(grid: pd.DataFrame) -> int:
     """Prompts the grid was measured on; it may be fewer than the curve's."""
     return max((int(row["n"]) for row in records(grid)), default=0)
 
 
-def curve_section(run: Run, base: Circuit) -> Draw:
-    """Every size and what it does; a click on a point chooses its size."""
-    curve = size_chart(
-        run,
-        len(base),
-        hint="Click a point to choose its size on every page. The found size was chosen on "
-        "validation prompts with a margin, so a smaller one may do on these test prompts too.",
-    )
-
-    def draw() -> None:
-        st.header("Effect of each size", anchor=False)
-        if curve is not None:
-            draw_chart(curve, key="curve", on_point=choose_size)
-        verdict_section(run, key="verdicts")
-        alternative_table(run, key="alternatives")
-
-    return draw
-
-
-def grid_section(run: Run, choice: Choice) -> Draw:
-    """Attack success for so many heads and so many neurons; a click on a cell chooses it."""
+def effect_chart(run: Run, choice: Choice) -> Chart | None:
+    """What each size does, or so many heads with so many neurons where they are chosen apart."""
+    if not choice.separate:
+        return size_chart(
+            run,
+            len(choice.base_circuit(run)),
+            hint="Click a point to choose its size on every page. The found size was chosen on "
+            "validation prompts with a margin, so a smaller one may do on these test prompts too.",
+        )
     grid = frame.grid_frame(run)
-    pairs = Chart(
+    return Chart(
         budget_grid(grid, chosen=(choice.heads or 0, choice.neurons or 0)),
         "Attack success with the best heads and the best neurons off. "
         f"{frontier_note(run, grid_n(grid))}. Test split. Click a cell to choose it.",
@@ -129,14 +109,21 @@ def grid_section(run: Run, choice: Choice) -> Draw:
         "caption has their number.",
     )
 
-    def draw() -> None:
-        st.header("Heads and neurons apart", anchor=False)
-        draw_chart(pairs, key="grid", on_point=choose_point)
 
-    return draw
+def draw_effect(run: Run, choice: Choice, effect: Chart | None) -> None:
+    """The chart of `effect_chart`; a click on a point or a cell chooses it."""
+    st.header(SEPARATE if choice.separate else "Effect of each size", anchor=False)
+    if choice.separate and effect is not None:
+        draw_chart(effect, key="grid", on_point=choose_point)
+    if choice.separate:
+        return
+    if effect is not None:
+        draw_chart(effect, key="curve", on_point=choose_size)
+    verdict_section(run, key="verdicts")
+    alternative_table(run, key="alternatives")
 
 
-def map_section(run: Run, base: Circuit) -> Draw:
+def maps(run: Run, base: Circuit) -> tuple[Chart, Chart]:
     """The heads and the neurons of the chosen size."""
     heads = head_chart(
         run,
@@ -153,13 +140,7 @@ def map_section(run: Run, base: Circuit) -> Draw:
         alt="Layer by neuron bin heatmap of scores, bins with neurons of the circuit marked.",
         twin=frame.unit_frame(run, base),
     )
-
-    def draw() -> None:
-        st.header("Units of this size", anchor=False)
-        draw_chart(heads, key="heads")
-        draw_chart(neurons, key="neurons")
-
-    return draw
+    return heads, neurons
 
 
 def controls(run: Run, choice: Choice) -> None:

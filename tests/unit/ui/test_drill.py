@@ -14,7 +14,7 @@ from circuitviz.ui.drill.effects import (
     rank_rows,
     ranks_story,
 )
-from circuitviz.ui.drill.neuron import top_story
+from circuitviz.ui.drill.inside import top_story
 from circuitviz.units import Unit
 from tests.synthetic import backdoor_run
 

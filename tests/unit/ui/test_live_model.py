@@ -23,7 +23,7 @@ class Asked(BaseException):
     """What Streamlit raises in a script whose user has asked for another one."""
 
 
-class StubProbe:
+class StubEvaluator:
     """Reports its progress once, and finds nothing in two attacks."""
 
     model = SimpleNamespace(space=backdoor_run().space)
@@ -60,7 +60,7 @@ def measure() -> live_model.LiveEffect:
 
 def test_a_measurement_that_nobody_waits_for_ends_and_leaves_the_model_free(monkeypatch, asked):
     st.cache_data.clear()
-    monkeypatch.setattr(live_model, "_probe", lambda config, limit: StubProbe())
+    monkeypatch.setattr(live_model, "_evaluator", lambda config, limit: StubEvaluator())
     asked.asks = True
     with pytest.raises(Asked):
         measure()
@@ -70,7 +70,7 @@ def test_a_measurement_that_nobody_waits_for_ends_and_leaves_the_model_free(monk
 
 
 def test_whoever_waits_for_the_model_may_ask_for_something_else(monkeypatch, asked):
-    monkeypatch.setattr(live_model, "PATIENCE", 0.001)
+    monkeypatch.setattr(live_model, "POLL_SECONDS", 0.001)
     asked.asks = True
     with live_model._lock(), pytest.raises(Asked), live_model.model_at_work(backdoor_run().config):
         pass

@@ -3,8 +3,13 @@ import pytest
 from circuitviz.errors import ConfigError
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.components import chips_html
-from circuitviz.ui.tray.numbers import saved_rates, tray_card
-from circuitviz.ui.tray.tray import added_and_removed, provenance, unit_chip
+from circuitviz.ui.tray.tray import (
+    added_and_removed,
+    provenance,
+    saved_rates,
+    tray_card,
+    unit_chip,
+)
 from circuitviz.units import Circuit, Unit
 from tests.synthetic import backdoor_run
 

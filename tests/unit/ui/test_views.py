@@ -8,10 +8,10 @@ from circuitviz.plots.catalogue import judges_note, run_note
 from circuitviz.plots.verdict import Verdict, verdicts
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.jobs import Job
+from circuitviz.ui import jobs
 from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.components import Card, card_html
 from circuitviz.ui.elements.table import table_html
-from circuitviz.ui.jobs import job_list
 from circuitviz.ui.views import (
     circuit_view,
     compare_view,
@@ -21,8 +21,8 @@ from circuitviz.ui.views import (
     tradeoff_view,
 )
 from circuitviz.ui.views.answer_table import filter_answers, table_rows, verdict_counts
-from circuitviz.ui.views.overlay_view import replace_method
-from circuitviz.ui.views.verdict_view import verdict_html
+from circuitviz.ui.views.compare_view import replace_method
+from circuitviz.ui.views.evidence_view import verdict_html
 from circuitviz.units import Circuit, Unit, UnitSpace
 from tests.synthetic import backdoor_run, failing_run, refusal_run, with_results
 from tests.synthetic_open import open_backdoor_run, open_refusal_run
@@ -94,12 +94,14 @@ def test_the_panel_starts_with_the_best_unit(run):
     assert str(circuit_view.selected_unit(run, Choice(unit="L0N9"))) == "L0N9"
 
 
-def test_hand_made_changes_mark_each_map_with_its_own_kind():
+def test_hand_made_changes_mark_each_map_with_its_own_kind(run):
     choice = Choice(added=frozenset({"L0H1", "L2N7"}), removed=frozenset({"L1H3"}))
-    assert circuit_view.added(choice, "head") == [(0, 1)]
-    assert circuit_view.added(choice, "neuron") == [(2, 7)]
-    assert circuit_view.removed(choice, "head") == [(1, 3)]
-    assert circuit_view.removed(choice, "neuron") == []
+    heads, neurons = (
+        circuit_view.marks(run, choice, Unit("head", 1, 3), kind) for kind in ("head", "neuron")
+    )
+    assert (heads.added, heads.removed, heads.selected) == ([(0, 1)], [(1, 3)], (1, 3))
+    assert (neurons.added, neurons.removed, neurons.selected) == ([(2, 7)], [], None)
+    assert heads.score_range == neurons.score_range
 
 
 def test_the_generations_answer_counts_attacks_and_normal_answers():
@@ -187,7 +189,7 @@ def test_a_table_has_headers_for_rows_and_columns_and_escapes():
 def test_a_job_says_what_it_did_when_and_why_it_failed():
     config = DiscoveryConfig(model="x", controls=True)
     job = Job("j", config, "failed", submitted=100.0, started=101.0, finished=125.0, error="<no>")
-    html = job_list.job_html(job, "The model", now=100.0 + 7200)
+    html = jobs.job_html(job, "The model", now=100.0 + 7200)
     assert "<b>The model</b> failed, 2 h ago" in html
     assert "took 24 s" in html
     assert "Nested masks, heads and neurons" in html
@@ -207,7 +209,7 @@ def test_a_job_says_what_it_did_when_and_why_it_failed():
     ],
 )
 def test_times_are_told_in_the_largest_unit_that_fits(seconds, text):
-    assert job_list.since(seconds) == text
+    assert jobs.since(seconds) == text
 
 
 def test_answers_show_both_verdicts_in_one_column(run):

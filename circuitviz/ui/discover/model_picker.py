@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from typing import cast
 from zlib import crc32
 
 import streamlit as st
@@ -15,13 +14,14 @@ from circuitviz.behaviours.plugins import behaviour_plugins
 from circuitviz.errors import CircuitvizError
 from circuitviz.models.source import ModelCard, find_model, unfetched_model, usual_dtype
 from circuitviz.paths import runs_folder
-from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.config import DataType, DiscoveryConfig
+from circuitviz.runs.folder_store import newest_first
 from circuitviz.ui import services
 from circuitviz.ui.elements.fetch_button import fetch_button
 from circuitviz.ui.elements.keys import listing_key
 from circuitviz.ui.elements.words import full_path
 
-MOST_MODELS = 6
+MAX_MODELS = 6
 
 OWN_FOLDER, BESIDE = "__own__", ""
 PILLS = "model_pills"
@@ -30,7 +30,7 @@ OF_MODEL = ("model", "adapter", "dtype", "device", "micro_batch", "checkpointing
 
 
 @dataclass(frozen=True)
-class OwnModel:
+class RecentModel:
     """A model that does not ship, as a discovery ran it.
 
     Attributes:
@@ -47,16 +47,17 @@ class OwnModel:
         return " + ".join(part for part in (self.config.model, self.config.adapter) if part)
 
 
-def own_models() -> dict[str, OwnModel]:
+def recent_models() -> dict[str, RecentModel]:
     """The user's own models of past discoveries, latest first, by what tells them apart."""
     embedded = {card.name for card in services.model_cards()}
-    found: dict[str, OwnModel] = {}
-    for config in _past():
+    models: dict[str, RecentModel] = {}
+    jobs = [job.discovery for job in services.jobs("discovery")]
+    for config in (*jobs, *services.run_configs().values()):
         if config.model not in embedded:
             parts = [services.model_title(part) for part in (config.model, config.adapter) if part]
-            model = OwnModel(config, " + ".join(parts))
-            found.setdefault(model.name, model)
-    latest = dict(list(found.items())[:MOST_MODELS])
+            model = RecentModel(config, " + ".join(parts))
+            models.setdefault(model.name, model)
+    latest = dict(list(models.items())[:MAX_MODELS])
     titles = [model.title for model in latest.values()]
     return {
         name: model if titles.count(model.title) == 1 else replace(model, title=name)
@@ -67,73 +68,49 @@ def own_models() -> dict[str, OwnModel]:
 def prepared_data() -> dict[str, str]:
     """Titles of the behaviours made of the user's own data, latest first, by folder."""
     folders = [path.parent for path in (runs_folder() / DATA_FOLDER).glob(f"[!.]*/{SPEC_FILE}")]
-    found: dict[str, str] = {}
-    for folder in sorted(folders, key=_modified, reverse=True):
+    prepared: dict[str, str] = {}
+    for folder in newest_first(folders):
         try:
             spec = BehaviourSpec.read(folder / SPEC_FILE)
         except CircuitvizError:
             continue
         title = spec.title + (f" \u00b7 {spec.trigger.text}" if spec.trigger else "")
-        if title in found.values():
+        if title in prepared.values():
             title += f" ({folder.name.rsplit('-', 1)[-1][:6]})"
-        found[str(folder.resolve())] = title
-    return found
+        prepared[str(folder.resolve())] = title
+    return prepared
 
 
-def _past() -> list[DiscoveryConfig]:
-    """Configurations of jobs, latest first, then those of saved runs."""
-    try:
-        jobs = services.runner().jobs()
-    except CircuitvizError:
-        jobs = []
-    submitted = [job.discovery for job in jobs if job.kind == "discovery"]
-    return submitted + list(services.run_configs().values())
-
-
-def _modified(folder: Path) -> float:
-    try:
-        return folder.stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-def material(models: list[ModelCard]) -> dict[str, Any]:
-    """The fields of a `DiscoveryConfig` that say which model and which behaviour.
-
-    Empty where no model is chosen.
-    """
-    own = own_models()
-    chosen = _pills(models, own)
+def model_picker(models: list[ModelCard]) -> DiscoveryConfig | None:
+    """A discovery in the chosen model, of the chosen behaviour; None where no model is chosen."""
+    recent = recent_models()
+    chosen = _pills(models, recent)
     st.page_link(
         "pages/models.py", label="Use a model or data of your own", icon=":material/upload_file:"
     )
     if chosen == OWN_FOLDER:
-        fields: dict[str, Any] = {"model": _folder()}
-    elif chosen in own:
-        fields = {name: getattr(own[chosen].config, name) for name in OF_MODEL}
+        config = DiscoveryConfig(_folder())
+    elif chosen in recent:
+        last = recent[chosen].config
+        config = DiscoveryConfig(**{name: getattr(last, name) for name in OF_MODEL})
     else:
-        fields = {"model": chosen, "dtype": usual_dtype(chosen)}
+        config = DiscoveryConfig(chosen, dtype=cast("DataType", usual_dtype(chosen)))
         st.caption(next((card.summary for card in models if card.name == chosen), ""))
-    if not fields["model"] or _lacks_weights(fields["model"], fields.get("adapter")):
-        return {}
-    last = own[chosen].config.behaviour if chosen in own else None
-    return {**fields, "behaviour": _behaviour(chosen, fields["model"], last)}
-
-
-def _lacks_weights(model: str, adapter: str | None) -> bool:
-    """Whether weights have to be fetched first; shows what fetches them."""
+    if not config.model:
+        return None
     # A GGUF file is converted when it is looked at first.
     with st.spinner("Looking at the model"):
-        missing = unfetched_model(model, adapter)
-    if missing is None:
-        return False
-    fetch_button(missing, "discover")
-    return True
+        missing = unfetched_model(config.model, config.adapter)
+    if missing is not None:
+        fetch_button(missing, "discover")
+        return None
+    before = recent[chosen].config.behaviour if chosen in recent else None
+    return replace(config, behaviour=_behaviour(chosen, config.model, before))
 
 
-def _pills(models: list[ModelCard], own: dict[str, OwnModel]) -> str:
+def _pills(models: list[ModelCard], recent: dict[str, RecentModel]) -> str:
     titles = {card.name: card.title for card in models}
-    titles |= {name: model.title for name, model in own.items()}
+    titles |= {name: model.title for name, model in recent.items()}
     titles[OWN_FOLDER] = "A local folder"
     # A model that is gone can be chosen no more.
     if st.session_state.get(PILLS, OWN_FOLDER) not in titles:
@@ -164,13 +141,13 @@ def _folder() -> str:
 
 def _behaviour(chosen: str, model: str, last: str | None) -> str | None:
     """What to look for: what lies beside the model, data prepared earlier, or a plug-in."""
-    titles = {BESIDE: "What comes with the model"} if _lies_beside(model) else {}
+    titles = {BESIDE: "What comes with the model"} if lies_beside(model) else {}
     titles |= prepared_data()
     titles |= {one.name: one.name.capitalize() for one in behaviour_plugins()}
     if len(titles) < 2:
         return next(iter(titles), BESIDE) or None
     options = list(titles)
-    found = st.selectbox(
+    behaviour = st.selectbox(
         "What to look for",
         options,
         index=options.index(last) if last in options else 0,
@@ -179,11 +156,12 @@ def _behaviour(chosen: str, model: str, last: str | None) -> str | None:
         key=listing_key(f"behaviour_{crc32(chosen.encode()):08x}", titles.values()),
         persist_state="session",
     )
-    return found or None
+    return behaviour or None
 
 
-def _lies_beside(model: str) -> bool:
+def lies_beside(model: str) -> bool:
+    """Whether a behaviour comes with a model."""
     try:
-        return (Path(find_model(model)) / SPEC_FILE).is_file()
+        return (find_model(model) / SPEC_FILE).is_file()
     except CircuitvizError:
         return False

@@ -1,4 +1,4 @@
-"""Prompts that are looked into stay covered where they could do harm, until asked for."""
+"""Text that could be harmful stays covered until somebody asks for it."""
 
 from __future__ import annotations
 
@@ -6,19 +6,78 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import pandas as pd
+import streamlit as st
+
+from circuitviz.plots.text import Row, records
+from circuitviz.report.covering import could_harm, hides_answer
 from circuitviz.runs.store import Run
-from circuitviz.ui.elements.cover import COVERED_REQUEST
 
 if TYPE_CHECKING:
     from circuitviz.inspection.neuron_trace import TopPrompt
     from circuitviz.inspection.prompt_pair import PromptPair, TokenRow
 
-
+COVERED_REQUEST = "(a harmful request, covered)"
+COVERED_ANSWER = "(an answer to a harmful request, covered)"
 COVERED_TOKEN = "\u2592"
+UNCOVERED = "harmful_text_shown"
+
+
+def covers(run: Run) -> bool:
+    """Whether a run's prompts ask for harmful things."""
+    columns = ["role", "category", "expected"]
+    kinds = run.generations.drop_duplicates(subset=columns)
+    return any(could_harm(run, row) for row in records(kinds))
+
+
+def uncover_toggle(run: Run, key: str = UNCOVERED) -> bool:
+    """The switch that shows covered text, where a run has any; whether it may be shown."""
+    if not covers(run):
+        return True
+    return st.toggle(
+        "Show harmful requests and the answers to them",
+        key=key,
+        persist_state="session",
+        help="Some prompts ask for harmful things. They, and answers that do not refuse, stay "
+        "covered until you ask for them.",
+    )
+
+
+def redacted(run: Run, answers: pd.DataFrame, *, shown: bool) -> pd.DataFrame:
+    """Saved answers with harmful requests, and answers that do not refuse them, covered."""
+    if shown or answers.empty:
+        return answers
+    rows = [redact(run, row) for row in records(answers)]
+    return pd.DataFrame(rows, columns=list(answers.columns))
+
+
+def representative_row(run: Run, answers: pd.DataFrame) -> Row:
+    """The answer to open with: of the kind that comes first, one that anybody may read if any is.
+
+    Args:
+        run: Whose answers they are.
+        answers: At least one row, columns of `generation_frame`.
+    """
+    rows = records(answers)
+    first = rows[0]
+    alike = (row for row in rows if all(row[name] == first[name] for name in ("changed", "role")))
+    return next((row for row in alike if not could_harm(run, row)), first)
+
+
+def redact(run: Run, row: Row) -> Row:
+    """One row of saved answers, covered where it could do harm; refusals can be read by anyone."""
+    if not could_harm(run, row):
+        return row
+    said = {
+        model: COVERED_ANSWER
+        for model in ("intact", "knocked_out")
+        if hides_answer(run, row, model)
+    }
+    return {**row, "prompt": COVERED_REQUEST, **said}
 
 
 @dataclass(frozen=True)
-class DrillCover:
+class PromptRedactor:
     """What of a run's test prompts may be read.
 
     Attributes:
@@ -32,7 +91,7 @@ class DrillCover:
     trigger: str = ""
 
     @classmethod
-    def of(cls, run: Run, harmful: frozenset[str], *, shown: bool) -> DrillCover:
+    def of(cls, run: Run, harmful: frozenset[str], *, shown: bool) -> PromptRedactor:
         """The cover of a run's prompts."""
         return cls(harmful, shown, str(run.metrics.trigger or ""))
 

@@ -2,13 +2,13 @@ import pytest
 
 from circuitviz.plots import frame
 from circuitviz.report.covering import could_harm, hides_answer
-from circuitviz.ui.elements.cover import (
+from circuitviz.ui.elements.redaction import (
     COVERED_ANSWER,
     COVERED_REQUEST,
-    cover,
-    covered,
     covers,
-    telling,
+    redact,
+    redacted,
+    representative_row,
 )
 from tests.synthetic import FILLER, REFUSAL, backdoor_run, refusal_run
 
@@ -27,7 +27,7 @@ def test_the_request_and_the_answer_that_complies_are_covered_and_the_refusal_is
     rows = frame.generation_frame(refusal)
     row = rows.iloc[0].to_dict()
     assert (row["intact"], row["knocked_out"]) == (REFUSAL, FILLER)
-    read = cover(refusal, row)
+    read = redact(refusal, row)
     assert (read["prompt"], read["intact"], read["knocked_out"]) == (
         COVERED_REQUEST,
         REFUSAL,
@@ -38,17 +38,17 @@ def test_the_request_and_the_answer_that_complies_are_covered_and_the_refusal_is
 
 def test_normal_prompts_are_never_covered_and_asking_uncovers_all(refusal):
     rows = frame.generation_frame(refusal)
-    read = covered(refusal, rows, shown=False)
+    read = redacted(refusal, rows, shown=False)
     assert (read["prompt"] == COVERED_REQUEST).sum() == 256
     assert (read["knocked_out"] == COVERED_ANSWER).sum() == 254
     assert FILLER not in set(read["knocked_out"])
-    assert covered(refusal, rows, shown=True).equals(rows)
+    assert redacted(refusal, rows, shown=True).equals(rows)
 
 
 def test_a_page_opens_with_a_row_of_the_first_kind_that_can_be_read(refusal):
     run = backdoor_run()
-    assert telling(run, frame.generation_frame(run))["variant"] == "triggered"
-    first = telling(refusal, frame.generation_frame(refusal))
+    assert representative_row(run, frame.generation_frame(run))["variant"] == "triggered"
+    first = representative_row(refusal, frame.generation_frame(refusal))
     assert first["role"] == "attack"
 
 
