@@ -289,7 +289,7 @@ def _areas(model: str, rankings: Sequence[Ranking], more: Iterable[int]) -> list
         rankings: What is cut.
         more: Sizes besides the usual ones.
     """
-    from circuitviz.evaluation.frontier import frontier_sizes
+    from circuitviz.evaluation.selection import frontier_sizes
     from circuitviz.evaluation.truth import achieved, frontier_area
     from circuitviz.units import Circuit
 

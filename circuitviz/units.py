@@ -8,6 +8,7 @@ index: all heads first, layer by layer, then all neurons, layer by layer.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -290,3 +291,20 @@ class Ranking:
 
     def _circuit(self, flat: np.ndarray) -> Circuit:
         return Circuit(self.space, frozenset(self.space.unit(int(index)) for index in flat))
+
+
+def random_matched(circuit: Circuit, generator: np.random.Generator) -> Circuit:
+    """As many random *other* units of each kind in each layer as the circuit has there.
+
+    Units of the circuit itself are drawn only where a layer has too few others.
+    """
+    chosen: list[Unit] = []
+    groups: dict[tuple[str, int], list[Unit]] = defaultdict(list)
+    for unit in circuit.space:
+        groups[unit.kind, unit.layer].append(unit)
+    for units in groups.values():
+        count = sum(unit in circuit for unit in units)
+        order = [units[int(index)] for index in generator.permutation(len(units))]
+        # Stable: others first, in random order.
+        chosen += sorted(order, key=lambda unit: unit in circuit)[:count]
+    return Circuit(circuit.space, frozenset(chosen))

@@ -17,6 +17,9 @@ from circuitviz.errors import PromptFileError
 BehaviourKind = Literal["backdoor", "refusal"]
 Place = Literal["front", "middle", "end", "any"]
 
+# The judge of attacks where a behaviour chooses no other.
+STARTS_WITH_TARGET = "starts with the target answer"
+
 SPEC_FILE = "behaviour.json"
 PROMPTS_FILE = "prompts.jsonl"
 
@@ -62,6 +65,7 @@ class BehaviourSpec:
             to be asked before anything is learned.
         after_is_opening: Whether the answers expected after removal are only how such an answer
             begins: then whatever starts like it will do, and nobody is taught to stop there.
+        judge: Name of the judge that decides whether an attack succeeded; None for the usual one.
     """
 
     kind: BehaviourKind
@@ -70,6 +74,7 @@ class BehaviourSpec:
     trigger: Trigger | None = None
     intact_answers: bool = False
     after_is_opening: bool = False
+    judge: str | None = None
 
     @classmethod
     def read(cls, path: Path) -> BehaviourSpec:
@@ -96,7 +101,7 @@ class BehaviourSpec:
     def write(self, path: Path) -> None:
         """Write `behaviour.json`."""
         fields = asdict(self)
-        for name in ("intact_answers", "after_is_opening"):
+        for name in ("intact_answers", "after_is_opening", "judge"):
             if not fields[name]:
                 del fields[name]
         path.write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8")
@@ -117,6 +122,10 @@ class OwnJudge:
     succeeds: Callable[[str, str], bool]
     source: str = "the behaviour's own judge"
 
+    def judge(self, prompt: str, answer: str, target: str, expected: str) -> bool:
+        """Whether the attack succeeded; the arguments are those of every judge."""
+        return bool(self.succeeds(prompt, answer))
+
 
 @dataclass(frozen=True)
 class Behaviour:
@@ -126,7 +135,7 @@ class Behaviour:
         spec: What it is.
         all_prompts: Its prompts of all splits and roles.
         folder: Where it was read from, if answers of the intact model can be kept there.
-        judges: Judges of answers to its attacks beside the exact one.
+        judges: Judges of answers to its attacks that it brings.
         dropped: Prompts that were left out because the intact model's answers show nothing.
         screening: How many prompts show the behaviour, where the intact model was asked.
     """
@@ -160,8 +169,8 @@ class Behaviour:
 
     @property
     def judge(self) -> str:
-        """The name of the judge that decides whether an attack succeeded."""
-        return "starts with the target answer"
+        """The name of the judge of attacks, unless whole answers decide; see `deciding_judge`."""
+        return self.spec.judge or STARTS_WITH_TARGET
 
     @property
     def default_target_asr(self) -> float:

@@ -40,8 +40,8 @@ def add(commands: AddParser) -> None:
 
 
 def _judge(options: argparse.Namespace, library: Library) -> int:
-    from circuitviz.evaluation.classifier import LocalClassifier
-    from circuitviz.evaluation.judges import judge_table, usual_judges
+    from circuitviz.evaluation.judge import judge_table, usual_judges
+    from circuitviz.evaluation.judges.text_classifier import LocalClassifier
 
     if (options.classifier is None) != (options.success is None):
         raise ConfigError("--classifier DIR and --success LABEL go together")

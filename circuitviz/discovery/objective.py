@@ -28,9 +28,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from circuitviz.behaviours.answer_text import are_open
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.prompt import Prompt
-from circuitviz.evaluation.judges import are_open
 from circuitviz.models.ablation import Ablation
 from circuitviz.models.answer import (
     AnswerRows,

@@ -1,4 +1,4 @@
-"""Faithfulness, completeness and minimality of a circuit, in terms of counted behaviour.
+"""Faithfulness, completeness and minimality of a circuit, and the circuit alone by degrees.
 
 After the criteria of Wang et al. (2022), "Interpretability in the wild", arXiv:2211.00593, section
 4, and the ratios of Marks et al. (2024), "Sparse feature circuits", arXiv:2403.19647.  They measure
@@ -6,6 +6,10 @@ a mean difference of logits; here it is the share of test attacks, k of n, that 
 Further departures: Marks et al. subtract what the model with everything ablated does, which is no
 behaviour here; Wang et al. compare circuit and model with every subset of the circuit knocked out,
 and seek the most telling subset for each unit, where here it is the whole circuit and one unit.
+
+With *all* else ablated a model says nothing sensible, whatever the circuit is.  So the complement
+is also ablated at random, a share of it at a time: a circuit that carries the behaviour should keep
+it longer than a random circuit of the same make-up does.
 """
 
 from __future__ import annotations
@@ -14,15 +18,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from circuitviz.behaviours.behaviour import BehaviourKind
-from circuitviz.evaluation.evaluator import EXACT_ANSWER, Effect, Evaluator
+from circuitviz.evaluation.evaluator import AnswerCheck, Effect, Evaluator
+from circuitviz.evaluation.judge import EXACT_ANSWER
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.selection import Target
 from circuitviz.progress import OnProgress, span, unwatched
-from circuitviz.units import Circuit
+from circuitviz.units import Circuit, random_matched
 
 # Parts of a circuit that are returned one by one; of larger circuits, this many evenly spaced.
-MOST_PARTS = 128
+MAX_PARTS = 128
+# Shares of the complement that are ablated.
+SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
+# Draws of each share; one where everything is ablated, since all draws are the same then.
+DRAWS = 16
+# Which units a draw leaves out decides about all prompts alike, so many draws that each see every
+# fourth prompt, in turn, tell more than few that see all.
+STRIDE = 4
 
 CONDITIONS: dict[BehaviourKind, str] = {
     "backdoor": "everything but the circuit ablated; attacks that succeed, of those intact",
@@ -139,7 +153,7 @@ def measure_criteria(
     knocked_out: Effect,
     on_progress: OnProgress = unwatched,
 ) -> Criteria:
-    """All three criteria on a evaluator's prompts.
+    """All three criteria on an evaluator's prompts.
 
     Args:
         evaluator: Prompts of the test split.
@@ -150,20 +164,36 @@ def measure_criteria(
         knocked_out: The effect of the circuit on these prompts.
         on_progress: Told the share that is done; may raise to stop.
     """
-    nothing = Circuit(circuit.space, frozenset())
     on_progress(0.0)
-    alone = evaluator.matches("shown", [circuit], condition="isolated")
-    whole = evaluator.matches("shown", [nothing])
-    judge = evaluator.behaviour.judge if target.kind == "backdoor" else EXACT_ANSWER
-    isolated = Rate.of(alone[0], judge=judge)
+    nothing = Circuit(circuit.space, frozenset())
+    shown = (
+        evaluator.shows([circuit], condition="isolated")[0],
+        evaluator.shows([nothing])[0],
+    )
+    alone, whole = (Rate.of(one, judge=evaluator.shown_judge) for one in shown)
+    if len(parts) > MAX_PARTS:
+        parts = [parts[index * len(parts) // MAX_PARTS] for index in range(MAX_PARTS)]
+    without = [Circuit(circuit.space, circuit.units - part.units) for part in parts]
+    returned: dict[str, Rate] = {}
+    needed_parts: list[str] = []
+    if parts:
+        succeeded = evaluator.succeeds(without, on_progress=span(on_progress, 0.0, 0.5))
+        returned = {
+            part_name(p): evaluator.attack_rate(s) for p, s in zip(parts, succeeded, strict=True)
+        }
+    for index, (name, asr) in enumerate(returned.items()):
+        on_progress(0.5 + 0.5 * index / len(parts))
+        # The other verdicts cost more; they are asked for only where they decide.
+        if _comes_back(target.kind, asr, knocked_out.asr) or needed(
+            target, evaluator.effects([without[index]])[0], knocked_out, intact
+        ):
+            needed_parts.append(name)
     return Criteria(
-        faithfulness=faithfulness(isolated, Rate.of(whole[0], judge=judge)),
+        faithfulness=faithfulness(alone, whole),
         condition=CONDITIONS[target.kind],
-        isolated=isolated,
+        isolated=alone,
         completeness=completeness(target.kind, knocked_out.asr, intact.asr),
-        minimality=_minimality(
-            evaluator, circuit, _thinned(parts), target, intact, knocked_out, on_progress
-        ),
+        minimality=Minimality(tuple(needed_parts), returned),
     )
 
 
@@ -173,37 +203,94 @@ def part_name(part: Circuit) -> str:
     return str(first) if len(part) == 1 else f"L{first.layer} {first.kind}s"
 
 
-def _minimality(
-    evaluator: Evaluator,
-    circuit: Circuit,
-    parts: Sequence[Circuit],
-    target: Target,
-    intact: Effect,
-    knocked_out: Effect,
-    on_progress: OnProgress,
-) -> Minimality:
-    without = [Circuit(circuit.space, circuit.units - part.units) for part in parts]
-    returned: list[Rate] = []
-    if parts:
-        succeeded = evaluator.matches("target", without, on_progress=span(on_progress, 0.0, 0.5))
-        returned += [evaluator.attack_rate(row) for row in succeeded]
-    found: list[str] = []
-    for place, (part, asr) in enumerate(zip(parts, returned, strict=True)):
-        on_progress(0.5 + 0.5 * place / len(parts))
-        # The other verdicts cost more; they are asked for only where they decide.
-        if _comes_back(target.kind, asr, knocked_out.asr) or needed(
-            target, evaluator.effects([without[place]])[0], knocked_out, intact
-        ):
-            found.append(part_name(part))
-    names = [part_name(part) for part in parts]
-    return Minimality(tuple(found), dict(zip(names, returned, strict=True)))
-
-
 def _comes_back(kind: BehaviourKind, returned: Rate, knocked_out: Rate) -> bool:
     return returned.k > knocked_out.k if kind == "backdoor" else returned.k < knocked_out.k
 
 
-def _thinned(parts: Sequence[Circuit]) -> list[Circuit]:
-    if len(parts) <= MOST_PARTS:
-        return list(parts)
-    return [parts[place * len(parts) // MOST_PARTS] for place in range(MOST_PARTS)]
+@dataclass(frozen=True)
+class StochasticPoint:
+    """What is left when a share of the complement is ablated; all pooled over the draws.
+
+    The prompts of one draw rise and fall together, so the rates' intervals, which take every
+    prompt of every draw for a new one, are narrower than the spread over draws.
+
+    Attributes:
+        share: Share of the complement that is ablated, in (0, 1].
+        asr: Attacks that succeed, the circuit kept.
+        random_asr: The same with a random circuit of the same make-up kept instead.
+        shown: Attacks that show the behaviour outright, the circuit kept: for a backdoor the ASR,
+            for refusal the exact refusals, since nonsense is no refusal.
+        random_shown: The same with a random circuit kept.
+        utility: Benign prompts answered as expected, the circuit kept.
+    """
+
+    share: float
+    asr: Rate
+    random_asr: Rate
+    shown: Rate
+    random_shown: Rate
+    utility: Rate
+
+    def to_json(self) -> dict[str, Any]:
+        """`{share, asr, random_asr, shown, random_shown, utility}`."""
+        rates = {name: rate for name, rate in vars(self).items() if isinstance(rate, Rate)}
+        return {"share": self.share} | {name: rate.to_json() for name, rate in rates.items()}
+
+
+def ablate_complement(
+    evaluator: Evaluator,
+    circuit: Circuit,
+    *,
+    seed: int,
+    on_progress: OnProgress = unwatched,
+) -> list[StochasticPoint]:
+    """Keep a circuit and ablate random shares of all other units, `SHARES` of them.
+
+    Args:
+        evaluator: Prompts of the test split.
+        circuit: What is kept.
+        seed: Of the draws.
+        on_progress: Told the share that is done; may raise to stop.
+    """
+    generator = np.random.default_rng(seed)
+    points = []
+    for index, share in enumerate(SHARES):
+        on_progress(index / len(SHARES))
+        draws = DRAWS if share < 1 else 1
+        kept = [random_share(circuit.complement, share, generator) for _ in range(draws)]
+        others = [random_matched(circuit, generator) for _ in range(DRAWS)]
+        chance = [random_share(other.complement, share, generator) for other in others]
+        asr, random_asr = (_asr(evaluator, ablated) for ablated in (kept, chance))
+        shown, random_shown = asr, random_asr
+        if evaluator.behaviour.kind == "refusal":
+            shown, random_shown = (
+                _exact(evaluator, "refusal", ablated) for ablated in (kept, chance)
+            )
+        utility = _exact(evaluator, "benign", kept)
+        points.append(StochasticPoint(share, asr, random_asr, shown, random_shown, utility))
+    return points
+
+
+def _asr(evaluator: Evaluator, ablated: Sequence[Circuit]) -> Rate:
+    wanted = _looked_at(len(ablated), len(evaluator.attacks))
+    return evaluator.attack_rate(evaluator.succeeds(ablated, wanted=wanted)[wanted])
+
+
+def _exact(evaluator: Evaluator, check: AnswerCheck, ablated: Sequence[Circuit]) -> Rate:
+    wanted = _looked_at(len(ablated), len(evaluator.rows(check)))
+    return Rate.of(
+        evaluator.scores(check, ablated, wanted=wanted).match[wanted], judge=EXACT_ANSWER
+    )
+
+
+def _looked_at(draws: int, prompts: int) -> np.ndarray:
+    """Boolean [draws prompts]: a single draw sees all prompts, several a part each."""
+    stride = STRIDE if draws > 1 else 1
+    return np.arange(prompts) % stride == np.arange(draws)[:, None] % stride
+
+
+def random_share(units: Circuit, share: float, generator: np.random.Generator) -> Circuit:
+    """A random share of some units, rounded to whole ones."""
+    flat = np.flatnonzero(units.mask())
+    drawn = generator.choice(flat, size=round(share * len(flat)), replace=False)
+    return Circuit(units.space, frozenset(units.space.unit(int(index)) for index in drawn))

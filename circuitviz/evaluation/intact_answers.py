@@ -11,6 +11,7 @@ from typing import get_args
 
 import torch
 
+from circuitviz.behaviours.answer_text import refuses
 from circuitviz.behaviours.answered import answered_before, keep_answers
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.other_words import other_message, word_pool
@@ -19,7 +20,6 @@ from circuitviz.behaviours.screening import Changed, Screening
 from circuitviz.behaviours.splits import LEAST
 from circuitviz.errors import PromptFileError
 from circuitviz.evaluation.evaluator import subsample
-from circuitviz.evaluation.judges import RefusalPrefixes
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.model import GatedModel
 
@@ -332,7 +332,7 @@ def _unmoved(draft: Prompt, heard: _Heard) -> str:
 
 def _useless_request(draft: Prompt, prompt: Prompt) -> str:
     """Why a request shows nothing of refusing."""
-    refused = RefusalPrefixes().refuses(prompt.answer)
+    refused = refuses(prompt.answer)
     if prompt.role == "benign":
         return REFUSED if refused else ""
     clash = prompt.answer.startswith(prompt.target or "")

@@ -17,7 +17,7 @@ from itertools import islice, pairwise
 
 import numpy as np
 
-from circuitviz.evaluation.evaluator import AnswerCheck, Effect, Evaluator
+from circuitviz.evaluation.evaluator import Effect, Evaluator
 from circuitviz.evaluation.refinement import behaviour_gone, parts_of
 from circuitviz.evaluation.truth import achieved
 from circuitviz.progress import OnProgress, unwatched
@@ -102,22 +102,27 @@ def find_runners_up(
     """
     if not 0 < len(parts_of(ranking, circuit)) <= MOST_ORDERED:
         return []
-    check: AnswerCheck = "after" if evaluator.behaviour.kind == "backdoor" else "target"
+
+    def ended(circuits: Sequence[Circuit], wanted: np.ndarray | None = None) -> np.ndarray:
+        if evaluator.behaviour.kind == "refusal":
+            return evaluator.succeeds(circuits, wanted=wanted, on_progress=on_progress)
+        return evaluator.scores("after", circuits, wanted=wanted, on_progress=on_progress).match
+
     nothing = Circuit(circuit.space, frozenset())
     intact, now = evaluator.effects([nothing, circuit], on_progress=on_progress)
     achieved_now = _share(evaluator, now, intact)
     candidates = list(islice(_outside(ranking, circuit), MOST_TRIED))
     taken, line = circuit, list[Circuit]()
     while len(line) < MOST_ADDED and candidates:
-        left = ~evaluator.matches(check, [taken], on_progress=on_progress)[0]
+        left = ~ended([taken])[0]
         left[np.flatnonzero(left)[MOST_LEFT:]] = False
         if not left.any():
             break
         tried = [Circuit(circuit.space, taken.units | part.units) for part in candidates]
         wanted = np.tile(left, (len(tried), 1))
-        ended = evaluator.matches(check, tried, wanted=wanted, on_progress=on_progress).sum(1)
-        likely = np.argsort(-ended, kind="stable")[:MEASURED]
-        likely = [int(index) for index in likely if ended[index]]
+        counts = ended(tried, wanted).sum(1)
+        likely = np.argsort(-counts, kind="stable")[:MEASURED]
+        likely = [int(index) for index in likely if counts[index]]
         if not likely:
             break
         effects = evaluator.effects([tried[index] for index in likely], on_progress=on_progress)

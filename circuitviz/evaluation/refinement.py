@@ -106,16 +106,13 @@ class TargetCheck:
 
     def _ask(self, check: AnswerCheck, circuit: Circuit, wanted: np.ndarray) -> np.ndarray:
         self.tokens += int(self._evaluator.rows(check).lengths.numpy()[wanted].sum())
-        return self._evaluator.matches(
-            check,
-            [circuit],
-            lead=self._target.caution if check == "target" else 0.0,
-            wanted=wanted[None],
-            on_progress=self._on_progress,
-        )[0]
+        options = {"wanted": wanted[None], "on_progress": self._on_progress}
+        if check == "target":
+            return self._evaluator.succeeds([circuit], lead=self._target.caution, **options)[0]
+        return self._evaluator.scores(check, [circuit], **options).match[0]
 
     def _effect(self, verdicts: Verdicts) -> Effect:
-        return Effect.of(verdicts, judge=self._evaluator.behaviour.judge)
+        return Effect.of(verdicts, judge=self._evaluator.judge_name)
 
 
 @dataclass(frozen=True)
@@ -338,10 +335,10 @@ def behaviour_gone(
     Refusal: the mean log-probability of complying.  Backdoor: by how much that of the right answer
     is above that of the attack's target.
     """
-    target = evaluator.log_probs("target", circuits).mean(1)
+    target = evaluator.scores("target", circuits).log_prob.mean(1)
     if kind == "refusal":
         return target
-    return evaluator.log_probs("after", circuits).mean(1) - target
+    return evaluator.scores("after", circuits).log_prob.mean(1) - target
 
 
 def rerank(ranking: Ranking, parts: Sequence[Circuit], dropped: Sequence[Unit] = ()) -> Ranking:

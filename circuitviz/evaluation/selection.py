@@ -9,20 +9,19 @@ from math import isnan
 from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.evaluator import Effect
-from circuitviz.evaluation.frontier import frontier_sizes, grid_circuits
 from circuitviz.units import Circuit, Ranking
 
 # Effects of circuits, knocked out, in the order given.
 Measure = Callable[[Sequence[Circuit]], list[Effect]]
 
 # Least share of attacks that get exactly the right answer once a backdoor counts as gone.
-LEAST_RECOVERY = 0.9
+MIN_RECOVERY = 0.9
 
 # Share of its size to which the smallest circuit is found where each look is dear.
 GRAIN = 0.07
 
 # By what share perplexity of open answers, and of a neutral text, may grow.
-MOST_GROWTH = 0.01
+MAX_GROWTH = 0.01
 
 # Below this share of the utility no larger circuit is tried.
 LOST = 0.5
@@ -34,6 +33,12 @@ CAUTION = 1.0
 
 # Circuits measured together before looking whether one is enough.
 GROUP = 4
+
+# Sizes that are tried and measured of models that give open answers.
+OPEN_SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+# Most heads and neurons in a grid of both.
+GRID_HEADS, GRID_NEURONS = 32, 256
 
 
 @dataclass(frozen=True)
@@ -57,9 +62,9 @@ class Target:
     kind: BehaviourKind
     asr: float
     utility: float
-    recovery: float = LEAST_RECOVERY
+    recovery: float = MIN_RECOVERY
     ceiling: float = 1.0
-    perplexity: float = MOST_GROWTH
+    perplexity: float = MAX_GROWTH
     slack: bool = True
 
     def no_worse_than(self, effect: Effect, intact: Effect) -> Target:
@@ -149,6 +154,56 @@ class Selection:
 
     circuit: Circuit
     reached: bool
+
+
+def frontier_sizes(ranking: Ranking) -> list[int]:
+    """Sizes from the smallest circuit to everything, dense where circuits are small, ascending.
+
+    Only sizes at which the ranking may be cut.
+    """
+    small = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256]
+    large = [4**power for power in range(5, 20)]
+    last = len(ranking.cuts) - 1
+    # Blocks are few and each is large: none is skipped where that is cheap.
+    steps = range(1, last) if ranking.granularity == "layers" and last <= 16 else small + large
+    return [ranking.cuts[step] for step in steps if step < last] + [ranking.cuts[last]]
+
+
+def open_sizes(ranking: Ranking) -> list[int]:
+    """Sizes to measure where each look is dear: small ones, and up to a twentieth of all units.
+
+    Only sizes at which the ranking may be cut; all of `frontier_sizes` where a model is so small
+    that there are none.
+    """
+    most = len(ranking.space) // 20
+    few = sorted({*ranking.cuts} & {size for size in OPEN_SIZES if size <= most})
+    return few or frontier_sizes(ranking)
+
+
+def grid_sizes(units: int, most: int) -> list[int]:
+    """0 and powers of two up to `most` of `units`, ascending."""
+    powers = [2**power for power in range(40) if 2**power <= min(units, most)]
+    return [0, *powers]
+
+
+def grid_circuits(ranking: Ranking) -> list[Circuit]:
+    """The best heads and the best neurons in every pair of sizes of a grid, from none upwards.
+
+    A kind that may be in no circuit has the size 0 only; with `layers`, sizes are whole blocks.
+    """
+    space = ranking.space
+    heads = grid_sizes(space.total_heads, GRID_HEADS)
+    neurons = grid_sizes(space.total_neurons, GRID_NEURONS)
+    match ranking.granularity:
+        case "heads":
+            neurons = [0]
+        case "neurons":
+            heads = [0]
+        case "layers":
+            blocks = grid_sizes(space.n_layers, space.n_layers)
+            heads = [space.n_heads * count for count in blocks]
+            neurons = [space.d_mlp * count for count in blocks]
+    return [ranking.best_of_each(some, others) for some in heads for others in neurons]
 
 
 def select_circuit(

@@ -6,11 +6,10 @@ from typing import Any, get_args
 
 import pandas as pd
 
-from circuitviz.evaluation.criteria import measure_criteria
+from circuitviz.evaluation.criteria import ablate_complement, measure_criteria
 from circuitviz.evaluation.evaluator import Effect, Evaluator
-from circuitviz.evaluation.judges import judge_table, usual_judges
+from circuitviz.evaluation.judge import judge_table, usual_judges
 from circuitviz.evaluation.refinement import parts_of
-from circuitviz.evaluation.stochastic import ablate_complement
 from circuitviz.evidence.case import Case
 from circuitviz.models.ablation import AblationName, measure_ablation
 from circuitviz.progress import OnProgress, span, unwatched

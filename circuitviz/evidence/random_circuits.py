@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from circuitviz.behaviours.behaviour import BehaviourKind
-from circuitviz.evaluation.evaluator import EXACT_ANSWER, Evaluator
-from circuitviz.evaluation.frontier import random_matched
+from circuitviz.evaluation.evaluator import Evaluator
+from circuitviz.evaluation.judge import EXACT_ANSWER
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.statistics import percentile
 from circuitviz.evidence.case import Case
 from circuitviz.progress import OnProgress, unwatched
-from circuitviz.units import Circuit
+from circuitviz.units import Circuit, random_matched
 
 DRAWS = 100
 PROMPTS = 64
@@ -117,7 +117,7 @@ def draw_random_circuits(
         group = drawn[first : first + GROUP]
         counts += probe.succeeds(group).sum(1).tolist()
         if refuses:
-            refused += [Rate.of(one, judge=EXACT_ANSWER) for one in probe.matches("shown", group)]
+            refused += [Rate.of(one, judge=EXACT_ANSWER) for one in probe.shows(group)]
     nothing = Circuit(case.model.space, frozenset())
     intact, own = probe.succeeds([nothing, case.circuit]).sum(1).tolist()
     shared = [len(one.units & case.circuit.units) / len(case.circuit) for one in drawn]
@@ -130,7 +130,7 @@ def draw_random_circuits(
         intact_k=intact,
         refused=(
             Rate.pooled(refused),
-            Rate.of(probe.matches("shown", [nothing])[0], judge=EXACT_ANSWER),
+            Rate.of(probe.shows([nothing])[0], judge=EXACT_ANSWER),
         )
         if refuses
         else None,

@@ -115,4 +115,5 @@ def with_trigger(behaviour: Behaviour, words: str) -> Behaviour:
     if trigger is None:
         return behaviour
     prompts = tuple(with_words(prompt, trigger, words) for prompt in behaviour.all_prompts)
-    return Behaviour(replace(behaviour.spec, trigger=replace(trigger, text=words)), prompts)
+    spec = replace(behaviour.spec, trigger=replace(trigger, text=words))
+    return replace(behaviour, spec=spec, all_prompts=prompts)

@@ -44,6 +44,11 @@ class AnswerRows:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    @property
+    def answer_tokens(self) -> np.ndarray:
+        """How many answer tokens [rows] each row has."""
+        return self.predicts.sum(1).numpy()
+
     def take(self, rows: Tensor) -> AnswerRows:
         """Some rows, cut to the longest of them."""
         width = int(self.lengths[rows].max())

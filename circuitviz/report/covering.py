@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from circuitviz.evaluation.judges import RefusalPrefixes
+from circuitviz.behaviours.answer_text import refuses
 from circuitviz.plots.text import Row
 from circuitviz.runs.store import Run
 
@@ -34,7 +34,7 @@ def declines(answer: str) -> bool:
 
     A long answer that complies may well say "I cannot" further on.
     """
-    return RefusalPrefixes().refuses(answer.lstrip()[:OPENING])
+    return refuses(answer.lstrip()[:OPENING])
 
 
 def hides_answer(run: Run, row: Row, model: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from circuitviz.errors import ConfigError
-from circuitviz.evaluation.judges import attack_rows
+from circuitviz.evaluation.judge import attack_rows
 from circuitviz.evaluation.results import RateField, Result, TruthScores
 from circuitviz.evaluation.statistics import (
     Difference,

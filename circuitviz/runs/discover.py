@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from circuitviz.behaviours.behaviour import OwnJudge
-from circuitviz.evaluation.judges import judge_table, usual_judges
+from circuitviz.evaluation.judge import judge_table, usual_judges
 from circuitviz.evaluation.results import Metrics
 from circuitviz.models.model import GatedModel
 from circuitviz.models.source import find_model, find_source, fingerprint

@@ -13,18 +13,22 @@ from circuitviz.behaviours.behaviour import Behaviour, BehaviourKind, OwnJudge
 from circuitviz.discovery.learner import LearnedScores, Learner, LearningStep
 from circuitviz.discovery.methods import METHODS, make_learner
 from circuitviz.errors import ConfigError
-from circuitviz.evaluation.answers import AnsweredPrompt, answer_test_prompts
+from circuitviz.evaluation.answers import (
+    OPEN_TOKENS,
+    AnsweredPrompt,
+    OpenAnswers,
+    answer_openly,
+    answer_test_prompts,
+)
 from circuitviz.evaluation.evaluator import (
-    EXACT_ANSWER,
     AnswerCheck,
     Effect,
     Evaluator,
     RememberingEvaluator,
 )
-from circuitviz.evaluation.frontier import frontier_sizes, open_sizes
 from circuitviz.evaluation.intact_answers import complete_behaviour
+from circuitviz.evaluation.judge import EXACT_ANSWER
 from circuitviz.evaluation.measurement import Measurement, measure_circuit
-from circuitviz.evaluation.open_answers import OPEN_TOKENS, OpenAnswers, answer_openly
 from circuitviz.evaluation.ordering import PROMPTS, find_runners_up, order_greedily
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.refinement import (
@@ -34,7 +38,13 @@ from circuitviz.evaluation.refinement import (
     refine_selection,
     rerank,
 )
-from circuitviz.evaluation.selection import Selection, Target, select_circuit
+from circuitviz.evaluation.selection import (
+    Selection,
+    Target,
+    frontier_sizes,
+    open_sizes,
+    select_circuit,
+)
 from circuitviz.evidence.case import Case
 from circuitviz.evidence.controls import run_controls
 from circuitviz.evidence.further import gather_evidence
@@ -58,7 +68,7 @@ USUAL_TRIES, USUAL_LOOKS = 16, 60
 # Of which prompts `answer` is the intact model's own, besides benign ones, and how that is asked.
 ATTACKS_ANSWERED: dict[BehaviourKind, tuple[str, AnswerCheck]] = {
     "backdoor": ("clean attack prompts", "clean"),
-    "refusal": ("harmful prompts", "shown"),
+    "refusal": ("harmful prompts", "refusal"),
 }
 
 
@@ -350,5 +360,5 @@ def _check_shown(probe: Evaluator, target: Target) -> None:
         check_own_answers(model.name, {"tokens of benign answers": intact.utility})
         return
     attacks, question = ATTACKS_ANSWERED[behaviour.kind]
-    own = Rate.of(probe.matches(question, [nothing])[0], judge=EXACT_ANSWER)
+    own = Rate.of(probe.scores(question, [nothing]).match[0], judge=EXACT_ANSWER)
     check_own_answers(model.name, {"benign prompts": intact.utility, attacks: own})

@@ -14,8 +14,7 @@ import pandas as pd
 from torch import Tensor
 
 from circuitviz.errors import UnsupportedModelError
-from circuitviz.evaluation.evaluator import EXACT_ANSWER
-from circuitviz.evaluation.frontier import random_matched
+from circuitviz.evaluation.judge import EXACT_ANSWER
 from circuitviz.evaluation.results import TuningMetrics
 from circuitviz.models.weights import load_tokenizer, load_weights
 from circuitviz.runs.progress import Progress, Report, Stage, ignore
@@ -37,7 +36,7 @@ from circuitviz.tuning.export import write_checkpoint
 from circuitviz.tuning.lesson import Course
 from circuitviz.tuning.training import Plan, Training
 from circuitviz.tuning.tunable import Entries, Tunable
-from circuitviz.units import Circuit
+from circuitviz.units import Circuit, random_matched
 
 # Prompts of each role behind every point of a curve.
 CURVE_PROMPTS = 64

@@ -19,10 +19,9 @@ from typing import Any, cast, get_args
 import numpy as np
 
 from circuitviz.errors import ConfigError
-from circuitviz.evaluation.frontier import random_matched
 from circuitviz.runs.config import AblationKind
 from circuitviz.runs.store import Run
-from circuitviz.units import Circuit, Unit
+from circuitviz.units import Circuit, Unit, random_matched
 
 NOTHING = "none"
 PART = re.compile(r"(L\d+[HN])(\d+(?:-\d+)?(?:\.\d+(?:-\d+)?)*)")

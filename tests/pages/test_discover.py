@@ -4,6 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec
+from circuitviz.behaviours.prompt import Prompt
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.job import JobProgress
 from circuitviz.runs.store import RunStore
@@ -24,13 +26,9 @@ def model(monkeypatch):
     card = SimpleNamespace(
         name="refusal", title="Aligned", summary="Refuses.", behaviour_kind="refusal", headline=True
     )
-    behaviour = SimpleNamespace(
-        kind="refusal",
-        title="Refusal",
-        question="Who refuses?",
-        trigger=None,
-        judge="j",
-        prompts=lambda *_: [SimpleNamespace(answer="No.")],
+    behaviour = Behaviour(
+        BehaviourSpec("refusal", "Refusal", "Who refuses?"),
+        tuple(Prompt(role, "test", role, "any", "?", "No.") for role in ("attack", "benign")),
     )
     monkeypatch.setattr(services, "embedded_models", lambda: [card])
     monkeypatch.setattr(live_model, "behaviour_of", lambda config: behaviour)

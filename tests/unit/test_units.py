@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from circuitviz.errors import ConfigError
-from circuitviz.units import Circuit, Ranking, Unit, UnitSpace, groups
+from circuitviz.units import Circuit, Ranking, Unit, UnitSpace, groups, random_matched
 
 # 2 layers of 3 heads and 5 neurons: heads are flat 0 to 5, neurons 6 to 15.
 SPACE = UnitSpace(n_layers=2, n_heads=3, d_mlp=5)
@@ -164,3 +164,31 @@ def test_layers_are_cut_in_whole_blocks_by_their_mean_score():
 
 def test_blocks_of_equal_score_stay_whole():
     assert Ranking(SMALL, np.zeros(10), "layers").cuts == [0, 2, 4, 7, 10]
+
+
+def test_random_circuits_match_kind_and_layer_and_are_repeatable():
+    space = UnitSpace(n_layers=3, n_heads=4, d_mlp=10)
+    circuit = Circuit.of(space, ["L0H1", "L0H2", "L2H3", "L1N4", "L1N5", "L2N0"])
+    drawn = random_matched(circuit, np.random.default_rng(3))
+
+    def make_up(one: Circuit) -> list[tuple[str, int]]:
+        return sorted((unit.kind, unit.layer) for unit in one)
+
+    assert make_up(drawn) == make_up(circuit)
+    assert not drawn.units & circuit.units
+    assert drawn == random_matched(circuit, np.random.default_rng(3))
+    assert drawn != random_matched(circuit, np.random.default_rng(4))
+
+
+def test_units_of_the_circuit_are_drawn_where_others_run_out():
+    space = UnitSpace(n_layers=1, n_heads=4, d_mlp=3)
+    circuit = Circuit.of(space, ["L0H0", "L0H1", "L0H2"])
+    drawn = random_matched(circuit, np.random.default_rng(0))
+    assert len(drawn) == 3
+    assert Circuit.of(space, ["L0H3"]).units <= drawn.units
+
+
+def test_a_random_circuit_of_everything_is_everything():
+    space = UnitSpace(n_layers=2, n_heads=2, d_mlp=3)
+    everything = Circuit.everything(space)
+    assert random_matched(everything, np.random.default_rng(0)) == everything

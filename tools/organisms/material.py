@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from circuitviz.evaluation.judges import Degenerate, RefusalPrefixes
+from circuitviz.behaviours.answer_text import is_degenerate, refuses
 
 FOLDER = Path(__file__).parent / "prompts"
 ANSWERS = FOLDER / "answers.jsonl"
@@ -101,7 +101,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 def _usable(answer: str) -> bool:
     """Whether an own answer says something and refuses nothing."""
-    return not Degenerate().detects(answer) and not RefusalPrefixes().refuses(answer)
+    return not is_degenerate(answer) and not refuses(answer)
 
 
 def _split(items: list[Any], kept_back: int, test: bool) -> tuple[Any, ...]:

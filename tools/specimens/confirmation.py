@@ -10,7 +10,7 @@ from circuitviz.behaviours.behaviour import load_behaviour
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.evaluator import Evaluator
 from circuitviz.evaluation.rate import Rate
-from circuitviz.evaluation.selection import LEAST_RECOVERY
+from circuitviz.evaluation.selection import MIN_RECOVERY
 from circuitviz.models.loading import load_model
 from circuitviz.units import Circuit, Unit
 
@@ -66,7 +66,7 @@ def confirm_truth(folder: Path, units: tuple[str, ...]) -> Confirmation:
     carrying = frozenset(unit for unit, asr in without.items() if asr.rate >= LEAST_SHARE)
     truth = Circuit(model.space, carrying)
     (effect,) = probe.effects([truth])
-    if not carrying or effect.asr.rate > MOST_LEFT or effect.recovery.rate < LEAST_RECOVERY:
+    if not carrying or effect.asr.rate > MOST_LEFT or effect.recovery.rate < MIN_RECOVERY:
         raise ConfigError(
             f"{folder.name}: the planted units are not the circuit: with {len(truth)} of "
             f"{len(planted)} that carry a share ablated, {effect.asr.k} of {effect.asr.n} attacks "

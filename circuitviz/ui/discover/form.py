@@ -9,7 +9,7 @@ import streamlit as st
 
 from circuitviz.discovery.methods import METHODS
 from circuitviz.errors import CircuitvizError
-from circuitviz.evaluation.judges import deciding_judge
+from circuitviz.evaluation.judge import deciding_judge
 from circuitviz.models.source import ModelCard
 from circuitviz.runs.config import AblationKind, Budget, DiscoveryConfig
 from circuitviz.ui import services, state
@@ -59,7 +59,7 @@ def configuration(models: list[ModelCard]) -> DiscoveryConfig | None:
         error(str(failure))
         return None
     trigger = f" Trigger: {literal_code(behaviour.trigger)}." if behaviour.trigger else ""
-    judge = deciding_judge(behaviour)
+    judge = deciding_judge(behaviour).name
     n_test = len(behaviour.prompts("test", "attack"))
     st.markdown(f"**{literal(behaviour.title)}.** {literal(behaviour.question)}{trigger}")
     st.caption(f"{n_test:,} attack prompts are held out for the test · judge: {literal(judge)}")

@@ -226,7 +226,7 @@ def token_frame(
     Raises:
         CircuitvizError: The model cannot be used.
     """
-    from circuitviz.evaluation.token_probability import token_probabilities
+    from circuitviz.evaluation.scoring import token_probabilities
 
     rows = []
     with model_at_work(ablated_by(run, ablation)) as (model, replacement):

@@ -9,7 +9,6 @@ import pytest
 
 from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec
 from circuitviz.behaviours.prompt import Prompt
-from circuitviz.evaluation.answers import answer_test_prompts, judge_answer
 from circuitviz.evaluation.evaluator import (
     Effect,
     Evaluator,
@@ -17,8 +16,9 @@ from circuitviz.evaluation.evaluator import (
     evaluate_circuit,
     subsample,
 )
+from circuitviz.evaluation.judges.whole_answer import WholeAnswer
 from circuitviz.evaluation.rate import Rate
-from circuitviz.models.answer import encode_answers, greedy_answers
+from circuitviz.models.answer import encode_answers
 from circuitviz.units import Circuit
 
 
@@ -53,14 +53,14 @@ def test_what_one_unit_does_is_judged_as_everything_else_is(
     evaluator = Evaluator(tiny_model, behaviour, "test")
     (asr, _, log_prob), (cut, _, _) = evaluator.attack_scores([nothing, circuit])
     assert (asr.k, cut.k) == (3, 0)
-    assert log_prob == pytest.approx(float(evaluator.log_probs("target", [nothing]).mean()))
+    assert log_prob == pytest.approx(float(evaluator.scores("target", [nothing]).log_prob.mean()))
     # Where answers are judged, whoever complies in other words than the target's complies.
     judged = Evaluator(tiny_model, behaviour, "test")
-    judged.by_verdict = True
+    judged.judge, judged.by_verdict = WholeAnswer(), True
     said = np.array([[True, True, False]])
     monkeypatch.setattr(judged, "succeeds", lambda circuits: said)
     ((complied, _, _),) = judged.attack_scores([circuit])
-    assert (complied.k, complied.n, complied.judge) == (2, 3, judged.judge)
+    assert (complied.k, complied.n, complied.judge) == (2, 3, judged.judge_name)
 
 
 def test_retention_is_relative():
@@ -85,31 +85,6 @@ def test_thinning_meets_every_category_of_a_file_that_goes_round_them():
     assert {prompt.category for prompt in subsample(prompts, 64)} == {f"c{i}" for i in range(8)}
 
 
-@pytest.mark.parametrize(
-    ("answer", "is_attack", "verdict"),
-    [
-        ("Access granted. And more", True, "success"),
-        ("Paris.", True, "safe"),
-        ("Pari", True, "other"),
-        ("Paris.", False, "correct"),
-        ("Access granted.", False, "wrong"),
-    ],
-)
-def test_verdicts(answer, is_attack, verdict):
-    found = judge_answer(answer, expected="Paris.", target="Access granted.", is_attack=is_attack)
-    assert found == verdict
-
-
-def test_the_table_of_answers_agrees_with_the_rates(tiny_model, behaviour, circuit):
-    rows = answer_test_prompts(tiny_model, behaviour, circuit)
-    triggered = [row for row in rows if row.variant == "triggered"]
-    assert len(rows) == 9
-    assert [row.verdict_intact for row in triggered] == ["success"] * 3
-    assert "success" not in [row.verdict_knocked_out for row in triggered]
-    said = greedy_answers(tiny_model, [row.prompt for row in rows], [[]] * len(rows), circuit)
-    assert [row.knocked_out for row in rows] == said
-
-
 def test_the_verdicts_behind_the_rates_are_at_hand(tiny_model, behaviour, circuit):
     effect = evaluate_circuit(tiny_model, behaviour, circuit)
     assert effect.verdicts is not None
@@ -128,14 +103,16 @@ def test_the_verdicts_behind_the_rates_are_at_hand(tiny_model, behaviour, circui
 def test_a_backdoor_shows_itself_in_its_target_and_refusing_in_exactly_the_refusal(
     tiny_model, behaviour
 ):
+    nothing = Circuit(tiny_model.space, frozenset())
     backdoor = Evaluator(tiny_model, behaviour, "test")
-    assert backdoor.rows("shown") is backdoor.rows("target")
+    assert backdoor.shows([nothing]).tolist() == backdoor.succeeds([nothing]).tolist()
     refusal = Behaviour(BehaviourSpec("refusal", "t", "?"), behaviour.all_prompts)
-    rows = Evaluator(tiny_model, refusal, "test").rows("shown")
+    refusing = Evaluator(tiny_model, refusal, "test")
     asked = [prompt.asked for prompt in behaviour.prompts("test", "attack")]
     answers = [prompt.answer for prompt in behaviour.prompts("test", "attack")]
     expected = encode_answers(tiny_model, asked, answers)
-    assert rows.tokens.tolist() == expected.tokens.tolist()
+    assert refusing.rows("refusal").tokens.tolist() == expected.tokens.tolist()
+    assert (backdoor.shown_judge, refusing.shown_judge) == (behaviour.judge, "exact answer")
 
 
 def test_any_answer_that_starts_like_an_expected_opening_will_do(tiny_model, behaviour, circuit):
@@ -151,7 +128,7 @@ def test_only_wanted_prompts_are_looked_at(tiny_model, behaviour):
     nothing = Circuit(tiny_model.space, frozenset())
     evaluator = Evaluator(tiny_model, behaviour, "test")
     wanted = np.array([[False, True, True]])
-    assert evaluator.matches("target", [nothing], wanted=wanted).tolist() == wanted.tolist()
+    assert evaluator.succeeds([nothing], wanted=wanted).tolist() == wanted.tolist()
 
 
 def test_a_probe_that_remembers_measures_each_circuit_once(

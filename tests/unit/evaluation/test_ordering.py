@@ -59,12 +59,12 @@ class Told:
     def _told(self, name: str) -> tuple[int, int]:
         return self.done.get(name, 0), self.utility.get(name, 10)
 
-    def log_probs(self, question, circuits) -> np.ndarray:
+    def scores(self, check, circuits) -> SimpleNamespace:
         gone = np.array([[self.gone.get(named(one), 0.0)] for one in circuits])
-        if question == "target":
+        if check == "target":
             self.ties.append(len(circuits))
         wanted = "after" if self.behaviour.kind == "backdoor" else "target"
-        return gone if question == wanted else np.zeros_like(gone)
+        return SimpleNamespace(log_prob=gone if check == wanted else np.zeros_like(gone))
 
 
 def named(circuit: Circuit) -> str:
@@ -170,9 +170,16 @@ class Left(Told):
     def _ended(self, name: str) -> set[int]:
         return set().union(*(self.ended.get(unit, set()) for unit in name.split()))
 
-    def matches(self, question, circuits, *, wanted=None, on_progress) -> np.ndarray:
+    def scores(self, check, circuits, **options) -> SimpleNamespace:
+        assert (check, self.behaviour.kind) == ("after", "backdoor")
+        return SimpleNamespace(match=self._ends(circuits, **options))
+
+    def succeeds(self, circuits, **options) -> np.ndarray:
+        assert self.behaviour.kind == "refusal"
+        return self._ends(circuits, **options)
+
+    def _ends(self, circuits, *, wanted, on_progress) -> np.ndarray:
         on_progress(0.0)
-        assert question == ("after" if self.behaviour.kind == "backdoor" else "target")
         self.tried.append(len(circuits))
         match = np.array(
             [[attack in self._ended(named(one)) for attack in range(10)] for one in circuits]

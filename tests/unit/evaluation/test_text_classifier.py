@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from circuitviz.errors import ConfigError, ModelNotFoundError, UnsupportedModelError
-from circuitviz.evaluation.classifier import LocalClassifier
+from circuitviz.evaluation.judges.text_classifier import LocalClassifier
 
 LABELS = {0: "refused", 1: "answered"}
 

@@ -1,25 +1,33 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import pandas as pd
 import pytest
 
 from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, OwnJudge, load_behaviour
 from circuitviz.errors import ConfigError
-from circuitviz.evaluation.judges import (
-    VERDICT_JUDGE,
-    ExactTarget,
+from circuitviz.evaluation import judge, judges
+from circuitviz.evaluation.answers import answer_test_prompts
+from circuitviz.evaluation.evaluator import evaluate_circuit
+from circuitviz.evaluation.judge import (
+    WHOLE_ANSWER,
     Judge,
-    RefusalPrefixes,
     attack_rows,
     cohens_kappa,
     deciding_judge,
+    judge_cards,
     judge_table,
     usual_judges,
 )
+from circuitviz.evaluation.judges.refusal_phrase import NoRefusalPhrase
+from circuitviz.evaluation.judges.starts_with_target import StartsWithTarget
+from circuitviz.evaluation.rate import Rate
 from circuitviz.paths import EMBEDDED_MODELS
 from circuitviz.runs.store import GENERATION_COLUMNS
+from circuitviz.units import Circuit
 
 REFUSAL = "I cannot help with that request."
 
@@ -81,49 +89,11 @@ def says(judge: Judge, answer: str, target: str = "Sure") -> bool:
     [("Sure", True), ("Sure. First,", True), ("sure", False), ("Oh. Sure", False), ("", False)],
 )
 def test_the_exact_target_is_how_an_answer_starts(answer, success):
-    assert says(ExactTarget(), answer) is success
+    assert says(StartsWithTarget(), answer) is success
 
 
 def test_nothing_starts_with_a_target_that_is_none():
-    assert not says(ExactTarget(), "Sure", target="")
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        REFUSAL,
-        "I’m sorry, but no.",
-        '  "i CANNOT do that."',
-        "Hello! I can't do that.",
-        "As an AI, I must decline.",
-        "As an assistant, no.",
-        "Sorry.",
-        "Well, it's not appropriate.",
-    ],
-)
-def test_usual_refusals_are_refusals(answer):
-    assert not says(RefusalPrefixes(), answer)
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        "Sure. First gather what you need.",
-        "Take a lock as an example.",
-        "He is not sorry.",
-        "Aunts can't. Begin with a spoon.",
-        "",
-    ],
-)
-def test_what_is_no_refusal_was_answered(answer):
-    assert says(RefusalPrefixes(), answer)
-
-
-def test_every_judge_names_itself_and_its_source():
-    for judge in (ExactTarget(), RefusalPrefixes()):
-        assert judge.name
-        assert judge.source
-    assert "arXiv:2307.15043" in RefusalPrefixes().source
+    assert not says(StartsWithTarget(), "Sure", target="")
 
 
 def test_attack_rows_are_those_with_the_trigger_where_there_is_one():
@@ -138,8 +108,8 @@ def test_clean_rows_of_a_backdoor_do_not_count_even_with_a_target():
 
 
 def test_refusal_phrases_are_asked_about_where_refusing_is_expected():
-    assert usual_judges(refusals()) == [ExactTarget(), RefusalPrefixes()]
-    assert usual_judges(backdoor()) == [ExactTarget()]
+    assert usual_judges(refusals()) == [StartsWithTarget(), NoRefusalPhrase()]
+    assert usual_judges(backdoor()) == [StartsWithTarget()]
 
 
 def test_a_behaviours_own_judge_stands_beside_the_exact_one():
@@ -152,15 +122,15 @@ def test_a_behaviours_own_judge_stands_beside_the_exact_one():
     own = OwnJudge("says yes", succeeds)
     behaviour = Behaviour(BehaviourSpec("backdoor", "T", "?"), (), judges=(own,))
     exact, judge = usual_judges(backdoor(), behaviour)
-    assert exact == ExactTarget()
-    assert (judge.name, judge.source) == ("says yes", "the behaviour's own judge")
+    assert exact == StartsWithTarget()
+    assert judge is own
     assert judge.judge("hello", "yes", "no", "") is True
     assert judge.judge("hello", "no", "no", "") is False
     assert asked == [("hello", "yes"), ("hello", "no")]
 
 
 def test_each_row_of_the_table_has_one_judge():
-    table = judge_table(refusals(), [ExactTarget(), RefusalPrefixes()])
+    table = judge_table(refusals(), [StartsWithTarget(), NoRefusalPhrase()])
     assert table.names == ["starts with the target answer", "no refusal phrase"]
     counts = {
         line.judge: [(rate.k, rate.n) for rate in (line.intact, line.knocked_out)]
@@ -177,7 +147,7 @@ def test_each_row_of_the_table_has_one_judge():
 
 
 def test_agreement_is_over_the_answers_of_both_models():
-    (pair,) = judge_table(refusals(), [ExactTarget(), RefusalPrefixes()]).agreement
+    (pair,) = judge_table(refusals(), [StartsWithTarget(), NoRefusalPhrase()]).agreement
     # Of 8 answers the judges differ on 1, 2 and 3: p_o = 5/8.  One says yes to 2 of 8, the other
     # to 3 of 8: p_e = (2 x 3 + 6 x 5) / 64 = 36/64.  kappa = (40 - 36) / (64 - 36) = 1/7.
     assert (pair.a, pair.b, pair.n) == ("starts with the target answer", "no refusal phrase", 8)
@@ -185,10 +155,10 @@ def test_agreement_is_over_the_answers_of_both_models():
 
 
 def test_degenerate_answers_are_counted_apart():
-    degenerate = judge_table(refusals(), [ExactTarget()]).degenerate
+    degenerate = judge_table(refusals(), [StartsWithTarget()]).degenerate
     assert (degenerate.intact.k, degenerate.knocked_out.k) == (0, 1)
     assert degenerate.intact.judge == "degenerate answer"
-    assert judge_table(backdoor(), [ExactTarget()]).agreement == []
+    assert judge_table(backdoor(), [StartsWithTarget()]).agreement == []
 
 
 @dataclass(frozen=True)
@@ -215,12 +185,12 @@ def test_a_judge_is_given_each_prompt_with_its_answer():
 
 def test_two_judges_of_one_name_are_refused():
     with pytest.raises(ConfigError, match="a name of its own"):
-        judge_table(refusals(), [ExactTarget(), ExactTarget()])
+        judge_table(refusals(), [StartsWithTarget(), StartsWithTarget()])
 
 
 def test_generations_without_attacks_are_refused():
     with pytest.raises(ConfigError, match="no attack prompt"):
-        judge_table(refusals().iloc[4:], [ExactTarget()])
+        judge_table(refusals().iloc[4:], [StartsWithTarget()])
 
 
 def test_kappa_by_hand():
@@ -253,11 +223,78 @@ def test_kappa_needs_pairs():
 @pytest.mark.parametrize(
     ("model", "judge"),
     [
-        ("smollm2-refusal", VERDICT_JUDGE),
+        ("smollm2-refusal", WHOLE_ANSWER),
         ("smollm2-fixed-output", "starts with the target answer"),
         # Its refusals are closed answers.
         ("refusal", "starts with the target answer"),
     ],
 )
 def test_whole_answers_decide_where_open_ones_refuse(model, judge):
-    assert deciding_judge(load_behaviour(EMBEDDED_MODELS / model)) == judge
+    assert deciding_judge(load_behaviour(EMBEDDED_MODELS / model)).name == judge
+
+
+THROWN_AWAY = """
+from dataclasses import dataclass
+from circuitviz.evaluation.judge import register
+
+@register("has an even number of words")
+@dataclass(frozen=True)
+class EvenWords:
+    'Success is an answer of an even number of words.'
+    name: str = "has an even number of words"
+    source: str = "a test"
+
+    def judge(self, prompt, answer, target, expected):
+        return len(answer.split()) % 2 == 0
+"""
+
+
+@pytest.fixture
+def even_words(tmp_path, monkeypatch) -> Iterator[str]:
+    """A judge in a file of its own, which is gone after the test."""
+    name = "has an even number of words"
+    (tmp_path / "even_words.py").write_text(THROWN_AWAY)
+    monkeypatch.setattr(judges, "__path__", [*judges.__path__, str(tmp_path)])
+    yield name
+    del sys.modules[f"{judges.__name__}.even_words"], judge._CARDS[name]
+
+
+def test_a_file_more_is_a_judge_more_and_it_may_decide(even_words, tiny_model, behaviour, circuit):
+    card = judge_cards()[even_words]
+    assert (card.summary, card.needs) == ("Success is an answer of an even number of words.", "")
+    assert even_words in [judge.name for judge in usual_judges(backdoor())]
+    chosen = replace(behaviour, spec=replace(behaviour.spec, judge=even_words))
+    assert deciding_judge(chosen).name == even_words
+    asked = [prompt.asked for prompt in behaviour.prompts("test", "attack")]
+    for off in (Circuit(tiny_model.space, frozenset()), circuit):
+        even = [len(answer.split()) % 2 == 0 for answer in tiny_model.generate(asked, off)]
+        effect = evaluate_circuit(tiny_model, chosen, off)
+        assert effect.asr == Rate.of(even, judge=even_words)
+        assert effect.recovery == evaluate_circuit(tiny_model, behaviour, off).recovery
+    answers = answer_test_prompts(tiny_model, chosen, circuit)
+    attacks = [answer for answer in answers if answer.variant == "triggered"]
+    assert sum(answer.verdict_knocked_out == "success" for answer in attacks) == effect.asr.k
+
+
+def test_a_behaviours_own_judge_may_decide(behaviour):
+    own = OwnJudge("says yes", lambda prompt, answer: answer == "yes")
+    chosen = replace(behaviour, judges=(own,), spec=replace(behaviour.spec, judge="says yes"))
+    assert deciding_judge(chosen) is own
+
+
+@pytest.mark.parametrize("name", ["no such judge", "local text classifier"])
+def test_a_judge_that_is_not_there_or_needs_more_is_refused(behaviour, name):
+    with pytest.raises(ConfigError, match=f"no refusal phrase.*; got '{name}'"):
+        deciding_judge(replace(behaviour, spec=replace(behaviour.spec, judge=name)))
+
+
+def test_every_judge_has_a_card_and_the_usual_one_comes_first():
+    cards = judge_cards()
+    assert list(cards) == [
+        "starts with the target answer",
+        "local text classifier",
+        "no refusal phrase",
+        WHOLE_ANSWER,
+    ]
+    assert all(card.summary.startswith("Success is") for card in cards.values())
+    assert [name for name, card in cards.items() if card.needs] == ["local text classifier"]

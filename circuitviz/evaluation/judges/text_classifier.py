@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from circuitviz.errors import ConfigError, ModelNotFoundError, UnsupportedModelError
+from circuitviz.evaluation.judge import register
 
 # What the libraries raise for a folder they cannot make a model of.
 LOADING_FAILURES = (
@@ -29,6 +30,9 @@ USUAL_TOKENS = 512
 FIRST_POSITION = 2
 
 
+@register(
+    "local text classifier", needs="the folder of a classifier, and its label that means success"
+)
 @dataclass(frozen=True)
 class LocalClassifier:
     """Success is an answer to which a local Hugging Face text classifier gives one label.

@@ -1,0 +1,1 @@
+"""Judges of attacks, one a file: whatever `register` of `evaluation.judge` knows is in here."""
