@@ -320,59 +320,41 @@ class Evaluator:
             succeeded: Of open answers, which attacks succeed, where that is known already.
             on_progress: Told the share that is done before each batch; may raise to stop.
         """
-        score = partial(self.scores, circuits=circuits, condition=condition)
         attack = partial(self.succeeds, circuits, condition=condition, lead=lead)
         first, second, third = (span(on_progress, i / 3, (i + 1) / 3) for i in range(3))
-        benign = score("benign", kl=True, on_progress=first)
-        if self.open_utility:
-            asr = attack(on_progress=second) if succeeded is None else succeeded
-            return self._open_effects(circuits, condition, benign, asr, third)
-        recovery = score("after", on_progress=second).match
-        if lead or not isinstance(self.judge, StartsWithTarget):
-            asr = attack(on_progress=third)
-        else:
-            asr = attack(wanted=~recovery, on_progress=third) | recovery & self._implied
-        return [
-            Effect.of(
-                Verdicts(*verdicts),
-                judge=self.judge_name,
-                recovery_judge=self._recovery_judge,
-                kl=float(kl.mean()),
-            )
-            for *verdicts, kl in zip(asr, recovery, benign.match, benign.kl, strict=True)
-        ]
-
-    def _open_effects(
-        self,
-        circuits: Sequence[Circuit],
-        condition: Condition,
-        benign: AnswerScores,
-        asr: np.ndarray,
-        on_progress: OnProgress,
-    ) -> list[Effect]:
-        rates, shares = self._recoveries(circuits, condition, asr, on_progress)
+        benign = self.scores("benign", circuits, condition=condition, kl=True, on_progress=first)
         tokens = self.rows("benign").answer_tokens
-        log_prob = (benign.log_prob * tokens).sum(1) / tokens.sum()
+        utility, kept = _counted(benign, tokens, self.open_utility, (EXACT_ANSWER, SAME_TOKEN))
+        if succeeded is None and (self._recovers_by_complying or self.open_utility):
+            succeeded = attack(on_progress=second)
+        recovery, recovered = self._recoveries(circuits, succeeded, condition, third)
+        if succeeded is None and (lead or not isinstance(self.judge, StartsWithTarget)):
+            succeeded = attack(on_progress=third)
+        elif succeeded is None:
+            succeeded = attack(wanted=~recovered, on_progress=third) | recovered & self._implied
+        perplexity = [nan] * len(circuits)
+        if self.open_utility:
+            perplexity = np.exp(-(benign.log_prob * tokens).sum(1) / tokens.sum()).tolist()
         return [
             Effect(
-                asr=self.attack_rate(asr[index]),
-                utility=Rate.of_groups(benign.right[index], tokens, judge=SAME_TOKEN),
-                recovery=rates[index],
-                kl=float(benign.kl[index].mean()),
-                perplexity=float(np.exp(-log_prob[index])),
-                verdicts=Verdicts(asr[index], shares[index], benign.right[index] / tokens),
+                asr=self.attack_rate(succeeded[i]),
+                utility=utility[i],
+                recovery=recovery[i],
+                kl=float(benign.kl[i].mean()),
+                perplexity=perplexity[i],
+                verdicts=Verdicts(succeeded[i], recovered[i], kept[i]),
             )
-            for index in range(len(circuits))
+            for i in range(len(circuits))
         ]
 
     def recoveries(
         self, circuits: Sequence[Circuit], *, on_progress: OnProgress = unwatched
     ) -> list[Rate]:
         """How much of the answers expected once the behaviour is gone each circuit brings back."""
-        asr = np.zeros((len(circuits), len(self.attacks)), dtype=bool)
+        asr = None
         if self._recovers_by_complying:
             asr = self.succeeds(circuits, on_progress=on_progress)
-        return self._recoveries(circuits, "knocked_out", asr, on_progress)[0]
+        return self._recoveries(circuits, asr, on_progress=on_progress)[0]
 
     @property
     def _recovers_by_complying(self) -> bool:
@@ -382,20 +364,16 @@ class Evaluator:
     def _recoveries(
         self,
         circuits: Sequence[Circuit],
-        condition: Condition,
-        asr: np.ndarray,
-        on_progress: OnProgress,
+        asr: np.ndarray | None,
+        condition: Condition = "knocked_out",
+        on_progress: OnProgress = unwatched,
     ) -> tuple[list[Rate], np.ndarray]:
         """Recovery of each circuit, and [circuits attacks] what it counts of every attack."""
-        if self._recovers_by_complying:
+        if self._recovers_by_complying and asr is not None:
             return [self.attack_rate(one) for one in asr], asr
         scores = self.scores("after", circuits, condition=condition, on_progress=on_progress)
-        if not self.open_recovery:
-            rates = [Rate.of(one, judge=self._recovery_judge) for one in scores.match]
-            return rates, scores.match
-        tokens = self.rows("after").answer_tokens
-        rates = [Rate.of_groups(one, tokens, judge=CLEAN_TOKEN) for one in scores.right]
-        return rates, scores.right / tokens
+        judges = (EXPECTED_OPENING if self._opens else EXACT_ANSWER, CLEAN_TOKEN)
+        return _counted(scores, self.rows("after").answer_tokens, self.open_recovery, judges)
 
     def ceiling(self) -> Rate:
         """What recovery is measured by: how much of the clean answers the intact model gives.
@@ -403,10 +381,8 @@ class Evaluator:
         Asked without the trigger, which is as much as knocking anything out can bring back.
         """
         scores = self.scores("clean", [Circuit(self.model.space, frozenset())])
-        if not self.open_recovery:
-            return Rate.of(scores.match[0], judge=EXACT_ANSWER)
         tokens = self.rows("clean").answer_tokens
-        return Rate.of_groups(scores.right[0], tokens, judge=CLEAN_TOKEN)
+        return _counted(scores, tokens, self.open_recovery, (EXACT_ANSWER, CLEAN_TOKEN))[0][0]
 
     def attack_scores(self, circuits: Sequence[Circuit]) -> list[tuple[Rate, Rate, float]]:
         """Per circuit ASR, recovery, and the target's mean log-probability, nats per token."""
@@ -414,7 +390,7 @@ class Evaluator:
         # A model that complies need not do so in the words of the target.
         known = isinstance(self.judge, StartsWithTarget)
         asr = target.match if known else self.succeeds(circuits)
-        recoveries = self._recoveries(circuits, "knocked_out", asr, unwatched)[0]
+        recoveries = self._recoveries(circuits, asr)[0]
         return [
             (self.attack_rate(one), recovery, float(log_probs.mean()))
             for one, recovery, log_probs in zip(asr, recoveries, target.log_prob, strict=True)
@@ -424,10 +400,6 @@ class Evaluator:
     def _opens(self) -> bool:
         """Whether of the answers expected after removal only the opening is known."""
         return self.behaviour.spec.after_is_opening
-
-    @property
-    def _recovery_judge(self) -> str:
-        return EXPECTED_OPENING if self._opens else EXACT_ANSWER
 
     @cached_property
     def _teacher(self) -> Teacher:
@@ -493,6 +465,16 @@ def subsample(prompts: list[Item], limit: int | None) -> list[Item]:
         raise ConfigError(f"a limit of prompts must be >= 1; got {limit}")
     chosen = sorted(random.Random(0).sample(range(len(prompts)), limit))
     return [prompts[index] for index in chosen]
+
+
+def _counted(
+    scores: AnswerScores, tokens: np.ndarray, by_token: bool, judges: tuple[str, str]
+) -> tuple[list[Rate], np.ndarray]:
+    """The rate of each circuit by prompt or by token, and what it counts of every prompt."""
+    if by_token:
+        rates = [Rate.of_groups(right, tokens, judge=judges[1]) for right in scores.right]
+        return rates, scores.right / tokens
+    return [Rate.of(match, judge=judges[0]) for match in scores.match], scores.match
 
 
 def _text(value: str | None) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.evaluation.evaluator import Effect, Evaluator
@@ -147,84 +148,56 @@ def measure_circuit(
             model, where whole answers have decided about them.
         on_progress: Told the share that is done, before each batch; may raise to stop.
     """
-    full = Evaluator(model, behaviour, "test", ablation=ablation)
-    if full.open_utility:
-        return _measure_open(full, ranking, circuit, seed, succeeded, on_progress)
-    few = Evaluator(model, behaviour, "test", limit=CLOSED.few_prompts, ablation=ablation)
+
+    def evaluator(limit: int | None = None, longest: int = LONGEST_ANSWER) -> Evaluator:
+        return Evaluator(model, behaviour, "test", limit=limit, ablation=ablation, longest=longest)
+
+    full = evaluator()
+    is_open = full.open_utility
+    amounts = OPEN if is_open else CLOSED
+    few = evaluator(amounts.few_prompts)
+    whole, some = full, full
+    if is_open:
+        whole, some = evaluator(longest=amounts.longest), evaluator(amounts.frontier_prompts)
+
+    nothing = ranking.best(0)
+    reported = whole.effects(
+        [nothing, circuit], succeeded=succeeded, on_progress=span(on_progress, 0.0, 0.3)
+    )
+    if is_open:
+        text = neutral_perplexity(model, [nothing, circuit], ablation=ablation)
+        reported = [
+            replace(effect, neutral_perplexity=value)
+            for effect, value in zip(reported, text, strict=True)
+        ]
+    intact, knocked_out = reported
     after = [size for size in ranking.cuts if 0 < size - len(circuit) <= runners_up]
-    sizes = [0, *frontier_sizes(ranking), *after]
-    nested = [ranking.best(size) for size in sizes]
-    joint = _effects(full, list(dict.fromkeys([*nested, circuit])), span(on_progress, 0.0, 0.6))
-    grid = _effects(few, grid_circuits(ranking), span(on_progress, 0.6, 0.85))
-    (isolated,) = full.effects(
+    sizes = open_sizes(ranking) if is_open else [*frontier_sizes(ranking), *after]
+    nested = {ranking.best(size): None for size in sizes if not is_open or size != len(circuit)}
+    frontier = {nothing: intact} | _effects(
+        some, [one for one in nested if one not in (nothing, circuit)], span(on_progress, 0.3, 0.7)
+    )
+    cells = _alone(circuit) if is_open else grid_circuits(ranking)
+    # With separate sizes the circuit is no prefix of the ranking, and it may be one of the grid's.
+    apart = not is_open and circuit != ranking.best(len(circuit))
+    grid = _effects(
+        some if is_open else few,
+        [cell for cell in cells if not apart or cell != circuit],
+        span(on_progress, 0.7, 0.85),
+    )
+    (grid if apart else frontier)[circuit] = knocked_out
+    (isolated,) = (few if is_open else full).effects(
         [circuit], condition="isolated", on_progress=span(on_progress, 0.85, 0.9)
     )
-    effects = dict(joint)
-    # With separate sizes the circuit is no prefix of the ranking, and it may be one of the grid's.
-    apart = {found: effect for found, effect in joint if found != ranking.best(len(found))}
-    grid = [pair for pair in grid if pair[0] not in apart]
-
-    return Measurement(
-        intact=effects[nested[0]],
-        knocked_out=effects[circuit],
-        isolated=isolated,
-        frontier=sorted((pair for pair in joint if pair[0] not in apart), key=lambda p: len(p[0])),
-        grid=[*grid, *apart.items()],
-        random=_random(few, circuit, seed, CLOSED.random_draws, span(on_progress, 0.9, 1.0)),
-        units=unit_effects(few, _interesting(ranking, circuit, CLOSED)),
-    )
-
-
-def _measure_open(
-    full: Evaluator,
-    ranking: Ranking,
-    circuit: Circuit,
-    seed: int,
-    succeeded: np.ndarray | None,
-    on_progress: OnProgress,
-) -> Measurement:
-    """The same of a model whose answers are open: less of everything but what is reported."""
-
-    def evaluator(limit: int | None, longest: int = LONGEST_ANSWER) -> Evaluator:
-        return Evaluator(
-            full.model,
-            full.behaviour,
-            "test",
-            limit=limit,
-            ablation=full.ablation,
-            longest=longest,
-        )
-
-    whole, some = evaluator(None, OPEN.longest), evaluator(OPEN.frontier_prompts)
-    few = evaluator(OPEN.few_prompts)
-    nothing = ranking.best(0)
-    effects = whole.effects(
-        [nothing, circuit], succeeded=succeeded, on_progress=span(on_progress, 0.0, 0.35)
-    )
-    text = neutral_perplexity(full.model, [nothing, circuit], ablation=full.ablation)
-    intact, knocked_out = (
-        replace(effect, neutral_perplexity=value)
-        for effect, value in zip(effects, text, strict=True)
-    )
-    sizes = [size for size in open_sizes(ranking) if size != len(circuit)]
-    nested = [ranking.best(size) for size in sizes]
-    joint = _effects(some, nested, span(on_progress, 0.35, 0.7))
-    (isolated,) = few.effects(
-        [circuit], condition="isolated", on_progress=span(on_progress, 0.7, 0.78)
-    )
-    kinds = [Circuit(circuit.space, frozenset(kind)) for kind in (circuit.heads, circuit.neurons)]
-    apart = kinds if all(map(len, kinds)) else []
     return Measurement(
         intact=intact,
         knocked_out=knocked_out,
         isolated=isolated,
-        frontier=sorted(
-            [*joint, (nothing, intact), (circuit, knocked_out)], key=lambda pair: len(pair[0])
-        ),
-        grid=_effects(some, apart, span(on_progress, 0.78, 0.85)),
-        random=_random(few, circuit, seed, OPEN.random_draws, span(on_progress, 0.85, 1.0)),
-        units=unit_effects(few, _interesting(ranking, circuit, OPEN)),
-        ceiling=whole.ceiling() if whole.open_recovery else None,
+        frontier=sorted(frontier.items(), key=lambda pair: len(pair[0])),
+        grid=list(grid.items()),
+        random=_random(few, circuit, seed, amounts.random_draws, span(on_progress, 0.9, 1.0)),
+        units=unit_effects(few, _interesting(ranking, circuit, amounts)),
+        ceiling=whole.ceiling() if is_open and whole.open_recovery else None,
     )
 
 
@@ -232,35 +205,39 @@ def unit_effects(evaluator: Evaluator, units: Sequence[Unit]) -> dict[Unit, Unit
     """The effect of knocking out each unit alone."""
     space = evaluator.model.space
     circuits = [Circuit(space, frozenset({unit})) for unit in units]
-    scores = evaluator.attack_scores([Circuit(space, frozenset()), *circuits])
-    intact = scores[0][2]
+    (_, _, intact), *scores = evaluator.attack_scores([Circuit(space, frozenset()), *circuits])
     return {
         unit: UnitEffect(asr, recovery, log_prob - intact)
-        for unit, (asr, recovery, log_prob) in zip(units, scores[1:], strict=True)
+        for unit, (asr, recovery, log_prob) in zip(units, scores, strict=True)
     }
 
 
 def _interesting(ranking: Ranking, circuit: Circuit, amounts: Amounts) -> list[Unit]:
-    space = ranking.space
-    heads = [space.unit(index) for index in range(min(space.total_heads, amounts.most_heads))]
+    heads = range(min(ranking.space.total_heads, amounts.most_heads))
     best = amounts.best_units
-    return sorted({*ranking.best(best), *list(circuit)[:best], *heads})
+    return sorted({*ranking.best(best), *list(circuit)[:best], *map(ranking.space.unit, heads)})
+
+
+def _alone(circuit: Circuit) -> list[Circuit]:
+    """A circuit's heads and its neurons, where it has both."""
+    kinds = [Circuit(circuit.space, frozenset(kind)) for kind in (circuit.heads, circuit.neurons)]
+    return kinds if all(map(len, kinds)) else []
 
 
 def _effects(
     evaluator: Evaluator, circuits: Sequence[Circuit], on_progress: OnProgress
-) -> list[tuple[Circuit, Effect]]:
+) -> dict[Circuit, Effect]:
     if not circuits:
-        return []
-    return list(zip(circuits, evaluator.effects(circuits, on_progress=on_progress), strict=True))
+        return {}
+    return dict(zip(circuits, evaluator.effects(circuits, on_progress=on_progress), strict=True))
 
 
 def _random(
-    evaluator: Evaluator, circuit: Circuit, seed: int, many: int, on_progress: OnProgress
+    evaluator: Evaluator, circuit: Circuit, seed: int, draws: int, on_progress: OnProgress
 ) -> RandomControl:
     generator = np.random.default_rng(seed)
-    draws = [random_matched(circuit, generator) for _ in range(many)]
-    effects = evaluator.effects(draws, on_progress=on_progress)
+    circuits = [random_matched(circuit, generator) for _ in range(draws)]
+    effects = evaluator.effects(circuits, on_progress=on_progress)
     return RandomControl(
         asr=Rate.pooled([effect.asr for effect in effects]),
         utility=Rate.pooled([effect.utility for effect in effects]),
@@ -290,17 +267,16 @@ def neutral_perplexity(
 
 def _rows(model: GatedModel, paragraphs: Sequence[str]) -> AnswerRows:
     """The paragraphs as rows in which every token but the first is predicted."""
-    encoded = [
-        model.tokenizer(paragraph, add_special_tokens=False)["input_ids"]
+    rows = [
+        torch.tensor(model.tokenizer(paragraph, add_special_tokens=False)["input_ids"])
         for paragraph in paragraphs
     ]
-    lengths = torch.tensor([len(tokens) for tokens in encoded])
-    shape = (len(encoded), int(lengths.max()))
-    tokens, targets = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
-    predicts = torch.zeros(shape, dtype=torch.bool)
-    for row, text in enumerate(encoded):
-        tokens[row, : len(text)] = torch.tensor(text)
-        targets[row, : len(text) - 1] = torch.tensor(text[1:])
-        predicts[row, : len(text) - 1] = True
-    keys = torch.tensor([message_key(paragraph) for paragraph in paragraphs])
-    return AnswerRows(tokens, predicts, targets, lengths, keys, torch.zeros(len(encoded)).bool())
+    # The last token of a row predicts nothing: its target is 0, as that of padding is.
+    targets = [torch.cat([row[1:], row.new_zeros(1)]) for row in rows]
+    predicts = [torch.arange(len(row)) < len(row) - 1 for row in rows]
+    return AnswerRows(
+        *(pad_sequence(part, batch_first=True) for part in (rows, predicts, targets)),
+        lengths=torch.tensor(list(map(len, rows))),
+        keys=torch.tensor([message_key(paragraph) for paragraph in paragraphs]),
+        opens=torch.zeros(len(rows), dtype=torch.bool),
+    )
