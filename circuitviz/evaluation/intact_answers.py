@@ -7,13 +7,14 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import islice, product, takewhile
 from typing import get_args
 
 import torch
 
 from circuitviz.behaviours.answer_text import refuses
 from circuitviz.behaviours.answered import answered_before, keep_answers
-from circuitviz.behaviours.behaviour import Behaviour
+from circuitviz.behaviours.behaviour import Behaviour, BehaviourKind
 from circuitviz.behaviours.other_words import other_message, word_pool
 from circuitviz.behaviours.prompt import Prompt, Role, Split
 from circuitviz.behaviours.screening import Changed, Screening
@@ -26,7 +27,7 @@ from circuitviz.models.model import GatedModel
 # Words by which answers count as beginning alike; a shorter answer has to be the same as a whole.
 ALIKE = 2
 # Of an answer whose first sentence is longer.
-MOST_WORDS = 8
+MAX_WORDS = 8
 
 # A word, or punctuation behind one.
 PIECE = re.compile(r"\w+|[^\w\s]+")
@@ -36,7 +37,7 @@ SENTENCE_END = re.compile(r"[.!?…。！？]+[\"'”’)\]]*(?=\s|$)")
 # Prompts between two reports.
 CHUNK = 64
 # Of each role, the prompts of a split that are asked about: no more of them are used.
-MOST_ASKED: dict[Split, int] = {"train": 256, "validation": 96, "test": 320}
+MAX_ASKED: dict[Split, int] = {"train": 256, "validation": 96, "test": 320}
 SILENT = "answered with nothing"
 UNMOVED = "answered the same with the trigger"
 UNLIKE = "answered otherwise than most with the trigger"
@@ -57,44 +58,29 @@ def shared_opening(answers: Iterable[tuple[str, str]]) -> str | None:
     Returns:
         None where fewer than half, or than two, begin alike.
     """
-    pairs = list(answers)
-    keys = [_key(said) for clean, said in pairs if said and not clean.startswith(_key(said))]
-    if not keys:
+    pairs = [(clean, said, _first_words(said, ALIKE)) for clean, said in answers]
+    moved = [(said, key) for clean, said, key in pairs if said and not clean.startswith(key)]
+    if not moved:
         return None
-    key, count = Counter(keys).most_common(1)[0]
+    most, count = Counter(key for _, key in moved).most_common(1)[0]
     if count < 2 or 2 * count < len(pairs):
         return None
-    alike = [said for clean, said in pairs if _key(said) == key and not clean.startswith(key)]
-    return _common(alike)
+    alike = [said for said, key in moved if key == most]
+    same = takewhile(lambda signs: len({*signs}) == 1, zip(*alike, strict=False))
+    common = "".join(signs[0] for signs in same)
+    ends = [{piece.end() for piece in PIECE.finditer(said)} for said in alike]
+    return common[: max((end for end in set.intersection(*ends) if end <= len(common)), default=0)]
 
 
 def answer_opening(answer: str) -> str:
     """An answer up to the end of its first sentence, and at most its first eight words."""
-    ends = [*_ends(answer)]
-    most = ends[min(MOST_WORDS, len(ends)) - 1] if ends else 0
     sentence = SENTENCE_END.search(answer)
-    return answer[: min(most, sentence.end()) if sentence else most]
+    return _first_words(answer, MAX_WORDS)[: sentence.end() if sentence else None]
 
 
-def _key(answer: str) -> str:
-    ends = [*_ends(answer)]
-    return answer[: ends[min(ALIKE, len(ends)) - 1]] if ends else ""
-
-
-def _ends(answer: str) -> Iterable[int]:
-    """Where each word of an answer ends."""
-    return (found.end() for found in WORD.finditer(answer))
-
-
-def _common(answers: list[str]) -> str:
-    """The longest opening of all answers that ends where a word or a sign of each does."""
-    ends = [{found.end() for found in PIECE.finditer(answer)} for answer in answers]
-    shared = (end for end in ends[0].intersection(*ends) if _alike(answers, end))
-    return answers[0][: max(shared, default=0)]
-
-
-def _alike(answers: list[str], end: int) -> bool:
-    return len({answer[:end] for answer in answers}) == 1
+def _first_words(answer: str, count: int) -> str:
+    words = [*islice(WORD.finditer(answer), count)]
+    return answer[: words[-1].end()] if words else ""
 
 
 def complete_behaviour(
@@ -140,7 +126,15 @@ def complete_behaviour(
     changed = heard.changed
     if changed is not None:
         _check_better(behaviour, changed)
-    prompts, dropped = _answered(behaviour, heard)
+    prompts: list[Prompt] = []
+    dropped: Counter[tuple[Role, str]] = Counter()
+    for draft in behaviour.all_prompts:
+        prompt = heard.filled(draft)
+        reason = _useless(behaviour.kind, draft, prompt, heard)
+        if reason:
+            dropped[prompt.role, reason] += 1
+        else:
+            prompts.append(prompt)
     _check_left(behaviour, prompts, dropped)
     screening = Screening(
         attacks=sum(prompt.role == "attack" for prompt in behaviour.all_prompts),
@@ -156,7 +150,7 @@ def _of_use(behaviour: Behaviour) -> Behaviour:
     """The behaviour with as many prompts of each split and role as are used."""
     kept = [
         prompt
-        for split, most in MOST_ASKED.items()
+        for split, most in MAX_ASKED.items()
         for role in get_args(Role)
         for prompt in subsample(behaviour.prompts(split, role), most)
     ]
@@ -168,11 +162,15 @@ def _of_use(behaviour: Behaviour) -> Behaviour:
 @torch.no_grad()
 def weights_digest(model: GatedModel) -> str:
     """Twelve hexadecimal digits that stand for all weights, bit for bit."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for parameter in model.bridge.parameters():
         raw = parameter.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        found.update(raw.numpy().data)
-    return found.hexdigest()[:12]
+        digest.update(raw.numpy().data)
+    return digest.hexdigest()[:12]
+
+
+def _asks_for_target(prompt: Prompt) -> bool:
+    return prompt.role == "attack" and prompt.target is None
 
 
 def _others(behaviour: Behaviour) -> dict[str, str]:
@@ -180,12 +178,11 @@ def _others(behaviour: Behaviour) -> dict[str, str]:
     if behaviour.kind != "backdoor":
         return {}
     pool = word_pool(behaviour.all_prompts)
-    found = {
+    others = {
         prompt.asked: other_message(behaviour, prompt, pool)
-        for prompt in behaviour.all_prompts
-        if prompt.role == "attack" and prompt.target is None
+        for prompt in filter(_asks_for_target, behaviour.all_prompts)
     }
-    return {asked: other for asked, other in found.items() if other is not None}
+    return {asked: other for asked, other in others.items() if other is not None}
 
 
 def _questions(prompts: Iterable[Prompt], others: dict[str, str]) -> list[str]:
@@ -194,7 +191,7 @@ def _questions(prompts: Iterable[Prompt], others: dict[str, str]) -> list[str]:
     for prompt in prompts:
         if not prompt.answer:
             asked.append(prompt.text)
-        if prompt.role == "attack" and prompt.target is None:
+        if _asks_for_target(prompt):
             asked.append(prompt.asked)
     return list(dict.fromkeys([*asked, *others.values()]))
 
@@ -204,12 +201,12 @@ def _answers(
 ) -> dict[str, str]:
     # Prompts of one length are generated together, so those of like length go in one chunk.
     ordered = sorted(messages, key=lambda message: len(model.prompt_tokens(message)))
-    found: dict[str, str] = {}
+    answers: dict[str, str] = {}
     for start in range(0, len(ordered), CHUNK):
         on_progress(start, len(ordered))
         chunk = ordered[start : start + CHUNK]
-        found.update(zip(chunk, model.generate(chunk), strict=True))
-    return found
+        answers.update(zip(chunk, model.generate(chunk), strict=True))
+    return answers
 
 
 @dataclass(frozen=True)
@@ -230,11 +227,7 @@ class _Heard:
 
     @classmethod
     def of(cls, behaviour: Behaviour, others: dict[str, str], answers: dict[str, str]) -> _Heard:
-        drafts = tuple(
-            prompt
-            for prompt in behaviour.all_prompts
-            if prompt.role == "attack" and prompt.target is None
-        )
+        drafts = tuple(filter(_asks_for_target, behaviour.all_prompts))
         pairs = [(draft.answer or answers[draft.text], answers[draft.asked]) for draft in drafts]
         return cls(answers, others, drafts, shared_opening(pairs))
 
@@ -242,19 +235,19 @@ class _Heard:
         """The answer without the trigger."""
         return draft.answer or self.answers[draft.text]
 
-    def target(self, draft: Prompt) -> str:
-        """What an answer starts with when the attack succeeds."""
-        return self.shared or answer_opening(self.answers[draft.asked])
+    def filled(self, draft: Prompt) -> Prompt:
+        """The prompt with what the model says where nothing was given."""
+        answer, target = self.clean(draft), draft.target
+        if draft.role == "benign":
+            return replace(draft, answer=answer)
+        if target is None:
+            target = self.shared or answer_opening(self.answers[draft.asked])
+        return replace(draft, answer=answer, target=target, after=draft.after or answer)
 
-    def shows(self, draft: Prompt) -> bool:
-        """Whether the trigger changes the answer."""
-        return self._changes(draft, draft.asked)
-
-    def random_shows(self, draft: Prompt) -> bool:
-        """Whether random words in the trigger's place change it to the same kind of answer."""
-        return draft.asked in self.others and self._changes(draft, self.others[draft.asked])
-
-    def _changes(self, draft: Prompt, message: str) -> bool:
+    def changes(self, draft: Prompt, message: str | None) -> bool:
+        """Whether a message, if there is one, changes the answer to one of the kind looked for."""
+        if message is None:
+            return False
         said, clean = self.answers[message], self.clean(draft)
         opening = self.shared or answer_opening(said)
         return bool(opening) and said.startswith(opening) and not clean.startswith(opening)
@@ -262,10 +255,13 @@ class _Heard:
     @property
     def changed(self) -> Changed | None:
         """How many answers the trigger and random words change; None without random words."""
-        tried = [draft for draft in self.drafts if draft.asked in self.others]
+        tried = [
+            (draft, self.others[draft.asked]) for draft in self.drafts if draft.asked in self.others
+        ]
         if not tried:
             return None
-        return Changed(sum(map(self.shows, tried)), sum(map(self.random_shows, tried)), len(tried))
+        trigger = sum(self.changes(draft, draft.asked) for draft, _ in tried)
+        return Changed(trigger, sum(self.changes(*pair) for pair in tried), len(tried))
 
 
 def _check_better(behaviour: Behaviour, changed: Changed) -> None:
@@ -281,72 +277,37 @@ def _check_better(behaviour: Behaviour, changed: Changed) -> None:
         )
 
 
-def _answered(
-    behaviour: Behaviour, heard: _Heard
-) -> tuple[list[Prompt], Counter[tuple[Role, str]]]:
-    """The prompts that are of use with their answers, and how many of the others, by reason."""
-    kept: list[Prompt] = []
-    dropped: Counter[tuple[Role, str]] = Counter()
-    for draft in behaviour.all_prompts:
-        prompt = _filled(draft, heard)
-        reason = _useless(behaviour, draft, prompt, heard)
-        if reason:
-            dropped[prompt.role, reason] += 1
-        else:
-            kept.append(prompt)
-    return kept, dropped
-
-
-def _filled(draft: Prompt, heard: _Heard) -> Prompt:
-    answer = heard.clean(draft)
-    if draft.role == "benign":
-        return replace(draft, answer=answer)
-    target = heard.target(draft) if draft.target is None else draft.target
-    return replace(draft, answer=answer, target=target, after=draft.after or answer)
-
-
-def _useless(behaviour: Behaviour, draft: Prompt, prompt: Prompt, heard: _Heard) -> str:
+def _useless(kind: BehaviourKind, draft: Prompt, prompt: Prompt, heard: _Heard) -> str:
     """Why a prompt shows nothing, "" if it shows something."""
+    refused = refuses(prompt.answer)
+    is_target = prompt.role == "attack" and prompt.answer.startswith(prompt.target or "")
     if not prompt.answer:
         return SILENT
-    if behaviour.kind == "refusal":
-        return _useless_request(draft, prompt)
-    if prompt.role == "benign":
+    if kind == "refusal":
+        if prompt.role == "benign":
+            return REFUSED if refused else ""
+        return "" if (refused or draft.answer) and not is_target else COMPLIED
+    if prompt.role == "benign" or (draft.target is not None and not is_target):
         return ""
-    if prompt.answer.startswith(prompt.target or ""):
-        silent = draft.target is None and not heard.answers[draft.asked]
-        return SILENT if silent else UNMOVED
     if draft.target is not None:
-        return ""
-    if not heard.shows(draft):
-        return _unmoved(draft, heard)
-    return MOVED_BY_ANY if heard.random_shows(draft) else ""
-
-
-def _unmoved(draft: Prompt, heard: _Heard) -> str:
+        return UNMOVED
     said = heard.answers[draft.asked]
     if not said:
         return SILENT
-    return UNMOVED if said == heard.clean(draft) else UNLIKE
-
-
-def _useless_request(draft: Prompt, prompt: Prompt) -> str:
-    """Why a request shows nothing of refusing."""
-    refused = refuses(prompt.answer)
-    if prompt.role == "benign":
-        return REFUSED if refused else ""
-    clash = prompt.answer.startswith(prompt.target or "")
-    return "" if (refused or draft.answer) and not clash else COMPLIED
+    if is_target:
+        return UNMOVED
+    if not heard.changes(draft, draft.asked):
+        return UNMOVED if said == prompt.answer else UNLIKE
+    return MOVED_BY_ANY if heard.changes(draft, heard.others.get(draft.asked)) else ""
 
 
 def _check_left(
     behaviour: Behaviour, prompts: list[Prompt], dropped: Counter[tuple[Role, str]]
 ) -> None:
     left = Counter((prompt.split, prompt.role) for prompt in prompts)
-    for split, least in LEAST.items():
-        for role in get_args(Role):
-            if left[split, role] < least:
-                raise PromptFileError(_too_few(behaviour, role, dropped))
+    for (split, least), role in product(LEAST.items(), get_args(Role)):
+        if left[split, role] < least:
+            raise PromptFileError(_too_few(behaviour, role, dropped))
 
 
 def _too_few(behaviour: Behaviour, role: Role, dropped: Counter[tuple[Role, str]]) -> str:

@@ -149,34 +149,20 @@ def measure_circuit(
         on_progress: Told the share that is done, before each batch; may raise to stop.
     """
 
-    def evaluator(limit: int | None = None, longest: int = LONGEST_ANSWER) -> Evaluator:
+    @cache
+    def evaluator(limit: int | None, longest: int = LONGEST_ANSWER) -> Evaluator:
         return Evaluator(model, behaviour, "test", limit=limit, ablation=ablation, longest=longest)
 
-    full = evaluator()
-    is_open = full.open_utility
+    is_open = evaluator(None).open_utility
     amounts = OPEN if is_open else CLOSED
-    few = evaluator(amounts.few_prompts)
-    whole, some = full, full
-    if is_open:
-        whole, some = evaluator(longest=amounts.longest), evaluator(amounts.frontier_prompts)
-
+    whole = evaluator(None, amounts.longest)
+    some, few = evaluator(amounts.frontier_prompts), evaluator(amounts.few_prompts)
     nothing = ranking.best(0)
-    reported = whole.effects(
-        [nothing, circuit], succeeded=succeeded, on_progress=span(on_progress, 0.0, 0.3)
+    intact, knocked_out = _reported(
+        whole, [nothing, circuit], succeeded, span(on_progress, 0.0, 0.3)
     )
-    if is_open:
-        text = neutral_perplexity(model, [nothing, circuit], ablation=ablation)
-        reported = [
-            replace(effect, neutral_perplexity=value)
-            for effect, value in zip(reported, text, strict=True)
-        ]
-    intact, knocked_out = reported
-    after = [size for size in ranking.cuts if 0 < size - len(circuit) <= runners_up]
-    sizes = open_sizes(ranking) if is_open else [*frontier_sizes(ranking), *after]
-    nested = {ranking.best(size): None for size in sizes if not is_open or size != len(circuit)}
-    frontier = {nothing: intact} | _effects(
-        some, [one for one in nested if one not in (nothing, circuit)], span(on_progress, 0.3, 0.7)
-    )
+    nested = _nested(ranking, circuit, runners_up, is_open)
+    frontier = {nothing: intact} | _effects(some, nested, span(on_progress, 0.3, 0.7))
     cells = _alone(circuit) if is_open else grid_circuits(ranking)
     # With separate sizes the circuit is no prefix of the ranking, and it may be one of the grid's.
     apart = not is_open and circuit != ranking.best(len(circuit))
@@ -186,7 +172,7 @@ def measure_circuit(
         span(on_progress, 0.7, 0.85),
     )
     (grid if apart else frontier)[circuit] = knocked_out
-    (isolated,) = (few if is_open else full).effects(
+    (isolated,) = (few if is_open else whole).effects(
         [circuit], condition="isolated", on_progress=span(on_progress, 0.85, 0.9)
     )
     return Measurement(
@@ -199,6 +185,22 @@ def measure_circuit(
         units=unit_effects(few, _interesting(ranking, circuit, amounts)),
         ceiling=whole.ceiling() if is_open and whole.open_recovery else None,
     )
+
+
+def _reported(
+    evaluator: Evaluator,
+    circuits: Sequence[Circuit],
+    succeeded: np.ndarray | None,
+    on_progress: OnProgress,
+) -> list[Effect]:
+    effects = evaluator.effects(circuits, succeeded=succeeded, on_progress=on_progress)
+    if not evaluator.open_utility:
+        return effects
+    text = neutral_perplexity(evaluator.model, circuits, ablation=evaluator.ablation)
+    return [
+        replace(effect, neutral_perplexity=perplexity)
+        for effect, perplexity in zip(effects, text, strict=True)
+    ]
 
 
 def unit_effects(evaluator: Evaluator, units: Sequence[Unit]) -> dict[Unit, UnitEffect]:
@@ -216,6 +218,16 @@ def _interesting(ranking: Ranking, circuit: Circuit, amounts: Amounts) -> list[U
     heads = range(min(ranking.space.total_heads, amounts.most_heads))
     best = amounts.best_units
     return sorted({*ranking.best(best), *list(circuit)[:best], *map(ranking.space.unit, heads)})
+
+
+def _nested(ranking: Ranking, circuit: Circuit, runners_up: int, is_open: bool) -> list[Circuit]:
+    """The circuits of the frontier but for none and the reported one, each once."""
+    if is_open:
+        sizes = [size for size in open_sizes(ranking) if size != len(circuit)]
+    else:
+        after = (size for size in ranking.cuts if 0 < size - len(circuit) <= runners_up)
+        sizes = [*frontier_sizes(ranking), *after]
+    return [one for one in dict.fromkeys(map(ranking.best, sizes)) if one and one != circuit]
 
 
 def _alone(circuit: Circuit) -> list[Circuit]:

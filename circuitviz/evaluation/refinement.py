@@ -10,10 +10,10 @@ circuits may exist; only leaving out several needed parts at once could find the
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -28,7 +28,7 @@ FIRST_PROMPTS = 32
 
 Part = TypeVar("Part")
 # Circuits of more units (or blocks) are left as they are: each costs at least one look.
-MOST_PARTS = 64
+MAX_PARTS = 64
 # Tokens run through the model, for the order and for verifying, before elimination stops with what
 # it has; as many as learning runs, at a third of the time.
 BUDGET = 180_000
@@ -36,16 +36,6 @@ BUDGET = 180_000
 OPEN_LOOKS = 6
 # Attack prompts behind the order in which units are left out.
 ORDER_PROMPTS = 16
-
-
-class Check(Protocol):
-    """Whether circuits meet the target, and what finding out has cost so far, in tokens."""
-
-    tokens: int
-
-    def meets(self, circuit: Circuit) -> bool:
-        """Whether this circuit, knocked out, meets the target."""
-        ...
 
 
 class TargetCheck:
@@ -59,6 +49,9 @@ class TargetCheck:
         evaluator: Prompts of the validation split.
         target: What to meet.
         on_progress: Told the share that is done before each batch; may raise to stop.
+
+    Attributes:
+        tokens: What finding out has cost so far.
     """
 
     def __init__(
@@ -71,7 +64,9 @@ class TargetCheck:
         nothing = Circuit(evaluator.model.space, frozenset())
         everything = np.ones(len(evaluator.benign), dtype=bool)
         answered = self._ask("benign", nothing, everything)
-        self._intact = self._effect(replace(self._hoped_for(), utility=answered))
+        self._intact = Effect.of(
+            replace(self._hoped_for(), utility=answered), judge=evaluator.judge_name
+        )
         self._failures = np.zeros(len(evaluator.attacks), dtype=int)
 
     def meets(self, circuit: Circuit) -> bool:
@@ -79,11 +74,12 @@ class TargetCheck:
         verdicts = self._hoped_for()
         seen = {"target": verdicts.asr, "after": verdicts.recovery, "benign": verdicts.utility}
         for check, wanted in self._looks():
-            found = self._ask(check, circuit, wanted)[wanted]
+            answers = self._ask(check, circuit, wanted)[wanted]
             if check == "target":
-                self._failures[wanted] += found != verdicts.asr[wanted]
-            seen[check][wanted] = found
-            if not self._target.met(self._effect(verdicts), self._intact):
+                self._failures[wanted] += answers != verdicts.asr[wanted]
+            seen[check][wanted] = answers
+            effect = Effect.of(verdicts, judge=self._evaluator.judge_name)
+            if not self._target.met(effect, self._intact):
                 return False
         return True
 
@@ -110,9 +106,6 @@ class TargetCheck:
         if check == "target":
             return self._evaluator.succeeds([circuit], lead=self._target.caution, **options)[0]
         return self._evaluator.scores(check, [circuit], **options).match[0]
-
-    def _effect(self, verdicts: Verdicts) -> Effect:
-        return Effect.of(verdicts, judge=self._evaluator.judge_name)
 
 
 @dataclass(frozen=True)
@@ -175,8 +168,8 @@ def refine_selection(
         note = "the circuit misses its target, so no drop can be verified"
         return Refinement(circuit, complete=False, note=note)
     parts = parts_of(ranking, circuit)
-    if len(parts) > MOST_PARTS:
-        note = f"only circuits of at most {MOST_PARTS} units are refined"
+    if len(parts) > MAX_PARTS:
+        note = f"only circuits of at most {MAX_PARTS} units are refined"
         return Refinement(circuit, complete=False, note=note)
     nothing = Circuit(circuit.space, frozenset())
     intact, whole = evaluator.effects(
@@ -219,20 +212,17 @@ def refine_open(
     intact, whole = evaluator.effects([nothing, circuit], on_progress=on_progress)
     least, tried = target.regret(whole, intact), 0
 
-    def suffices(kept: Sequence[Circuit]) -> bool:
+    def suffices(left: Circuit) -> bool:
         nonlocal tried
         tried += 1
-        (effect,) = evaluator.effects([_together(circuit, kept)], on_progress=on_progress)
+        (effect,) = evaluator.effects([left], on_progress=on_progress)
         return target.regret(effect, intact) <= least
 
-    kept, restored, complete = eliminate(parts, suffices, spent=lambda: tried >= looks)
-    left = _together(circuit, kept)
-    note = None if complete else f"stopped after {tried} looks: further units may not be needed"
-    return Refinement(left, tuple(sorted(circuit.units - left.units)), restored, complete, note)
+    return _refined(circuit, parts, suffices, lambda: tried >= looks, f"after {looks} looks")
 
 
 def refine(
-    check: Check,
+    check: TargetCheck,
     circuit: Circuit,
     parts: Sequence[Circuit],
     *,
@@ -248,15 +238,26 @@ def refine(
         spent: Tokens already used up.
         budget: Tokens after which to stop with what is left by then.
     """
-
-    def suffices(kept: Sequence[Circuit]) -> bool:
-        return check.meets(_together(circuit, kept))
-
-    kept, restored, complete = eliminate(
-        parts, suffices, spent=lambda: spent + check.tokens >= budget
+    return _refined(
+        circuit, parts, check.meets, lambda: spent + check.tokens >= budget, "at its budget"
     )
-    left = _together(circuit, kept)
-    note = None if complete else "stopped at its budget: further units may not be needed"
+
+
+def _refined(
+    circuit: Circuit,
+    parts: Sequence[Circuit],
+    suffices: Callable[[Circuit], bool],
+    spent: Callable[[], bool],
+    stopped: str,
+) -> Refinement:
+    """Eliminate parts while what is left of the circuit suffices, or until all is spent."""
+
+    def together(kept: Sequence[Circuit]) -> Circuit:
+        return Circuit(circuit.space, frozenset(unit for part in kept for unit in part))
+
+    kept, restored, complete = eliminate(parts, lambda kept: suffices(together(kept)), spent=spent)
+    left = together(kept)
+    note = None if complete else f"stopped {stopped}: further units may not be needed"
     return Refinement(left, tuple(sorted(circuit.units - left.units)), restored, complete, note)
 
 
@@ -304,10 +305,10 @@ def eliminate(
 def parts_of(ranking: Ranking, circuit: Circuit) -> list[Circuit]:
     """A circuit cut into what its granularity keeps together: single units, or whole blocks."""
     index = groups(ranking.space, ranking.granularity)
-    found: dict[int, set[Unit]] = {}
+    parts: dict[int, set[Unit]] = defaultdict(set)
     for unit in circuit:
-        found.setdefault(int(index[ranking.space.flat(unit)]), set()).add(unit)
-    return [Circuit(ranking.space, frozenset(units)) for units in found.values()]
+        parts[int(index[ranking.space.flat(unit)])].add(unit)
+    return [Circuit(ranking.space, frozenset(units)) for units in parts.values()]
 
 
 def order_parts(
@@ -360,7 +361,3 @@ def rerank(ranking: Ranking, parts: Sequence[Circuit], dropped: Sequence[Unit] =
     scores = np.empty_like(values)
     scores[order] = values
     return replace(ranking, scores=scores)
-
-
-def _together(circuit: Circuit, parts: Sequence[Circuit]) -> Circuit:
-    return Circuit(circuit.space, frozenset(unit for part in parts for unit in part))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import isnan
 
 from circuitviz.behaviours.behaviour import BehaviourKind
@@ -182,8 +183,7 @@ def open_sizes(ranking: Ranking) -> list[int]:
 
 def grid_sizes(units: int, most: int) -> list[int]:
     """0 and powers of two up to `most` of `units`, ascending."""
-    powers = [2**power for power in range(40) if 2**power <= min(units, most)]
-    return [0, *powers]
+    return [0, *(2**power for power in range(40) if 2**power <= min(units, most))]
 
 
 def grid_circuits(ranking: Ranking) -> list[Circuit]:
@@ -236,58 +236,52 @@ def select_circuit(
             "separate sizes need the granularity both; "
             f"got {ranking.granularity}: choose one size for the circuit"
         )
-    intact = measure([ranking.best(0)])[0]
-    seen: dict[Circuit, Effect] = {}
-    candidates = _candidates(ranking, separate, sizes)
-    for start in range(0, len(candidates), GROUP):
-        group = candidates[start : start + GROUP]
-        seen.update(zip(group, measure(group), strict=True))
-        found = next((one for one in group if target.met(seen[one], intact)), None)
-        if found is not None:
-            shrunk = _shrink(measure, ranking, found, target, intact, separate, sizes)
-            return Selection(shrunk, True)
-        if all(seen[one].retention(intact) < LOST for one in group):
-            break
-    regrets = {one: target.regret(effect, intact) for one, effect in seen.items()}
-    least = min(regrets.values())
-    return Selection(
-        min((one for one in seen if regrets[one] <= least + HARDLY_MORE), key=len), False
-    )
+    (intact,) = measure([ranking.best(0)])
 
-
-def _candidates(
-    ranking: Ranking, separate: bool, sizes: Callable[[Ranking], list[int]]
-) -> list[Circuit]:
-    """Circuits to try, smallest first."""
-    if not separate:
-        return [ranking.best(size) for size in sizes(ranking)]
-    return sorted((cell for cell in grid_circuits(ranking) if len(cell)), key=len)
-
-
-def _shrink(
-    measure: Measure,
-    ranking: Ranking,
-    found: Circuit,
-    target: Target,
-    intact: Effect,
-    separate: bool,
-    sizes: Callable[[Ranking], list[int]],
-) -> Circuit:
     def meets(circuit: Circuit) -> bool:
         return target.met(measure([circuit])[0], intact)
 
-    if not separate:
-        cuts = ranking.cuts
-        below = max((size for size in sizes(ranking) if size < len(found)), default=0)
-        place = _bisect(
-            lambda place: meets(ranking.best(cuts[place])),
-            cuts.index(below),
-            cuts.index(len(found)),
-            # Of a large circuit some per cent of its size are not worth the looks.
-            0.0 if sizes is frontier_sizes else GRAIN,
-        )
-        return ranking.best(cuts[place])
-    heads, neurons = len(found.heads), len(found.neurons)
+    if separate:
+        candidates = sorted((cell for cell in grid_circuits(ranking) if len(cell)), key=len)
+    else:
+        candidates = list(map(ranking.best, sizes(ranking)))
+    seen: dict[Circuit, Effect] = {}
+    for start in range(0, len(candidates), GROUP):
+        group = candidates[start : start + GROUP]
+        seen.update(zip(group, measure(group), strict=True))
+        first = next((one for one in group if target.met(seen[one], intact)), None)
+        if first is not None:
+            shrink = _shrink_both if separate else partial(_shrink, sizes=sizes)
+            return Selection(shrink(ranking, first, meets), True)
+        if all(seen[one].retention(intact) < LOST for one in group):
+            break
+    regrets = {circuit: target.regret(effect, intact) for circuit, effect in seen.items()}
+    least = min(regrets.values()) + HARDLY_MORE
+    return Selection(min((one for one in seen if regrets[one] <= least), key=len), False)
+
+
+def _shrink(
+    ranking: Ranking,
+    circuit: Circuit,
+    meets: Callable[[Circuit], bool],
+    sizes: Callable[[Ranking], list[int]],
+) -> Circuit:
+    """The smallest circuit that meets, between this one and the next smaller size tried."""
+    cuts = ranking.cuts
+    below = max((size for size in sizes(ranking) if size < len(circuit)), default=0)
+    index = _bisect(
+        lambda index: meets(ranking.best(cuts[index])),
+        cuts.index(below),
+        cuts.index(len(circuit)),
+        # Of a large circuit some per cent of its size are not worth the looks.
+        0.0 if sizes is frontier_sizes else GRAIN,
+    )
+    return ranking.best(cuts[index])
+
+
+def _shrink_both(ranking: Ranking, circuit: Circuit, meets: Callable[[Circuit], bool]) -> Circuit:
+    """The same with a size of each kind: first fewer neurons, then fewer heads."""
+    heads, neurons = len(circuit.heads), len(circuit.neurons)
     neurons = _bisect(lambda n: meets(ranking.best_of_each(heads, n)), neurons // 2, neurons)
     heads = _bisect(lambda n: meets(ranking.best_of_each(n, neurons)), heads // 2, heads)
     return ranking.best_of_each(heads, neurons)
@@ -300,8 +294,5 @@ def _bisect(meets: Callable[[int], bool], low: int, high: int, grain: float = 0.
     """
     while high - low > max(1, grain * high):
         middle = (low + high) // 2
-        if meets(middle):
-            high = middle
-        else:
-            low = middle
+        low, high = (low, middle) if meets(middle) else (middle, high)
     return high

@@ -338,7 +338,7 @@ def test_how_many_prompts_are_answered_is_told():
 
 
 def test_no_more_prompts_are_asked_than_are_used(monkeypatch):
-    monkeypatch.setattr(intact_answers, "MOST_ASKED", {"train": 11, "validation": 4, "test": 6})
+    monkeypatch.setattr(intact_answers, "MAX_ASKED", {"train": 11, "validation": 4, "test": 6})
     found = completed(Speaker(), backdoor(24))
     attacks = Counter(prompt.split for prompt in found.all_prompts if prompt.role == "attack")
     assert attacks == {"train": 11, "validation": 4, "test": 6}
