@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 
 from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.evaluation.evaluator import AnswerCheck, Effect, Evaluator
@@ -283,8 +284,8 @@ def _exact(evaluator: Evaluator, check: AnswerCheck, ablated: Sequence[Circuit])
     )
 
 
-def _looked_at(draws: int, prompts: int) -> np.ndarray:
-    """Boolean [draws prompts]: a single draw sees all prompts, several a part each."""
+def _looked_at(draws: int, prompts: int) -> Bool[np.ndarray, "draws prompts"]:
+    """Which prompts a draw sees: a single one sees all, several a part each."""
     stride = STRIDE if draws > 1 else 1
     return np.arange(prompts) % stride == np.arange(draws)[:, None] % stride
 

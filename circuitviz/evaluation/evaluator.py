@@ -11,7 +11,7 @@ from math import isnan, nan
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool, Int, Shaped
 
 from circuitviz.behaviours.answer_text import are_open
 from circuitviz.behaviours.behaviour import Behaviour
@@ -364,11 +364,11 @@ class Evaluator:
     def _recoveries(
         self,
         circuits: Sequence[Circuit],
-        asr: np.ndarray | None,
+        asr: Bool[np.ndarray, "circuits attacks"] | None,
         condition: Condition = "knocked_out",
         on_progress: OnProgress = unwatched,
-    ) -> tuple[list[Rate], np.ndarray]:
-        """Recovery of each circuit, and [circuits attacks] what it counts of every attack."""
+    ) -> tuple[list[Rate], Shaped[np.ndarray, "circuits attacks"]]:
+        """Recovery of each circuit, and what it counts of every attack."""
         if self._recovers_by_complying and asr is not None:
             return [self.attack_rate(one) for one in asr], asr
         scores = self.scores("after", circuits, condition=condition, on_progress=on_progress)
@@ -468,8 +468,11 @@ def subsample(prompts: list[Item], limit: int | None) -> list[Item]:
 
 
 def _counted(
-    scores: AnswerScores, tokens: np.ndarray, by_token: bool, judges: tuple[str, str]
-) -> tuple[list[Rate], np.ndarray]:
+    scores: AnswerScores,
+    tokens: Int[np.ndarray, " prompts"],
+    by_token: bool,
+    judges: tuple[str, str],
+) -> tuple[list[Rate], Shaped[np.ndarray, "circuits prompts"]]:
     """The rate of each circuit by prompt or by token, and what it counts of every prompt."""
     if by_token:
         rates = [Rate.of_groups(right, tokens, judge=judges[1]) for right in scores.right]

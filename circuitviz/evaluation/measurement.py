@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 from torch.nn.utils.rnn import pad_sequence
 
 from circuitviz.behaviours.behaviour import Behaviour
@@ -131,7 +132,7 @@ def measure_circuit(
     ablation: Ablation,
     seed: int,
     runners_up: int = 0,
-    succeeded: np.ndarray | None = None,
+    succeeded: Bool[np.ndarray, "2 attacks"] | None = None,
     on_progress: OnProgress = unwatched,
 ) -> Measurement:
     """Measure one circuit, and every other size of its ranking, on test prompts.
@@ -144,7 +145,7 @@ def measure_circuit(
         ablation: What ablated units are replaced by.
         seed: Of the random circuits.
         runners_up: So many units after the circuit are measured one (or one block) at a time.
-        succeeded: Boolean [2 attacks]: which attacks succeed on the intact and on the knocked-out
+        succeeded: Which attacks succeed on the intact and on the knocked-out
             model, where whole answers have decided about them.
         on_progress: Told the share that is done, before each batch; may raise to stop.
     """
@@ -190,7 +191,7 @@ def measure_circuit(
 def _reported(
     evaluator: Evaluator,
     circuits: Sequence[Circuit],
-    succeeded: np.ndarray | None,
+    succeeded: Bool[np.ndarray, "2 attacks"] | None,
     on_progress: OnProgress,
 ) -> list[Effect]:
     effects = evaluator.effects(circuits, succeeded=succeeded, on_progress=on_progress)

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice, pairwise
 
 import numpy as np
+from jaxtyping import Bool
 
 from circuitviz.evaluation.evaluator import Effect, Evaluator
 from circuitviz.evaluation.refinement import behaviour_gone, parts_of
@@ -23,13 +24,15 @@ from circuitviz.evaluation.truth import achieved
 from circuitviz.progress import OnProgress, unwatched
 from circuitviz.units import Circuit, Ranking
 
+Pairs = Bool[np.ndarray, "circuits attacks"]
+
 # Circuits of more parts keep their order: k parts take k (k + 1) / 2 looks.
-MOST_ORDERED = 16
+MAX_ORDERED = 16
 # Most prompts of each role behind a look.
 PROMPTS = 64
 # Beyond a circuit: most parts put in line, most parts tried for each place, most attacks to try
 # them on, and how many of the tried ones are then measured on all prompts.
-MOST_ADDED, MOST_TRIED, MOST_LEFT, MEASURED = 4, 64, 32, 2
+MAX_ADDED, MAX_TRIED, MAX_LEFT, MEASURED = 4, 64, 32, 2
 
 
 def order_greedily(
@@ -54,14 +57,14 @@ def order_greedily(
         on_progress: Told the share that is done before each batch; may raise to stop.
 
     Returns:
-        The parts; the whole circuit as the only one where it has more than `MOST_ORDERED`.
+        The parts; the whole circuit as the only one where it has more than `MAX_ORDERED`.
     """
     space = ranking.space
     place = {int(flat): rank for rank, flat in enumerate(ranking.order)}
     left = sorted(
         parts_of(ranking, circuit), key=lambda part: min(place[space.flat(unit)] for unit in part)
     )
-    if len(left) > MOST_ORDERED:
+    if len(left) > MAX_ORDERED:
         return [circuit]
     chosen: list[Circuit] = []
     taken = Circuit(space, frozenset())
@@ -86,7 +89,7 @@ def find_runners_up(
 ) -> list[Circuit]:
     """The parts that end most of what a circuit leaves, each beside those before it.
 
-    The best `MOST_TRIED` parts outside the circuit are tried on the attacks that are left: those
+    The best `MAX_TRIED` parts outside the circuit are tried on the attacks that are left: those
     without the right answer, or those refused.  Of the ones that end most, earlier ones in the
     ranking among equals, the next in line is the one with which most is achieved on all prompts;
     where that is no more than without it, the line ends.
@@ -94,16 +97,16 @@ def find_runners_up(
     Args:
         evaluator: Validation prompts.
         ranking: Where the circuit was cut from.
-        circuit: What stands before them; one of more than `MOST_ORDERED` parts is left alone.
+        circuit: What stands before them; one of more than `MAX_ORDERED` parts is left alone.
         on_progress: Told the share that is done before each batch; may raise to stop.
 
     Returns:
-        At most `MOST_ADDED` parts outside the circuit.
+        At most `MAX_ADDED` parts outside the circuit.
     """
-    if not 0 < len(parts_of(ranking, circuit)) <= MOST_ORDERED:
+    if not 0 < len(parts_of(ranking, circuit)) <= MAX_ORDERED:
         return []
 
-    def ended(circuits: Sequence[Circuit], wanted: np.ndarray | None = None) -> np.ndarray:
+    def ended(circuits: Sequence[Circuit], wanted: Pairs | None = None) -> Pairs:
         if evaluator.behaviour.kind == "refusal":
             return evaluator.succeeds(circuits, wanted=wanted, on_progress=on_progress)
         return evaluator.scores("after", circuits, wanted=wanted, on_progress=on_progress).match
@@ -111,11 +114,11 @@ def find_runners_up(
     nothing = Circuit(circuit.space, frozenset())
     intact, now = evaluator.effects([nothing, circuit], on_progress=on_progress)
     achieved_now = _share(evaluator, now, intact)
-    candidates = list(islice(_outside(ranking, circuit), MOST_TRIED))
-    taken, line = circuit, list[Circuit]()
-    while len(line) < MOST_ADDED and candidates:
+    candidates = list(islice(_outside(ranking, circuit), MAX_TRIED))
+    taken, runners_up = circuit, list[Circuit]()
+    while len(runners_up) < MAX_ADDED and candidates:
         left = ~ended([taken])[0]
-        left[np.flatnonzero(left)[MOST_LEFT:]] = False
+        left[np.flatnonzero(left)[MAX_LEFT:]] = False
         if not left.any():
             break
         tried = [Circuit(circuit.space, taken.units | part.units) for part in candidates]
@@ -132,8 +135,8 @@ def find_runners_up(
         achieved_now = max(shares)
         best = likely[shares.index(achieved_now)]
         taken = tried[best]
-        line.append(candidates.pop(best))
-    return line
+        runners_up.append(candidates.pop(best))
+    return runners_up
 
 
 def _outside(ranking: Ranking, circuit: Circuit) -> Iterator[Circuit]:

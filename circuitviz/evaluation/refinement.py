@@ -16,12 +16,15 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.evaluation.evaluator import AnswerCheck, Effect, Evaluator, Verdicts
 from circuitviz.evaluation.selection import Selection, Target
 from circuitviz.progress import OnProgress, unwatched
 from circuitviz.units import Circuit, Ranking, Unit, groups
+
+Prompts = Bool[np.ndarray, " prompts"]
 
 # Attack prompts looked at first, the ones that have told circuits apart most often.
 FIRST_PROMPTS = 32
@@ -83,8 +86,8 @@ class TargetCheck:
                 return False
         return True
 
-    def _looks(self) -> Iterator[tuple[AnswerCheck, np.ndarray]]:
-        """What to look at, the cheapest way to a refusal first: boolean [prompts] each."""
+    def _looks(self) -> Iterator[tuple[AnswerCheck, Prompts]]:
+        """What to look at, the cheapest way to a refusal first."""
         attacks = np.ones(len(self._failures), dtype=bool)
         first = ~attacks
         first[np.argsort(-self._failures, kind="stable")[:FIRST_PROMPTS]] = True
@@ -100,7 +103,7 @@ class TargetCheck:
         succeeds = np.full(attacks, self._target.kind == "refusal")
         return Verdicts(succeeds, np.ones(attacks, dtype=bool), np.ones(benign, dtype=bool))
 
-    def _ask(self, check: AnswerCheck, circuit: Circuit, wanted: np.ndarray) -> np.ndarray:
+    def _ask(self, check: AnswerCheck, circuit: Circuit, wanted: Prompts) -> Prompts:
         self.tokens += int(self._evaluator.rows(check).lengths.numpy()[wanted].sum())
         options = {"wanted": wanted[None], "on_progress": self._on_progress}
         if check == "target":
@@ -330,8 +333,8 @@ def order_parts(
 
 def behaviour_gone(
     evaluator: Evaluator, circuits: Sequence[Circuit], kind: BehaviourKind
-) -> np.ndarray:
-    """[circuits]: how far the behaviour is gone with each knocked out, nats a token.
+) -> Float[np.ndarray, " circuits"]:
+    """How far the behaviour is gone with each knocked out, nats a token.
 
     Refusal: the mean log-probability of complying.  Backdoor: by how much that of the right answer
     is above that of the attack's target.

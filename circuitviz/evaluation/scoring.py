@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuitviz.models.ablation import ZERO, Ablation
@@ -34,29 +35,28 @@ class AnswerScores:
     """What the model makes of given answers.
 
     Attributes:
-        match: Boolean [circuits prompts], greedy decoding gives this answer.
-        right: [circuits prompts], how many of the answer's tokens are the likeliest ones, each
-            after those before it; 0 for pairs that were not wanted.
-        log_prob: [circuits prompts], mean log-probability per answer token, nats.
-        kl: [circuits prompts], mean KL(intact || ablated) per answer token, nats; NaN where it
-            was not asked for.
+        match: Greedy decoding gives this answer.
+        right: How many of the answer's tokens are the likeliest ones, each after those before it;
+            0 for pairs that were not wanted.
+        log_prob: Mean log-probability per answer token, nats.
+        kl: Mean KL(intact || ablated) per answer token, nats; NaN where it was not asked for.
     """
 
-    match: np.ndarray
-    right: np.ndarray
-    log_prob: np.ndarray
-    kl: np.ndarray
+    match: Bool[np.ndarray, "circuits prompts"]
+    right: Int[np.ndarray, "circuits prompts"]
+    log_prob: Float[np.ndarray, "circuits prompts"]
+    kl: Float[np.ndarray, "circuits prompts"]
 
 
 @torch.no_grad()
 def score_answers(
     model: GatedModel,
     rows: AnswerRows,
-    ablated: np.ndarray,
+    ablated: Bool[np.ndarray, "circuits units"],
     *,
     ablation: Ablation = ZERO,
     teacher: Teacher | None = None,
-    wanted: np.ndarray | None = None,
+    wanted: Bool[np.ndarray, "circuits prompts"] | None = None,
     lead: float = 0.0,
     on_progress: OnProgress = unwatched,
 ) -> AnswerScores:
@@ -65,10 +65,10 @@ def score_answers(
     Args:
         model: The model.
         rows: Messages with answers, [prompts pos].
-        ablated: Boolean [circuits units] in flat order, true for ablated units.
+        ablated: True for ablated units, in flat order.
         ablation: What ablated units are replaced by.
         teacher: What the intact model thinks of these rows, to compute KL against.
-        wanted: Boolean [circuits prompts], pairs to score; the others count as no match.
+        wanted: Pairs to score; the others count as no match.
         lead: Nats by which each token of an answer has to lead all others to match; 0 is greedy
             decoding, below 0 near misses match too.
         on_progress: Told the share that is done before each batch; may raise to stop.
@@ -90,11 +90,9 @@ def score_answers(
         row_gates = Gates.from_flat(gates[circuits], model.space, reference, kinds)
         where = (circuits.numpy(), prompts.numpy())
         intact = teacher and teacher.log_probs(prompts.tolist()).to(model.device)
-        log_probs = (
-            answer_log_probs(model, batch, row_gates)
-            if intact is None or ablated[where[0]].any()
-            else intact
-        )
+        log_probs = intact
+        if log_probs is None or ablated[where[0]].any():
+            log_probs = answer_log_probs(model, batch, row_gates)
         targets = batch.targets[batch.predicts].to(log_probs.device)
         owner = batch.predicts.nonzero()[:, 0]
         right = _leads(log_probs, targets, lead)
@@ -163,8 +161,10 @@ def token_probabilities(
     ]
 
 
-def _leads(log_probs: Tensor, targets: Tensor, lead: float) -> Tensor:
-    """Boolean [tokens]: the target is `lead` nats or more ahead of every other token."""
+def _leads(
+    log_probs: Float[Tensor, "tokens d_vocab"], targets: Int[Tensor, " tokens"], lead: float
+) -> Bool[Tensor, " tokens"]:
+    """Whether the target is `lead` nats or more ahead of every other token."""
     if lead == 0:
         return log_probs.argmax(-1) == targets
     own = log_probs.gather(-1, targets[:, None])
@@ -172,8 +172,10 @@ def _leads(log_probs: Tensor, targets: Tensor, lead: float) -> Tensor:
     return (own - others >= lead)[:, 0]
 
 
-def _one_leads(log_probs: Tensor, tokens: Tensor, lead: float) -> bool:
-    """Some of the `tokens` is `lead` nats or more ahead of all others in `log_probs` [d_vocab]."""
+def _one_leads(
+    log_probs: Float[Tensor, " d_vocab"], tokens: Int[Tensor, " some"], lead: float
+) -> bool:
+    """Whether one of the tokens is `lead` nats or more ahead of all others."""
     among = torch.zeros_like(log_probs, dtype=torch.bool)
     # A tokenizer may have more tokens than the model gives logits for.
     among[tokens[tokens < len(among)].to(among.device)] = True

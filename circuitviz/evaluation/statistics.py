@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float
 
 from circuitviz.errors import ConfigError
 from circuitviz.units import Circuit
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -169,14 +169,16 @@ def percentile(value: float, draws: Sequence[float], *, higher: bool = False) ->
     return float(np.mean(others >= value if higher else others <= value))
 
 
-def _overlaps(units: int, first: int, second: int) -> np.ndarray:
+def _overlaps(units: int, first: int, second: int) -> Float[np.ndarray, " overlaps"]:
     """P(overlap = x) for x in 0..min(first, second) of two random sets among `units`."""
     from scipy.stats import hypergeom
 
     return hypergeom.pmf(np.arange(min(first, second) + 1), units, first, second)
 
 
-def _paired(before: ArrayLike, after: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def _paired(
+    before: ArrayLike, after: ArrayLike
+) -> tuple[Float[np.ndarray, " prompts"], Float[np.ndarray, " prompts"]]:
     first, second = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
     if first.shape != second.shape or first.ndim != 1 or not first.size:
         raise ConfigError(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 
 from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.errors import CircuitvizError, ConfigError
@@ -162,8 +163,10 @@ def frontier_area(points: Sequence[tuple[int, float]], n_units: int) -> float:
     return (area + best * (log(n_units) - log(since))) / log(n_units)
 
 
-def _rank_score(ranking: Ranking, truth: Circuit, among: np.ndarray) -> RankScore | None:
-    """The score among the units where `among` [units] is true; None if all or none are true."""
+def _rank_score(
+    ranking: Ranking, truth: Circuit, among: Bool[np.ndarray, " units"]
+) -> RankScore | None:
+    """The score among the units where `among` is true; None if all or none are true."""
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     is_true = truth.mask()

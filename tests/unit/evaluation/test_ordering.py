@@ -10,9 +10,9 @@ import pytest
 from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.evaluation.evaluator import Effect, Evaluator
 from circuitviz.evaluation.ordering import (
-    MOST_ADDED,
-    MOST_ORDERED,
-    MOST_TRIED,
+    MAX_ADDED,
+    MAX_ORDERED,
+    MAX_TRIED,
     find_runners_up,
     order_greedily,
 )
@@ -109,7 +109,7 @@ def test_ties_go_by_nats_and_then_by_the_old_order(kind):
     assert ordered(Told({}), backwards.best(3), backwards) == ["L0N59", "L0N58", "L0N57"]
 
 
-@pytest.mark.parametrize("size", [2, 5, MOST_ORDERED])
+@pytest.mark.parametrize("size", [2, 5, MAX_ORDERED])
 def test_it_costs_k_times_k_plus_one_halves_looks(size):
     evaluator = Told({})
     assert len(ordered(evaluator, RANKING.best(size))) == size
@@ -119,7 +119,7 @@ def test_it_costs_k_times_k_plus_one_halves_looks(size):
     assert sum(evaluator.ties) <= size * (size + 1) // 2
 
 
-@pytest.mark.parametrize("size", [0, 1, MOST_ORDERED + 1, 64])
+@pytest.mark.parametrize("size", [0, 1, MAX_ORDERED + 1, 64])
 def test_one_part_and_many_are_not_looked_at(size):
     evaluator = Told({})
     assert ordered(evaluator, RANKING.best(size)) == ([named(RANKING.best(size))] if size else [])
@@ -224,15 +224,15 @@ def test_where_nothing_is_left_nothing_is_in_line():
 
 
 def test_the_line_and_what_is_tried_for_it_are_short():
-    space = UnitSpace(n_layers=1, n_heads=4, d_mlp=2 * MOST_TRIED)
+    space = UnitSpace(n_layers=1, n_heads=4, d_mlp=2 * MAX_TRIED)
     ranking = Ranking(space, -np.arange(len(space), dtype=np.float32))
-    ended = {f"L0N{index}": {index} for index in range(MOST_ADDED + 2)}
-    evaluator = Left({**ended, f"L0N{MOST_TRIED}": {8, 9}})
-    assert in_line(evaluator, ranking=ranking) == [f"L0N{index}" for index in range(MOST_ADDED)]
-    assert max(evaluator.tried) == MOST_TRIED
+    ended = {f"L0N{index}": {index} for index in range(MAX_ADDED + 2)}
+    evaluator = Left({**ended, f"L0N{MAX_TRIED}": {8, 9}})
+    assert in_line(evaluator, ranking=ranking) == [f"L0N{index}" for index in range(MAX_ADDED)]
+    assert max(evaluator.tried) == MAX_TRIED
 
 
-@pytest.mark.parametrize("size", [0, MOST_ORDERED + 1])
+@pytest.mark.parametrize("size", [0, MAX_ORDERED + 1])
 def test_after_no_circuit_and_a_large_one_there_is_no_line(size):
     evaluator = Left({"L0N50": {1}})
     assert in_line(evaluator, size) == []
