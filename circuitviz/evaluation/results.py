@@ -349,7 +349,7 @@ class Criteria(Result):
 
 
 class StochasticRates(Result):
-    """What is left when a share of the complement is ablated; see `evaluation.stochastic`."""
+    """What is left when a share of the complement is ablated; see `evaluation.criteria`."""
 
     share: float
     asr: RateField
