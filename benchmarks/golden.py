@@ -205,11 +205,11 @@ def learners() -> Iterator[tuple[str, str]]:
 def names() -> Iterator[tuple[str, str]]:
     """The ids that configurations of shipped runs make, and what a link's keys are."""
     from circuitviz.runs.store import RunStore
-    from circuitviz.ui.choice import Choice
+    from circuitviz.ui.view_state import ViewState
 
     store = RunStore(EMBEDDED_RUNS)
     yield "runs.txt", "\n".join(store.load(run_id).config.run_id() for run_id in shipped())
-    yield "link.txt", "\n".join(Choice.__dataclass_fields__)
+    yield "link.txt", "\n".join(ViewState.__dataclass_fields__)
 
 
 PARTS = {

@@ -4,9 +4,9 @@ import streamlit as st
 
 from circuitviz.runs.store import Run
 from circuitviz.ui import shell
-from circuitviz.ui.choice import Choice
 from circuitviz.ui.drill.view import asked_to_look, drill_down
 from circuitviz.ui.elements.components import page_header, split
+from circuitviz.ui.view_state import ViewState
 from circuitviz.ui.views import circuit_view as view
 from circuitviz.ui.views.graph_view import graph_heading, graph_section
 
@@ -14,7 +14,7 @@ QUESTION = "Which heads and neurons are they, and what does each one do?"
 
 
 @st.fragment
-def units(run: Run, drawn: Choice) -> None:
+def units(run: Run, drawn: ViewState) -> None:
     """Maps, panel and drill-down: choosing a unit draws only these again.
 
     They are drawn in the order in which they are waited for, each in its place.

@@ -13,7 +13,7 @@ QUESTION = "What does the model say before and after?"
 
 
 @st.fragment
-def comparisons(run: Run, found: view.Shown, *, shown: bool) -> None:
+def comparisons(run: Run, source: view.Shown, *, shown: bool) -> None:
     """One prompt's answers: another prompt draws nothing else again."""
     choice = state.fitted(run)
     saved, free = st.tabs(
@@ -21,7 +21,7 @@ def comparisons(run: Run, found: view.Shown, *, shown: bool) -> None:
     )
     with saved:
         if saved.open:
-            view.saved_comparison(run, choice, found, shown=shown)
+            view.saved_comparison(run, choice, source, shown=shown)
     with free:
         if free.open:
             view.free_comparison(run, choice)
@@ -29,11 +29,11 @@ def comparisons(run: Run, found: view.Shown, *, shown: bool) -> None:
 
 run, choice = shell.current_run(QUESTION)
 header = st.container()
-found = view.shown_answers(run, choice)
+source = view.shown_answers(run, choice)
 with header:
-    page_header(QUESTION, view.answer(run, found.answers))
+    page_header(QUESTION, view.answer(run, source.answers))
 shown = uncover_toggle(run)
 
-comparisons(run, found, shown=shown)
+comparisons(run, source, shown=shown)
 st.header("All test prompts", anchor=False)
-answer_table(run, found.answers, shown=shown)
+answer_table(run, source.answers, shown=shown)

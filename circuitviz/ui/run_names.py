@@ -75,11 +75,11 @@ def _untaken(name: str, taken: Mapping[str, str]) -> str:
 
     Two runs have one configuration where they are of different versions.
     """
-    number, found = 1, name
-    while found in taken.values():
+    number, free = 1, name
+    while free in taken.values():
         number += 1
-        found = f"{name} ({number})"
-    return found
+        free = f"{name} ({number})"
+    return free
 
 
 def _differences(config: DiscoveryConfig, others: Iterable[DiscoveryConfig]) -> list[str]:

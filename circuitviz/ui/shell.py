@@ -14,13 +14,13 @@ from circuitviz.errors import CircuitvizError
 from circuitviz.paths import ICON
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
-from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.components import STYLE, error, page_header, warn
 from circuitviz.ui.elements.keys import listing_key, picker
 from circuitviz.ui.elements.words import glossary, glossary_button, literal
 from circuitviz.ui.run_names import method_note
 from circuitviz.ui.services import freeze_imports
 from circuitviz.ui.tray.tray import tray, tray_numbers
+from circuitviz.ui.view_state import ViewState
 
 PICKER, ENTERED = "run_picker", "circuitviz_entered"
 SIDEBAR_PIXELS = 280
@@ -130,7 +130,7 @@ def _shown_run() -> Run | None:
         return services.load_run(state.choice().run or "")
 
 
-def current_run(question: str) -> tuple[Run, Choice]:
+def current_run(question: str) -> tuple[Run, ViewState]:
     """The chosen run and the choice fitted to it; stops the page where there is none.
 
     Args:
@@ -149,7 +149,7 @@ def current_run(question: str) -> tuple[Run, Choice]:
     return run, fitted
 
 
-def rerun_if_set_changed(run: Run, drawn: Choice) -> Choice:
+def rerun_if_set_changed(run: Run, drawn: ViewState) -> ViewState:
     """The choice now, for a fragment of a page that shows a run.
 
     If another set of units is knocked out since the whole page was `drawn`, everything is drawn

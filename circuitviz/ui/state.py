@@ -16,11 +16,11 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from circuitviz.errors import CircuitvizError
 from circuitviz.runs.store import Run
 from circuitviz.ui import services
-from circuitviz.ui.choice import QUERY_KEYS, Choice
+from circuitviz.ui.view_state import QUERY_KEYS, ViewState
 from circuitviz.units import Unit
 
 # Steps that can be taken back; older ones are forgotten.
-MOST_STEPS = 100
+MAX_STEPS = 100
 
 State = TypeVar("State")
 
@@ -42,7 +42,7 @@ class History(Generic[State]):
 
     def record(self, present: State) -> History[State]:
         """The history after the present state was left for a new one."""
-        return History(past=(*self.past, present)[-MOST_STEPS:])
+        return History(past=(*self.past, present)[-MAX_STEPS:])
 
     def undo(self, present: State) -> tuple[State, History[State]]:
         """The state before this one; the same one where there is none."""
@@ -54,7 +54,7 @@ class History(Generic[State]):
         """The state that was undone last; the same one where there is none."""
         if not self.future:
             return present, self
-        after = replace(self, past=(*self.past, present)[-MOST_STEPS:], future=self.future[:-1])
+        after = replace(self, past=(*self.past, present)[-MAX_STEPS:], future=self.future[:-1])
         return self.future[-1], after
 
 
@@ -65,9 +65,9 @@ def restore(default_run: str | None) -> None:
     came_back = context is not None and context.is_history_navigation
     linked = st.session_state[LINKED] = came_back or CHOICE not in st.session_state
     if url and linked:
-        _put(Choice.from_query(url))
+        _put(ViewState.from_query(url))
     elif CHOICE not in st.session_state:
-        _put(Choice())
+        _put(ViewState())
     if choice().run is None and default_run is not None:
         st.session_state[CHOICE] = replace(choice(), run=default_run)
     write_url()
@@ -78,9 +78,9 @@ def by_link() -> bool:
     return st.session_state.get(LINKED, True)
 
 
-def choice() -> Choice:
+def choice() -> ViewState:
     """What the user is looking at."""
-    return st.session_state.get(CHOICE, Choice())
+    return st.session_state.get(CHOICE, ViewState())
 
 
 def choose(**changes: Any) -> None:
@@ -92,7 +92,7 @@ def choose(**changes: Any) -> None:
     write_url()
 
 
-def change_set(changed: Choice) -> None:
+def change_set(changed: ViewState) -> None:
     """Knock out another set of units."""
     choose(**changed.set_part)
 
@@ -100,25 +100,25 @@ def change_set(changed: Choice) -> None:
 def select_run(run_id: str) -> None:
     """Look at another run, as it was saved."""
     if run_id != choice().run:
-        _put(Choice(run=run_id))
+        _put(ViewState(run=run_id))
         write_url()
 
 
-def fitted(run: Run) -> Choice:
+def fitted(run: Run) -> ViewState:
     """The choice without what the run does not have, and with the saved set it names."""
     return _with_saved_set(run, choice()).fitted(run)
 
 
-def fit(run: Run) -> Choice:
+def fit(run: Run) -> ViewState:
     """Drop what the run does not have from the choice, and return it."""
-    found = fitted(run)
-    if found != choice():
-        st.session_state[CHOICE] = found
+    now = fitted(run)
+    if now != choice():
+        st.session_state[CHOICE] = now
         write_url()
-    return found
+    return now
 
 
-def _with_saved_set(run: Run, named: Choice) -> Choice:
+def _with_saved_set(run: Run, named: ViewState) -> ViewState:
     """A link that names a set without listing it means what is saved here under that name.
 
     One that lists it may call it anything: the name is believed where these units are saved.
@@ -129,9 +129,9 @@ def _with_saved_set(run: Run, named: Choice) -> Choice:
         units = services.unit_sets().load(run.run_id, named.saved).units
     except CircuitvizError as error:
         if named.listed is not None:
-            return named.named_rightly(None)
+            return named.without_wrong_name(None)
         return replace(named, saved=None, problems=(*named.problems, f"{error}."))
-    return replace(named, listed=units) if named.listed is None else named.named_rightly(units)
+    return replace(named, listed=units) if named.listed is None else named.without_wrong_name(units)
 
 
 def toggle_unit(run: Run, unit: Unit) -> None:
@@ -160,7 +160,7 @@ def _step(part: dict[str, Any], after: History[dict[str, Any]]) -> None:
     write_url()
 
 
-def _put(new: Choice) -> None:
+def _put(new: ViewState) -> None:
     """Keep a new choice, and in the history the set it replaces."""
     old = st.session_state.get(CHOICE)
     if old is None or old.run != new.run:

@@ -5,8 +5,8 @@ import pytest
 
 from circuitviz.errors import ConfigError
 from circuitviz.runs.store import RunStore
-from circuitviz.ui.choice import Choice
 from circuitviz.ui.live import live_model, live_questions
+from circuitviz.ui.view_state import ViewState
 from tests.pages.reading import heading, plain, prompt_picker, run_picker, slider, texts
 from tests.synthetic import TRIGGER, backdoor_run, other_seed_run, refusal_run, with_results
 
@@ -75,7 +75,7 @@ def test_a_link_restores_size_edit_and_unit(runs, open_app, live):
 
 def test_an_address_that_comes_late_does_not_undo_a_choice(runs, open_app, live):
     app = open_app(run=BACKDOOR, size="8")
-    app.session_state["circuitviz_choice"] = Choice(run=BACKDOOR, size=2)
+    app.session_state["circuitviz_choice"] = ViewState(run=BACKDOOR, size=2)
     # The address of a click that was made before the browser heard of the choice.
     app.query_params["size"] = "8"
     app.run()
@@ -108,7 +108,7 @@ def test_heads_and_neurons_have_sliders_of_their_own(runs, open_app):
 
 def choose_run(app, run):
     # Pages that a test switches to are run without the sidebar and its picker.
-    app.session_state["circuitviz_choice"] = Choice(run=run)
+    app.session_state["circuitviz_choice"] = ViewState(run=run)
     app.run()
 
 

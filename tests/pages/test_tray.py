@@ -11,9 +11,9 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from circuitviz.errors import ConfigError
-from circuitviz.ui.choice import Choice
 from circuitviz.ui.live import live_model
 from circuitviz.ui.services import unit_sets
+from circuitviz.ui.view_state import ViewState
 from circuitviz.units import Circuit
 from tests.pages.reading import plain, run_picker, texts
 from tests.synthetic import backdoor_run, refusal_run
@@ -182,7 +182,7 @@ def test_what_cannot_be_measured_is_said(runs, open_app, monkeypatch):
 def test_another_run_has_another_set_and_no_history(runs, open_app, live):
     app = press(open_app(run=BACKDOOR), "tray_random")
     run_picker(app).set_value(REFUSAL).run()
-    assert app.session_state["circuitviz_choice"] == Choice(run=REFUSAL)
+    assert app.session_state["circuitviz_choice"] == ViewState(run=REFUSAL)
     assert app.button(key="tray_undo").disabled
     assert any("64 units" in markdown.value for markdown in app.markdown)
 

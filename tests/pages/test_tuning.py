@@ -9,9 +9,9 @@ import pytest
 from circuitviz.runs.job import JobProgress
 from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.runs.tuning_store import TuningStore
-from circuitviz.ui.choice import Choice
 from circuitviz.ui.tuning.form import command_line
 from circuitviz.ui.tuning.view import prompt_order, zipped
+from circuitviz.ui.view_state import ViewState
 from tests.pages.reading import figure, heading, plain, texts
 from tests.synthetic import backdoor_run, refusal_run
 from tests.synthetic_tuning import protect_tuning, repair_tuning, save_tunings, tuning_curve
@@ -230,7 +230,7 @@ def test_a_tuning_that_ended_elsewhere_leaves_what_is_looked_at(tunings, open_ap
     app.switch_page("pages/overview.py").run()
     runner.listed = []
     runner.add(job.config, "done", tuning_id=repair_tuning().tuning_id)
-    app.session_state["circuitviz_choice"] = Choice(run=REFUSAL, added=frozenset({"L0H0"}))
+    app.session_state["circuitviz_choice"] = ViewState(run=REFUSAL, added=frozenset({"L0H0"}))
     app.switch_page(TUNING).run()
     assert not app.exception
     assert app.session_state["circuitviz_choice"].added == {"L0H0"}

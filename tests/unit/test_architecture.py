@@ -33,7 +33,7 @@ LAYERS = (
 # The same within ui/, where a room is a folder or a module beside the folders.
 ROOMS = (
     (
-        "choice",
+        "view_state",
         "run_names",
         "services",
         "state",

@@ -19,16 +19,16 @@ from circuitviz.runs.comparison import UnitRank, unit_rank
 from circuitviz.runs.config import NOT_HASHED, DiscoveryConfig
 from circuitviz.runs.store import Run
 from circuitviz.ui import services
-from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.components import draw_chart
 from circuitviz.ui.elements.table import table
 from circuitviz.ui.elements.words import how_to_read, told
 from circuitviz.ui.live import live_model
 from circuitviz.ui.run_names import run_labels
+from circuitviz.ui.view_state import ViewState
 from circuitviz.units import Circuit, Unit
 
 
-def unit_effects(run: Run, choice: Choice, unit: Unit) -> None:
+def unit_effects(run: Run, choice: ViewState, unit: Unit) -> None:
     """ASR and utility with only this unit off, and with the circuit off but for it.
 
     Raises:
@@ -44,13 +44,13 @@ def unit_effects(run: Run, choice: Choice, unit: Unit) -> None:
         f"Circuit off, {unit} {'put back' if inside else 'too'}": circuit.toggled(unit),
     }
     with st.spinner("Measuring this unit alone and together\u2026"):
-        found = {
+        measured = {
             name: live_model.effect(run, units, ablation=choice.ablation)
             for name, units in sets.items()
         }
-    frame = condition_rows({name: (one.asr, one.utility) for name, one in found.items()})
-    told(effects_story(run, unit, [one.asr for one in found.values()], inside))
-    first = next(iter(found.values()))
+    frame = condition_rows({name: (one.asr, one.utility) for name, one in measured.items()})
+    told(effects_story(run, unit, [one.asr for one in measured.values()], inside))
+    first = next(iter(measured.values()))
     effects = Chart(
         before_after(frame),
         f"Measured now on {first.asr.n:,} attack prompts, utility on {first.utility.n:,} "
@@ -138,9 +138,9 @@ def unit_ranks(run: Run, unit: Unit) -> None:
     }
     ordered = {run.run_id: run.config, **configs}
     labels = run_labels(ordered)
-    found = {run_id: rank for run_id in ordered if (rank := _rank(run, run_id, unit))}
-    seeds = [rank for run_id, rank in found.items() if other_seed(run.config, ordered[run_id])]
-    rest = [rank for rank in found.values() if rank not in seeds]
+    ranks = {run_id: rank for run_id in ordered if (rank := _rank(run, run_id, unit))}
+    seeds = [rank for run_id, rank in ranks.items() if other_seed(run.config, ordered[run_id])]
+    rest = [rank for rank in ranks.values() if rank not in seeds]
     told(ranks_story(unit, seeds))
     table(rank_rows(seeds, labels, run.run_id), key="drill_ranks")
     if rest:

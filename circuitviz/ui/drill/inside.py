@@ -45,12 +45,12 @@ def where_it_looks(run: Run, prompt: str, unit: Unit, redactor: PromptRedactor) 
     """
     with st.spinner("Looking where this head looks\u2026"):
         pair = redactor.pair(live_questions.pair(run, prompt))
-        found = live_questions.attention(run, prompt, unit)
+        attention = live_questions.attention(run, prompt, unit)
     clean, triggered = panel_titles(run)
     panels = [
-        AttentionPanel(clean, pair.clean.text, found.clean, pair.clean.labels),
+        AttentionPanel(clean, pair.clean.text, attention.clean, pair.clean.labels),
         AttentionPanel(
-            triggered, pair.triggered.text, found.triggered, pair.triggered.labels, pair.cause
+            triggered, pair.triggered.text, attention.triggered, pair.triggered.labels, pair.cause
         ),
     ]
     sentence = attention_story(panels, str(unit))
@@ -129,12 +129,12 @@ def when_it_is_active(run: Run, prompt: str, unit: Unit, redactor: PromptRedacto
     """
     with st.spinner("Watching this neuron\u2026"):
         pair = redactor.pair(live_questions.pair(run, prompt))
-        found = live_questions.traces(run, prompt, unit)
+        traces = live_questions.traces(run, prompt, unit)
     causes = ((0, 0), pair.cause)
     panels = [
         ActivationPanel(title, row.labels, trace.activation, trace.gate, trace.up, cause)
         for title, row, trace, cause in zip(
-            panel_titles(run), (pair.clean, pair.triggered), found, causes, strict=True
+            panel_titles(run), (pair.clean, pair.triggered), traces, causes, strict=True
         )
     ]
     sentence = activation_story(panels, str(unit))
@@ -170,8 +170,8 @@ def what_activates_it(run: Run, unit: Unit, redactor: PromptRedactor) -> None:
         CircuitvizError: The model cannot be used.
     """
     with st.spinner("Looking through test prompts\u2026"):
-        found = [redactor.top(prompt) for prompt in live_questions.top(run, unit)]
-    told(top_story(str(unit), [prompt.kind for prompt in found]))
+        prompts = [redactor.top(prompt) for prompt in live_questions.top(run, unit)]
+    told(top_story(str(unit), [prompt.kind for prompt in prompts]))
     table(
         pd.DataFrame(
             [
@@ -181,7 +181,7 @@ def what_activates_it(run: Run, unit: Unit, redactor: PromptRedactor) -> None:
                     "activation": f"{prompt.activation:+.3f}",
                     "at token": f"\u201c{prompt.token}\u201d",
                 }
-                for prompt in found
+                for prompt in prompts
             ]
         ),
         key="drill_top_prompts",
@@ -209,18 +209,18 @@ def what_it_writes(run: Run, prompt: str, unit: Unit) -> None:
     """
     with st.spinner("Reading what this unit writes\u2026"):
         pair = live_questions.pair(run, prompt)
-        found = live_questions.writing(run, prompt, unit)
+        written = live_questions.writing(run, prompt, unit)
     clean, triggered = (title.split()[0].lower() for title in panel_titles(run))
     sentence = promoted_story(
-        str(unit), pair.target_label, pair.other_label, found.towards, (clean, triggered)
+        str(unit), pair.target_label, pair.other_label, written.towards, (clean, triggered)
     )
     told(sentence)
     axis = (
         "Share of the logit at activation 1"
-        if found.by_direction
+        if written.by_direction
         else f"Share of the logit, {triggered} prompt"
     )
-    tokens, marks = promoted_frame(found), None if found.by_direction else f"{clean} prompt"
+    tokens, marks = promoted_frame(written), None if written.by_direction else f"{clean} prompt"
     writing = Chart(
         promoted_tokens(tokens, axis, marks=marks),
         f"Direct logit attribution of {unit} in the intact model on one test prompt, "
@@ -233,13 +233,14 @@ def what_it_writes(run: Run, prompt: str, unit: Unit) -> None:
         "A neuron writes one direction, times its activation: the bars are that direction, and "
         "the table has what comes of it on either prompt. Where the activation is below 0, what "
         "is promoted here is suppressed."
-        if found.by_direction
+        if written.by_direction
         else "The bars are what the head writes at the last token; diamonds are the same on the "
         f"{clean} prompt."
     )
     capped = (
-        f" This model caps its logits at \u00b1{found.cap:g}; shares are of the logits before that."
-        if found.cap
+        f" This model caps its logits at \u00b1{written.cap:g}; shares are of the logits before "
+        "that."
+        if written.cap
         else ""
     )
     how_to_read(
@@ -250,9 +251,9 @@ def what_it_writes(run: Run, prompt: str, unit: Unit) -> None:
     )
 
 
-def promoted_frame(found: Written) -> pd.DataFrame:
+def promoted_frame(written: Written) -> pd.DataFrame:
     """Promoted tokens, then suppressed ones, from the top of the chart to its bottom."""
-    tokens = [*found.promoted, *reversed(found.suppressed)]
+    tokens = [*written.promoted, *reversed(written.suppressed)]
     rows = [
         {
             "token": token.token,

@@ -9,7 +9,6 @@ import streamlit as st
 from circuitviz.models.source import unfetched_model
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
-from circuitviz.ui.choice import Choice
 from circuitviz.ui.drill.effects import unit_effects, unit_ranks
 from circuitviz.ui.drill.inside import (
     what_activates_it,
@@ -21,6 +20,7 @@ from circuitviz.ui.elements.fetch_button import fetch_button, refusing
 from circuitviz.ui.elements.keys import listing_key, picker
 from circuitviz.ui.elements.redaction import PromptRedactor, covers, uncover_toggle
 from circuitviz.ui.live import live_questions
+from circuitviz.ui.view_state import ViewState
 from circuitviz.units import Unit
 
 ASKED = "drill_asked"
@@ -84,7 +84,7 @@ def drill_down(run: Run, unit: Unit) -> None:
 
 
 def _prompt_picker(
-    run: Run, choice: Choice, prompts: Mapping[str, str], redactor: PromptRedactor
+    run: Run, choice: ViewState, prompts: Mapping[str, str], redactor: PromptRedactor
 ) -> str:
     """The test prompt that is looked at; the same one as on the page Generations."""
     labels = {name: redactor.label(name, text) for name, text in prompts.items()}

@@ -94,10 +94,10 @@ def save_upload(name: str, data: bytes) -> Path:
 def _saved() -> dict[str, Any]:
     if SAVED not in st.session_state:
         try:
-            found = json.loads(_choice_file().read_text(encoding="utf-8"))
+            saved = json.loads(_choice_file().read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            found = {}
-        st.session_state[SAVED] = found if isinstance(found, dict) else {}
+            saved = {}
+        st.session_state[SAVED] = saved if isinstance(saved, dict) else {}
     return st.session_state[SAVED]
 
 

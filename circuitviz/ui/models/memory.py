@@ -37,7 +37,7 @@ TEMPLATE = 16
 LOOKED_AT = 32
 
 FACTS = "What it is made of, and what learning takes"
-USUAL_LENGTH, LONGEST = 64, 1_000_000
+USUAL_LENGTH, MAX_LENGTH = 64, 1_000_000
 # What a device is told for all GPUs together.
 BALANCED = "balanced"
 DEVICES = {"cpu": "the CPU", "cuda": "the GPU", BALANCED: "all GPUs"}
@@ -121,34 +121,36 @@ def memory_form(model: ChosenModel, length: int | None) -> DiscoveryConfig:
     return replace(config, device=BALANCED) if checked.device == BALANCED else config
 
 
-def _fact_frame(found: Preflight) -> pd.DataFrame:
-    shared = f", {found.n_kv_heads} key-value heads" if found.n_kv_heads != found.n_heads else ""
+def _fact_frame(checked: Preflight) -> pd.DataFrame:
+    shared = (
+        f", {checked.n_kv_heads} key-value heads" if checked.n_kv_heads != checked.n_heads else ""
+    )
     facts = {
-        "Architecture": found.architecture,
-        "Layers": f"{found.n_layers:,}",
-        "Heads a layer": f"{found.n_heads:,}{shared}",
-        "Neurons a layer": f"{found.d_mlp:,}",
-        "Parameters": f"{found.parameters:,}",
-        "Stored as": found.stored_dtype,
-        "Chat template": "yes" if found.chat_template else "no",
+        "Architecture": checked.architecture,
+        "Layers": f"{checked.n_layers:,}",
+        "Heads a layer": f"{checked.n_heads:,}{shared}",
+        "Neurons a layer": f"{checked.d_mlp:,}",
+        "Parameters": f"{checked.parameters:,}",
+        "Stored as": checked.stored_dtype,
+        "Chat template": "yes" if checked.chat_template else "no",
     }
     return pd.DataFrame({"What": facts.keys(), "Found": facts.values()})
 
 
-def _memory_line(found: Preflight) -> None:
-    needed, there = found.memory.total, found.memory_available
+def _memory_line(checked: Preflight) -> None:
+    needed, there = checked.memory.total, checked.memory_available
     words = "fits into" if needed <= there else "does not fit into"
     st.markdown(
         f"**Learning {words} memory**: {memory_size(needed)} of {memory_size(there)} on "
-        f"{DEVICES.get(found.device, found.device)}"
+        f"{DEVICES.get(checked.device, checked.device)}"
     )
-    for advice in found.advice:
+    for advice in checked.advice:
         words = IN_WORDS.sub("", advice)
         st.markdown(f":material/lightbulb: {literal(words[:1].upper() + words[1:])}")
 
 
-def _memory(found: Preflight, rows: int, length: int) -> None:
-    parts, needed, there = found.memory.to_json(), found.memory.total, found.memory_available
+def _memory(checked: Preflight, rows: int, length: int) -> None:
+    parts, needed, there = checked.memory.to_json(), checked.memory.total, checked.memory_available
     batch = f"{count(rows, 'prompt')} of {length:,} tokens at once"
     bars = Chart(
         memory_bars(parts, there),
@@ -187,10 +189,10 @@ def _settings(preset: Preflight) -> Settings:
             length = st.number_input(
                 "Tokens of a prompt and its answer",
                 1,
-                LONGEST,
+                MAX_LENGTH,
                 help="For the estimate alone: that of the longest ones, read off from the data "
                 "once there is some.",
-                key=kept(f"length_{which}", min(preset.length, LONGEST)),
+                key=kept(f"length_{which}", min(preset.length, MAX_LENGTH)),
             )
         with right:
             dtype = st.selectbox(

@@ -50,12 +50,12 @@ def fitting(check: Check) -> Preflight:
         CircuitvizError: It cannot be looked at.
     """
     usual = Settings(rows=WHOLE_BATCH, length=1, dtype="float32", checkpointing=False)
-    found = _checked(check, usual)
+    checked = _checked(check, usual)
     for less in smaller(usual):
-        if not found.supported or found.memory.total <= found.memory_available:
+        if not checked.supported or checked.memory.total <= checked.memory_available:
             break
-        found = _checked(check, less)
-    return found
+        checked = _checked(check, less)
+    return checked
 
 
 def _checked(check: Check, how: Settings) -> Preflight:
@@ -82,7 +82,7 @@ class ChosenModel:
         name: Name, path or id; "" where none is chosen yet.
         title: Name for people.
         adapter: Folder of a LoRA adapter, or None.
-        found: What was found out about it; None where it cannot even be looked at.
+        checked: What was found out about it; None where it cannot even be looked at.
         refusals: Why it cannot be used; empty if it can.
         unfetched: Whether its weights have yet to be fetched, which the page offers.
     """
@@ -90,14 +90,14 @@ class ChosenModel:
     name: str
     title: str = ""
     adapter: str | None = None
-    found: Preflight | None = None
+    checked: Preflight | None = None
     refusals: tuple[str, ...] = ()
     unfetched: bool = False
 
     @property
     def usable(self) -> bool:
         """Whether a discovery could start with it."""
-        return self.found is not None and not self.refusals
+        return self.checked is not None and not self.refusals
 
 
 def model_form() -> ChosenModel:
@@ -109,16 +109,16 @@ def model_form() -> ChosenModel:
     try:
         # The first look of a server's life imports what knows architectures.
         with st.spinner("Looking at the model"):
-            found = look_at(name, adapter)
+            checked = look_at(name, adapter)
     except ModelNotFetchedError as missing:
         fetch_button(missing.name, "models")
         return ChosenModel(name, title, adapter, refusals=(str(missing),), unfetched=True)
     except CircuitvizError as error:
         return _refused(ChosenModel(name, title, adapter, refusals=(str(error),)))
-    if not found.supported:
-        return _refused(ChosenModel(name, title, adapter, found, found.refusals))
-    _verdict(title, found)
-    return ChosenModel(name, title, adapter, found)
+    if not checked.supported:
+        return _refused(ChosenModel(name, title, adapter, checked, checked.refusals))
+    _verdict(title, checked)
+    return ChosenModel(name, title, adapter, checked)
 
 
 def _model_choice() -> tuple[str, str | None]:
@@ -193,11 +193,11 @@ def _refused(model: ChosenModel) -> ChosenModel:
     return model
 
 
-def _verdict(title: str, found: Preflight) -> None:
-    heads, neurons = found.n_layers * found.n_heads, found.n_layers * found.d_mlp
+def _verdict(title: str, checked: Preflight) -> None:
+    heads, neurons = checked.n_layers * checked.n_heads, checked.n_layers * checked.d_mlp
     made_of = f"{count(heads, 'head')} and {count(neurons, 'neuron')}"
     st.success(
-        f"**{literal(title)} is supported.** It has {count(found.n_units, 'unit')}: {made_of} in "
-        f"{count(found.n_layers, 'layer')}.",
+        f"**{literal(title)} is supported.** It has {count(checked.n_units, 'unit')}: {made_of} in "
+        f"{count(checked.n_layers, 'layer')}.",
         icon=":material/check_circle:",
     )

@@ -118,9 +118,9 @@ def answer(model: ChosenModel, data: ChosenData) -> tuple[str, str]:
 
 def running_form(model: ChosenModel, data: ChosenData) -> DiscoveryConfig | None:
     """How the model is run, so that learning from the data fits into memory; None if it cannot."""
-    if model.found is None or not model.usable:
+    if model.checked is None or not model.usable:
         return None
-    length = longest_prompt(data.behaviour, model.found.folder) if data.behaviour else None
+    length = longest_prompt(data.behaviour, model.checked.folder) if data.behaviour else None
     return memory_form(model, length)
 
 

@@ -11,10 +11,10 @@ from circuitviz.plots.text import count
 from circuitviz.runs.store import Run
 from circuitviz.runs.unit_sets import LONGEST_NAME, UnitSet
 from circuitviz.ui import services, state
-from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.components import last_error
 from circuitviz.ui.elements.keys import listing_key
 from circuitviz.ui.elements.words import literal_code
+from circuitviz.ui.view_state import ViewState
 
 NAME, SET_PROBLEM = "tray_set_name", "tray_set_problem"
 # The address is read in the browser: it alone knows by which name the app was reached.
@@ -66,7 +66,7 @@ export default function ({ parentElement }) {
 """
 
 
-def tray_foot(run: Run, choice: Choice) -> None:
+def tray_foot(run: Run, choice: ViewState) -> None:
     """Saved sets, and the link to what is shown."""
     with st.container(key="tray_foot", gap="small"):
         saved_sets(run, choice)
@@ -78,7 +78,7 @@ def tray_foot(run: Run, choice: Choice) -> None:
             )
 
 
-def saved_sets(run: Run, choice: Choice) -> None:
+def saved_sets(run: Run, choice: ViewState) -> None:
     """What is knocked out under a name of its own, and the names there are."""
     saved = services.unit_sets().sets(run.run_id)
     label = f"Saved sets ({len(saved)})" if saved else "Save this set"
@@ -104,7 +104,7 @@ def saved_sets(run: Run, choice: Choice) -> None:
             )
 
 
-def _list(run: Run, choice: Choice, saved: list[UnitSet]) -> None:
+def _list(run: Run, choice: ViewState, saved: list[UnitSet]) -> None:
     sizes = {one.name: f"{one.name} ({len(one.units):,}, {one.ablation})" for one in saved}
     key = listing_key("tray_shelf", [run.run_id, *sizes.values()])
     if choice.saved in sizes:
@@ -158,7 +158,7 @@ def _delete(run: Run, key: str) -> None:
 
 def _take(run: Run, saved: UnitSet) -> None:
     state.change_set(
-        Choice(
+        ViewState(
             listed=saved.units,
             saved=saved.name,
             ablation=None if saved.ablation == run.config.ablation else saved.ablation,

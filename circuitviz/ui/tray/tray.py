@@ -16,13 +16,13 @@ from circuitviz.plots.text import count, evidence, kinds_in, make_up, percent
 from circuitviz.runs.config import AblationKind
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
-from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.components import Card, cards, chips, last_error
 from circuitviz.ui.elements.fetch_button import refusing
 from circuitviz.ui.elements.keys import listing_key, when_changed
 from circuitviz.ui.elements.words import literal
 from circuitviz.ui.live import live_model
 from circuitviz.ui.tray.saved_sets import tray_foot
+from circuitviz.ui.view_state import ViewState
 from circuitviz.units import Circuit, Unit, UnitKind
 
 ABLATION, PROBLEM, ALL_PROMPTS = "tray_ablation", "tray_problem", "tray_all_prompts"
@@ -36,7 +36,7 @@ MAX_INVERTED = 250_000
 SYMBOLS = {"head": "\u25a3", "neuron": "\u25c6"}
 
 
-def tray(run: Run, choice: Choice) -> DeltaGenerator:
+def tray(run: Run, choice: ViewState) -> DeltaGenerator:
     """The set, and everything that changes it.
 
     Returns:
@@ -54,7 +54,7 @@ def tray(run: Run, choice: Choice) -> DeltaGenerator:
     return numbers
 
 
-def provenance(run: Run, choice: Choice) -> str:
+def provenance(run: Run, choice: ViewState) -> str:
     """Where the set comes from, in a few words."""
     changes = len(choice.added) + len(choice.removed)
     parts = [_origin(run, choice)]
@@ -65,7 +65,7 @@ def provenance(run: Run, choice: Choice) -> str:
     return ", ".join(parts)
 
 
-def _origin(run: Run, choice: Choice) -> str:
+def _origin(run: Run, choice: ViewState) -> str:
     if choice.saved is not None:
         return f"the saved set \u201c{choice.saved}\u201d"
     if choice.listed is not None:
@@ -77,7 +77,7 @@ def _origin(run: Run, choice: Choice) -> str:
     return "the circuit of this run"
 
 
-def _title(run: Run, choice: Choice, circuit: Circuit) -> None:
+def _title(run: Run, choice: ViewState, circuit: Circuit) -> None:
     where = literal(provenance(run, choice))
     made = f", {make_up(circuit)}" if len(circuit) else ""
     st.markdown(f"Knocked out: **{count(len(circuit), 'unit')}**{made}")
@@ -194,7 +194,7 @@ def added_and_removed(run: Run, words: str) -> tuple[set[Unit], set[Unit]]:
     return added, removed
 
 
-def _ablation(run: Run, choice: Choice) -> None:
+def _ablation(run: Run, choice: ViewState) -> None:
     st.session_state[ABLATION] = choice.ablation_of(run)
     st.segmented_control(
         "Replaced by",
@@ -211,7 +211,7 @@ def _ablation(run: Run, choice: Choice) -> None:
     )
 
 
-def _buttons(run: Run, choice: Choice) -> None:
+def _buttons(run: Run, choice: ViewState) -> None:
     history = state.history()
     with st.container(key="tray_buttons"):
         _button("Undo", "undo", "tray_undo", state.undo, not history.past, "Back one step")
@@ -229,7 +229,7 @@ def _buttons(run: Run, choice: Choice) -> None:
             "Clear",
             "clear_all",
             "tray_clear",
-            lambda: state.change_set(state.choice().emptied()),
+            lambda: state.change_set(state.choice().cleared()),
             not len(choice.circuit(run)),
             "Knock out nothing",
         )
@@ -238,7 +238,7 @@ def _buttons(run: Run, choice: Choice) -> None:
         "Random control" if choice.random is None else f"Draw again, seed {seed}",
         "casino",
         "tray_random",
-        lambda: state.change_set(state.choice().drawn(run, seed)),
+        lambda: state.change_set(state.choice().with_random_control(run, seed)),
         not len(choice.own_circuit(run)),
         "Other units instead, drawn at random: as many heads and neurons in each layer. They "
         "should leave the behaviour as it is.",
@@ -249,8 +249,8 @@ def _buttons(run: Run, choice: Choice) -> None:
         "Back to the found circuit",
         "restart_alt",
         "back_to_found",
-        lambda: state.change_set(state.choice().found_again()),
-        choice.set_part == Choice().set_part
+        lambda: state.change_set(state.choice().reset_set()),
+        choice.set_part == ViewState().set_part
         or (choice.circuit(run) == run.circuit() and choice.ablation is None),
     )
 
@@ -268,7 +268,7 @@ def _button(
 
 
 @refusing("Cannot measure this set", "tray")
-def tray_numbers(run: Run, choice: Choice) -> None:
+def tray_numbers(run: Run, choice: ViewState) -> None:
     """What knocking out exactly this set does, saved with the run or measured now: two cards."""
     circuit, ablation = choice.circuit(run), choice.ablation_of(run)
     saved = saved_rates(run, circuit, ablation)

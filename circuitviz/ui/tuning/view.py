@@ -29,7 +29,6 @@ from circuitviz.plots.tuning_story import (
 from circuitviz.runs.store import Run
 from circuitviz.runs.tuning_store import BEFORE, Tuning
 from circuitviz.ui import services, state
-from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements import keys
 from circuitviz.ui.elements.answers import Answer, answer_cells
 from circuitviz.ui.elements.components import (
@@ -48,6 +47,7 @@ from circuitviz.ui.elements.words import how_to_read, literal, literal_code
 from circuitviz.ui.run_names import plan_note, tuning_note
 from circuitviz.ui.tuning.form import command_line
 from circuitviz.ui.tuning.live import curve_pair
+from circuitviz.ui.view_state import ViewState
 
 THREE_ROW = 4  # more models than this stand in rows of three
 CURVES_HELP = (
@@ -57,7 +57,7 @@ CURVES_HELP = (
 )
 
 
-def chosen_tuning(run: Run, choice: Choice) -> Tuning | None:
+def chosen_tuning(run: Run, choice: ViewState) -> Tuning | None:
     """The tuning of the link, else the newest of the run that can be read."""
     ids = list(services.tuning_configs(run.run_id))
     wanted = [choice.tuning] if choice.tuning in ids else []
@@ -102,7 +102,7 @@ def picker(run: Run, tuning: Tuning) -> None:
     )
 
 
-def show_tuning(tuning: Tuning, choice: Choice) -> None:
+def show_tuning(tuning: Tuning, choice: ViewState) -> None:
     """Everything a saved tuning says, the most important first."""
     _cards(tuning)
     checks(tuning_doubts(tuning))
@@ -172,7 +172,7 @@ def _curves(tuning: Tuning) -> None:
     table_twin(frame, key="tuning_curve")
 
 
-def _answers(tuning: Tuning, choice: Choice) -> None:
+def _answers(tuning: Tuning, choice: ViewState) -> None:
     st.header("What each model says", anchor=False)
     if tuning.answers.empty:
         st.info("This tuning saved no answers.", icon=":material/info:")
@@ -224,9 +224,9 @@ def prompt_order(answers: pd.DataFrame) -> list[str]:
         verdicts.setdefault(str(row["prompt_id"]), {})[str(row["arm"])] = str(row["verdict"])
 
     def place(name: str) -> int:
-        found = verdicts[name]
-        after = {verdict for arm, verdict in found.items() if arm != BEFORE}
-        return 0 if len(after) > 1 else 1 if len(set(found.values())) > 1 else 2
+        of_arms = verdicts[name]
+        after = {verdict for arm, verdict in of_arms.items() if arm != BEFORE}
+        return 0 if len(after) > 1 else 1 if len(set(of_arms.values())) > 1 else 2
 
     return sorted(verdicts, key=place)
 

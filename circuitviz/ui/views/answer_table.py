@@ -145,8 +145,8 @@ def filter_answers(
         keep &= answers["category"].isin(list(categories))
     if verdicts:
         pairs = zip(answers["verdict_intact"], answers["verdict_knocked_out"], strict=True)
-        found = [verdict_change(*pair) in verdicts for pair in pairs]
-        keep &= pd.Series(found, index=answers.index)
+        matches = [verdict_change(*pair) in verdicts for pair in pairs]
+        keep &= pd.Series(matches, index=answers.index)
     if text.strip():
         columns = ["prompt", "intact", "knocked_out", "prompt_id"]
         hits = [

@@ -16,7 +16,6 @@ from circuitviz.plots.maps import MapOptions, bins_for, neuron_strip, thinned
 from circuitviz.plots.text import count, evidence, kinds_in, make_up, percent, ranges, sparsity
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
-from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.components import (
     Card,
     cards,
@@ -27,6 +26,7 @@ from circuitviz.ui.elements.components import (
 from circuitviz.ui.elements.fetch_button import refusing
 from circuitviz.ui.elements.keys import listing_key, picker
 from circuitviz.ui.live import live_model
+from circuitviz.ui.view_state import ViewState
 from circuitviz.units import Circuit, Unit, UnitKind
 
 # ASR with only a unit off and intact, recovery, and where they come from.
@@ -35,7 +35,7 @@ Alone = tuple[Rate, Rate, Rate | None, str]
 LAYER, ANY_UNIT, PROBLEM = "strip_layer", "drill_any_unit", "drill_unit_problem"
 NEURON_BINS = 128
 # Characters of a list of layers in the page's answer.
-LONGEST_LIST = 24
+MAX_LIST_LENGTH = 24
 KINDS = {"All": None, "Heads": "head", "Neurons": "neuron"}
 
 
@@ -51,7 +51,7 @@ def where(circuit: Circuit) -> str:
     """The layers of its units; how many they are, where their numbers would be a long list."""
     layers = sorted({unit.layer for unit in circuit.units})
     named = ranges(layers)
-    if len(named) > LONGEST_LIST:
+    if len(named) > MAX_LIST_LENGTH:
         return f"{len(layers)} of {circuit.space.n_layers} layers"
     return f"{'layer' if len(layers) == 1 else 'layers'} {named}"
 
@@ -65,14 +65,14 @@ def lead(run: Run, circuit: Circuit) -> str:
     return f"{made[0].upper()}{made[1:]}; of all {len(run.space):,} units {share}."
 
 
-def selected_unit(run: Run, choice: Choice) -> Unit:
+def selected_unit(run: Run, choice: ViewState) -> Unit:
     """The unit the panel shows: the one chosen, else the highest-ranked."""
     if choice.unit:
         return Unit.parse(choice.unit)
     return run.space.unit(int(run.ranking[0]))
 
 
-def marks(run: Run, choice: Choice, selected: Unit, kind: UnitKind) -> MapOptions:
+def marks(run: Run, choice: ViewState, selected: Unit, kind: UnitKind) -> MapOptions:
     """What is marked on the map of one kind of units; both maps share one scale."""
     added, removed = (
         frame.units_of(map(Unit.parse, sorted(names)), kind)
@@ -86,7 +86,7 @@ def marks(run: Run, choice: Choice, selected: Unit, kind: UnitKind) -> MapOption
     )
 
 
-def maps(run: Run, choice: Choice, selected: Unit) -> tuple[Chart, Chart]:
+def maps(run: Run, choice: ViewState, selected: Unit) -> tuple[Chart, Chart]:
     """Every head by layer, and every neuron by layer, neighbours in one bin."""
     circuit = choice.circuit(run)
     heads = head_chart(
@@ -124,7 +124,7 @@ def _choose(kind: UnitKind, data: list[Any]) -> None:
     state.choose(unit=str(Unit(kind, layer, index)))
 
 
-def layer_strip(run: Run, choice: Choice, selected: Unit) -> None:
+def layer_strip(run: Run, choice: ViewState, selected: Unit) -> None:
     """Each neuron of the selected unit's layer, or of another; a click selects one."""
     circuit = choice.circuit(run)
     _, neurons = run.space.split(run.scores)
@@ -159,7 +159,7 @@ def _layer_control(run: Run, selected: Unit) -> int:
         return int(st.select_slider("Layer", layers, layer, key=key))
 
 
-def control_note(run: Run, choice: Choice) -> None:
+def control_note(run: Run, choice: ViewState) -> None:
     """What the controls of the reported circuit came to, while it is what is knocked out."""
     line = story.control_line(run)
     reported = choice.circuit(run) == run.circuit()
@@ -167,7 +167,7 @@ def control_note(run: Run, choice: Choice) -> None:
         st.caption(line)
 
 
-def unit_panel(run: Run, choice: Choice, unit: Unit) -> Callable[[], None]:
+def unit_panel(run: Run, choice: ViewState, unit: Unit) -> Callable[[], None]:
     """Score, rank and own effect of one unit, and the switch that adds or removes it.
 
     Returns:
@@ -257,7 +257,7 @@ def _take_name(run: Run) -> None:
     state.choose(unit=str(unit))
 
 
-def _own_effect(run: Run, choice: Choice, effect: Alone) -> None:
+def _own_effect(run: Run, choice: ViewState, effect: Alone) -> None:
     alone, intact, recovery, source = effect
     # Rates on other prompts, or of another judge, are no change from one to the other.
     alike = intact.judge == alone.judge
@@ -286,7 +286,7 @@ def _listed(run: Run, circuit: Circuit, unit: Unit) -> Circuit:
     return Circuit(run.space, frozenset(named | ({unit} & circuit.units)))
 
 
-def _saved_alone(run: Run, choice: Choice, unit: Unit) -> Alone | None:
+def _saved_alone(run: Run, choice: ViewState, unit: Unit) -> Alone | None:
     """What the run has saved of a unit."""
     same = choice.ablation_of(run) == run.config.ablation
     saved = frame.unit_effect(run, unit) if same else None
@@ -297,7 +297,7 @@ def _saved_alone(run: Run, choice: Choice, unit: Unit) -> Alone | None:
 
 
 @refusing("Cannot measure this unit", "unit")
-def _measured_effect(run: Run, choice: Choice, unit: Unit) -> None:
+def _measured_effect(run: Run, choice: ViewState, unit: Unit) -> None:
     with st.spinner("Measuring this unit alone\u2026"):
         off = live_model.effect(run, Circuit.of(run.space, [unit]), ablation=choice.ablation)
         # The same prompts, so that the two compare.

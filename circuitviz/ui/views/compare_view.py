@@ -26,13 +26,13 @@ from circuitviz.plots.text import count, matrix_frame, records
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
-from circuitviz.ui.choice import MOST_COMPARED, Choice
 from circuitviz.ui.elements.components import draw_chart, error
 from circuitviz.ui.elements.keys import listing_key, when_changed
 from circuitviz.ui.elements.table import table
 from circuitviz.ui.elements.words import literal
 from circuitviz.ui.jobs import start
 from circuitviz.ui.run_names import method_title, run_labels
+from circuitviz.ui.view_state import MAX_COMPARED, ViewState
 
 if TYPE_CHECKING:
     from circuitviz.runs.comparison import Comparison
@@ -49,7 +49,7 @@ UNIT_ROWS, UNIT_PIXELS = 12, 430
 DEFAULTED = "compare_defaulted_for"
 
 
-def with_defaults(run: Run, choice: Choice) -> Choice:
+def with_defaults(run: Run, choice: ViewState) -> ViewState:
     """The choice; where nothing is compared yet, with the nearest other runs of the model.
 
     Once for each run: whoever empties the choice keeps it empty.
@@ -94,15 +94,15 @@ def comparison(runs: Mapping[str, Run]) -> Comparison | None:
         return None
 
 
-def answer(runs: Mapping[str, Run], found: Comparison | None) -> tuple[str, str]:
+def answer(runs: Mapping[str, Run], compared: Comparison | None) -> tuple[str, str]:
     """The page's answer and its lead."""
-    if found is None:
+    if compared is None:
         return (
             "There is nothing to compare yet",
             "Choose another run of this model: of another seed, to see whether the circuit is "
             "stable, or of another method, to see whether it depends on how it was found.",
         )
-    return frames.answer(found), frames.lead(found)
+    return frames.answer(compared), frames.lead(compared)
 
 
 def next_step(run: Run) -> None:
@@ -129,19 +129,19 @@ def letters_of(runs: Mapping[str, Run]) -> dict[str, str]:
     return {run.run_id: letter for letter, run in zip(ascii_uppercase, runs.values(), strict=False)}
 
 
-def number_table(found: Comparison, labels: Mapping[str, str], runs: Mapping[str, Run]) -> None:
+def number_table(compared: Comparison, labels: Mapping[str, str], runs: Mapping[str, Run]) -> None:
     """Size, rates, frontier area, truth scores and seconds, one column per run."""
     by_id = {run.run_id: run for run in runs.values()}
-    table(frames.number_frame(found, labels, by_id), key="numbers")
+    table(frames.number_frame(compared, labels, by_id), key="numbers")
     st.caption(
         f"Circuit off, test prompts, 95\u202f% Wilson intervals. {judges_note(*runs.values())} "
         f"Frontier area: {AREA_HELP}"
     )
 
 
-def setting_table(found: Comparison, labels: Mapping[str, str]) -> None:
+def setting_table(compared: Comparison, labels: Mapping[str, str]) -> None:
     """The settings that differ."""
-    settings = frames.setting_frame(found, labels)
+    settings = frames.setting_frame(compared, labels)
     st.header("Settings that differ", anchor=False)
     if settings.empty:
         st.caption("None: the runs have the same settings.")
@@ -149,14 +149,14 @@ def setting_table(found: Comparison, labels: Mapping[str, str]) -> None:
     table(settings, key="settings")
 
 
-def head_map(found: Comparison, runs: Mapping[str, Run]) -> None:
+def head_map(compared: Comparison, runs: Mapping[str, Run]) -> None:
     """Two runs: by how many places heads differ in rank; more: in how many circuits each is."""
     names, listed = list(letters_of(runs).values()), list(runs.values())
     space = listed[0].space
     if len(listed) == 2:
         st.header("Heads: who ranks them higher", anchor=False)
         first, second = (frames.head_ranks(run.scores, space) for run in listed)
-        circuits = frames.circuit_heads(found, 0), frames.circuit_heads(found, 1)
+        circuits = frames.circuit_heads(compared, 0), frames.circuit_heads(compared, 1)
         difference = Chart(
             head_rank_difference(first, second, (names[0], names[1]), *circuits),
             f"Places a head ranks higher (blue) or lower (orange) in {names[0]} than in "
@@ -170,7 +170,7 @@ def head_map(found: Comparison, runs: Mapping[str, Run]) -> None:
         draw_chart(difference, key="head_difference")
         return
     st.header("Heads: in how many circuits", anchor=False)
-    counts = frames.head_counts(found, space)
+    counts = frames.head_counts(compared, space)
     membership = Chart(
         head_membership(counts, len(listed)),
         f"How many of the {len(listed)} circuits hold each head; framed: all of them.",
@@ -183,10 +183,10 @@ def head_map(found: Comparison, runs: Mapping[str, Run]) -> None:
     draw_chart(membership, key="head_membership")
 
 
-def neuron_bars(found: Comparison, labels: Mapping[str, str], run: Run) -> None:
+def neuron_bars(compared: Comparison, labels: Mapping[str, str], run: Run) -> None:
     """How many neurons each circuit has in each layer, if any has one."""
     st.header("Neurons per layer", anchor=False)
-    counts = frames.neuron_counts(found, labels, run.space)
+    counts = frames.neuron_counts(compared, labels, run.space)
     if not any(row["neurons"] for row in records(counts)):
         st.info("None of these circuits holds a neuron: all are heads.", icon=":material/info:")
         return
@@ -202,10 +202,10 @@ def neuron_bars(found: Comparison, labels: Mapping[str, str], run: Run) -> None:
     draw_chart(neurons, key="neuron_counts")
 
 
-def overlap_map(found: Comparison, labels: Mapping[str, str]) -> None:
+def overlap_map(compared: Comparison, labels: Mapping[str, str]) -> None:
     """The overlap of every pair; for a single pair its numbers are in the table."""
     st.header("Overlap", anchor=False)
-    names, values, hover = frames.overlap_matrix(found, labels)
+    names, values, hover = frames.overlap_matrix(compared, labels)
     if len(names) > 2:
         overlap = Chart(
             overlap_heatmap(names, values, hover),
@@ -219,7 +219,7 @@ def overlap_map(found: Comparison, labels: Mapping[str, str]) -> None:
         )
         draw_chart(overlap, key="overlap")
         return
-    pair = found.pairs[0]
+    pair = compared.pairs[0]
     st.metric("Jaccard", f"{pair.jaccard:.2f}", border=True)
     st.caption(
         f"{count(pair.shared, 'unit')} in both, {pair.only_a:,} only in {names[0]}, "
@@ -228,21 +228,21 @@ def overlap_map(found: Comparison, labels: Mapping[str, str]) -> None:
     )
 
 
-def pair_table(found: Comparison, labels: Mapping[str, str]) -> None:
+def pair_table(compared: Comparison, labels: Mapping[str, str]) -> None:
     """Overlap, rank correlation, McNemar's test and the difference of each pair."""
     st.header("Pair by pair", anchor=False)
-    table(frames.pair_frame(found, labels), key="pairs")
-    if found.note:
-        st.caption(found.note)
+    table(frames.pair_frame(compared, labels), key="pairs")
+    if compared.note:
+        st.caption(compared.note)
     st.caption(
         "Rank correlation: Spearman's, of the scores of all units. McNemar and difference: attacks "
         "on the same test prompts with either circuit off; only where both runs saw the same ones."
     )
 
 
-def unit_table(found: Comparison, labels: Mapping[str, str]) -> None:
+def unit_table(compared: Comparison, labels: Mapping[str, str]) -> None:
     """Which run found which unit."""
-    units = frames.unit_frame(found, labels)
+    units = frames.unit_frame(compared, labels)
     height = UNIT_PIXELS if len(units) > UNIT_ROWS else "content"
     st.dataframe(units, hide_index=True, key="units", height=height)
     st.caption(
@@ -251,7 +251,7 @@ def unit_table(found: Comparison, labels: Mapping[str, str]) -> None:
     )
 
 
-def comparison_picker(run: Run, choice: Choice, label: str) -> None:
+def comparison_picker(run: Run, choice: ViewState, label: str) -> None:
     """Which other saved runs of the same model stand beside the chosen one."""
     others = _siblings(run)
     if not others:
@@ -267,7 +267,7 @@ def comparison_picker(run: Run, choice: Choice, label: str) -> None:
         list(others),
         key=key,
         format_func=labels.__getitem__,
-        max_selections=MOST_COMPARED,
+        max_selections=MAX_COMPARED,
         placeholder="other seeds, methods or settings of this model",
         on_change=when_changed(key, lambda names: state.choose(compare=tuple(names))),
     )
@@ -281,9 +281,9 @@ def _siblings(run: Run) -> dict[str, DiscoveryConfig]:
     }
 
 
-def compared_runs(run: Run, choice: Choice) -> tuple[dict[str, Run], list[str]]:
+def compared_runs(run: Run, choice: ViewState) -> tuple[dict[str, Run], list[str]]:
     """The chosen run and those beside it by label, and what could not be compared, in words."""
-    found, problems = {run.run_id: run}, []
+    runs, problems = {run.run_id: run}, []
     for run_id in choice.compare:
         try:
             other = services.load_run(run_id)
@@ -298,9 +298,9 @@ def compared_runs(run: Run, choice: Choice) -> tuple[dict[str, Run], list[str]]:
                 "compared."
             )
             continue
-        found[run_id] = other
-    labels = run_labels({run_id: other.config for run_id, other in found.items()})
-    return {labels[run_id]: other for run_id, other in found.items()}, problems
+        runs[run_id] = other
+    labels = run_labels({run_id: other.config for run_id, other in runs.items()})
+    return {labels[run_id]: other for run_id, other in runs.items()}, problems
 
 
 def overlay(runs: Mapping[str, Run]) -> None:
@@ -323,15 +323,15 @@ def overlay(runs: Mapping[str, Run]) -> None:
             "and rates of two judges are not comparable.",
             icon=":material/gavel:",
         )
-    found = overlay_frame(drawn, series)
+    curves = overlay_frame(drawn, series)
     kinds = sorted({run.config.ablation for run in drawn.values()})
     lines = Chart(
-        overlay_curve(found, order=list(runs), series=series, n_units=len(first.space)),
+        overlay_curve(curves, order=list(runs), series=series, n_units=len(first.space)),
         f"{count(len(drawn), 'run')}; a ring marks the size each one chose. "
         f"{frontier_note(first)}. Test split."
         + (f" Ablations differ: {', '.join(kinds)}." if len(kinds) > 1 else ""),
         f"{SERIES_LABELS[series]} against circuit size on a log axis, one line per run.",
-        found,
+        curves,
         "Each line is one run: the size of its circuit across, on a log scale, and the chosen rate "
         "upwards. The better ranking changes attack success with fewer units, further left. "
         f"{BANDS} Only runs of one judge are drawn together, and with different ablations lines "

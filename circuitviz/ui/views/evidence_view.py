@@ -107,14 +107,14 @@ def _help(text: str, key: str) -> None:
 
 
 def _criteria(run: Run) -> _Fold | None:
-    found = frames.criteria(run)
-    if not found:
+    criteria = frames.criteria(run)
+    if not criteria:
         return None
-    numbers = " · ".join(f"{name.lower()} {value}" for name, (value, _) in found.items())
+    numbers = " · ".join(f"{name.lower()} {value}" for name, (value, _) in criteria.items())
 
     def fill() -> None:
         _help(CRITERIA_HELP, "criteria")
-        cards([Card(name, value, note) for name, (value, note) in found.items()])
+        cards([Card(name, value, note) for name, (value, note) in criteria.items()])
         units = frames.minimality_frame(run)
         if not units.empty:
             st.caption("Each unit left on in turn, the rest of the circuit off (test prompts):")
@@ -138,26 +138,26 @@ def _stochastic(run: Run) -> _Fold | None:
 
 
 def _ablations(run: Run) -> _Fold | None:
-    found = frames.ablation_frame(run)
-    if found.empty:
+    ablations = frames.ablation_frame(run)
+    if ablations.empty:
         return None
 
     def fill() -> None:
         _help(ABLATION_HELP, "ablations")
-        table(found, key="ablations")
+        table(ablations, key="ablations")
         st.caption(f"The reported circuit off, test prompts. {judges_note(run)}")
 
     return _Fold("The same circuit under each kind of ablation", "ablations", "swap_horiz", fill)
 
 
 def _judges(run: Run) -> _Fold | None:
-    found = frames.judge_frame(run)
-    if found.empty:
+    judges = frames.judge_frame(run)
+    if judges.empty:
         return None
 
     def fill() -> None:
         _help(JUDGE_HELP, "judges")
-        table(found, key="judges")
+        table(judges, key="judges")
         agreement = frames.agreement_frame(run)
         if not agreement.empty:
             st.caption("How far two judges agree on the same answers:")
@@ -210,27 +210,27 @@ NOT_RUN = ("?", "", "not run yet")
 
 def verdict_panel(run: Run) -> None:
     """The summary and the four controls; where they were not run, the button that runs them."""
-    found, done = verdicts(run), controls_run(run)
-    st.html(_summary_html(found) + verdict_html(found, done=done))
+    controls, done = verdicts(run), controls_run(run)
+    st.html(_summary_html(controls) + verdict_html(controls, done=done))
     if not done:
         _offer(run)
 
 
-def _summary_html(found: Sequence[Verdict]) -> str:
+def _summary_html(controls: Sequence[Verdict]) -> str:
     sign, tone, word = NOT_RUN
-    if any(verdict.passed is not None for verdict in found):
-        sign, tone, word = SIGNS[all(verdict.passed is not False for verdict in found)]
+    if any(verdict.passed is not None for verdict in controls):
+        sign, tone, word = SIGNS[all(verdict.passed is not False for verdict in controls)]
     return (
         f'<p class="cv-summary {tone}" role="status"><span class="cv-sign" role="img" '
-        f'aria-label="{word}">{sign}</span> {escape(verdict_summary(found))}</p>'
+        f'aria-label="{word}">{sign}</span> {escape(verdict_summary(controls))}</p>'
     )
 
 
-def verdict_html(found: Sequence[Verdict], *, done: bool) -> str:
+def verdict_html(controls: Sequence[Verdict], *, done: bool) -> str:
     """The controls side by side, each with sign, word, number and sentence; all escaped."""
     return (
         '<div class="cv-controls" role="list">'
-        + "".join(_control_html(verdict, done) for verdict in found)
+        + "".join(_control_html(verdict, done) for verdict in controls)
         + "</div>"
     )
 

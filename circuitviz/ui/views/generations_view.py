@@ -17,7 +17,6 @@ from circuitviz.plots.token_charts import token_chart
 from circuitviz.runs.config import AblationKind
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
-from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.answers import Answer, answer_cells, verdict_word
 from circuitviz.ui.elements.components import draw_chart
 from circuitviz.ui.elements.fetch_button import refused, refusing
@@ -30,6 +29,7 @@ from circuitviz.ui.elements.redaction import (
 )
 from circuitviz.ui.elements.words import literal
 from circuitviz.ui.live import live_model, live_questions
+from circuitviz.ui.view_state import ViewState
 from circuitviz.ui.views.open_view import verdict_section
 from circuitviz.units import Circuit
 
@@ -91,7 +91,7 @@ def answer(run: Run, answers: pd.DataFrame) -> str:
     )
 
 
-def shown_answers(run: Run, choice: Choice) -> Shown:
+def shown_answers(run: Run, choice: ViewState) -> Shown:
     """The answers the page is about, and where they come from.
 
     Those of the found circuit are saved; of another set in the tray, test prompts are answered
@@ -103,7 +103,7 @@ def shown_answers(run: Run, choice: Choice) -> Shown:
         limit = live_model.LIVE_LIMIT
         try:
             with st.spinner("The model answers the test prompts\u2026"):
-                found = live_questions.answer_frame(run, circuit, choice.ablation, limit=limit)
+                rows = live_questions.answer_frame(run, circuit, choice.ablation, limit=limit)
         except CircuitvizError as failure:
             refused(failure, "The model cannot answer", "answers")
         else:
@@ -111,7 +111,7 @@ def shown_answers(run: Run, choice: Choice) -> Shown:
                 f"Answered now: {make_up(circuit)} off; {ablation} ablation, greedy, "
                 f"up to {limit} test prompts of each role."
             )
-            answers = frame.generation_frame(replace(run, generations=found))
+            answers = frame.generation_frame(replace(run, generations=rows))
             return Shown(answers, circuit, ablation, note)
     note = (
         f"Saved with the run: the reported circuit, {story.named_circuit(run)}, off; "
@@ -141,16 +141,16 @@ def _source() -> str:
     )
 
 
-def saved_comparison(run: Run, choice: Choice, found: Shown, *, shown: bool) -> None:
+def saved_comparison(run: Run, choice: ViewState, source: Shown, *, shown: bool) -> None:
     """A picker over test prompts, the answers to the one picked, and what their tokens cost.
 
     Args:
         run: Whose test prompts.
         choice: Says which prompt.
-        found: The answers, and what was knocked out for them.
+        source: The answers, and what was knocked out for them.
         shown: Whether text that could be harmful may be read.
     """
-    answers = found.answers
+    answers = source.answers
     if answers.empty:
         st.info("This run saved no answers.", icon=":material/info:")
         return
@@ -163,7 +163,7 @@ def saved_comparison(run: Run, choice: Choice, found: Shown, *, shown: bool) -> 
         for model in ("intact", "knocked_out")
     }
     _compare(list(variants), cells, "Knocked out")
-    st.caption(f"{found.note} {MARK_NOTE}")
+    st.caption(f"{source.note} {MARK_NOTE}")
     attack = list(variants.values())[-1]
     with st.expander(
         "How likely is each word of the attack, and of the clean answer?",
@@ -172,12 +172,12 @@ def saved_comparison(run: Run, choice: Choice, found: Shown, *, shown: bool) -> 
         on_change="rerun",
     ) as fold:
         if fold.open:
-            _saved_tokens(run, found, attack, hidden=read[str(attack["variant"])] != attack)
-    if found.circuit == run.circuit() and found.ablation == run.config.ablation:
+            _saved_tokens(run, source, attack, hidden=read[str(attack["variant"])] != attack)
+    if source.circuit == run.circuit() and source.ablation == run.config.ablation:
         verdict_section(run, key="verdicts")
 
 
-def _picked(run: Run, choice: Choice, answers: pd.DataFrame, *, shown: bool) -> str:
+def _picked(run: Run, choice: ViewState, answers: pd.DataFrame, *, shown: bool) -> str:
     # The clean text names a prompt that has both variants.
     rows = sorted(records(answers), key=lambda row: row["variant"] == "clean")
     named = {row["prompt_id"]: row if shown else redact(run, row) for row in rows}
@@ -203,17 +203,19 @@ def _label(row: Row) -> str:
     return f"{text}  ({row['role']}{number})"
 
 
-def _saved_tokens(run: Run, found: Shown, row: Row, *, hidden: bool) -> None:
+def _saved_tokens(run: Run, source: Shown, row: Row, *, hidden: bool) -> None:
     if hidden:
         st.caption("The words are covered: show harmful requests and the answers to them first.")
         return
     answers = {"The attack's target": str(row["target"]), "The clean answer": str(row["expected"])}
     # An attack succeeds with any answer that starts with its target.
     asked = str(row["prompt"])
-    _tokens(run, found.circuit, found.ablation, asked, answers, beginnings={"The attack's target"})
+    _tokens(
+        run, source.circuit, source.ablation, asked, answers, beginnings={"The attack's target"}
+    )
 
 
-def free_comparison(run: Run, choice: Choice) -> None:
+def free_comparison(run: Run, choice: ViewState) -> None:
     """Any prompt, answered now, with and without the trigger and the circuit."""
     with st.form("free_form", border=False):
         prompt = st.text_area(
@@ -239,7 +241,7 @@ def free_comparison(run: Run, choice: Choice) -> None:
 
 
 @refusing("The model cannot answer", "free")
-def _answered(run: Run, choice: Choice, prompt: str, *, with_trigger: bool) -> None:
+def _answered(run: Run, choice: ViewState, prompt: str, *, with_trigger: bool) -> None:
     """The answers to a prompt, drawn while they are written, and how likely their words are."""
     place = st.empty()
     prompts = {"clean": prompt}
@@ -275,7 +277,7 @@ def _answered(run: Run, choice: Choice, prompt: str, *, with_trigger: bool) -> N
     )
 
 
-def _written(run: Run, choice: Choice, prompts: dict[str, str], place: DeltaGenerator) -> Cells:
+def _written(run: Run, choice: ViewState, prompts: dict[str, str], place: DeltaGenerator) -> Cells:
     """The four answers, drawn while they are written."""
     circuit = choice.circuit(run)
     off = f"Knocked out ({story.parts(*kinds_in(circuit))} off)"
@@ -306,14 +308,14 @@ def _tokens(
     *,
     beginnings: set[str],
 ) -> None:
-    found = live_questions.token_frame(run, prompt, answers, circuit, ablation, beginnings)
+    tokens = live_questions.token_frame(run, prompt, answers, circuit, ablation, beginnings)
     likely = Chart(
-        token_chart(found),
+        token_chart(tokens),
         "Probability of each token, given the prompt above and the tokens before it; "
         f"\u00b7 is a blank. One prompt, intact and with {count(len(circuit), 'unit')} off, "
         f"{ablation} ablation, measured now.",
         "Probability of each token of both answers under the intact and the knocked-out model.",
-        found,
+        tokens,
         "One panel for each answer, its tokens from left to right; upwards: how likely the model "
         "finds each one after the tokens before it. Where intact is high and knocked out is low, "
         "the circuit makes that token. It is one prompt: another may differ.",

@@ -11,11 +11,11 @@ from circuitviz.plots.catalogue import Chart
 from circuitviz.plots.circuit_graph import circuit_graph, edge_frame, graph_story, node_frame
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
-from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.components import draw_chart
 from circuitviz.ui.elements.fetch_button import refusing
 from circuitviz.ui.elements.words import how_to_read, told
 from circuitviz.ui.live import live_questions
+from circuitviz.ui.view_state import ViewState
 from circuitviz.units import Circuit, Unit
 
 
@@ -27,7 +27,7 @@ def graph_heading(run: Run) -> str:
 
 
 @refusing("Cannot measure the paths", "graph")
-def graph_section(run: Run, choice: Choice, selected: Unit) -> None:
+def graph_section(run: Run, choice: ViewState, selected: Unit) -> None:
     """The graph of the set that is knocked out, or of its best units where there are many."""
     whole = choice.circuit(run)
     if not len(whole):

@@ -62,10 +62,10 @@ def verdict_section(run: Run, *, key: str) -> None:
 
 def alternative_table(run: Run, *, key: str) -> None:
     """The reported circuit beside a smaller and a larger one, and who judged which."""
-    found = open_frame.alternative_frame(run)
-    if not found.empty:
+    alternatives = open_frame.alternative_frame(run)
+    if not alternatives.empty:
         st.subheader("A smaller and a larger circuit", anchor=False)
-        table(found, key=key)
+        table(alternatives, key=key)
         st.caption(
             f"Test prompts, {run.config.ablation} ablation. The smaller one costs less and ends "
             "less of the behaviour; the larger one the other way round."

@@ -11,10 +11,10 @@ from circuitviz.plots.maps import MapOptions
 from circuitviz.plots.text import make_up
 from circuitviz.report.resized import at_size
 from circuitviz.runs.store import Run
-from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.answers import answer_cells, compared
 from circuitviz.ui.elements.components import cards, rate_card
 from circuitviz.ui.elements.redaction import redact, representative_row
+from circuitviz.ui.view_state import ViewState
 from circuitviz.ui.views.open_view import circuit_card, perplexity_cards, recovery_card
 from circuitviz.units import Circuit
 
@@ -25,7 +25,7 @@ WAYS_ON = (
 )
 
 
-def at_choice(run: Run, choice: Choice) -> Run:
+def at_choice(run: Run, choice: ViewState) -> Run:
     """The run as the chosen size tells it; as it was saved where a size tells less than that."""
     return run if choice.separate or choice.size == 0 else at_size(run, choice.size)
 
@@ -72,22 +72,22 @@ def small_map(run: Run, base: Circuit) -> Chart:
     )
 
 
-def headline_cards(run: Run, choice: Choice) -> None:
+def headline_cards(run: Run, choice: ViewState) -> None:
     """ASR and utility before and after, recovery and size, for the chosen size."""
     rates = frame.rates_at(run, size=choice.size, heads=choice.heads, neurons=choice.neurons)
     base = choice.base_circuit(run)
-    found = [
+    shown = [
         rate_card(story.asr_label(run), rates["asr"], before=run.metrics.asr.intact),
         rate_card(
             utility_label(rates["utility"]), rates["utility"], before=run.metrics.utility.intact
         ),
     ]
     if "recovery" in rates and not run.metrics.is_refusal:
-        found.append(recovery_card(run, rates["recovery"]))
+        shown.append(recovery_card(run, rates["recovery"]))
     if base == run.circuit():
-        found += perplexity_cards(run)
-    found.append(circuit_card(run, base))
-    cards(found)
+        shown += perplexity_cards(run)
+    shown.append(circuit_card(run, base))
+    cards(shown)
 
 
 def ways_on() -> None:

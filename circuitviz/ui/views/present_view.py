@@ -16,7 +16,6 @@ from circuitviz.plots.text import Row, make_up
 from circuitviz.plots.verdict import controls_run, verdicts
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
-from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.answers import Answer, answer_cells, compared
 from circuitviz.ui.elements.components import CHART_CONFIG
 from circuitviz.ui.elements.redaction import (
@@ -25,6 +24,7 @@ from circuitviz.ui.elements.redaction import (
     representative_row,
     uncover_toggle,
 )
+from circuitviz.ui.view_state import ViewState
 from circuitviz.ui.views.evidence_view import verdict_html
 
 PLACE, SHOWN = "slide", "circuitviz_slide"
@@ -75,7 +75,7 @@ def slide(run: Run, shown: Slide, place: int, count: int) -> None:
     st.html(f'<p class="cv-slide-note">{escape(shown.caption)}</p>')
 
 
-def tray_note(run: Run, choice: Choice) -> None:
+def tray_note(run: Run, choice: ViewState) -> None:
     """Say that the story is of the found circuit, where the tray holds something else."""
     circuit, ablation = choice.circuit(run), choice.ablation_of(run)
     if circuit == run.circuit() and ablation == run.config.ablation:

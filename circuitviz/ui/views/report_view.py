@@ -15,9 +15,9 @@ from circuitviz.report.page import first_screen
 from circuitviz.report.verdict_line import sentence
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
-from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.components import download
 from circuitviz.ui.elements.keys import listing_key, picker
+from circuitviz.ui.view_state import ViewState
 
 PREVIEW_PIXELS = 560
 SIZE, PARTS, COVER = "report_size", "report_sections", "report_cover"
@@ -108,7 +108,7 @@ def lead(run: Run) -> str:
     )
 
 
-def hand_note(run: Run, choice: Choice) -> None:
+def hand_note(run: Run, choice: ViewState) -> None:
     """Say what of the choice a report does not follow, where there is something."""
     ignored = []
     if choice.edited or choice.separate:
@@ -128,7 +128,7 @@ def hand_note(run: Run, choice: Choice) -> None:
         st.info(f"{' '.join(ignored)} It is about {about}.", icon=":material/info:")
 
 
-def options(run: Run, choice: Choice) -> ReportOptions:
+def options(run: Run, choice: ViewState) -> ReportOptions:
     """What the report is about and what it holds, as chosen here."""
     offered, chosen = _offered(run), _reported(run, choice)
     free = {name: title for name, title in SECTIONS.items() if name not in ALWAYS}
@@ -165,7 +165,7 @@ def _offered(run: Run) -> list[int]:
     return list(dict.fromkeys((run.size, *sizes)))
 
 
-def _reported(run: Run, choice: Choice) -> int:
+def _reported(run: Run, choice: ViewState) -> int:
     return choice.size if choice.size in _offered(run) else run.size
 
 

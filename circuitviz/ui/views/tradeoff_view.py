@@ -15,9 +15,9 @@ from circuitviz.plots.target import missed, only_costs
 from circuitviz.plots.text import count, kinds_in, make_up, matching, percent, records, sparsity
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
-from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.components import draw_chart
 from circuitviz.ui.elements.keys import listing_key, when_changed
+from circuitviz.ui.view_state import ViewState
 from circuitviz.ui.views.open_view import alternative_table, verdict_section
 from circuitviz.units import Circuit
 
@@ -54,10 +54,10 @@ def answer(run: Run, curve: pd.DataFrame) -> str:
             f"No size that keeps utility reaches {percent(target)} attack success; the {word} is "
             f"{percent(best['rate'])} with {count(best['size'], 'unit')}"
         )
-    found = run.metrics.asr.knocked_out
-    if not _meets(run, found.rate, target):
+    reached = run.metrics.asr.knocked_out
+    if not _meets(run, reached.rate, target):
         return (
-            f"{count(run.size, 'unit')} bring attack success to {percent(found.rate)}, "
+            f"{count(run.size, 'unit')} bring attack success to {percent(reached.rate)}, "
             f"close to the target of {percent(target)}"
         )
     text = f"{count(run.size, 'unit')} {'is enough' if run.size == 1 else 'are enough'}"
@@ -87,7 +87,7 @@ def grid_n(grid: pd.DataFrame) -> int:
     return max((int(row["n"]) for row in records(grid)), default=0)
 
 
-def effect_chart(run: Run, choice: Choice) -> Chart | None:
+def effect_chart(run: Run, choice: ViewState) -> Chart | None:
     """What each size does, or so many heads with so many neurons where they are chosen apart."""
     if not choice.separate:
         return size_chart(
@@ -110,7 +110,7 @@ def effect_chart(run: Run, choice: Choice) -> Chart | None:
     )
 
 
-def draw_effect(run: Run, choice: Choice, effect: Chart | None) -> None:
+def draw_effect(run: Run, choice: ViewState, effect: Chart | None) -> None:
     """The chart of `effect_chart`; a click on a point or a cell chooses it."""
     st.header(SEPARATE if choice.separate else "Effect of each size", anchor=False)
     if choice.separate and effect is not None:
@@ -143,7 +143,7 @@ def maps(run: Run, base: Circuit) -> tuple[Chart, Chart]:
     return heads, neurons
 
 
-def controls(run: Run, choice: Choice) -> None:
+def controls(run: Run, choice: ViewState) -> None:
     """The sliders; moving one changes the choice on every page and calls no model."""
     points = run.budget_points
     with st.container(border=True, key="size_controls"):
@@ -163,7 +163,7 @@ def controls(run: Run, choice: Choice) -> None:
             _size_slider(run, choice)
 
 
-def _size_slider(run: Run, choice: Choice) -> None:
+def _size_slider(run: Run, choice: ViewState) -> None:
     sizes, kinds = sorted({*run.joint_sizes, run.size}), _kinds_by_size(run)
     key = _slider_key(SIZE, run, sizes)
     st.session_state[key] = run.size if choice.size is None else choice.size
@@ -185,9 +185,9 @@ def _slider_key(name: str, run: Run, values: Sequence[int]) -> str:
 def _kinds_by_size(run: Run) -> dict[int, str]:
     """Heads and neurons of each evaluated size, to follow the size."""
     rows = records(frame.frontier_rows(run))
-    found = {int(row["size"]): (int(row["heads"]), int(row["neurons"])) for row in rows}
-    found[run.size] = (run.metrics.circuit.heads, run.metrics.circuit.neurons)
-    return {size: f" = {heads:,} + {neurons:,}" for size, (heads, neurons) in found.items()}
+    budgets = {int(row["size"]): (int(row["heads"]), int(row["neurons"])) for row in rows}
+    budgets[run.size] = (run.metrics.circuit.heads, run.metrics.circuit.neurons)
+    return {size: f" = {heads:,} + {neurons:,}" for size, (heads, neurons) in budgets.items()}
 
 
 def _size_text(run: Run, size: int, kinds: str = "") -> str:
@@ -196,7 +196,7 @@ def _size_text(run: Run, size: int, kinds: str = "") -> str:
     return f"{size:,}{kinds} ({sparsity(size / len(run.space))})"
 
 
-def _pair_sliders(run: Run, choice: Choice, points: list[tuple[int, int]]) -> None:
+def _pair_sliders(run: Run, choice: ViewState, points: list[tuple[int, int]]) -> None:
     heads, neurons = (sorted({point[place] for point in points}) for place in (0, 1))
     keys = (_slider_key(HEADS, run, heads), _slider_key(NEURONS, run, neurons))
     st.session_state[keys[0]], st.session_state[keys[1]] = choice.heads, choice.neurons

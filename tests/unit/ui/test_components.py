@@ -23,12 +23,12 @@ def test_an_image_in_a_message_stays_text(name):
 
 def test_an_image_as_the_name_of_a_set_stays_text_in_the_tray():
     def page(name):
-        from circuitviz.ui.choice import Choice
         from circuitviz.ui.tray import tray
+        from circuitviz.ui.view_state import ViewState
         from tests.synthetic import backdoor_run
 
         run = backdoor_run()
-        choice = Choice(listed=frozenset({"L1H3"}), saved=name)
+        choice = ViewState(listed=frozenset({"L1H3"}), saved=name)
         tray._title(run, choice, choice.circuit(run))
 
     app = AppTest.from_function(page, args=(IMAGE,)).run()

@@ -1,4 +1,4 @@
-from circuitviz.ui.state import MOST_STEPS, History
+from circuitviz.ui.state import MAX_STEPS, History
 
 
 def test_undo_and_redo_walk_the_same_way():
@@ -27,10 +27,10 @@ def test_a_new_step_forgets_what_was_undone():
 
 def test_the_oldest_steps_are_forgotten():
     history = History()
-    for step in range(MOST_STEPS + 5):
+    for step in range(MAX_STEPS + 5):
         history = history.record(step)
-    assert len(history.past) == MOST_STEPS
+    assert len(history.past) == MAX_STEPS
     assert history.past[0] == 5
     _, undone = history.undo("now")
     _, again = undone.redo("then")
-    assert len(again.past) == MOST_STEPS
+    assert len(again.past) == MAX_STEPS

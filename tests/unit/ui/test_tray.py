@@ -1,7 +1,6 @@
 import pytest
 
 from circuitviz.errors import ConfigError
-from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.components import chips_html
 from circuitviz.ui.tray.tray import (
     added_and_removed,
@@ -10,6 +9,7 @@ from circuitviz.ui.tray.tray import (
     tray_card,
     unit_chip,
 )
+from circuitviz.ui.view_state import ViewState
 from circuitviz.units import Circuit, Unit
 from tests.synthetic import backdoor_run
 
@@ -47,14 +47,14 @@ def test_a_name_that_is_no_unit_of_the_model_is_refused(run, words):
 @pytest.mark.parametrize(
     ("choice", "words"),
     [
-        (Choice(), "the circuit of this run"),
-        (Choice(size=4), "the circuit of this run"),
-        (Choice(size=8), "size 8 chosen (found: 4)"),
-        (Choice(heads=2, neurons=4), "2 heads and 4 neurons chosen"),
-        (Choice(listed=frozenset()), "the empty set"),
-        (Choice(listed=frozenset({"L1H3"}), saved="x"), "the saved set \u201cx\u201d"),
-        (Choice(inverted=True), "all units but those of the circuit of this run"),
-        (Choice(added=frozenset({"L0H0"})), "the circuit of this run, 1 changed by hand"),
+        (ViewState(), "the circuit of this run"),
+        (ViewState(size=4), "the circuit of this run"),
+        (ViewState(size=8), "size 8 chosen (found: 4)"),
+        (ViewState(heads=2, neurons=4), "2 heads and 4 neurons chosen"),
+        (ViewState(listed=frozenset()), "the empty set"),
+        (ViewState(listed=frozenset({"L1H3"}), saved="x"), "the saved set \u201cx\u201d"),
+        (ViewState(inverted=True), "all units but those of the circuit of this run"),
+        (ViewState(added=frozenset({"L0H0"})), "the circuit of this run, 1 changed by hand"),
     ],
 )
 def test_where_the_set_comes_from_is_said(run, choice, words):

@@ -1,7 +1,7 @@
 import pytest
 
 from circuitviz.errors import ConfigError
-from circuitviz.ui.choice import read_units, written_units
+from circuitviz.ui.view_state import read_units, written_units
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from circuitviz.plots.verdict import Verdict, verdicts
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.jobs import Job
 from circuitviz.ui import jobs
-from circuitviz.ui.choice import Choice
 from circuitviz.ui.elements.components import Card, card_html
 from circuitviz.ui.elements.table import table_html
+from circuitviz.ui.view_state import ViewState
 from circuitviz.ui.views import (
     circuit_view,
     compare_view,
@@ -90,12 +90,12 @@ def test_a_set_of_nearly_the_whole_model_is_listed_in_part(run):
 
 
 def test_the_panel_starts_with_the_best_unit(run):
-    assert str(circuit_view.selected_unit(run, Choice())) == "L1H3"
-    assert str(circuit_view.selected_unit(run, Choice(unit="L0N9"))) == "L0N9"
+    assert str(circuit_view.selected_unit(run, ViewState())) == "L1H3"
+    assert str(circuit_view.selected_unit(run, ViewState(unit="L0N9"))) == "L0N9"
 
 
 def test_hand_made_changes_mark_each_map_with_its_own_kind(run):
-    choice = Choice(added=frozenset({"L0H1", "L2N7"}), removed=frozenset({"L1H3"}))
+    choice = ViewState(added=frozenset({"L0H1", "L2N7"}), removed=frozenset({"L1H3"}))
     heads, neurons = (
         circuit_view.marks(run, choice, Unit("head", 1, 3), kind) for kind in ("head", "neuron")
     )

@@ -1,6 +1,6 @@
 import pytest
 
-from circuitviz.ui.choice import Choice
+from circuitviz.ui.view_state import ViewState
 from circuitviz.units import Unit
 from tests.synthetic import backdoor_run
 
@@ -13,10 +13,10 @@ def run():
 @pytest.mark.parametrize(
     "choice",
     [
-        Choice(),
-        Choice(run="a", size=0),
-        Choice(run="a", heads=2, neurons=0),
-        Choice(
+        ViewState(),
+        ViewState(run="a", size=0),
+        ViewState(run="a", heads=2, neurons=0),
+        ViewState(
             run="a",
             size=8,
             added=frozenset({"L2N7", "L0H1"}),
@@ -27,16 +27,16 @@ def run():
     ],
 )
 def test_a_link_gives_back_the_choice(choice):
-    assert Choice.from_query(choice.to_query()) == choice
+    assert ViewState.from_query(choice.to_query()) == choice
 
 
 def test_edits_are_written_with_their_sign():
-    choice = Choice(added=frozenset({"L2N7"}), removed=frozenset({"L3H5"}))
+    choice = ViewState(added=frozenset({"L2N7"}), removed=frozenset({"L3H5"}))
     assert choice.to_query() == {"edit": "-L3H5,+L2N7"}
 
 
 def test_a_plus_that_arrived_as_a_space_still_adds():
-    assert Choice.from_query({"edit": "-L3H5, L2N7"}).added == {"L2N7"}
+    assert ViewState.from_query({"edit": "-L3H5, L2N7"}).added == {"L2N7"}
 
 
 @pytest.mark.parametrize(
@@ -44,77 +44,77 @@ def test_a_plus_that_arrived_as_a_space_still_adds():
     [{"size": "many"}, {"heads": "2"}, {"edit": "+L2X7"}, {"unit": "<b>"}, {"size": "-3"}],
 )
 def test_what_is_malformed_is_left_out_and_named(query):
-    choice = Choice.from_query(query)
-    assert choice == Choice()
+    choice = ViewState.from_query(query)
+    assert choice == ViewState()
     assert len(choice.problems) == 1
 
 
 def test_heads_and_neurons_win_over_size():
-    choice = Choice.from_query({"size": "4", "heads": "2", "neurons": "8"})
+    choice = ViewState.from_query({"size": "4", "heads": "2", "neurons": "8"})
     assert (choice.size, choice.heads, choice.neurons) == (None, 2, 8)
 
 
 def test_without_a_size_the_reported_circuit_is_knocked_out(run):
-    assert Choice().circuit(run) == run.circuit()
+    assert ViewState().circuit(run) == run.circuit()
 
 
 def test_edits_change_the_chosen_circuit(run):
-    choice = Choice(size=2, added=frozenset({"L0H0"}), removed=frozenset({"L1H3"}))
+    choice = ViewState(size=2, added=frozenset({"L0H0"}), removed=frozenset({"L1H3"}))
     assert {str(unit) for unit in choice.circuit(run)} == {"L2H5", "L0H0"}
 
 
 def test_toggling_twice_is_no_edit(run):
     for unit in (Unit("head", 1, 3), Unit("head", 0, 0)):
-        once = Choice().toggled(run, unit)
+        once = ViewState().toggled(run, unit)
         assert once.edited
-        assert once.toggled(run, unit) == Choice()
+        assert once.toggled(run, unit) == ViewState()
 
 
 def test_toggling_flips_membership(run):
     inside, outside = Unit("head", 1, 3), Unit("neuron", 0, 9)
-    assert inside not in Choice().toggled(run, inside).circuit(run)
-    assert outside in Choice().toggled(run, outside).circuit(run)
+    assert inside not in ViewState().toggled(run, inside).circuit(run)
+    assert outside in ViewState().toggled(run, outside).circuit(run)
 
 
 def test_a_size_that_was_not_evaluated_becomes_the_nearest_one(run):
-    fitted = Choice(size=7).fitted(run)
+    fitted = ViewState(size=7).fitted(run)
     assert fitted.size in (6, 8)
     assert "7" in fitted.problems[0]
 
 
 def test_budgets_that_were_not_evaluated_fall_back_to_the_reported_circuit(run):
-    fitted = Choice(heads=3, neurons=3).fitted(run)
+    fitted = ViewState(heads=3, neurons=3).fitted(run)
     assert not fitted.separate
     assert fitted.problems
 
 
 def test_units_of_another_model_are_dropped(run):
-    fitted = Choice(added=frozenset({"L9H9", "L0H1"}), unit="L0N5000").fitted(run)
+    fitted = ViewState(added=frozenset({"L9H9", "L0H1"}), unit="L0N5000").fitted(run)
     assert (fitted.added, fitted.unit) == (frozenset({"L0H1"}), None)
     assert len(fitted.problems) == 2
 
 
 def test_what_fits_stays(run):
-    choice = Choice(run="a", size=8, unit="L1H3")
+    choice = ViewState(run="a", size=8, unit="L1H3")
     assert choice.fitted(run) == choice
     assert choice.fitted(run).problems == ()
 
 
 def test_compared_runs_are_listed_once_and_without_the_chosen_one():
-    choice = Choice.from_query({"run": "a", "compare": "b, c,a,,b"})
+    choice = ViewState.from_query({"run": "a", "compare": "b, c,a,,b"})
     assert choice.compare == ("b", "c")
     assert choice.to_query() == {"run": "a", "compare": "b,c"}
-    assert Choice.from_query(choice.to_query()) == choice
+    assert ViewState.from_query(choice.to_query()) == choice
 
 
 def test_more_runs_than_can_be_told_apart_are_cut_and_named():
-    choice = Choice.from_query({"compare": "b,c,d,e,f"})
+    choice = ViewState.from_query({"compare": "b,c,d,e,f"})
     assert choice.compare == ("b", "c", "d", "e")
     assert len(choice.problems) == 1
 
 
 def test_a_link_names_the_tuning():
-    choice = Choice.from_query({"run": "a", "tuning": "a-repair-s0-12345678"})
+    choice = ViewState.from_query({"run": "a", "tuning": "a-repair-s0-12345678"})
     assert choice.tuning == "a-repair-s0-12345678"
     assert choice.to_query() == {"run": "a", "tuning": "a-repair-s0-12345678"}
 
@@ -122,35 +122,35 @@ def test_a_link_names_the_tuning():
 @pytest.mark.parametrize(
     "choice",
     [
-        Choice(run="a", listed=frozenset(), ablation="mean"),
-        Choice(run="a", listed=frozenset({"L1H3", "L2N40"}), saved="my set", inverted=True),
-        Choice(run="a", size=8, inverted=True, random=7, ablation="resample"),
+        ViewState(run="a", listed=frozenset(), ablation="mean"),
+        ViewState(run="a", listed=frozenset({"L1H3", "L2N40"}), saved="my set", inverted=True),
+        ViewState(run="a", size=8, inverted=True, random=7, ablation="resample"),
     ],
 )
 def test_a_link_gives_back_what_the_tray_holds(choice):
-    assert Choice.from_query(choice.to_query()) == choice
+    assert ViewState.from_query(choice.to_query()) == choice
 
 
 def test_a_list_wins_over_a_size():
-    choice = Choice.from_query({"set": "L1H3", "size": "4", "random": "2"})
+    choice = ViewState.from_query({"set": "L1H3", "size": "4", "random": "2"})
     assert (choice.listed, choice.size, choice.random) == ({"L1H3"}, None, 2)
 
 
 @pytest.mark.parametrize("query", [{"set": "L1X3"}, {"ablation": "noise"}, {"random": "-1"}])
 def test_what_is_malformed_in_the_tray_is_left_out_and_named(query):
-    choice = Choice.from_query(query)
-    assert choice == Choice()
+    choice = ViewState.from_query(query)
+    assert choice == ViewState()
     assert len(choice.problems) == 1
 
 
 def test_a_list_too_long_for_a_link_is_left_to_its_name():
-    long = Choice(listed=frozenset(f"L0N{2 * index}" for index in range(600)), saved="big")
+    long = ViewState(listed=frozenset(f"L0N{2 * index}" for index in range(600)), saved="big")
     assert not long.linkable
     assert long.to_query() == {"saved": "big"}
 
 
 def test_inverting_twice_is_no_change_and_edits_keep_their_sense(run):
-    choice = Choice(size=2, added=frozenset({"L0H0"}), removed=frozenset({"L1H3"}))
+    choice = ViewState(size=2, added=frozenset({"L0H0"}), removed=frozenset({"L1H3"}))
     inverse = choice.inverse(run)
     assert inverse.circuit(run) == choice.circuit(run).complement
     assert inverse.inverse(run) == choice
@@ -158,7 +158,7 @@ def test_inverting_twice_is_no_change_and_edits_keep_their_sense(run):
 
 
 def test_a_unit_is_toggled_in_an_inverted_set(run):
-    inverse = Choice(size=2).inverse(run)
+    inverse = ViewState(size=2).inverse(run)
     inside = Unit("head", 0, 0)
     once = inverse.toggled(run, inside)
     assert inside not in once.circuit(run)
@@ -167,10 +167,10 @@ def test_a_unit_is_toggled_in_an_inverted_set(run):
 
 
 def test_nothing_and_the_found_circuit_are_one_step_away(run):
-    choice = Choice(size=8, added=frozenset({"L0H0"}), ablation="mean", unit="L1H3")
-    assert len(choice.emptied().circuit(run)) == 0
-    assert choice.emptied().ablation == "mean"
-    assert choice.found_again() == Choice(unit="L1H3")
+    choice = ViewState(size=8, added=frozenset({"L0H0"}), ablation="mean", unit="L1H3")
+    assert len(choice.cleared().circuit(run)) == 0
+    assert choice.cleared().ablation == "mean"
+    assert choice.reset_set() == ViewState(unit="L1H3")
 
 
 def counts(circuit):
@@ -181,25 +181,25 @@ def counts(circuit):
 
 
 def test_a_random_control_has_as_many_of_each_kind_in_each_layer(run):
-    own = Choice(size=32)
-    drawn = [own.drawn(run, seed).circuit(run) for seed in (0, 0, 1)]
+    own = ViewState(size=32)
+    drawn = [own.with_random_control(run, seed).circuit(run) for seed in (0, 0, 1)]
     assert counts(drawn[0]) == counts(own.circuit(run))
     assert drawn[0] == drawn[1] != drawn[2]
     assert not drawn[0].units & own.circuit(run).units
 
 
 def test_a_random_control_stands_in_for_the_edited_set(run):
-    edited = Choice(size=2, added=frozenset({"L0N5"}))
-    control = edited.drawn(run, 3)
+    edited = ViewState(size=2, added=frozenset({"L0N5"}))
+    control = edited.with_random_control(run, 3)
     assert control.own_circuit(run) == edited.circuit(run)
     assert counts(control.circuit(run)) == counts(edited.circuit(run))
     assert not control.added
-    again = control.drawn(run, 4)
+    again = control.with_random_control(run, 4)
     assert again.own_circuit(run) == edited.circuit(run)
 
 
 def test_an_edit_of_a_random_control_keeps_its_units(run):
-    control = Choice(size=4).drawn(run, 3)
+    control = ViewState(size=4).with_random_control(run, 3)
     unit = next(iter(control.circuit(run)))
     edited = control.toggled(run, unit)
     assert edited.random is None
@@ -208,26 +208,26 @@ def test_an_edit_of_a_random_control_keeps_its_units(run):
 
 
 def test_units_of_another_model_are_dropped_from_a_list(run):
-    fitted = Choice(listed=frozenset({"L1H3", "L9H9"}), ablation="zero").fitted(run)
+    fitted = ViewState(listed=frozenset({"L1H3", "L9H9"}), ablation="zero").fitted(run)
     assert fitted.listed == {"L1H3"}
     assert fitted.ablation is None
     assert len(fitted.problems) == 1
 
 
 def test_edits_too_long_for_a_link_become_a_list(run):
-    choice = Choice()
+    choice = ViewState()
     for index in range(400):
         choice = choice.toggled(run, Unit("neuron", 0, index))
     assert choice.linkable
     assert len(choice.circuit(run).units - run.circuit().units) in (399, 400)
     query = choice.to_query()
     assert sum(map(len, query.values())) < 1500
-    assert Choice.from_query(query).circuit(run) == choice.circuit(run)
+    assert ViewState.from_query(query).circuit(run) == choice.circuit(run)
 
 
 def test_edits_that_no_link_holds_are_left_out_and_said_to_be():
     scattered = frozenset(f"L0N{2 * index}" for index in range(250))
-    choice = Choice(size=8, added=scattered)
+    choice = ViewState(size=8, added=scattered)
     assert not choice.linkable
     assert not choice.linked
     assert choice.to_query() == {"size": "8"}
@@ -236,31 +236,31 @@ def test_edits_that_no_link_holds_are_left_out_and_said_to_be():
 def test_a_list_and_its_edits_share_the_room_of_a_link():
     listed = frozenset(f"L0N{2 * index}" for index in range(200))
     edits = frozenset(f"L1N{2 * index}" for index in range(110))
-    assert Choice(listed=listed).linkable
-    assert Choice(added=edits).linkable
-    assert not Choice(listed=listed, added=edits).linkable
-    assert not Choice(listed=listed, saved="x", added=edits | listed).linked
+    assert ViewState(listed=listed).linkable
+    assert ViewState(added=edits).linkable
+    assert not ViewState(listed=listed, added=edits).linkable
+    assert not ViewState(listed=listed, saved="x", added=edits | listed).linked
 
 
 def test_a_saved_name_links_a_list_of_any_length():
     long = frozenset(f"L0N{2 * index}" for index in range(600))
-    assert Choice(listed=long, saved="big", added=frozenset({"L1H3"})).linked
-    assert not Choice(listed=long).linked
+    assert ViewState(listed=long, saved="big", added=frozenset({"L1H3"})).linked
+    assert not ViewState(listed=long).linked
 
 
-@pytest.mark.parametrize("start", [Choice(), Choice(listed=frozenset({"L1H3", "L2N40"}))])
+@pytest.mark.parametrize("start", [ViewState(), ViewState(listed=frozenset({"L1H3", "L2N40"}))])
 def test_a_size_forgets_edits_of_an_inverse_or_of_a_list(run, start):
     edited = start.toggled(run, Unit("head", 0, 0)).toggled(run, Unit("head", 1, 3))
     assert edited.inverse(run).of_ranking().circuit(run) == run.circuit()
 
 
 def test_a_size_keeps_edits_of_another_size(run):
-    edited = Choice(size=8, added=frozenset({"L0H0"}))
+    edited = ViewState(size=8, added=frozenset({"L0H0"}))
     assert edited.of_ranking() == edited
 
 
 def test_a_saved_name_is_believed_only_of_the_units_saved_under_it():
-    named = Choice(listed=frozenset({"L1H3"}), saved="mine")
-    assert named.named_rightly(frozenset({"L1H3"})) == named
-    assert named.named_rightly(frozenset({"L2H5"})).saved is None
-    assert named.named_rightly(None).saved is None
+    named = ViewState(listed=frozenset({"L1H3"}), saved="mine")
+    assert named.without_wrong_name(frozenset({"L1H3"})) == named
+    assert named.without_wrong_name(frozenset({"L2H5"})).saved is None
+    assert named.without_wrong_name(None).saved is None

@@ -26,7 +26,7 @@ from circuitviz.units import Circuit, Unit, random_matched
 NOTHING = "none"
 PART = re.compile(r"(L\d+[HN])(\d+(?:-\d+)?(?:\.\d+(?:-\d+)?)*)")
 # More than a link can name by hand: a range as wide as this is a mistake or an attack.
-WIDEST_RANGE = 100_000
+MAX_RANGE = 100_000
 
 QUERY_KEYS = (
     "run",
@@ -45,9 +45,9 @@ QUERY_KEYS = (
     "tuning",
 )
 # Runs beside the chosen one: as many as can be told apart by symbol and dash.
-MOST_COMPARED = 4
+MAX_COMPARED = 4
 # Characters of a listed set in a link; browsers, mail and chat programs cut links of 2,000.
-LONGEST_SET = 1500
+MAX_SET_LENGTH = 1500
 NUMBERS = ("size", "heads", "neurons", "random")
 # The fields that say which units are knocked out, and how.
 SET_FIELDS = (
@@ -100,14 +100,14 @@ def read_units(text: str) -> frozenset[str]:
         for piece in indices.split("."):
             first, _, last = piece.partition("-")
             span = range(int(first), int(last or first) + 1)
-            if not 0 < len(span) <= WIDEST_RANGE:
+            if not 0 < len(span) <= MAX_RANGE:
                 raise ConfigError(f"a range of units goes upwards, like 40-42; got {piece[:40]!r}")
             names |= {f"{prefix}{index}" for index in span}
     return frozenset(names)
 
 
 @dataclass(frozen=True)
-class Choice:
+class ViewState:
     """One state of the app, the same on every page and in the URL.
 
     Attributes:
@@ -125,7 +125,7 @@ class Choice:
         ablation: What replaces units that are knocked out; None: what the run used.
         unit: The head or neuron a panel shows.
         prompt: The test prompt whose answers are shown.
-        compare: Ids of the runs set beside the chosen one, in order, at most `MOST_COMPARED`.
+        compare: Ids of the runs set beside the chosen one, in order, at most `MAX_COMPARED`.
         tuning: Id of the tuning of this run that is shown; None: the newest.
         problems: What could not be read from a link, one sentence each.
     """
@@ -148,7 +148,7 @@ class Choice:
     problems: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
-    def from_query(cls, query: Mapping[str, str]) -> Choice:
+    def from_query(cls, query: Mapping[str, str]) -> ViewState:
         """Read a URL's parameters; what is malformed is left out and named in `problems`."""
         numbers, problems = _read_numbers(query)
         listed, unreadable = _read_set(query.get("set"))
@@ -168,9 +168,9 @@ class Choice:
             problems.append(f"The link's ablation must be one of {legal}; it says {ablation!r}.")
             ablation = None
         compare = _read_list(query.get("compare", ""), without=query.get("run"))
-        if len(compare) > MOST_COMPARED:
+        if len(compare) > MAX_COMPARED:
             problems.append(
-                f"The link compares {len(compare)} runs with this one; the first {MOST_COMPARED} "
+                f"The link compares {len(compare)} runs with this one; the first {MAX_COMPARED} "
                 "are shown."
             )
         return cls(
@@ -184,7 +184,7 @@ class Choice:
             ablation=cast("AblationKind | None", ablation),
             unit=unit,
             prompt=query.get("prompt") or None,
-            compare=compare[:MOST_COMPARED],
+            compare=compare[:MAX_COMPARED],
             tuning=query.get("tuning") or None,
             problems=tuple(problems),
         )
@@ -223,7 +223,7 @@ class Choice:
     @property
     def linkable(self) -> bool:
         """Whether a link can list units and edits; a longer list needs a saved set's name."""
-        return self._edits_fit and len(self._listed_text() or "") <= LONGEST_SET
+        return self._edits_fit and len(self._listed_text() or "") <= MAX_SET_LENGTH
 
     @property
     def linked(self) -> bool:
@@ -236,7 +236,7 @@ class Choice:
     def _written_set(self) -> str | None:
         """The list, where a link has room for it."""
         text = self._listed_text()
-        return text if text is not None and len(text) <= LONGEST_SET else None
+        return text if text is not None and len(text) <= MAX_SET_LENGTH else None
 
     def _edits_text(self) -> str:
         edits = [f"-{name}" for name in sorted(self.removed)]
@@ -245,18 +245,18 @@ class Choice:
 
     @property
     def _edits_fit(self) -> bool:
-        return len(self._edits_text()) + len(self._written_set() or "") <= LONGEST_SET
+        return len(self._edits_text()) + len(self._written_set() or "") <= MAX_SET_LENGTH
 
     @property
     def set_part(self) -> dict[str, Any]:
         """The fields that say which units are knocked out, and how."""
         return {one.name: getattr(self, one.name) for one in fields(self) if one.name in SET_FIELDS}
 
-    def found_again(self) -> Choice:
+    def reset_set(self) -> ViewState:
         """With the circuit the run reports, knocked out as the run did."""
-        return replace(self, **Choice().set_part)
+        return replace(self, **ViewState().set_part)
 
-    def fitted(self, run: Run) -> Choice:
+    def fitted(self, run: Run) -> ViewState:
         """This choice with what the run does not have left out and named in `problems`."""
         problems = list(self.problems)
         choice = self
@@ -307,16 +307,16 @@ class Choice:
     def circuit(self, run: Run) -> Circuit:
         """The circuit that is knocked out: the set with its edits, or a random control of it."""
         own = self.own_circuit(run)
-        return own if self.random is None else _drawn(own, self.random)
+        return own if self.random is None else _random_of(own, self.random)
 
     def ablation_of(self, run: Run) -> AblationKind:
         """What replaces the units that are knocked out."""
         return self.ablation or run.config.ablation
 
-    def toggled(self, run: Run, unit: Unit) -> Choice:
+    def toggled(self, run: Run, unit: Unit) -> ViewState:
         """With a unit added to the circuit if it is not in it, else removed."""
         if self.random is not None:
-            return self.listing(run).toggled(run, unit)
+            return self.as_explicit_set(run).toggled(run, unit)
         name = str(unit)
         inside, by_default = unit in self.circuit(run), unit in self.start(run)
         added, removed = self.added - {name}, self.removed - {name}
@@ -326,21 +326,21 @@ class Choice:
             added |= {name}
         return replace(self, added=added, removed=removed)._shorter(run)
 
-    def _shorter(self, run: Run) -> Choice:
+    def _shorter(self, run: Run) -> ViewState:
         """As a list, where edits grew too long for a link and the list is not."""
         if self._edits_fit:
             return self
-        whole = self.listing(run)
+        whole = self.as_explicit_set(run)
         before = len(self._listed_text() or "") + len(self._edits_text())
         return whole if len(whole._listed_text() or "") < before else self
 
-    def inverse(self, run: Run) -> Choice:
+    def inverse(self, run: Run) -> ViewState:
         """With all other units knocked out instead."""
         if self.random is not None:
-            return self.listing(run).inverse(run)
+            return self.as_explicit_set(run).inverse(run)
         return replace(self, inverted=not self.inverted, added=self.removed, removed=self.added)
 
-    def of_ranking(self) -> Choice:
+    def of_ranking(self) -> ViewState:
         """From the best units again instead of a list or of all other units.
 
         Edits of a list or of an inverse go with it: on the ranking they would mean another thing.
@@ -352,7 +352,7 @@ class Choice:
         )
         return replace(kept, listed=None, saved=None, inverted=False, random=None)
 
-    def named_rightly(self, units: frozenset[str] | None) -> Choice:
+    def without_wrong_name(self, units: frozenset[str] | None) -> ViewState:
         """Without the saved set's name where the list is another one.
 
         Args:
@@ -360,21 +360,21 @@ class Choice:
         """
         return self if self.listed == units else replace(self, saved=None)
 
-    def emptied(self) -> Choice:
+    def cleared(self) -> ViewState:
         """With nothing knocked out."""
-        return replace(self.found_again(), listed=frozenset(), ablation=self.ablation)
+        return replace(self.reset_set(), listed=frozenset(), ablation=self.ablation)
 
-    def drawn(self, run: Run, seed: int) -> Choice:
+    def with_random_control(self, run: Run, seed: int) -> ViewState:
         """With a random control of this set instead of it."""
         # Marks of edits on the maps would point at units that are not knocked out.
-        own = self.listing(run, own=True) if self.added or self.removed else self
+        own = self.as_explicit_set(run, own=True) if self.added or self.removed else self
         return replace(own, random=seed)
 
-    def listing(self, run: Run, *, own: bool = False) -> Choice:
+    def as_explicit_set(self, run: Run, *, own: bool = False) -> ViewState:
         """The same units, as a list: those knocked out, or the set's own."""
         circuit = self.own_circuit(run) if own else self.circuit(run)
         names = frozenset(str(unit) for unit in circuit)
-        return replace(self.found_again(), listed=names, ablation=self.ablation)
+        return replace(self.reset_set(), listed=names, ablation=self.ablation)
 
 
 # Large models have hundreds of thousands of units, and a page asks for its circuit often.
@@ -384,7 +384,7 @@ def _complement(circuit: Circuit) -> Circuit:
 
 
 @lru_cache(maxsize=16)
-def _drawn(circuit: Circuit, seed: int) -> Circuit:
+def _random_of(circuit: Circuit, seed: int) -> Circuit:
     return random_matched(circuit, np.random.default_rng(seed))
 
 
