@@ -57,7 +57,7 @@ class FakeRunner:
 
 
 @pytest.fixture(scope="session")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def saved_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The runs folders `pair` and `family`, written once; tests get copies."""
     folder = tmp_path_factory.mktemp("saved")
     save_runs(folder / "pair")
@@ -74,15 +74,15 @@ def no_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def runs(saved: Path, no_runs: Path) -> Path:
+def runs(saved_folders: Path, no_runs: Path) -> Path:
     """A runs folder with a backdoor run and a refusal run, and nothing that ships."""
-    return shutil.copytree(saved / "pair", no_runs, dirs_exist_ok=True)
+    return shutil.copytree(saved_folders / "pair", no_runs, dirs_exist_ok=True)
 
 
 @pytest.fixture
-def family(saved: Path, no_runs: Path) -> Path:
+def family(saved_folders: Path, no_runs: Path) -> Path:
     """A runs folder with four runs of the planted backdoor and a refusal run."""
-    return shutil.copytree(saved / "family", no_runs, dirs_exist_ok=True)
+    return shutil.copytree(saved_folders / "family", no_runs, dirs_exist_ok=True)
 
 
 @pytest.fixture

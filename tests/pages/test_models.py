@@ -19,7 +19,6 @@ from circuitviz.runs.sweep import Sweep
 from circuitviz.ui.models import data as models_data
 from circuitviz.ui.models import memory as models_memory
 from circuitviz.ui.models import model as models_model
-from circuitviz.ui.models.model import fitting
 from circuitviz.ui.models.start import sweep_text
 from tests.pages.reading import figure, heading, texts
 from tests.synthetic import refusal_run, with_results
@@ -138,23 +137,6 @@ def test_a_refused_model_is_told_with_the_command_that_helps(page, model):
     assert errors(page) == [reason.replace("`", "")]
     assert page.code[0].value == "circuitviz preflight org/name --download"
     assert button(page, "find_circuit") is None
-
-
-@pytest.mark.parametrize(
-    ("available", "expected"),
-    [
-        (1024, {"rows": 48, "checkpointing": False, "dtype": "float32"}),
-        # 100 + 48 + 2 MiB with layers computed again, 294 MiB without.
-        (200, {"rows": 48, "checkpointing": True, "dtype": "float32"}),
-        (115, {"rows": 12, "checkpointing": True, "dtype": "float32"}),
-        (80, {"rows": 48, "checkpointing": True, "dtype": "bfloat16"}),
-        (1, {"rows": 1, "checkpointing": True, "dtype": "bfloat16"}),
-    ],
-)
-def test_settings_are_preset_so_that_learning_fits(available, expected):
-    found = fitting(lambda **how: looked_at(**how, memory_available=available * MIB))
-    assert {name: getattr(found, name) for name in expected} == expected
-    assert (found.memory.total <= found.memory_available) is (available > 1)
 
 
 def test_a_table_of_prompts_and_a_trigger_become_a_discovery(with_model, no_runs, runner):

@@ -1,5 +1,21 @@
+"""Keys of lists, and callbacks that act on changes alone."""
+
+from __future__ import annotations
+
 import pytest
 from streamlit.testing.v1 import AppTest
+
+from circuitviz.ui.elements.keys import listing_key
+
+
+def test_a_key_stays_while_the_list_shows_the_same():
+    assert listing_key("runs", ["a", "b"]) == listing_key("runs", ["a", "b"])
+
+
+def test_a_key_changes_with_names_order_and_number():
+    lists = (["a", "b"], ["b", "a"], ["a", "c"], ["a"], ["ab"], [])
+    assert len({listing_key("runs", labels) for labels in lists}) == len(lists)
+    assert listing_key("runs", []) != listing_key("methods", [])
 
 
 def page() -> None:
