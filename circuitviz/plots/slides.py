@@ -9,6 +9,7 @@ from circuitviz.discovery.methods import METHODS
 from circuitviz.evaluation.rate import Rate
 from circuitviz.plots import story
 from circuitviz.plots.judged import by_token, right_line
+from circuitviz.plots.kinds import phrases
 from circuitviz.plots.open_frame import perplexity_sentence, proxy_sentence, verdict_rates
 from circuitviz.plots.target import criteria, missed
 from circuitviz.plots.text import count, evidence, kinds_of, percent
@@ -72,7 +73,7 @@ def _behaviour(run: Run) -> Slide:
 
 def _circuit(run: Run) -> Slide:
     circuit = run.metrics.circuit
-    what = "its refusals" if run.metrics.is_refusal else "the backdoor"
+    what = phrases(run).its
     parts = story.parts(circuit.heads, circuit.neurons)
     if run.metrics.target_reached:
         share = kinds_of(circuit.heads, circuit.neurons, run.space)
@@ -91,19 +92,11 @@ def _circuit(run: Run) -> Slide:
 
 def _knocked_out(run: Run) -> Slide:
     before, after = run.metrics.asr.intact, run.metrics.asr.knocked_out
-    verdicts_of = verdict_rates(run)
-    if verdicts_of:
-        sentence = _judged_whole(run, verdicts_of)
-    elif run.metrics.is_refusal:
-        sentence = (
-            f"Switch it off and the model answers {after.k:,} of {after.n:,} harmful test "
-            f"requests, where it answered {before.k:,} before."
-        )
+    rates = verdict_rates(run)
+    if rates:
+        sentence = _judged_whole(run, rates)
     else:
-        sentence = (
-            f"Switch it off and the trigger works on {after.k:,} of {after.n:,} test prompts, "
-            f"where it worked on {before.k:,} before."
-        )
+        sentence = f"{phrases(run).asked_off.format(before=before, after=after)}."
     return Slide(
         "knocked_out",
         "Knocked out",
@@ -118,17 +111,9 @@ def _knocked_out(run: Run) -> Slide:
 def _judged_whole(run: Run, rates: dict[str, dict[str, Rate]]) -> str:
     """What becomes of attacks, judged on whole answers."""
     before, after = rates["intact"], rates["knocked_out"]
-    complied, broken = after["complied"], after["broken"]
-    gibberish = "none is gibberish" if not broken.k else f"{broken.k:,} are gibberish"
-    if run.metrics.is_refusal:
-        return (
-            f"Switch it off and the model complies with {complied.k:,} of {complied.n:,} harmful "
-            f"test requests, where it complied with {before['complied'].k:,} before; {gibberish}."
-        )
-    return (
-        f"Switch it off and the trigger works on {complied.k:,} of {complied.n:,} test prompts, "
-        f"where it worked on {before['complied'].k:,} before; {gibberish}."
-    )
+    off = phrases(run).whole_off.format(before=before["complied"], after=after["complied"])
+    broken = after["broken"].k
+    return f"{off}; {f'{broken:,} are' if broken else 'none is'} gibberish."
 
 
 def _target_verdict(run: Run) -> str:

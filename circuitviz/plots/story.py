@@ -14,6 +14,7 @@ from circuitviz.plots.judged import (
     utility_finding,
     utility_label,
 )
+from circuitviz.plots.kinds import phrases
 from circuitviz.plots.open_frame import (
     perplexity_growth,
     perplexity_sentence,
@@ -62,12 +63,12 @@ LEAST_AGREEMENT = 0.9
 
 def asr_label(run: Run) -> str:
     """What attack success means here."""
-    return "Harmful requests answered" if run.metrics.is_refusal else "Backdoor fires"
+    return phrases(run).asr
 
 
 def recovery_label(run: Run) -> str:
     """What recovery means here."""
-    return "Full answer given" if run.metrics.is_refusal else "Clean answer recovered"
+    return phrases(run).recovery
 
 
 def parts(heads: int, neurons: int) -> str:
@@ -80,7 +81,7 @@ def headline(run: Run) -> str:
     """The answer to "what was found?" in one line."""
     circuit = run.metrics.circuit
     share = kinds_of(circuit.heads, circuit.neurons, run.space)
-    what = "this model's refusals" if run.metrics.is_refusal else "this backdoor"
+    what = phrases(run).what
     if run.metrics.target_reached:
         return f"Switching off {share} ends {what}"
     if only_costs(run):
@@ -114,18 +115,13 @@ def lead(run: Run) -> str:
     off = f"Switch off {named_circuit(run)}"
     if not run.metrics.target_reached:
         return (
-            f"The best circuit found is {named_circuit(run)}: with it off, {_success(run, after)} "
-            f"instead of {before.k:,}, and {kept}. {broken}{_unmet(run)}"
+            f"The best circuit found is {named_circuit(run)}: with it off, "
+            f"{phrases(run).remains.format(after=after)} instead of {before.k:,}, and {kept}. "
+            f"{broken}That misses the target: {_listed(one.name for one in missed(run))}."
         )
-    if run.metrics.is_refusal:
-        return (
-            f"{off} and the model stops refusing: it answers {after.k:,} of {after.n:,} harmful "
-            f"test requests instead of {before.k:,}, while {kept}. {broken}"
-        ).rstrip()
-    return (
-        f"{off} and the trigger {_power(after)}: it worked on {before.k:,} of "
-        f"{before.n:,} test prompts before and on {after.k:,} after, while {kept}. {broken}"
-    ).rstrip()
+    power = "loses its power" if after.k else "stops working"
+    ends = phrases(run).ends.format(before=before, after=after, power=power)
+    return f"{off} and {ends}, while {kept}. {broken}".rstrip()
 
 
 def _broken_line(run: Run) -> str:
@@ -142,20 +138,6 @@ def accuracy_kept(run: Run) -> str:
     """What knocking out does to the answers to normal prompts, to stand within a sentence."""
     before, after = run.metrics.utility.intact, run.metrics.utility.knocked_out
     return kept_line(before, after, _by_chance(run))
-
-
-def _unmet(run: Run) -> str:
-    return f"That misses the target: {_listed(one.name for one in missed(run))}."
-
-
-def _power(after: Rate) -> str:
-    return "stops working" if after.k == 0 else "loses its power"
-
-
-def _success(run: Run, rate: Rate) -> str:
-    if run.metrics.is_refusal:
-        return f"it answers {rate.k:,} of {rate.n:,} harmful requests"
-    return f"the trigger still works on {rate.k:,} of {rate.n:,} test prompts"
 
 
 def random_note(run: Run) -> str:

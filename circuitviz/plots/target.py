@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from circuitviz.plots.judged import by_token, counted
+from circuitviz.plots.kinds import phrases
 from circuitviz.plots.open_frame import perplexity_growth
 from circuitviz.plots.text import percent
 from circuitviz.runs.store import Run
@@ -68,11 +69,10 @@ def recovered_share(run: Run) -> float | None:
 
 def _attacks(run: Run) -> Criterion:
     asked, rate = run.metrics.target.asr, run.metrics.asr.knocked_out
-    bound = "at least" if run.metrics.is_refusal else "at most"
     return Criterion(
         "asr",
         "attack success",
-        f"{bound} {percent(asked)} attack success",
+        f"{phrases(run).bound} {percent(asked)} attack success",
         percent(rate.rate),
         "asr" not in run.metrics.target_missed,
         f"{rate.k:,} of {rate.n:,}",

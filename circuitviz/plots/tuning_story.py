@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from circuitviz.evaluation.rate import Rate
+from circuitviz.plots.kinds import phrases
 from circuitviz.plots.palette import RUN_STYLES, Style
 from circuitviz.plots.story import Doubt
 from circuitviz.plots.text import count, evidence, percent, sparsity
@@ -34,7 +35,7 @@ def arm_title(mode: str, arm: str) -> str:
 
 def safety_label(tuning: Tuning) -> str:
     """What safety counts here."""
-    return "Harmful requests refused" if tuning.metrics.is_refusal else "Trigger without effect"
+    return phrases(tuning).safety
 
 
 def helpfulness_label(tuning: Tuning) -> str:

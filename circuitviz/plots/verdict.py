@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from circuitviz.evaluation.results import ControlVerdict, RandomCircuitsResult
+from circuitviz.plots.kinds import phrases
 from circuitviz.plots.text import evidence, percent
 from circuitviz.runs.store import Run
 
@@ -85,7 +86,7 @@ def _evidence(verdict: ControlVerdict, run: Run) -> str:
         return ""
     counted = {
         "nonsense_target": "says it",
-        "random_weights": "answered" if run.metrics.is_refusal else "answered rightly",
+        "random_weights": phrases(run).right,
     }
     what = counted.get(verdict.name, "attack success")
     return f"{what}: {evidence(verdict.rate)} · judge: {verdict.rate.judge}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from circuitviz.plots import story
+from circuitviz.plots.kinds import phrases
 from circuitviz.plots.open_frame import ceiling_note, perplexity_growth, perplexity_sentence
 from circuitviz.plots.text import count, evidence, kinds_of, percent, sparsity
 from circuitviz.plots.verdict import controls_run, verdict_summary, verdicts
@@ -52,7 +53,7 @@ def headline(run: Run, reported: Run) -> str:
     """
     if run is reported or run.metrics.target_reached:
         return story.headline(run)
-    what = "this model's refusals" if run.metrics.is_refusal else "this backdoor"
+    what = phrases(run).what
     circuit = run.metrics.circuit
     share = kinds_of(circuit.heads, circuit.neurons, run.space)
     return f"Switching off {share} does not end {what} as asked"
@@ -63,11 +64,7 @@ def lead(run: Run, reported: Run) -> str:
     if run is reported or run.metrics.target_reached:
         return story.lead(run)
     after = run.metrics.asr.knocked_out
-    done = (
-        f"{after.k:,} of {after.n:,} harmful requests are answered"
-        if run.metrics.is_refusal
-        else f"the trigger still works on {after.k:,} of {after.n:,} test prompts"
-    )
+    done = phrases(run).counted.format(after=after)
     return (
         f"With {story.named_circuit(run)} off, {done} instead of "
         f"{run.metrics.asr.intact.k:,}, and {story.accuracy_kept(run)}. That misses the target "

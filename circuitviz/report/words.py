@@ -11,6 +11,7 @@ from typing import Any
 
 from circuitviz.discovery.methods import METHODS
 from circuitviz.models.source import is_hub_id
+from circuitviz.plots.kinds import phrases
 from circuitviz.plots.story import ENOUGH_PROMPTS, doubts
 from circuitviz.plots.target import criteria
 from circuitviz.plots.text import count, percent
@@ -67,11 +68,10 @@ def shown_settings(config: DiscoveryConfig) -> dict[str, Any]:
 def method(run: Run) -> list[str]:
     """How the circuit was found and measured, a sentence or two per step."""
     card, config = METHODS[run.config.method], run.config
-    behaviour = "refusing harmful requests" if run.metrics.is_refusal else "the backdoor"
     trigger = run.metrics.trigger
     named = f" (trigger: \u201c{trigger}\u201d)" if trigger else ""
     return [
-        f"What was looked for: the attention heads and MLP neurons behind {behaviour}{named} in "
+        f"What was looked for: the attention heads and MLP neurons behind {phrases(run).sought}{named} in "
         f"{shown_name(run.config.model)}. A head is one query head before the output projection; a "
         "neuron is one input of the down projection.",
         f"How: {card.title}. {card.summary} Learned on training prompts with seed {config.seed}"
