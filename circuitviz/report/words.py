@@ -71,9 +71,9 @@ def method(run: Run) -> list[str]:
     trigger = run.metrics.trigger
     named = f" (trigger: \u201c{trigger}\u201d)" if trigger else ""
     return [
-        f"What was looked for: the attention heads and MLP neurons behind {phrases(run).sought}{named} in "
-        f"{shown_name(run.config.model)}. A head is one query head before the output projection; a "
-        "neuron is one input of the down projection.",
+        "What was looked for: the attention heads and MLP neurons behind "
+        f"{phrases(run).sought}{named} in {shown_name(run.config.model)}. A head is one query head "
+        "before the output projection; a neuron is one input of the down projection.",
         f"How: {card.title}. {card.summary} Learned on training prompts with seed {config.seed}"
         + (f" and {count(config.steps, 'step')}" if card.has_steps else "")
         + f". Source: {card.paper}.",
