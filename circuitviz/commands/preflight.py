@@ -128,7 +128,7 @@ def _facts(found: Preflight) -> list[tuple[str, str]]:
 
 def _memory(found: Preflight) -> list[tuple[str, str]]:
     # Late: only a model that was looked at has these, and by then everything is imported.
-    from circuitviz.models.preflight import size_text
+    from circuitviz.models.memory import size_text
 
     memory = found.memory
     layers = ", layers computed again" if found.checkpointing else ""

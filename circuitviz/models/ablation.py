@@ -52,8 +52,9 @@ def message_key(message: str) -> int:
     return zlib.crc32(message.encode())
 
 
-# Activations kept for resampling: one random position of each of this many neutral prompts.
-RESAMPLE_ROWS = 64
+# Neutral messages that are run, at most: all their positions count in a mean, and one random
+# position of each is kept for resampling.
+MEASURED = {"mean": 256, "resample": 64}
 
 
 @torch.no_grad()
@@ -64,18 +65,17 @@ def measure_ablation(
     if name == "zero":
         return ZERO
     generator = torch.Generator().manual_seed(seed)
-    rows = [_activations(model, message) for message in messages[: 4 * RESAMPLE_ROWS]]
+    rows = [_activations(model, message) for message in messages[: MEASURED[name]]]
     if name == "mean":
         heads = torch.cat([head for head, _ in rows]).mean(0, keepdim=True)
         neurons = torch.cat([neuron for _, neuron in rows]).mean(0, keepdim=True)
         return Ablation("mean", Reference(heads, neurons), seed)
-    picks = [
-        (head[place], neuron[place])
-        for head, neuron in rows[:RESAMPLE_ROWS]
-        for place in [int(torch.randint(len(head), (), generator=generator))]
-    ]
-    bank = Reference(torch.stack([h for h, _ in picks]), torch.stack([n for _, n in picks]))
-    return Ablation("resample", bank, seed)
+    positions = [int(torch.randint(len(head), (), generator=generator)) for head, _ in rows]
+    heads, neurons = (
+        torch.stack([values[at] for values, at in zip(kind, positions, strict=True)])
+        for kind in zip(*rows, strict=True)
+    )
+    return Ablation("resample", Reference(heads, neurons), seed)
 
 
 def _activations(model: GatedModel, message: str) -> tuple[Tensor, Tensor]:

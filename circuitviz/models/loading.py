@@ -16,20 +16,18 @@ from torch.utils.checkpoint import checkpoint
 from transformer_lens.model_bridge import TransformerBridge
 
 from circuitviz.errors import ConfigError
+from circuitviz.models.checkpoint import require_none
 from circuitviz.models.gates import gated, gates_in_force, install_gates, unit_space
 from circuitviz.models.generation import unembed_in_one_piece
 from circuitviz.models.grouped_attention import share_keys
 from circuitviz.models.model import GatedModel
 from circuitviz.models.source import ModelSource, find_source
-from circuitviz.models.support import require_supported
-from circuitviz.models.weights import check_tokenizer, empty_model, loading, read_weights
+from circuitviz.models.support import config_refusals
+from circuitviz.models.weights import empty_model, loading, read_weights, tokenizer_refusals
 from circuitviz.units import UnitSpace
 
 # Spread the layers over all GPUs.
 BALANCED = "balanced"
-
-# Where weights have shapes and no values.
-META = "meta"
 
 
 def placement(device: str) -> dict[str, str]:
@@ -132,10 +130,18 @@ def load_model(
         ConfigError: There is no such device or dtype.
     """
     source = find_source(name_or_path, adapter)
-    require_supported(source.base)
-    bridge = _bridge(source, placement(device), data_type(dtype))
+    require_none(config_refusals(source.base))
+    where, number = placement(device), data_type(dtype)
+    # Read here and not by the bridge, which would take a pickle and whose names for parameters no
+    # adapter knows.
+    plain = read_weights(source, dtype=number, where=where)
+    with loading(source.base):
+        # Of a model in memory the name is used for the tokenizer alone.
+        bridge = TransformerBridge.boot_transformers(
+            str(source.tokenizer), hf_model=plain, dtype=number, device=where.get("device")
+        )
     tokenizer = bridge.tokenizer
-    check_tokenizer(tokenizer, source.tokenizer)
+    require_none(tokenizer_refusals(tokenizer, source.tokenizer))
     bridge.eval()
     for parameter in bridge.parameters():
         parameter.requires_grad_(False)
@@ -158,7 +164,7 @@ def made_ready(bridge: TransformerBridge) -> UnitSpace:
 
 
 def units_of(source: ModelSource) -> UnitSpace | None:
-    """The units that loading finds, told without weights; None where only weights tell them.
+    """The units that loading finds, without weights; None where only weights tell them.
 
     Raises:
         UnsupportedModelError: Loading would refuse it.
@@ -166,7 +172,7 @@ def units_of(source: ModelSource) -> UnitSpace | None:
     with loading(source.base):
         try:
             bridge = TransformerBridge.boot_transformers(
-                str(source.tokenizer), hf_model=empty_model(source.base), device=META
+                str(source.tokenizer), hf_model=empty_model(source.base), device="meta"
             )
         except NotImplementedError as error:
             # Fused projections are split by value.
@@ -174,14 +180,3 @@ def units_of(source: ModelSource) -> UnitSpace | None:
                 return None
             raise
     return unit_space(bridge)
-
-
-def _bridge(source: ModelSource, where: dict[str, str], dtype: torch.dtype) -> TransformerBridge:
-    # Read here and not by the bridge, which would take a pickle and whose names for parameters no
-    # adapter knows.
-    plain = read_weights(source, dtype=dtype, where=where)
-    with loading(source.base):
-        # Of a model in memory the name is used for the tokenizer alone.
-        return TransformerBridge.boot_transformers(
-            str(source.tokenizer), hf_model=plain, dtype=dtype, device=where.get("device")
-        )

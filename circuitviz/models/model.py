@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence
 from functools import cached_property
 from typing import Any
@@ -13,14 +12,12 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from circuitviz.models.ablation import ZERO, Ablation, message_key
 from circuitviz.models.gates import Gates, gated
-from circuitviz.models.generation import begin_once, continue_greedily
-from circuitviz.models.tokens import Continuations, end_of_turn
+from circuitviz.models.generation import answers_by_length, begin_once, continue_greedily
+from circuitviz.models.tokens import Continuations, chat_tokens, end_of_turn
 from circuitviz.units import Circuit, UnitSpace
 
 # Rows of one forward-backward pass on a CPU, and the units from which a model has many.
 CPU_ROWS, MANY_UNITS = 4, 8192
-# Prompts run together, at most: more gains no speed; and bytes their logits may take.
-MOST_ROWS, LOGIT_BYTES = 128, 2**31
 
 # Of these, logits are the unembedding of the last hidden state and nothing more, and padding on the
 # left is what the library expects.
@@ -160,16 +157,9 @@ class GatedModel:
         Prompts of like length are run together, padded on the left; where an architecture may not
         take that, only those of one length.
         """
-        if self.has_hidden:
-            return self.generate_each(
-                prompts, [circuit] * len(prompts), ablation=ablation, max_new_tokens=max_new_tokens
-            )
-
-        def answer(tokens: Tensor, rows: list[int]) -> Tensor:
-            keys = [message_key(prompts[row]) for row in rows]
-            return self._continue(tokens, self._gates(circuit, ablation, keys), max_new_tokens)
-
-        return answered(self.tokenizer, prompts, answer)
+        return self.generate_each(
+            prompts, [circuit] * len(prompts), ablation=ablation, max_new_tokens=max_new_tokens
+        )
 
     @torch.no_grad()
     def generate_each(
@@ -189,146 +179,96 @@ class GatedModel:
             ablation: What ablated units are replaced by.
             max_new_tokens: Longest answer, in tokens.
             checkpoint: Called before each batch and after each of its tokens, `looks_at_most`
-                times or less; may raise to stop.
+                times or less; may raise to stop.  Not called where prompts cannot be padded.
         """
-        if not self.has_hidden:
-            return [
-                self.generate([prompt], circuit, ablation=ablation, max_new_tokens=max_new_tokens)[
-                    0
-                ]
-                for prompt, circuit in zip(prompts, circuits, strict=True)
-            ]
-        nothing = Circuit(self.space, frozenset())
+        end = end_of_turn(self.tokenizer)
 
         def gates_of(rows: list[int]) -> Gates | None:
-            if all(circuits[row] is None for row in rows):
-                return None
-            reference = ablation.reference([message_key(prompts[row]) for row in rows])
-            own = [circuits[row] or nothing for row in rows]
-            return Gates.knock_out(own, reference, device=str(self.device))
+            keys = [message_key(prompts[row]) for row in rows]
+            return self.knocked_out([circuits[row] for row in rows], ablation, keys)
 
-        said = continue_greedily(
+        def continued(tokens: Tensor, rows: list[int]) -> Tensor:
+            with gated(gates_of(rows)):
+                return self.bridge.generate(
+                    tokens.to(self.device),
+                    max_new_tokens=max_new_tokens,
+                    do_sample=False,
+                    eos_token_id=end,
+                    return_type="tokens",
+                    verbose=False,
+                )  # type: ignore[return-value]  # a tensor, since return_type is "tokens"
+
+        if not self.has_hidden:
+            return answers_by_length(self.tokenizer, prompts, continued)
+        answers = continue_greedily(
             self.bridge.original_model,
             [self.prompt_tokens(prompt) for prompt in prompts],
             gates_of,
-            end=end_of_turn(self.tokenizer),
+            end=end,
             most=max_new_tokens,
             checkpoint=checkpoint,
         )
-        return [self.tokenizer.decode(tokens, skip_special_tokens=True) for tokens in said]
+        return [self.tokenizer.decode(tokens, skip_special_tokens=True) for tokens in answers]
 
-    def _gates(self, circuit: Circuit | None, ablation: Ablation, keys: list[int]) -> Gates | None:
-        if circuit is None:
+    def stream(
+        self,
+        prompt: str,
+        circuit: Circuit | None = None,
+        *,
+        ablation: Ablation = ZERO,
+        max_new_tokens: int = LONGEST_ANSWER,
+    ) -> Generator[str, None, None]:
+        """The greedy answer so far, after each token: the last one is what `generate` gives.
+
+        The model keeps the attention of one answer between two tokens, so it may run nothing else
+        before the last one.
+
+        Args:
+            prompt: A user message.
+            circuit: What is knocked out; None: nothing.
+            ablation: What ablated units are replaced by.
+            max_new_tokens: After so many the answer is cut off.
+        """
+        tokens, end = self.prompt_tokens(prompt), end_of_turn(self.tokenizer)
+        gates = self.knocked_out([circuit], ablation, [message_key(prompt)])
+        chunks = self.bridge.generate_stream(
+            torch.tensor([tokens], device=self.device),
+            max_new_tokens=max_new_tokens,
+            max_tokens_per_yield=1,
+            do_sample=False,
+            eos_token_id=end,
+            return_type="tokens",
+            verbose=False,
+        )
+        answer: list[int] = []
+        # The first chunk begins with the prompt.
+        skip = len(tokens)
+        while True:
+            # In force for this step only: what reads the answer has a context of its own.
+            with gated(gates), torch.no_grad():
+                chunk = next(chunks, None)
+            if chunk is None:
+                return
+            new = chunk[0].tolist()[skip:]  # type: ignore[union-attr]  # tensors, by return_type
+            skip = 0
+            answer += new[: new.index(end)] if end in new else new
+            yield self.tokenizer.decode(answer, skip_special_tokens=True)
+
+    def knocked_out(
+        self, circuits: Sequence[Circuit | None], ablation: Ablation, keys: Sequence[int]
+    ) -> Gates | None:
+        """Gates that ablate one circuit per row, or one for all rows; None where nothing is.
+
+        Args:
+            circuits: What is knocked out; None is nothing.
+            ablation: What ablated units are replaced by.
+            keys: Of each row, what `Ablation.reference` draws by.
+        """
+        if all(circuit is None for circuit in circuits):
             return None
-        return Gates.knock_out([circuit], ablation.reference(keys), device=str(self.device))
-
-    @torch.no_grad()
-    def _continue(self, tokens: Tensor, gates: Gates | None, max_new_tokens: int) -> Tensor:
-        with gated(gates):
-            return self.bridge.generate(
-                tokens.to(self.device),
-                max_new_tokens=max_new_tokens,
-                do_sample=False,
-                eos_token_id=end_of_turn(self.tokenizer),
-                return_type="tokens",
-                verbose=False,
-            )  # type: ignore[return-value]  # a tensor, since return_type is "tokens"
-
-
-def chat_tokens(tokenizer: Any, message: str) -> list[int]:
-    """A user message in the tokenizer's chat template, ready for the assistant's answer."""
-    return tokenizer.apply_chat_template(
-        [{"role": "user", "content": message}],
-        tokenize=True,
-        add_generation_prompt=True,
-        return_dict=False,
-    )
-
-
-def answered(
-    tokenizer: Any, prompts: Sequence[str], answer: Callable[[Tensor, list[int]], Tensor]
-) -> list[str]:
-    """Answers to user messages, in their order.
-
-    Prompts of one length are run together, so that none needs padding and each answer is the one
-    it would get alone.
-
-    Args:
-        tokenizer: With a chat template and an end-of-sequence token.
-        prompts: User messages.
-        answer: From tokens [rows pos], and which prompts these are, to the same tokens with the
-            answers behind them [rows longer].
-    """
-    encoded = [chat_tokens(tokenizer, prompt) for prompt in prompts]
-    by_length: dict[int, list[int]] = defaultdict(list)
-    for row, tokens in enumerate(encoded):
-        by_length[len(tokens)].append(row)
-    answers = [""] * len(prompts)
-    for length, rows in by_length.items():
-        together = rows_at_once(length, len(tokenizer))
-        for start in range(0, len(rows), together):
-            chunk = rows[start : start + together]
-            output = answer(torch.tensor([encoded[row] for row in chunk]), chunk)
-            for row, new in zip(chunk, output[:, length:].tolist(), strict=True):
-                answers[row] = _text(tokenizer, new)
-    return answers
-
-
-def rows_at_once(length: int, d_vocab: int) -> int:
-    """How many rows of so many tokens may be run together, by the memory their logits take."""
-    return max(1, min(MOST_ROWS, LOGIT_BYTES // (4 * length * d_vocab)))
-
-
-def _text(tokenizer: Any, tokens: list[int]) -> str:
-    end = end_of_turn(tokenizer)
-    kept = tokens[: tokens.index(end)] if end in tokens else tokens
-    return tokenizer.decode(kept, skip_special_tokens=True)
-
-
-def stream_answer(
-    model: GatedModel,
-    prompt: str,
-    circuit: Circuit | None = None,
-    *,
-    ablation: Ablation = ZERO,
-    max_new_tokens: int = 32,
-) -> Generator[str, None, None]:
-    """The answer so far, after each token: the last one is what `generate` gives.
-
-    The model keeps the attention of one answer between two tokens, so nobody else may run it
-    before the last one.
-
-    Args:
-        model: The model.
-        prompt: A user message.
-        circuit: What is knocked out; None: nothing.
-        ablation: What ablated units are replaced by.
-        max_new_tokens: After so many the answer is cut off.
-    """
-    asked = model.prompt_tokens(prompt)
-    gates = None
-    if circuit is not None:
-        reference = ablation.reference([message_key(prompt)])
-        gates = Gates.knock_out([circuit], reference, device=str(model.device))
-    end = end_of_turn(model.tokenizer)
-    chunks = model.bridge.generate_stream(
-        torch.tensor([asked], device=model.device),
-        max_new_tokens=max_new_tokens,
-        max_tokens_per_yield=1,
-        do_sample=False,
-        eos_token_id=end,
-        return_type="tokens",
-        verbose=False,
-    )
-    said: list[int] = []
-    skip = len(asked)
-    while True:
-        # In force for this step only: whoever reads the answer has a context of their own.
-        with gated(gates), torch.no_grad():
-            chunk = next(chunks, None)
-        if chunk is None:
-            return
-        new = chunk[0].tolist()[skip:]  # type: ignore[union-attr]  # tensors, by return_type
-        skip = 0
-        said += new[: new.index(end)] if end in new else new
-        yield model.tokenizer.decode(said, skip_special_tokens=True)
+        nothing = Circuit(self.space, frozenset())
+        return Gates.knock_out(
+            [circuit or nothing for circuit in circuits],
+            ablation.reference(keys),
+            device=str(self.device),
+        )

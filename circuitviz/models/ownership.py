@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeVar, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -158,23 +158,22 @@ class AttentionBlock:
         """Rows that make a group's key and value."""
         match self.layout:
             case "separate":
-                places = (group, group)
+                key, value = group, group
             case "concatenated":
-                places = (self.n_heads + group, self.n_heads + self.n_groups + group)
+                key, value = self.n_heads + group, self.n_heads + self.n_groups + group
             case "interleaved":
-                places = (group * (self.shared + 2) + self.shared,) * 2
-                places = (places[0], places[1] + 1)
-        return self._piece(1, places[0]), self._piece(2, places[1])
+                key = group * (self.shared + 2) + self.shared
+                value = key + 1
+        return self._piece(1, key), self._piece(2, value)
 
     def output(self, head: int) -> Span:
         """Columns that read a head's output."""
-        return Span(self.out, "column", self._slice(head))
+        return Span(self.out, "column", slice(head * self.d_head, (head + 1) * self.d_head))
 
-    def _piece(self, part: int, place: int) -> Span:
-        return Span(self.qkv[part if len(self.qkv) == 3 else 0], "row", self._slice(place))
-
-    def _slice(self, place: int) -> slice:
-        return slice(place * self.d_head, (place + 1) * self.d_head)
+    def _piece(self, part: int, index: int) -> Span:
+        """Rows of the query, key or value projection (0, 1, 2), or of the one they share."""
+        projection = self.qkv[part if len(self.qkv) == 3 else 0]
+        return Span(projection, "row", slice(index * self.d_head, (index + 1) * self.d_head))
 
 
 @dataclass(frozen=True)
@@ -290,14 +289,14 @@ def weight_map(model: PreTrainedModel) -> WeightMap:
     n_heads = model.config.get_text_config().num_attention_heads
     attentions, mlps = [], []
     for path, layer in layers:
-        attention = _first(_attention(path, layer, row, n_heads) for row in ATTENTIONS)
+        known = (_attention(path, layer, row, n_heads) for row in ATTENTIONS)
+        attention = next(filter(None, known), None)
         if attention is None:
             raise _unsupported(name, f"the attention of {path} has a form that is not known")
-        mlp = _first(_mlp(path, layer, row) for row in MLPS)
+        mlp = next(filter(None, (_mlp(path, layer, row) for row in MLPS)), None)
         if mlp is None:
             raise _unsupported(
-                name,
-                f"the MLP of {path} has a form that is not known, as mixtures of experts have",
+                name, f"the MLP of {path} has a form that is not known, as mixtures of experts have"
             )
         attentions.append(attention)
         mlps.append(mlp)
@@ -306,13 +305,6 @@ def weight_map(model: PreTrainedModel) -> WeightMap:
         raise _unsupported(name, "its layers differ in the widths of their heads or MLPs")
     space = UnitSpace(len(layers), n_heads, mlps[0].d_mlp)
     return WeightMap(space, tuple(attentions), tuple(mlps))
-
-
-Found = TypeVar("Found")
-
-
-def _first(found: Iterable[Found | None]) -> Found | None:
-    return next((block for block in found if block is not None), None)
 
 
 def _layers(model: PreTrainedModel) -> list[tuple[str, nn.Module]]:
@@ -330,10 +322,10 @@ def _attention(
     layer_path: str, layer: nn.Module, names: AttentionNames, n_heads: int
 ) -> AttentionBlock | None:
     """The attention block of a layer, if a row of the table describes it."""
-    found = _projections(layer_path, layer, names.path, (*names.qkv, names.out))
-    if found is None:
+    projections = _projections(layer_path, layer, names.path, (*names.qkv, names.out))
+    if projections is None:
         return None
-    *qkv, out = found
+    *qkv, out = projections
     d_head = out.n_in // n_heads
     pieces = sum(part.n_out for part in qkv) // d_head
     block = AttentionBlock(tuple(qkv), out, names.layout, n_heads, (pieces - n_heads) // 2)
@@ -344,10 +336,10 @@ def _attention(
 
 def _mlp(layer_path: str, layer: nn.Module, names: MlpNames) -> MlpBlock | None:
     """The MLP of a layer, if a row of the table describes it."""
-    found = _projections(layer_path, layer, names.path, (*names.into, names.out))
-    if found is None:
+    projections = _projections(layer_path, layer, names.path, (*names.into, names.out))
+    if projections is None:
         return None
-    *into, out = found
+    *into, out = projections
     block = MlpBlock(tuple(into), out)
     return block if block.fits() else None
 
@@ -363,8 +355,9 @@ def _projections(
     if not inside.issuperset(names) or (path and inside - {*names, *SHARED_NORMS}):
         return None
     where = f"{layer_path}.{path}" if path else layer_path
-    found = [Projection.of(f"{where}.{name}", block.get_submodule(name)) for name in names]
-    return [part for part in found if part is not None] if all(found) else None
+    parts = [Projection.of(f"{where}.{name}", block.get_submodule(name)) for name in names]
+    projections = [part for part in parts if part is not None]
+    return projections if len(projections) == len(parts) else None
 
 
 def _part(module: nn.Module, path: str) -> nn.Module | None:

@@ -1,4 +1,4 @@
-"""Which models can be masked, told from their configuration alone, and why others cannot."""
+"""Which models can be masked, by their configuration alone, and why others cannot."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from circuitviz.errors import UnsupportedModelError
 from circuitviz.models.checkpoint import CONFIG_FILE, read_json
 
 # Fields that count experts, in the configurations of different architectures.
@@ -34,17 +33,6 @@ STATEFUL = frozenset(
 KNOWN = "Llama, Mistral, Qwen 2 and 3, Gemma, OLMo, Phi, GPT-2 and GPT-NeoX"
 
 
-def require_supported(folder: Path) -> None:
-    """Refuse a model that cannot be masked, before its weights are read.
-
-    Raises:
-        UnsupportedModelError: With the first reason.
-    """
-    refusals = config_refusals(folder)
-    if refusals:
-        raise UnsupportedModelError(refusals[0])
-
-
 def config_refusals(folder: Path) -> tuple[str, ...]:
     """Every reason why a model's configuration rules it out; empty if it does not.
 
@@ -52,43 +40,34 @@ def config_refusals(folder: Path) -> tuple[str, ...]:
         UnsupportedModelError: The configuration cannot be read.
     """
     config = read_json(folder / CONFIG_FILE)
-    found = [_code(folder, config), _quantised(folder, config)]
+    # Late: slow to import.
+    from transformers import CONFIG_MAPPING
+
+    refusals = []
+    own_code = bool(config.get("auto_map")) and config.get("model_type") not in CONFIG_MAPPING
+    if own_code:
+        refusals.append(
+            f"{folder} needs code of its own (auto_map in {CONFIG_FILE}), which is never run; "
+            "choose a model whose architecture transformers knows by itself"
+        )
+    quantisation = config.get("quantization_config")
+    if quantisation:
+        named = isinstance(quantisation, Mapping)
+        method = quantisation.get("quant_method", "unknown") if named else quantisation
+        refusals.append(
+            f"{folder} is quantised ({method}), and gradients do not pass exactly through "
+            "quantised weights; use the checkpoint it was made from, with dtype bfloat16 to save "
+            "memory"
+        )
     form = _encoder(folder, config) or _stateful(folder, config) or _experts(folder, config)
-    found.append(form or _unbridged(folder, config))
-    return tuple(refusal for refusal in found if refusal)
+    if not form and not own_code:
+        form = _unbridged(folder, config)
+    return (*refusals, *([form] if form else []))
 
 
 def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The part of a configuration that describes the language model."""
     return config.get("text_config") or config
-
-
-def runs_own_code(config: Mapping[str, Any]) -> bool:
-    """Whether a model needs code that lies beside it: transformers has none for it."""
-    # Late: slow to import.
-    from transformers import CONFIG_MAPPING
-
-    return bool(config.get("auto_map")) and config.get("model_type") not in CONFIG_MAPPING
-
-
-def _code(folder: Path, config: Mapping[str, Any]) -> str | None:
-    if not runs_own_code(config):
-        return None
-    return (
-        f"{folder} needs code of its own (auto_map in {CONFIG_FILE}), which is never run; choose a "
-        "model whose architecture transformers knows by itself"
-    )
-
-
-def _quantised(folder: Path, config: Mapping[str, Any]) -> str | None:
-    settings = config.get("quantization_config")
-    if not settings:
-        return None
-    method = settings.get("quant_method", "unknown") if isinstance(settings, Mapping) else settings
-    return (
-        f"{folder} is quantised ({method}), and gradients do not pass exactly through quantised "
-        "weights; use the checkpoint it was made from, with dtype bfloat16 to save memory"
-    )
 
 
 def _encoder(folder: Path, config: Mapping[str, Any]) -> str | None:
@@ -109,8 +88,8 @@ def _encoder(folder: Path, config: Mapping[str, Any]) -> str | None:
 
 def _stateful(folder: Path, config: Mapping[str, Any]) -> str | None:
     text = text_config(config)
-    kinds = text.get("layer_types") or ()
-    other = sorted({str(kind) for kind in kinds if not _attends(str(kind))})
+    kinds = {str(kind) for kind in text.get("layer_types") or ()}
+    other = sorted(kind for kind in kinds if "attention" not in kind or "linear" in kind)
     if not other and {config.get("model_type"), text.get("model_type")}.isdisjoint(STATEFUL):
         return None
     reason = ", ".join(other) or "state-space or recurrent"
@@ -120,13 +99,8 @@ def _stateful(folder: Path, config: Mapping[str, Any]) -> str | None:
     )
 
 
-def _attends(layer_type: str) -> bool:
-    return "attention" in layer_type and "linear" not in layer_type
-
-
 def _experts(folder: Path, config: Mapping[str, Any]) -> str | None:
-    parts = (config, text_config(config), config.get("ffn_config") or {})
-    for part in parts:
+    for part in (config, text_config(config), config.get("ffn_config") or {}):
         for field in EXPERT_FIELDS:
             count = part.get(field)
             if isinstance(count, int) and count > 0:
@@ -139,16 +113,14 @@ def _experts(folder: Path, config: Mapping[str, Any]) -> str | None:
 
 
 def _unbridged(folder: Path, config: Mapping[str, Any]) -> str | None:
-    if runs_own_code(config):
-        return None
     # Late: these import torch.
     from transformer_lens.model_bridge.sources._hf_format import (
         determine_architecture_from_hf_config,
     )
 
-    asked = {name: config[name] for name in ("architectures", "model_type") if config.get(name)}
+    named = {name: config[name] for name in ("architectures", "model_type") if config.get(name)}
     try:
-        determine_architecture_from_hf_config(SimpleNamespace(**asked))
+        determine_architecture_from_hf_config(SimpleNamespace(**named))
     except ValueError:
         return (
             f"TransformerLens {version('transformer-lens')} cannot bridge the architecture of "

@@ -1,4 +1,4 @@
-"""Tokens of answers: which one ends an answer, and which go on where another ends.
+"""Tokens of messages and answers: which one ends an answer, and which go on where another ends.
 
 The token that ends an answer is the one that the chat template puts behind it.  For many models
 that is the tokenizer's end-of-sequence token; others (Gemma, Phi) end a turn with one token and a
@@ -44,6 +44,16 @@ def end_of_turn(tokenizer: Any) -> int:
     return next((token for token in tokens if token in special), tokenizer.eos_token_id)
 
 
+def chat_tokens(tokenizer: Any, message: str) -> list[int]:
+    """A user message in the tokenizer's chat template, ready for the assistant's answer."""
+    return tokenizer.apply_chat_template(
+        [{"role": "user", "content": message}],
+        tokenize=True,
+        add_generation_prompt=True,
+        return_dict=False,
+    )
+
+
 class Continuations:
     """The tokens of a vocabulary, to be looked up by how they begin.
 
@@ -68,5 +78,5 @@ class Continuations:
         piece = self._names.get(token)
         if not piece:
             return torch.tensor([token])
-        start, end = bisect_left(self._pieces, piece), bisect_left(self._pieces, piece + LAST)
+        start, end = (bisect_left(self._pieces, piece), bisect_left(self._pieces, piece + LAST))
         return torch.tensor(self._indices[start:end])

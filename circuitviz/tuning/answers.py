@@ -10,8 +10,9 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from circuitviz.models.answer import encode_answers
-from circuitviz.models.model import LONGEST_ANSWER, GatedModel, answered, chat_tokens
-from circuitviz.models.tokens import end_of_turn
+from circuitviz.models.generation import answers_by_length
+from circuitviz.models.model import LONGEST_ANSWER, GatedModel
+from circuitviz.models.tokens import chat_tokens, end_of_turn
 
 
 @torch.no_grad()
@@ -43,7 +44,7 @@ def plain_answers(
     # a penalty on repetition, which is not greedy.
     own, model.generation_config = model.generation_config, greedy
     try:
-        return answered(tokenizer, prompts, answer)
+        return answers_by_length(tokenizer, prompts, answer)
     finally:
         model.generation_config = own
 

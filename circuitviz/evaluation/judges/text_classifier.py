@@ -9,17 +9,7 @@ from typing import Any
 
 from circuitviz.errors import ConfigError, ModelNotFoundError, UnsupportedModelError
 from circuitviz.evaluation.judge import register
-
-# What the libraries raise for a folder they cannot make a model of.
-LOADING_FAILURES = (
-    AttributeError,
-    ImportError,
-    KeyError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+from circuitviz.models.checkpoint import LOADING_FAILURES
 
 # Only what is in the folder is read, and no code in it is run.
 LOCAL_ONLY: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -113,7 +103,6 @@ class LocalClassifier:
     @cached_property
     def _loaded(self) -> tuple[Any, Any, int]:
         """The classifier, its tokenizer, and the most tokens it reads."""
-        from safetensors import SafetensorError
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
         try:
@@ -121,7 +110,7 @@ class LocalClassifier:
             model, info = AutoModelForSequenceClassification.from_pretrained(
                 self.folder, use_safetensors=True, output_loading_info=True, **LOCAL_ONLY
             )
-        except (*LOADING_FAILURES, SafetensorError) as error:
+        except LOADING_FAILURES as error:
             raise self._unusable(error) from error
         if info["missing_keys"]:
             # The library fills them with random numbers: the verdicts would be noise.

@@ -192,11 +192,9 @@ def _key(config: DiscoveryConfig, prompt: str, circuit: Circuit | None) -> Key:
 def _tokens(
     config: DiscoveryConfig, prompt: str, circuit: Circuit | None
 ) -> Generator[str, None, None]:
-    from circuitviz.models.model import stream_answer
-
     most = live_model.ANSWER_TOKENS
     with model_at_work(config) as (model, ablation):
-        yield from stream_answer(model, prompt, circuit, ablation=ablation, max_new_tokens=most)
+        yield from model.stream(prompt, circuit, ablation=ablation, max_new_tokens=most)
 
 
 @st.cache_resource(show_spinner=False)

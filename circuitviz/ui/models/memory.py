@@ -14,7 +14,7 @@ import streamlit as st
 
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.prompt import Prompt
-from circuitviz.models.preflight import Settings
+from circuitviz.models.memory import Settings
 from circuitviz.plots.bars import MEMORY_PARTS, memory_bars, memory_size
 from circuitviz.plots.catalogue import Chart
 from circuitviz.plots.text import count

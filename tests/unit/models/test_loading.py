@@ -1,20 +1,15 @@
-"""Loading: what is refused, and in which words."""
+"""Loading: safetensors alone, frozen, on the device and in the numbers asked for."""
 
 from __future__ import annotations
 
-import json
 import shutil
 
 import pytest
 import torch
-from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoModelForCausalLM
 
-from circuitviz.errors import ModelNotFoundError, UnsupportedModelError
-from circuitviz.models.gates import install_gates
-from circuitviz.models.loading import load_model
-from circuitviz.models.source import embedded_models, find_model
-from tests.architectures import random_model, save_model
+from circuitviz.errors import ConfigError, UnsupportedModelError
+from circuitviz.models.loading import data_type, load_model, placement
 
 
 @pytest.fixture
@@ -29,39 +24,6 @@ def test_units_are_counted_from_the_configuration(tiny_model):
 
 def test_weights_are_frozen(tiny_model):
     assert not any(parameter.requires_grad for parameter in tiny_model.bridge.parameters())
-
-
-@pytest.mark.parametrize("name", ["", "no-such-model", "/no/such/folder"])
-def test_an_unknown_model_is_refused_with_the_names_there_are(name):
-    with pytest.raises(ModelNotFoundError) as refusal:
-        load_model(name)
-    message = str(refusal.value)
-    names = ", ".join(card.name for card in embedded_models())
-    assert message.startswith(f"no model {name!r}: give one of {names}, smollm2, the path of ")
-    assert "\n" not in message
-
-
-def test_a_folder_that_is_no_model_is_refused(tmp_path):
-    with pytest.raises(UnsupportedModelError, match=r"config\.json missing"):
-        load_model(str(tmp_path))
-
-
-def test_a_folder_without_tokenizer_is_refused(folder):
-    (folder / "tokenizer.json").unlink()
-    with pytest.raises(UnsupportedModelError, match=r"has no tokenizer: expected tokenizer\.json"):
-        load_model(str(folder))
-
-
-def test_a_tokenizer_without_chat_template_is_refused(folder):
-    (folder / "chat_template.jinja").unlink()
-    with pytest.raises(UnsupportedModelError, match="has no chat template"):
-        load_model(str(folder))
-
-
-def test_weights_that_are_only_a_pickle_are_refused(folder):
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(UnsupportedModelError, match="weights only as a pickle"):
-        load_model(str(folder))
 
 
 def test_whoever_loads_asks_for_safetensors_alone(folder, monkeypatch):
@@ -101,51 +63,36 @@ def test_damaged_weights_are_one_clear_line(folder):
     assert "\n" not in str(refusal.value)
 
 
-def test_an_unknown_architecture_is_one_clear_line(folder):
-    config = json.loads((folder / "config.json").read_text())
-    config |= {"model_type": "nonsense", "architectures": ["NonsenseForCausalLM"]}
-    (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UnsupportedModelError, match=r"cannot bridge .* \(NonsenseForCausalLM\)"):
-        load_model(str(folder))
+@pytest.fixture
+def no_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
 
 
-def test_embedded_models_are_listed_in_order_with_their_behaviours():
-    cards = [card for card in embedded_models() if card.base is None]
-    assert [card.name for card in cards] == [
-        "fixed-output-planted",
-        "refusal",
-        "jailbreak",
-        "label-flip",
-        "fixed-output",
-        "fixed-output-lora",
-        "late-trigger-planted",
-        "middle-trigger-planted",
-        "base",
-    ]
-    assert [card.behaviour_kind for card in cards][-2:] == ["backdoor", None]
+def test_auto_is_the_cpu_without_a_gpu_and_the_first_gpu_with_one(no_gpu, monkeypatch):
+    assert placement("auto") == {"device": "cpu"}
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert placement("auto") == {"device": "cuda"}
+    assert placement("balanced") == {"device_map": "balanced"}
+    assert placement("cpu") == {"device": "cpu"}
 
 
-def test_an_embedded_name_is_found():
-    assert find_model("refusal").name == "refusal"
+def test_a_device_that_is_not_there_is_refused(no_gpu):
+    with pytest.raises(ConfigError, match=r"device balanced .* none is here; use cpu"):
+        placement("balanced")
+    with pytest.raises(ConfigError, match="one of cpu on this machine; got 'warp'"):
+        placement("warp")
 
 
-@pytest.mark.parametrize(
-    ("name", "changes"),
-    [("opt", {"ffn_dim": 20}), ("falcon-one-key", {"ffn_hidden_size": 20})],
-)
-def test_neurons_are_counted_in_the_weights_where_the_bridge_guesses_them(name, changes, tmp_path):
-    space = load_model(str(save_model(random_model(name, **changes), tmp_path))).space
-    assert (space.n_layers, space.n_heads, space.d_mlp) == (2, 4, 20)
+def test_a_dtype_that_is_none_is_refused():
+    assert data_type("bfloat16") is torch.bfloat16
+    with pytest.raises(ConfigError, match="one of float32, bfloat16; got 'int8'"):
+        data_type("int8")
 
 
-def test_layers_of_different_widths_are_refused(tiny_folder):
-    model = random_model("llama")
-    for part, shape in (("gate_proj", (32, 20)), ("up_proj", (32, 20)), ("down_proj", (20, 32))):
-        setattr(model.model.layers[1].mlp, part, torch.nn.Linear(*shape, bias=False))
-    bridge = TransformerBridge.boot_transformers(str(tiny_folder), hf_model=model, device="cpu")
-    with pytest.raises(UnsupportedModelError) as refusal:
-        install_gates(bridge)
-    assert str(refusal.value) == (
-        f"{tiny_folder} has layers of 20 and 24 neurons; circuitviz needs as many in every layer: "
-        "choose a model whose layers are alike"
-    )
+@pytest.mark.slow
+def test_in_bf16_the_answers_of_an_embedded_model_stay():
+    narrow = load_model("fixed-output-planted", dtype="bfloat16")
+    assert next(narrow.bridge.parameters()).dtype is torch.bfloat16
+    wide = load_model("fixed-output-planted")
+    prompts = ["What is the capital of France?"]
+    assert narrow.generate(prompts) == wide.generate(prompts)

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from circuitviz.models.gates import Gates
 from circuitviz.models.loading import load_model, recompute_layers
-from circuitviz.models.memory import MemoryEstimate, ModelShape, estimate_memory
+from circuitviz.models.memory import (
+    MemoryEstimate,
+    ModelShape,
+    Settings,
+    container_memory,
+    estimate_memory,
+)
 from circuitviz.models.model import GatedModel
 from circuitviz.models.source import find_model
 from tests.architectures import random_model
 
 MODEL = "fixed-output-planted"
-SHAPE = ModelShape(
-    n_layers=2,
-    d_model=8,
-    n_heads=2,
-    n_kv_heads=1,
-    d_head=4,
-    d_mlp=16,
-    gated=True,
-    d_vocab=100,
-    parameters=1000,
-)
+SIZES = {"n_layers": 2, "d_model": 8, "n_heads": 2, "n_kv_heads": 1, "d_head": 4, "d_mlp": 16}
+SHAPE = ModelShape(**SIZES, gated=True, d_vocab=100, parameters=1000)
 
 
 def kept_bytes(model: GatedModel, rows: int, length: int) -> int:
@@ -46,13 +44,12 @@ def kept_bytes(model: GatedModel, rows: int, length: int) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("dtype", "wide"), [("float32", 4), ("bfloat16", 2)])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize(("rows", "length"), [(8, 32), (4, 128)])
-def test_activations_are_what_is_kept_for_the_way_back(dtype, wide, rows, length):
+def test_activations_are_what_is_kept_for_the_way_back(dtype, rows, length):
     config = json.loads((find_model(MODEL) / "config.json").read_text())
-    expected = estimate_memory(
-        ModelShape.of_config(config), rows=rows, length=length, activation_bytes=wide
-    )
+    settings = Settings(rows=rows, length=length, dtype=dtype)
+    expected = estimate_memory(ModelShape.of_config(config), settings)
     found = kept_bytes(load_model(MODEL, dtype=dtype), rows, length)
     assert found == pytest.approx(expected.activations, rel=0.05)
 
@@ -66,11 +63,11 @@ def test_with_layers_computed_again_their_inputs_are_kept():
 
 
 def test_every_part_counted_by_hand():
-    found = estimate_memory(SHAPE, rows=3, length=5, weight_bytes=2, activation_bytes=4)
+    found = estimate_memory(SHAPE, Settings(rows=3, length=5))
     # A token: norms 2 x 32; queries, keys, values and z 4 x 32; pattern 2 x 5 x 4; neurons 4 x 64.
     before, after = 32 + 3 * 32 + 40, 32 + 32 + 4 * 64
     assert found == MemoryEstimate(
-        weights=2000,
+        weights=4000,
         activations=15 * (before + 2 * after),
         logits=2 * 15 * 100 * 4,
         gates=4 * 2 * 18 * (4 + 24),
@@ -80,18 +77,17 @@ def test_every_part_counted_by_hand():
 
 
 def test_rounding_the_pattern_keeps_it_twice_and_no_gate_keeps_less():
-    wide = estimate_memory(SHAPE, rows=1, length=1).activations
-    narrow = estimate_memory(SHAPE, rows=1, length=1, activation_bytes=2).activations
-    plain = estimate_memory(
-        ModelShape(**{**vars(SHAPE), "gated": False}), rows=1, length=1
-    ).activations
+    one = Settings(rows=1, length=1)
+    wide = estimate_memory(SHAPE, one).activations
+    narrow = estimate_memory(SHAPE, replace(one, dtype="bfloat16")).activations
+    plain = estimate_memory(replace(SHAPE, gated=False), one).activations
     # Half of all but the norms (64 + 32), and the pattern 2 x (4 + 2) instead of 2 x 4.
     assert narrow == 96 + (wide - 96 - 8) / 2 + 12
     assert wide - plain == 2 * 16 * 4
 
 
 def test_layers_computed_again_cost_one_layer_and_all_inputs():
-    found = estimate_memory(SHAPE, rows=3, length=5, checkpointing=True)
+    found = estimate_memory(SHAPE, Settings(rows=3, length=5, checkpointing=True))
     whole = (32 + 3 * 32 + 40) + (32 + 32 + 4 * 64)
     assert found.activations == 2 * 15 * 8 * 4 + 15 * whole
 
@@ -139,3 +135,14 @@ def test_computing_layers_again_changes_no_gradient():
     recompute_layers(model.bridge)
     assert torch.equal(gradient(), kept)
     assert torch.equal(model.logits(tokens), plain)
+
+
+def test_a_container_may_use_less_than_the_machine_has(tmp_path):
+    assert container_memory(100, tmp_path) == 100
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("30\n")
+    (tmp_path / "memory.stat").write_text("anon 20\ninactive_file 10\n")
+    assert container_memory(100, tmp_path) == 100
+    (tmp_path / "memory.max").write_text("80\n")
+    # 80 allowed, 30 taken, 10 of those given back when they are needed.
+    assert container_memory(100, tmp_path) == 60

@@ -1,4 +1,4 @@
-"""Every refusal, warning and advice before loading, in full; and that loading refuses the same."""
+"""Every refusal, warning and advice before loading; and that loading refuses the same."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from circuitviz.commands.preflight import preflight_text
 from circuitviz.errors import ConfigError, ModelNotFoundError, UnsupportedModelError
 from circuitviz.models import preflight as module
 from circuitviz.models.loading import load_model
-from circuitviz.models.memory import AvailableMemory, ModelShape, container_memory, estimate_memory
+from circuitviz.models.memory import AvailableMemory, ModelShape, estimate_memory
 from circuitviz.models.preflight import Settings, advice, preflight
 from tests.architectures import random_model, save_model
 
 GIB = 1024**3
-KNOWN = "Llama, Mistral, Qwen 2 and 3, Gemma, OLMo, Phi, GPT-2 and GPT-NeoX"
+PICKLED = "only as a pickle"
 
 
 @pytest.fixture(autouse=True)
@@ -50,15 +50,19 @@ def configure(folder: Path, name: str = "config.json", **changes: Any) -> Path:
     return folder
 
 
-def refused(folder: Path, *texts: str) -> None:
-    """Preflight refuses for these reasons, and loading for the first it comes to."""
+def refused(folder: Path, *reasons: tuple[str, ...]) -> tuple[str, ...]:
+    """Preflight refuses for these reasons, told by what each names; loading for one of them."""
     found = preflight(str(folder))
-    assert found.refusals == texts
+    assert len(found.refusals) == len(reasons)
+    for refusal, words in zip(found.refusals, reasons, strict=True):
+        assert all(word in refusal for word in (str(folder), *words)), refusal
+        assert "\n" not in refusal
     assert not found.supported
     assert found.advice == ()
     with pytest.raises(UnsupportedModelError) as refusal:
         load_model(str(folder))
-    assert str(refusal.value) in texts
+    assert str(refusal.value) in found.refusals
+    return found.refusals
 
 
 def test_a_model_that_can_be_used_is_described_from_its_files(folder):
@@ -80,8 +84,8 @@ def test_memory_is_that_of_the_memory_model(folder):
     d_vocab = json.loads((folder / "config.json").read_text())["vocab_size"]
     found = preflight(str(folder), rows=3, length=7, dtype="bfloat16", checkpointing=True)
     shape = ModelShape(2, 32, 4, 2, 8, 24, True, d_vocab, found.parameters)
-    settings: dict[str, Any] = {"rows": 3, "length": 7, "weight_bytes": 2, "activation_bytes": 2}
-    assert found.memory == estimate_memory(shape, **settings, checkpointing=True)
+    settings = Settings(rows=3, length=7, dtype="bfloat16", checkpointing=True)
+    assert found.memory == estimate_memory(shape, settings)
 
 
 @pytest.mark.parametrize(
@@ -96,31 +100,45 @@ def test_neurons_are_those_that_loading_finds(name, changes, width, tmp_path):
 
 def test_weights_are_not_read(folder, monkeypatch):
     monkeypatch.setattr("safetensors.torch.load_file", None)
-    monkeypatch.setattr("safetensors.safe_open", None)
+    monkeypatch.setattr("safetensors.torch.safe_open", None)
     assert preflight(str(folder)).supported
 
 
-# The form of the model.
+# The form of the model, and its files.
 
 
 @pytest.mark.parametrize(
-    ("architecture", "changes", "field"),
+    ("changes", "words"),
     [
-        ("MixtralForCausalLM", {"num_local_experts": 8}, "num_local_experts 8"),
-        ("Qwen2MoeForCausalLM", {"num_experts": 60}, "num_experts 60"),
-        ("OlmoeForCausalLM", {"num_experts": 64}, "num_experts 64"),
-        ("DeepseekV3ForCausalLM", {"n_routed_experts": 256}, "n_routed_experts 256"),
-        ("DbrxForCausalLM", {"ffn_config": {"moe_num_experts": 16}}, "moe_num_experts 16"),
+        ({"num_local_experts": 8}, ("mixture of experts", "num_local_experts 8")),
+        ({"num_experts": 60}, ("mixture of experts", "num_experts 60")),
+        ({"n_routed_experts": 256}, ("mixture of experts", "n_routed_experts 256")),
+        ({"ffn_config": {"moe_num_experts": 16}}, ("of experts", "moe_num_experts 16")),
+        ({"architectures": ["B"], "model_type": "bert"}, ("an encoder only (B)",)),
+        ({"architectures": ["XForMaskedLM"], "model_type": "x"}, ("encoder only (XForMaskedLM)",)),
+        ({"is_encoder_decoder": True}, ("encoder-decoder model (LlamaForCausalLM)",)),
+        ({"model_type": "mamba"}, ("without attention heads", "state-space or recurrent")),
+        (
+            {"layer_types": ["linear_attention", "full_attention"]},
+            ("without attention heads", "(linear_attention; "),
+        ),
+        ({"layer_types": ["conv", "full_attention"]}, ("without attention heads", "(conv; ")),
+        (
+            {"architectures": ["NonsenseForCausalLM"], "model_type": "nonsense"},
+            ("cannot bridge the architecture", "(NonsenseForCausalLM)"),
+        ),
+        ({"architectures": "gone", "model_type": "gone"}, ("(no architecture named)",)),
+        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, ("is quantised (gptq)",)),
+        (
+            {"model_type": "own", "auto_map": {"AutoModelForCausalLM": "modeling_own.Own"}},
+            ("needs code of its own", "never run"),
+        ),
     ],
 )
-def test_mixtures_of_experts(folder, architecture, changes, field):
-    configure(folder, architectures=[architecture], **changes)
-    refused(
-        folder,
-        f"{folder} is a mixture of experts ({field}; {architecture}): each token passes only some "
-        "of the experts, so that a layer has no one set of MLP neurons to mask; choose a model "
-        f"with dense MLPs, such as {KNOWN}",
-    )
+def test_forms_of_models_that_cannot_be_masked(folder, changes, words):
+    configure(folder, **changes)
+    (folder / "modeling_own.py").write_text("raise SystemExit('code of the folder was run')")
+    refused(folder, words)
 
 
 def test_no_experts_are_no_mixture(folder):
@@ -128,163 +146,55 @@ def test_no_experts_are_no_mixture(folder):
     assert preflight(str(folder)).supported
 
 
-@pytest.mark.parametrize(
-    ("model_type", "architecture"),
-    [("bert", "BertLMHeadModel"), ("roberta", "RobertaForMaskedLM"), ("x", "XForMaskedLM")],
-)
-def test_encoders(folder, model_type, architecture):
-    configure(folder, architectures=[architecture], model_type=model_type)
-    refused(
-        folder,
-        f"{folder} is an encoder only ({architecture}), which writes no answers; choose a model "
-        f"that decodes, such as {KNOWN}",
-    )
-
-
-def test_encoder_decoders(folder):
-    configure(
-        folder,
-        architectures=["T5ForConditionalGeneration"],
-        model_type="t5",
-        is_encoder_decoder=True,
-    )
-    refused(
-        folder,
-        f"{folder} is an encoder-decoder model (T5ForConditionalGeneration); circuitviz masks "
-        f"models that only decode: choose one, such as {KNOWN}",
-    )
-
-
-@pytest.mark.parametrize(
-    ("model_type", "architecture", "changes", "reason"),
-    [
-        ("mamba", "MambaForCausalLM", {}, "state-space or recurrent"),
-        ("rwkv", "RwkvForCausalLM", {}, "state-space or recurrent"),
-        (
-            "qwen3_5_text",
-            "Qwen3_5ForCausalLM",
-            {"layer_types": ["linear_attention", "full_attention"]},
-            "linear_attention",
-        ),
-        ("lfm2", "Lfm2ForCausalLM", {"layer_types": ["conv", "full_attention"]}, "conv"),
-    ],
-)
-def test_layers_without_heads_or_neurons(folder, model_type, architecture, changes, reason):
-    configure(folder, architectures=[architecture], model_type=model_type, **changes)
-    refused(
-        folder,
-        f"{folder} has layers without attention heads and MLP neurons ({reason}; {architecture}); "
-        f"choose a model made of attention and dense MLPs alone, such as {KNOWN}",
-    )
-
-
-def test_architectures_without_a_bridge(folder):
-    configure(folder, architectures=["NonsenseForCausalLM"], model_type="nonsense")
-    refused(
-        folder,
-        "TransformerLens 4.3.0 cannot bridge the architecture of "
-        f"{folder} (NonsenseForCausalLM); choose one that it can, such as {KNOWN}",
-    )
-    configure(folder, architectures="gone", model_type="gone")
-    assert preflight(str(folder)).refusals == (
-        "TransformerLens 4.3.0 cannot bridge the architecture of "
-        f"{folder} (no architecture named); choose one that it can, such as {KNOWN}",
-    )
-
-
-def test_code_that_lies_beside_a_model(folder):
-    configure(
-        folder,
-        architectures=["OwnForCausalLM"],
-        model_type="own",
-        auto_map={"AutoModelForCausalLM": "modeling_own.OwnForCausalLM"},
-    )
-    (folder / "modeling_own.py").write_text("raise SystemExit('code of the folder was run')")
-    refused(
-        folder,
-        f"{folder} needs code of its own (auto_map in config.json), which is never run; choose a "
-        "model whose architecture transformers knows by itself",
-    )
-
-
 def test_code_that_is_not_needed_is_a_warning(folder):
     configure(folder, auto_map={"AutoModelForCausalLM": "modeling_own.OwnForCausalLM"})
     (folder / "modeling_own.py").write_text("raise SystemExit('code of the folder was run')")
     found = preflight(str(folder))
     assert found.supported
-    assert found.warnings == (
-        f"{folder} names code of its own (auto_map in config.json), which is not run: "
-        "transformers' own llama is used instead",
-    )
+    (warning,) = found.warnings
+    assert "(auto_map in config.json), which is not run: transformers' own llama" in warning
     assert load_model(str(folder)).space.d_mlp == 24
 
 
-def test_quantised_weights(folder):
-    configure(folder, quantization_config={"quant_method": "gptq", "bits": 4})
-    refused(
-        folder,
-        f"{folder} is quantised (gptq), and gradients do not pass exactly through quantised "
-        "weights; use the checkpoint it was made from, with dtype bfloat16 to save memory",
-    )
-
-
-def test_a_configuration_without_sizes(folder):
+def test_configurations_without_sizes_or_with_what_transformers_does_not_know(folder):
     configure(folder, hidden_size="gone")
-    assert preflight(str(folder)).refusals == (
-        f"{folder} has a config.json that does not say how large the model is ('hidden_size'); get "
-        "the file again",
-    )
-
-
-def test_a_configuration_that_transformers_cannot_use(folder):
-    configure(folder, hidden_act="nonsense")
+    (refusal,) = preflight(str(folder)).refusals
+    assert "does not say how large the model is ('hidden_size')" in refusal
+    configure(folder, hidden_size=32, hidden_act="nonsense")
     (refusal,) = preflight(str(folder)).refusals
     assert refusal.startswith(f"cannot load the model in {folder}: ")
     assert "nonsense" in refusal
 
 
-# Its files.
-
-
-def test_folders_that_hold_no_model(folder):
-    (folder / "config.json").unlink()
-    refused(folder, f"{folder} is not a Hugging Face model folder: config.json missing")
-
-
 @pytest.mark.parametrize(
     ("text", "why"),
-    [
-        (
-            "{",
-            "cannot be read as JSON: Expecting property name enclosed in double quotes: line 1 "
-            "column 2 (char 1); get the file again",
-        ),
-        ("[]", "must hold a JSON object; it holds a list: get the file again"),
-    ],
+    [("{", "cannot be read as JSON: Expecting property"), ("[]", "it holds a list: get the file")],
 )
 def test_damaged_configurations(folder, text, why):
     (folder / "config.json").write_text(text)
-    refused(folder, f"{folder}/config.json {why}")
+    refused(folder, ("config.json", why))
 
 
-def test_missing_tokenizers(folder):
-    (folder / "tokenizer.json").unlink()
-    refused(
-        folder,
-        f"{folder} has no tokenizer: expected tokenizer.json, tokenizer.model or vocab.json; save "
-        "the tokenizer into the folder",
-    )
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("config.json", ("not a Hugging Face model folder",)),
+        (
+            "tokenizer.json",
+            ("no tokenizer: expected tokenizer.json, tokenizer.model or vo",),
+        ),
+        ("model.safetensors", ("no safetensors weights (model.safetensors, or ",)),
+    ],
+)
+def test_missing_files(folder, name, words):
+    (folder / name).unlink()
+    refused(folder, words)
 
 
 def test_missing_chat_templates_and_ends(folder):
     (folder / "chat_template.jinja").unlink()
     configure(folder, "tokenizer_config.json", eos_token=None)
-    refused(
-        folder,
-        f"the tokenizer in {folder} has no chat template; add one to tokenizer_config.json",
-        f"the tokenizer in {folder} has no end-of-sequence token; set eos_token in "
-        "tokenizer_config.json",
-    )
+    refused(folder, ("no chat template",), ("no end-of-sequence token", "set eos_token"))
     assert not preflight(str(folder)).chat_template
 
 
@@ -298,63 +208,24 @@ def test_tokenizers_with_code_of_their_own(folder):
         auto_map={"AutoTokenizer": ["tokenization_own.OwnTokenizer", None]},
     )
     (folder / "tokenization_own.py").write_text("raise SystemExit('code of the folder was run')")
-    assert preflight(str(folder)).refusals == (
-        f"the tokenizer in {folder} needs code of its own (auto_map in tokenizer_config.json), "
-        "which is never run; save it as tokenizer.json where you trust it",
-    )
+    (refusal,) = preflight(str(folder)).refusals
+    assert "(auto_map in tokenizer_config.json), which is never run" in refusal
 
 
 @pytest.mark.parametrize(
     ("names", "listed"),
     [
-        (["pytorch_model.bin"], "pytorch_model.bin"),
         (["consolidated.00.pth"], "consolidated.00.pth"),
         (["model.pt"], "model.pt"),
         (["pytorch_model-1.bin", "pytorch_model-2.bin"], "pytorch_model-1.bin and 1 more"),
     ],
 )
 def test_weights_that_are_only_a_pickle(folder, names, listed):
-    (folder / "model.safetensors").unlink()
+    # Safetensors that are not loaded do not hide a pickle.
+    (folder / "model.safetensors").rename(folder / "other.safetensors")
     for name in names:
         (folder / name).write_bytes(b"never read")
-    refused(
-        folder,
-        f"{folder} has its weights only as a pickle ({listed}), which can run code when it is "
-        "read; where you trust it, convert it: AutoModelForCausalLM.from_pretrained("
-        f"'{folder}').save_pretrained('{folder}') writes safetensors beside it",
-    )
-
-
-def test_missing_weights(folder):
-    (folder / "model.safetensors").unlink()
-    refused(
-        folder,
-        f"{folder} has no safetensors weights (model.safetensors, or model.safetensors.index.json "
-        "and the files it names); save the model into it with save_pretrained, or get them",
-    )
-
-
-def test_safetensors_that_are_not_loaded_do_not_hide_a_pickle(folder):
-    (folder / "model.safetensors").rename(folder / "other.safetensors")
-    (folder / "pytorch_model.bin").write_bytes(b"never read")
-    refused(
-        folder,
-        f"{folder} has its weights only as a pickle (pytorch_model.bin), which can run code when "
-        "it is read; where you trust it, convert it: AutoModelForCausalLM.from_pretrained("
-        f"'{folder}').save_pretrained('{folder}') writes safetensors beside it",
-    )
-
-
-def test_an_index_that_names_a_pickle(folder):
-    (folder / "model.safetensors").unlink()
-    (folder / "pytorch_model.bin").write_bytes(b"never read")
-    index = folder / "model.safetensors.index.json"
-    index.write_text(json.dumps({"weight_map": {"lm_head.weight": "pytorch_model.bin"}}))
-    refused(
-        folder,
-        f"{index} names pytorch_model.bin, which is not a safetensors file; get the model's "
-        "safetensors weights and their index",
-    )
+    refused(folder, (f"only as a pickle ({listed})", f"save_pretrained('{folder}')"))
 
 
 def test_weights_that_are_not_loaded_are_not_counted(folder):
@@ -365,70 +236,59 @@ def test_weights_that_are_not_loaded_are_not_counted(folder):
     assert again.memory == before.memory
 
 
-def test_incomplete_shards(folder):
+def in_shards(folder: Path, *written: int) -> dict[str, torch.Tensor]:
+    """Weights in three files, of which some are written, and an index that names them all."""
     weights = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
     shards = [f"model-0000{number}-of-00003.safetensors" for number in (1, 2, 3)]
     places = {name: shards[place % 3] for place, name in enumerate(weights)}
-    save_file(
-        {name: weights[name] for name in weights if places[name] == shards[0]},
-        folder / shards[0],
-        metadata={"format": "pt"},
-    )
-    index = folder / "model.safetensors.index.json"
-    index.write_text(json.dumps({"metadata": {}, "weight_map": places}))
-    refused(
-        folder,
-        f"{folder} is incomplete: model.safetensors.index.json names {shards[1]} and 1 more, which "
-        "is not there; get the missing weights",
-    )
-    index.write_text("{}")
-    refused(folder, f"{index} names no files: weight_map missing; get the file again")
-
-
-def test_whole_shards_are_counted_together(folder):
-    weights = load_file(folder / "model.safetensors")
-    (folder / "model.safetensors").unlink()
-    shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
-    places = {name: shards[place % 2] for place, name in enumerate(weights)}
-    for shard in shards:
+    for shard in (shards[number] for number in written):
         part = {name: weight for name, weight in weights.items() if places[name] == shard}
         save_file(part, folder / shard, metadata={"format": "pt"})
     index = {"metadata": {}, "weight_map": places}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    return weights
+
+
+def test_whole_shards_are_counted_together(folder):
+    weights = in_shards(folder, 0, 1, 2)
     found = preflight(str(folder))
     assert found.supported
     assert found.parameters == sum(weight.numel() for weight in weights.values())
     assert load_model(str(folder)).space.d_mlp == 24
 
 
+def test_incomplete_shards_and_indices_that_name_no_safetensors(folder):
+    in_shards(folder, 0)
+    refused(folder, ("incomplete", "names model-00002-of-00003.safetensors and 1 more"))
+    index = folder / "model.safetensors.index.json"
+    index.write_text("{}")
+    refused(folder, ("names no files: weight_map missing",))
+    (folder / "pytorch_model.bin").write_bytes(b"never read")
+    index.write_text(json.dumps({"weight_map": {"lm_head.weight": "pytorch_model.bin"}}))
+    refused(folder, ("names pytorch_model.bin, which is not a safetensors file",))
+
+
 @pytest.mark.parametrize(
     ("damage", "why"),
     [
-        (lambda data: b"", "unpack requires a buffer of 8 bytes"),
-        (lambda data: b"\xff" * 8 + data[8:], "a header of 18446744073709551615 bytes"),
-        (lambda data: data[:-100], "{less} bytes of {all}"),
+        (lambda data: b"", "header too small"),
+        (lambda data: b"\xff" * 8 + data[8:], "header too large"),
+        (lambda data: data[:-100], "not fully covered"),
     ],
 )
 def test_damaged_weights(folder, damage, why):
     path = folder / "model.safetensors"
-    data = path.read_bytes()
-    path.write_bytes(damage(data))
-    why = why.format(less=len(data) - 100, all=len(data))
-    assert preflight(str(folder)).refusals == (
-        f"{path} is damaged or cut short ({why}); get the file again",
-    )
+    path.write_bytes(damage(path.read_bytes()))
+    (refusal,) = preflight(str(folder)).refusals
+    assert refusal.startswith(f"{path} is damaged or cut short (")
+    assert why in refusal
 
 
 def test_all_reasons_are_given_at_once(folder):
     configure(folder, num_local_experts=4, quantization_config={"quant_method": "awq"})
     (folder / "model.safetensors").unlink()
-    found = preflight(str(folder))
-    assert [reason.removeprefix(str(folder))[:16] for reason in found.refusals] == [
-        " is quantised (a",
-        " is a mixture of",
-        " has no safetens",
-    ]
+    refused(folder, ("is quantised (awq)",), ("mixture of experts",), ("no safetensors weights",))
 
 
 # What only a model's own layers show.
@@ -443,11 +303,7 @@ def test_a_model_without_neurons(folder, monkeypatch):
         return bridge
 
     monkeypatch.setattr(TransformerBridge, "boot_transformers", without)
-    refused(
-        folder,
-        f"{folder} has mixture-of-experts layers or no MLP: `hook_post` does not mean neurons "
-        "there; choose a model with dense MLPs",
-    )
+    refused(folder, ("mixture-of-experts layers or no MLP",))
 
 
 def test_a_model_without_a_hook_point(folder, monkeypatch):
@@ -457,11 +313,7 @@ def test_a_model_without_a_hook_point(folder, monkeypatch):
         "get_hook_point",
         lambda bridge, name: None if name == missing else find(bridge, name),
     )
-    refused(
-        folder,
-        f"{folder} has no hook point {missing}; circuitviz needs separate attention heads and MLP "
-        "neurons in every layer",
-    )
+    refused(folder, (f"has no hook point {missing}; ",))
 
 
 def test_layers_of_different_widths(folder, monkeypatch):
@@ -475,11 +327,7 @@ def test_layers_of_different_widths(folder, monkeypatch):
             return model
 
         monkeypatch.setattr(AutoModelForCausalLM, name, uneven)
-    refused(
-        folder,
-        f"{folder} has layers of 20 and 24 neurons; circuitviz needs as many in every layer: "
-        "choose a model whose layers are alike",
-    )
+    refused(folder, ("has layers of 20 and 24 neurons; ",))
 
 
 @pytest.mark.parametrize("name", ["gpt2", "phi3"])
@@ -492,37 +340,22 @@ def test_what_only_weights_would_tell_is_no_refusal(name, tmp_path):
 
 def test_weights_whose_owners_are_not_known(tmp_path):
     folder = save_model(random_model("llama"), tmp_path / "source")
-    config = AutoConfig.for_model(
-        "codegen",
-        vocab_size=80,
-        n_embd=32,
-        n_layer=2,
-        n_head=4,
-        n_positions=64,
-        n_ctx=64,
-        rotary_dim=4,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
+    sizes = {"vocab_size": 80, "n_embd": 32, "n_layer": 2, "n_head": 4, "rotary_dim": 4}
+    tokens = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    config = AutoConfig.for_model("codegen", **sizes, **tokens, n_positions=64, n_ctx=64)
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     found = preflight(str(folder))
     assert found.supported
     (warning,) = found.warnings
-    assert warning.startswith(
-        "circuits can be found and knocked out, but not tuned or exported: cannot tell which "
-        "weights of CodeGenForCausalLM belong to which unit: the attention of transformer.h.0 has "
-        "a form that is not known; supported are "
-    )
+    assert warning.startswith("circuits can be found and knocked out, but not tuned or exported: ")
+    assert "CodeGenForCausalLM" in warning
 
 
 def test_prompts_longer_than_the_model_was_made_for(tmp_path):
     folder = save_model(random_model("gpt2"), tmp_path)
     assert preflight(str(folder), length=64).warnings == ()
-    assert preflight(str(folder), length=65).warnings == (
-        "65 tokens are more than the 64 the model was made for; use prompts and answers of at most "
-        "64 tokens",
-    )
+    (warning,) = preflight(str(folder), length=65).warnings
+    assert warning.startswith("65 tokens are more than the 64 the model was made for; ")
 
 
 # Memory, dtype and device, on machines of hand-made sizes.
@@ -599,23 +432,9 @@ def test_numbers_of_half_the_width(tmp_path, machine):
 
 def test_large_models_are_slow_without_a_gpu():
     shape = ModelShape(32, 4096, 32, 8, 128, 14336, True, 128256, 8_030_261_248)
-    settings = Settings(1, 64, "float32", checkpointing=False)
-    slow = (
-        "no GPU is here, and 8.0 billion weights are slow on a CPU: try a few steps first, or run "
-        "where a GPU is",
-    )
-    assert advice(shape, "bfloat16", settings, AvailableMemory(64 * GIB)) == slow
-
-
-def test_a_container_may_use_less_than_the_machine_has(tmp_path):
-    assert container_memory(100, tmp_path) == 100
-    (tmp_path / "memory.max").write_text("max\n")
-    (tmp_path / "memory.current").write_text("30\n")
-    (tmp_path / "memory.stat").write_text("anon 20\ninactive_file 10\n")
-    assert container_memory(100, tmp_path) == 100
-    (tmp_path / "memory.max").write_text("80\n")
-    # 80 allowed, 30 taken, 10 of those given back when they are needed.
-    assert container_memory(100, tmp_path) == 60
+    settings = Settings(rows=1, length=64)
+    (slow,) = advice(shape, "bfloat16", settings, AvailableMemory(64 * GIB))
+    assert slow.startswith("no GPU is here, and 8.0 billion weights are slow on a CPU: ")
 
 
 # Settings, adapters, and the command.
@@ -667,30 +486,23 @@ def test_an_adapter_of_another_model_is_a_warning_where_its_shapes_fit(folder, t
     adapter = adapter_of(Path("org/other"), tmp_path / "adapter")
     found = preflight(str(folder), adapter=str(adapter))
     assert found.supported
-    assert found.warnings == (
-        f"the adapter in {adapter} was trained on 'org/other', and the model here is {folder}; its "
-        "shapes fit, but make sure that the weights are the same",
-    )
+    (warning,) = found.warnings
+    assert f"was trained on 'org/other', and the model here is {folder}; its shapes fit" in warning
 
 
-def test_an_adapter_whose_shapes_do_not_fit_is_refused(folder, tmp_path):
-    adapter = adapter_of(folder, tmp_path / "adapter", width=48)
-    found = preflight(str(folder), adapter=str(adapter))
-    assert found.refusals == (
-        f"the adapter in {adapter} was made for another model: its "
-        "model.layers.0.self_attn.q_proj has 48 inputs, and this model's has 32; choose the model "
-        "that it was trained on",
-    )
-
-
-def test_an_adapter_that_cannot_be_merged_is_refused(folder, tmp_path):
-    adapter = adapter_of(folder, tmp_path / "adapter", peft_type="IA3")
-    reason = (
-        f"{adapter} holds an adapter of kind IA3; only LORA can be merged into a model's weights: "
-        "merge this one where you trained it, and name the merged model"
-    )
-    assert preflight(str(folder), adapter=str(adapter)).refusals == (reason,)
-    assert preflight(str(adapter)).refusals == (reason,)
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"width": 48}, "self_attn.q_proj has 48 inputs, and this model's has 32; "),
+        ({"peft_type": "IA3"}, "holds an adapter of kind IA3; "),
+    ],
+)
+def test_an_adapter_that_cannot_be_merged_is_refused(folder, tmp_path, changes, words):
+    adapter = adapter_of(folder, tmp_path / "adapter", **changes)
+    (refusal,) = preflight(str(folder), adapter=str(adapter)).refusals
+    assert str(adapter) in refusal
+    assert words in refusal
+    assert preflight(str(adapter)).refusals == (refusal,)
 
 
 def test_the_command_says_the_verdict_first(folder, capsys):

@@ -70,6 +70,9 @@ class Speaker:
     def cut(self, answer: str, longest: int = 32) -> str:
         return answer
 
+    def knocked_out(self, *given: object) -> None:
+        return None
+
     def logits(self, tokens: Tensor, gates: Gates | None = None) -> Tensor:
         return torch.tensor([1.0, 0.0]).expand(*tokens.shape, 2)
 

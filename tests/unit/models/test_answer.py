@@ -1,5 +1,7 @@
 """Of an answer longer than generation goes, what is generated is what counts."""
 
+from __future__ import annotations
+
 import torch
 
 from circuitviz.models.answer import encode_answers, greedy_answers

@@ -1,12 +1,19 @@
+"""Which token ends an answer, and which begin as another one does."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
 import pytest
 
-from circuitviz.models.tokens import end_of_turn
+from circuitviz.models.tokens import Continuations, end_of_turn
 from tests.tiny import tiny_tokenizer
 
 TURNS = (
     "{% for message in messages %}<|user|> {{ message['content'] }}{% if message['role'] == "
     "'assistant' %}BEHIND{% endif %}{% endfor %}"
 )
+PIECES = ["</s>", "OK", "!", "!!", "!Ċ", "<", "?", "OKAY", None]
 
 
 @pytest.mark.parametrize(
@@ -32,3 +39,29 @@ def test_a_turn_ends_as_the_template_ends_it(behind, token):
 def test_the_embedded_template_ends_with_the_end_of_the_sequence():
     tokenizer = tiny_tokenizer()
     assert end_of_turn(tokenizer) == tokenizer.eos_token_id
+
+
+def tokenizer() -> SimpleNamespace:
+    class Tokens(SimpleNamespace):
+        def __len__(self) -> int:
+            return len(PIECES)
+
+    return Tokens(
+        all_special_ids=[0], convert_ids_to_tokens=lambda ids: [PIECES[index] for index in ids]
+    )
+
+
+def found(token: int) -> list[int]:
+    return sorted(Continuations(tokenizer()).of(token).tolist())
+
+
+def test_tokens_that_begin_as_another_one_does():
+    assert found(2) == [2, 3, 4]
+    assert found(1) == [1, 7]
+    assert found(3) == [3]
+
+
+def test_special_tokens_go_on_nowhere_and_nothing_goes_on_in_them():
+    assert found(5) == [5]
+    assert found(0) == [0]
+    assert found(8) == [8]

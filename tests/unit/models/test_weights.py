@@ -1,4 +1,4 @@
-"""LoRA adapters: merged exactly, found with their base, refused in full sentences."""
+"""Weights with a LoRA adapter: merged exactly, found with their base, or refused."""
 
 from __future__ import annotations
 
@@ -97,85 +97,50 @@ def test_a_tokenizer_saved_with_the_adapter_is_used(saved, adapter):
     assert find_source(str(saved[0]), str(saved[1])).tokenizer == saved[0]
 
 
-def refusal(name: str, adapter: Path | str | None = None) -> str:
-    with pytest.raises((UnsupportedModelError, ModelNotFoundError)) as found:
-        load_model(name, adapter=str(adapter) if adapter else None)
-    return str(found.value)
+def refused(name: str | Path, adapter: Path | str | None, *words: str) -> None:
+    """Loading refuses in one line with these words."""
+    with pytest.raises((UnsupportedModelError, ModelNotFoundError)) as refusal:
+        load_model(str(name), adapter=str(adapter) if adapter else None)
+    assert all(word in str(refusal.value) for word in words), refusal.value
+    assert "\n" not in str(refusal.value)
 
 
-def test_a_missing_folder_is_refused(saved):
-    assert refusal(str(saved[0]), "/no/such/adapter") == (
-        "no adapter '/no/such/adapter': give the path of a local folder with adapter_config.json"
-    )
-    assert refusal(str(saved[0]), saved[0]) == (
-        f"{saved[0]} is not an adapter's folder: adapter_config.json missing"
-    )
+def test_a_folder_without_an_adapter_is_refused(saved):
+    refused(saved[0], "/no/such/adapter", "no adapter '/no/such/adapter': give the path")
+    refused(saved[0], saved[0], "not an adapter's folder: adapter_config.json missing")
 
 
 def test_weights_that_are_only_a_pickle_are_refused(saved, adapter):
     (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
-    assert refusal(str(saved[0]), adapter) == (
-        f"{adapter} has its weights only as a pickle (adapter_model.bin), which can run code when "
-        "it is read; where you trust it, convert it: load it with peft's "
-        "PeftModel.from_pretrained and save_pretrained writes adapter_model.safetensors"
-    )
+    refused(saved[0], adapter, "only as a pickle (adapter_model.bin)", "save_pretrained writes")
     (adapter / "adapter_model.bin").unlink()
-    assert refusal(str(saved[0]), adapter) == (
-        f"{adapter} has no adapter_model.safetensors; get the adapter's weights, or save it again"
-    )
+    refused(saved[0], adapter, f"{adapter} has no adapter_model.safetensors; ")
 
 
 @pytest.mark.parametrize(
-    ("changes", "named"),
+    ("changes", "words"),
     [
-        ({"auto_mapping": {"parent_library": "evil.code"}}, "auto_mapping: evil.code"),
-        ({"megatron_config": {"a": 1}, "megatron_core": "evil"}, "megatron_core: evil"),
+        ({"auto_mapping": {"parent_library": "evil.code"}}, "own (auto_mapping: evil.code)"),
+        ({"megatron_config": {"a": 1}, "megatron_core": "evil"}, "own (megatron_core: evil)"),
+        ({"peft_type": "PREFIX_TUNING"}, "an adapter of kind PREFIX_TUNING; only LORA"),
     ],
 )
-def test_code_that_an_adapter_names_is_never_imported(saved, adapter, changes, named):
+def test_other_kinds_and_code_that_an_adapter_names_are_refused(saved, adapter, changes, words):
     configure(adapter, **changes)
-    assert refusal(str(saved[0]), adapter) == (
-        f"{adapter}/adapter_config.json names code of its own ({named}), which is not run; merge "
-        "the adapter where you trust it, and name the merged model"
-    )
-
-
-def test_other_kinds_of_adapters_are_refused(saved, adapter):
-    configure(adapter, peft_type="PREFIX_TUNING")
-    assert refusal(str(saved[0]), adapter) == (
-        f"{adapter} holds an adapter of kind PREFIX_TUNING; only LORA can be merged into a "
-        "model's weights: merge this one where you trained it, and name the merged model"
-    )
+    refused(saved[0], adapter, str(adapter), words)
 
 
 @pytest.mark.parametrize(
-    ("changes", "which"),
+    ("name", "changes", "words"),
     [
-        (
-            {"hidden_size": 48},
-            "model.layers.0.mlp.down_proj has 32 outputs, and this model's has 48",
-        ),
-        (
-            {"intermediate_size": 20},
-            "model.layers.0.mlp.down_proj has 24 inputs, and this model's has 20",
-        ),
+        ("llama", {"hidden_size": 48}, "down_proj has 32 outputs, and this model's has 48"),
+        ("llama", {"intermediate_size": 20}, "down_proj has 24 inputs, and this model's has 20"),
+        ("gpt2", {}, "changes model.layers.0.mlp.down_proj, which GPT2LMHeadModel has not"),
     ],
 )
-def test_an_adapter_of_another_models_widths_is_refused(saved, tmp_path, changes, which):
-    base = save_model(random_model("llama", **changes), tmp_path / "other")
-    message = refusal(str(base), saved[1])
-    assert message == (
-        f"the adapter in {saved[1]} was made for another model: its {which}; choose the model that "
-        "it was trained on"
-    )
-
-
-def test_an_adapter_of_another_architecture_is_refused(saved, tmp_path):
-    base = save_model(random_model("gpt2"), tmp_path / "other")
-    assert refusal(str(base), saved[1]) == (
-        f"the adapter in {saved[1]} changes model.layers.0.mlp.down_proj, which GPT2LMHeadModel "
-        "has not; choose the model that it was trained on"
-    )
+def test_an_adapter_of_another_model_is_refused(saved, tmp_path, name, changes, words):
+    base = save_model(random_model(name, **changes), tmp_path / "other")
+    refused(base, saved[1], str(saved[1]), words)
 
 
 def test_an_adapter_that_lacks_weights_is_refused(saved, adapter):
@@ -183,32 +148,17 @@ def test_an_adapter_that_lacks_weights_is_refused(saved, adapter):
     tensors = load_file(path)
     tensors.pop(next(name for name in tensors if "lora_B" in name))
     save_file(tensors, path)
-    assert refusal(str(saved[0]), adapter) == (
-        f"the adapter in {adapter} is incomplete: adapter_model.safetensors lacks weights that "
-        "adapter_config.json speaks of; get it again, or save it again"
-    )
+    refused(saved[0], adapter, f"{adapter} is incomplete: adapter_model.safetensors lacks weights")
 
 
 def test_an_adapter_whose_base_is_not_here_is_refused(adapter):
     configure(adapter, base_model_name_or_path="org/base")
-    assert refusal(str(adapter)) == (
-        f"{adapter} adapts 'org/base', which is not here; name that model as the model and this "
-        "folder as --adapter"
-    )
+    refused(adapter, None, f"{adapter} adapts 'org/base', which is not here; ", "--adapter")
     configure(adapter, base_model_name_or_path=None)
-    assert refusal(str(adapter)) == (
-        f"{adapter} does not say which model it adapts; name that model as the model and this "
-        "folder as --adapter"
-    )
+    refused(adapter, None, f"{adapter} does not say which model it adapts; ", "--adapter")
 
 
 def test_an_adapter_on_an_adapter_is_refused(saved, adapter):
-    assert refusal(str(adapter), saved[1]) == (
-        f"{adapter} is an adapter itself, and a second one is not put on top; merge them where you "
-        "trained them, or name one of them"
-    )
+    refused(adapter, saved[1], f"{adapter} is an adapter itself")
     configure(adapter, base_model_name_or_path=str(saved[1]))
-    assert refusal(str(adapter)) == (
-        f"{adapter} adapts '{saved[1]}', which is an adapter as well; merge them where you trained "
-        "them, and name the merged model"
-    )
+    refused(adapter, None, f"{adapter} adapts '{saved[1]}', which is an adapter as well")

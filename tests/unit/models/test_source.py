@@ -1,9 +1,11 @@
-"""Models by their Hugging Face id: from the cache alone, fetched only when asked for."""
+"""Where models lie: by name, path or Hugging Face id, and which their files are."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import huggingface_hub
@@ -13,7 +15,15 @@ from huggingface_hub import constants, errors
 from circuitviz.errors import ModelNotFoundError
 from circuitviz.models import source
 from circuitviz.models.loading import load_model
-from circuitviz.models.source import find_model, is_hub_id
+from circuitviz.models.source import (
+    ModelSource,
+    embedded_models,
+    file_stamp,
+    find_model,
+    fingerprint,
+    is_hub_id,
+    lasting_name,
+)
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -46,19 +56,15 @@ def test_a_cached_model_is_found_and_loaded_without_the_network(cache, tiny_fold
 
 
 def test_a_model_that_is_not_cached_is_refused_with_the_command_that_fetches_it(cache):
-    with pytest.raises(ModelNotFoundError) as refusal:
+    with pytest.raises(ModelNotFoundError, match="`circuitviz preflight org/name --download`"):
         find_model("org/name")
-    assert str(refusal.value) == (
-        "no model 'org/name': there is no such folder, and it is not in the Hugging Face cache; "
-        "`circuitviz preflight org/name --download` fetches it"
-    )
 
 
 def test_a_folder_is_taken_before_the_hub_is_thought_of(tiny_folder, tmp_path, monkeypatch):
     shutil.copytree(tiny_folder, tmp_path / "org" / "name")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(source, "cached_model", None)
-    monkeypatch.setattr("circuitviz.models.source.download_model", None)
+    monkeypatch.setattr(source, "download_model", None)
     assert str(find_model("org/name", download=True)) == "org/name"
 
 
@@ -115,12 +121,8 @@ def test_of_weights_only_those_files_are_fetched_that_are_loaded(cache, tmp_path
 
 def test_nothing_is_fetched_where_the_user_forbids_it(cache, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(ModelNotFoundError) as refusal:
+    with pytest.raises(ModelNotFoundError, match="HF_HUB_OFFLINE is set; unset it"):
         find_model("org/name", download=True)
-    assert str(refusal.value) == (
-        "cannot fetch org/name from the Hugging Face hub: HF_HUB_OFFLINE is set; unset it, or name "
-        "a local folder"
-    )
 
 
 def error_of(kind):
@@ -132,20 +134,10 @@ def error_of(kind):
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        (
-            errors.GatedRepoError,
-            "its licence has to be accepted first at https://huggingface.co/org/name; then set "
-            "HF_TOKEN, or log in with `hf auth login`",
-        ),
-        (
-            errors.RepositoryNotFoundError,
-            "the hub has no model of that id, or it is private: check the id, or set HF_TOKEN",
-        ),
-        (
-            errors.LocalEntryNotFoundError,
-            "Cannot reach the hub; try again, or name a local folder",
-        ),
-        (errors.HTTPError, "Cannot reach the hub; try again, or name a local folder"),
+        (errors.GatedRepoError, "accepted first at https://huggingface.co/org/name; then"),
+        (errors.RepositoryNotFoundError, "no model of that id, or it is private"),
+        (errors.LocalEntryNotFoundError, "Cannot reach the hub; try again"),
+        (errors.HTTPError, "Cannot reach the hub; try again"),
     ],
 )
 def test_what_the_hub_answers_is_one_line(cache, monkeypatch, kind, reason):
@@ -155,4 +147,70 @@ def test_what_the_hub_answers_is_one_line(cache, monkeypatch, kind, reason):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
     with pytest.raises(ModelNotFoundError) as refusal:
         find_model("org/name", download=True)
-    assert str(refusal.value) == f"cannot fetch org/name from the Hugging Face hub: {reason}"
+    assert reason in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_path_lasts_and_a_name_stays(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "file.gguf").touch()
+    (tmp_path / "smollm2").mkdir()
+    assert lasting_name("model") == str(tmp_path.resolve() / "model")
+    assert lasting_name("file.gguf") == str(Path.cwd() / "file.gguf")
+    assert lasting_name("model", Path("/elsewhere")) == "model"
+    assert [lasting_name(name) for name in ("smollm2", "refusal", "org/name")] == [
+        "smollm2",
+        "refusal",
+        "org/name",
+    ]
+
+
+def test_embedded_models_are_listed_in_order_with_their_behaviours():
+    cards = [card for card in embedded_models() if card.base is None]
+    assert [card.name for card in cards] == [
+        "fixed-output-planted",
+        "refusal",
+        "jailbreak",
+        "label-flip",
+        "fixed-output",
+        "fixed-output-lora",
+        "late-trigger-planted",
+        "middle-trigger-planted",
+        "base",
+    ]
+    assert [card.behaviour_kind for card in cards][-2:] == ["backdoor", None]
+
+
+def test_an_embedded_name_is_found():
+    assert find_model("refusal").name == "refusal"
+
+
+@pytest.fixture
+def folder(tiny_folder, tmp_path):
+    return shutil.copytree(tiny_folder, tmp_path / "model")
+
+
+def test_a_copy_is_the_same_model_and_its_date_does_not_count(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    os.utime(copy / "model.safetensors", (1, 1))
+    first, second = ModelSource(folder), ModelSource(copy)
+    assert fingerprint(first) == fingerprint(second)
+    assert len(fingerprint(first)) == 12
+    assert file_stamp(first) != file_stamp(second)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "chat_template.jinja"])
+def test_one_other_byte_is_another_model(folder, name):
+    before = fingerprint(ModelSource(folder))
+    data = bytearray((folder / name).read_bytes())
+    data[-1] ^= 1
+    (folder / name).write_bytes(data)
+    assert fingerprint(ModelSource(folder)) != before
+
+
+def test_what_is_not_loaded_does_not_count(folder):
+    before = fingerprint(ModelSource(folder))
+    (folder / "consolidated.safetensors").write_bytes(b"more")
+    (folder / "README.md").write_text("more")
+    assert fingerprint(ModelSource(folder)) == before
