@@ -212,7 +212,8 @@ def _training_rows(model: GatedModel, tokens: Tensor) -> TrainingRows:
     predicts = torch.zeros(rows, length, dtype=torch.bool)
     predicts[:, -ANSWER_TOKENS - 1 : -1] = True
     targets = torch.where(predicts, tokens.roll(-1, 1), 0)
-    answers = AnswerRows(tokens, predicts, targets, torch.full((rows,), length), torch.arange(rows))
+    lengths, opens = torch.full((rows,), length), torch.zeros(rows, dtype=torch.bool)
+    answers = AnswerRows(tokens, predicts, targets, lengths, torch.arange(rows), opens)
     half = rows // 2
     utility = range(half, rows)
     return TrainingRows(answers, range(half), utility, Teacher(model, answers, utility))
