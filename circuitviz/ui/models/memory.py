@@ -208,4 +208,9 @@ def _settings(preset: Preflight) -> Settings:
                 "less memory, about a third more time, the same result.",
                 key=kept(f"checkpointing_{which}", preset.checkpointing),
             )
-    return Settings(int(rows), int(length), dtype or preset.dtype, checkpointing)
+    return Settings(
+        rows=int(rows),
+        length=int(length),
+        dtype=dtype or preset.dtype,
+        checkpointing=checkpointing,
+    )
