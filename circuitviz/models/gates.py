@@ -72,7 +72,7 @@ class Gates:
         # A circuit may stand in many rows, and in a real model it has ten thousands of units.
         known = {id(circuit): torch.from_numpy(circuit.mask()) for circuit in circuits}
         masks = torch.stack([known[id(circuit)] for circuit in circuits])
-        number = {key: place for place, key in enumerate(known)}
+        number = {key: index for index, key in enumerate(known)}
         kinds = torch.tensor([number[id(circuit)] for circuit in circuits])
         flat = 1.0 - masks.float().to(device)
         return cls.from_flat(flat, circuits[0].space, reference, kinds)

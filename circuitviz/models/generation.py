@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Bool, Int
 from torch import Tensor
 from transformers import DynamicCache, StoppingCriteria, StoppingCriteriaList
 
@@ -27,9 +28,9 @@ LEAVING = 0.25
 # Share of a batch that has ended once the others leave it.
 ENDED = 0.75
 # Tokens that all rows begin with, from which on it pays to read them once.
-LEAST_READ_ONCE = 8
+MIN_READ_ONCE = 8
 # Prompts run together at most without their answers: more gain no speed; and bytes of logits.
-MOST_ROWS, LOGIT_BYTES = 128, 2**31
+MAX_ROWS, LOGIT_BYTES = 128, 2**31
 
 
 def answers_by_length(
@@ -64,19 +65,19 @@ def answers_by_length(
 
 def rows_at_once(length: int, d_vocab: int) -> int:
     """How many rows of so many tokens may be run together, by the memory their logits take."""
-    return max(1, min(MOST_ROWS, LOGIT_BYTES // (4 * length * d_vocab)))
+    return max(1, min(MAX_ROWS, LOGIT_BYTES // (4 * length * d_vocab)))
 
 
-def looks_at_most(prompts: int, tokens: int) -> int:
+def max_checkpoints(prompts: int, tokens: int) -> int:
     """How often `checkpoint` is called at most for so many prompts and tokens of an answer."""
-    return batches_at_most(prompts) * (1 + tokens)
+    return max_batches(prompts) * (1 + tokens)
 
 
-def batches_at_most(prompts: int) -> int:
+def max_batches(prompts: int) -> int:
     """How many batches it takes at most to answer so many prompts."""
     batches = math.ceil(prompts / ROWS_TOGETHER)
     left = prompts - math.ceil(ENDED * prompts)
-    return batches if batches <= 1 else batches + batches_at_most(left)
+    return batches if batches <= 1 else batches + max_batches(left)
 
 
 def unembed_in_one_piece(model: Any) -> None:
@@ -108,29 +109,29 @@ def continue_greedily(
         gates_of: The gates of some rows, by their places in `prompts`.
         end: The token that ends an answer.
         most: Most tokens of an answer.
-        checkpoint: Called before each batch and after each of its tokens, `looks_at_most` times or
-            less; may raise to stop.
+        checkpoint: Called before each batch and after each of its tokens, at most
+            `max_checkpoints` times; may raise to stop.
     """
-    said: list[list[int]] = [[] for _ in prompts]
-    speaking = list(range(len(prompts)))
-    while speaking:
-        order = sorted(speaking, key=lambda row: len(prompts[row]) + len(said[row]))
-        # The last batch has nobody to leave to.
+    answers: list[list[int]] = [[] for _ in prompts]
+    unfinished = list(range(len(prompts)))
+    while unfinished:
+        order = sorted(unfinished, key=lambda row: len(prompts[row]) + len(answers[row]))
+        # The rows of a last batch have no others to go on with.
         share = ENDED if len(order) > ROWS_TOGETHER else 1.0
-        speaking = []
+        unfinished = []
         for start in range(0, len(order), ROWS_TOGETHER):
             checkpoint()
             rows = order[start : start + ROWS_TOGETHER]
-            room = torch.tensor([most - len(said[row]) for row in rows])
-            read = [[*prompts[row], *said[row]] for row in rows]
+            room = torch.tensor([most - len(answers[row]) for row in rows])
+            read = [[*prompts[row], *answers[row]] for row in rows]
             added = _continued(model, read, gates_of(rows), room, end, share, checkpoint)
             for row, new in zip(rows, added, strict=True):
-                new = new[: most - len(said[row])]
+                new = new[: most - len(answers[row])]
                 ended = end in new
-                said[row] += new[: new.index(end)] if ended else new
-                if not ended and len(said[row]) < most:
-                    speaking.append(row)
-    return said
+                answers[row] += new[: new.index(end)] if ended else new
+                if not ended and len(answers[row]) < most:
+                    unfinished.append(row)
+    return answers
 
 
 def begin_once(decoder: Any, tokens: Tensor, gates: Gates | None) -> tuple[int, Any]:
@@ -150,7 +151,7 @@ def begin_once(decoder: Any, tokens: Tensor, gates: Gates | None) -> tuple[int, 
     differ = (tokens != tokens[:1]).any(0)
     common = int(differ.float().argmax()) if differ.any() else tokens.shape[1]
     first = torch.tensor([kinds.tolist().index(kind) for kind in kinds.unique().tolist()])
-    if common < LEAST_READ_ONCE or len(first) == len(tokens):
+    if common < MIN_READ_ONCE or len(first) == len(tokens):
         return 0, None
     with gated(gates and gates.of(first)):
         known = decoder(input_ids=tokens[first, :common], use_cache=True).past_key_values
@@ -198,18 +199,12 @@ def _continued(
 
 @dataclass
 class _Batch:
-    """Rows that go on together.
+    """Rows that go on together; padding is on the left, behind what all rows begin with."""
 
-    Attributes:
-        rows: [rows], which of those that were read.
-        tokens: [rows pos]; padding stands on the left, but for what all rows begin with.
-        mask: [rows pos], 0 where padding is.
-        cache: Keys and values of what the model has been shown.
-    """
-
-    rows: Tensor
-    tokens: Tensor
-    mask: Tensor
+    rows: Int[Tensor, " rows"]
+    tokens: Int[Tensor, "rows pos"]
+    mask: Int[Tensor, "rows pos"]
+    # Keys and values of what the model has been shown.
     cache: Any
 
     @classmethod
@@ -223,9 +218,10 @@ class _Batch:
         tokens = torch.full((len(read), width), end)
         mask = torch.zeros_like(tokens)
         for row, given in enumerate(read):
-            for place, part in ((0, given[:common]), (width - len(given) + common, given[common:])):
-                tokens[row, place : place + len(part)] = torch.tensor(part)
-                mask[row, place : place + len(part)] = 1
+            begin, rest = given[:common], given[common:]
+            for start, part in ((0, begin), (width - len(rest), rest)):
+                tokens[row, start : start + len(part)] = torch.tensor(part)
+                mask[row, start : start + len(part)] = 1
         return cls(
             torch.arange(len(read)),
             tokens.to(model.device),
@@ -233,8 +229,8 @@ class _Batch:
             DynamicCache(config=model.config) if known is None else known,
         )
 
-    def keep(self, stay: Tensor) -> None:
-        """Take out all rows but those at the places `stay` [rows]."""
+    def keep(self, stay: Int[Tensor, " few"]) -> None:
+        """Take out all other rows."""
         self.rows = self.rows[stay]
         stay = stay.to(self.tokens.device)
         longer = self.tokens.shape[1] - self.mask.shape[1]
@@ -245,29 +241,21 @@ class _Batch:
 
 @dataclass
 class _SomeEnded(StoppingCriteria):
-    """Stops a batch once some of its rows have ended.
-
-    Attributes:
-        width: Tokens of each row that were there before.
-        room: [rows], how many each may add.
-        end: The token that ends an answer.
-        enough: How many have to have ended.
-        checkpoint: Called after each token; may raise to stop.
-    """
+    """Stops a batch once `enough` rows have said `end` or added as many tokens as they may."""
 
     width: int
-    room: Tensor
+    room: Int[Tensor, " rows"]
     end: int
     enough: int
     checkpoint: Callable[[], None]
 
-    def ended(self, tokens: Tensor) -> Tensor:
-        """Boolean [rows]: which have, of tokens [rows pos]; on the CPU."""
+    def ended(self, tokens: Int[Tensor, "rows pos"]) -> Bool[Tensor, " rows"]:
+        """Which rows have ended; on the CPU."""
         new = tokens[:, self.width :]
         return (new == self.end).any(1).cpu() | (new.shape[1] >= self.room)
 
     def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
-        """Boolean [rows]: all of them stop, or none does."""
+        """All rows stop, or none does."""
         self.checkpoint()
         stops = int(self.ended(input_ids).sum()) >= self.enough
         return torch.full((len(input_ids),), stops, device=input_ids.device)

@@ -2,8 +2,8 @@
 
 Grouped-query attention (Ainslie et al. 2023, arXiv:2305.13245) keeps one key and value for a group
 of query heads.  Repeating them for each head, as is usual, takes nearly half the time of a token
-that is generated on a CPU.  Queries of one group stand behind each other here instead, so that
-each key is met where it lies; every hook point sees what it would see otherwise.
+that is generated on a CPU.  Queries of one group follow each other here instead, so that each
+key is used where it is; every hook point sees what it would see otherwise.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class GroupedAttention(PositionEmbeddingsAttentionBridge):
 def share_keys(bridge: TransformerBridge) -> None:
     """Let a model that groups its heads compute attention by groups, once, where it is known how.
 
-    The same module with another `forward`: whoever holds the model finds its parts as they were.
+    The same module with another `forward`: a model's parts are found where they were.
     """
     for block in bridge.blocks:
         attention = block.attn

@@ -31,7 +31,7 @@ BALANCED = "balanced"
 
 
 def placement(device: str) -> dict[str, str]:
-    """What a loader is told, `device` or `device_map`, for a device named by a user.
+    """The argument of a loader, `device` or `device_map`, for a device named by a user.
 
     Args:
         device: `auto` takes the first GPU, where there is one, and else the CPU; `balanced` spreads
@@ -134,7 +134,7 @@ def load_model(
     where, number = placement(device), data_type(dtype)
     # Read here and not by the bridge, which would take a pickle and whose names for parameters no
     # adapter knows.
-    plain = read_weights(source, dtype=number, where=where)
+    plain = read_weights(source, dtype=number, **where)
     with loading(source.base):
         # Of a model in memory the name is used for the tokenizer alone.
         bridge = TransformerBridge.boot_transformers(

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
@@ -31,7 +32,7 @@ class GatedModel:
     """One `TransformerBridge` whose weights are frozen and whose units can be gated.
 
     Args:
-        name: What the caller asked for.
+        name: What it was loaded by.
         bridge: The model, gate hooks installed.
         tokenizer: Its tokenizer, with a chat template.
         space: Its units.
@@ -96,18 +97,25 @@ class GatedModel:
             return answer
         return self.tokenizer.decode(tokens[:longest], skip_special_tokens=True)
 
-    def logits(self, tokens: Tensor, gates: Gates | None = None) -> Tensor:
-        """Logits [batch pos d_vocab] of tokens [batch pos] under gates.
+    def logits(
+        self, tokens: Int[Tensor, "batch pos"], gates: Gates | None = None
+    ) -> Float[Tensor, "batch pos d_vocab"]:
+        """Logits of tokens under gates.
 
         Padding goes on the right: attention is causal, so no mask is needed.
         """
-        # Keys and values that nobody goes on from need not be kept; a layer that is computed
-        # again must not find them.
+        # Keys and values are not needed later, and a layer that is computed again must not find
+        # them.
         with gated(gates):
             return self.bridge(tokens.to(self.device), return_type="logits", use_cache=False)
 
-    def logits_at(self, tokens: Tensor, where: Tensor, gates: Gates | None = None) -> Tensor:
-        """Logits [places d_vocab] at the places [batch pos] where `where` is true.
+    def logits_at(
+        self,
+        tokens: Int[Tensor, "batch pos"],
+        where: Bool[Tensor, "batch pos"],
+        gates: Gates | None = None,
+    ) -> Float[Tensor, "places d_vocab"]:
+        """Logits at the places where `where` is true.
 
         A large vocabulary costs as much as many layers: where the architecture allows it, the rest
         of the positions get no logits at all.
@@ -116,8 +124,13 @@ class GatedModel:
             return self.logits(tokens, gates)[where.to(self.device)]
         return self.unembed(self.hidden_at(tokens, where, gates))
 
-    def hidden_at(self, tokens: Tensor, where: Tensor, gates: Gates | None = None) -> Tensor:
-        """What logits are computed from, [places d_model], at the places [batch pos] asked for.
+    def hidden_at(
+        self,
+        tokens: Int[Tensor, "batch pos"],
+        where: Bool[Tensor, "batch pos"],
+        gates: Gates | None = None,
+    ) -> Float[Tensor, "places d_model"]:
+        """What logits are computed from, at the places where `where` is true.
 
         Only of a model that `has_hidden`.  Without gradients, what all rows begin with (a system
         prompt) is read once for all that are under the same gates.
@@ -133,8 +146,8 @@ class GatedModel:
             ).last_hidden_state
         return hidden[where[:, read:].to(hidden.device)]
 
-    def unembed(self, hidden: Tensor) -> Tensor:
-        """Logits [places d_vocab] of what `hidden_at` gave."""
+    def unembed(self, hidden: Float[Tensor, "places d_model"]) -> Float[Tensor, "places d_vocab"]:
+        """Logits of what `hidden_at` gave."""
         plain: Any = self.bridge.original_model
         return plain.get_output_embeddings()(hidden)
 
@@ -178,7 +191,7 @@ class GatedModel:
             circuits: What is knocked out for each; None is the intact model.
             ablation: What ablated units are replaced by.
             max_new_tokens: Longest answer, in tokens.
-            checkpoint: Called before each batch and after each of its tokens, `looks_at_most`
+            checkpoint: Called before each batch and after each of its tokens, `max_checkpoints`
                 times or less; may raise to stop.  Not called where prompts cannot be padded.
         """
         end = end_of_turn(self.tokenizer)

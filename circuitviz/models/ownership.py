@@ -3,7 +3,7 @@
 A head owns its W_Q rows and its W_O columns; W_K and W_V rows are shared by the query heads of a
 group.  A neuron owns its gate and up rows and its down column.  Biases of these rows go with them.
 Biases of the output projections, norms (those of queries and keys too, which all heads share) and
-embeddings belong to nobody.
+embeddings belong to no unit.
 
 The two tables say what the parts are called and how fused ones are laid out; widths come from the
 shapes.  A model fits a row where the parts are there, no other part has parameters, and the shapes
@@ -79,7 +79,7 @@ MLPS = (
     MlpNames("", ("fc1",), "fc2"),  # OPT
 )
 LAYER_LISTS = ("model.layers", "model.decoder.layers", "gpt_neox.layers", "transformer.h")
-# Norms inside an attention block, which belong to nobody.
+# Norms inside an attention block, which belong to no unit.
 SHARED_NORMS = ("q_norm", "k_norm", "q_layernorm", "k_layernorm")
 # What the tables were checked with.
 SUPPORTED = (
@@ -150,9 +150,10 @@ class AttentionBlock:
 
     def query(self, head: int) -> Span:
         """Rows that make a head's query."""
-        group, place = divmod(head, self.shared)
-        interleaved = group * (self.shared + 2) + place
-        return self._piece(0, interleaved if self.layout == "interleaved" else head)
+        if self.layout == "interleaved":
+            group, member = divmod(head, self.shared)
+            return self._piece(0, group * (self.shared + 2) + member)
+        return self._piece(0, head)
 
     def key_value(self, group: int) -> tuple[Span, Span]:
         """Rows that make a group's key and value."""
@@ -312,7 +313,7 @@ def _layers(model: PreTrainedModel) -> list[tuple[str, nn.Module]]:
     for path in LAYER_LISTS:
         layers = _part(model, path)
         if isinstance(layers, nn.ModuleList) and len(layers):
-            return [(f"{path}.{place}", layer) for place, layer in enumerate(layers)]
+            return [(f"{path}.{index}", layer) for index, layer in enumerate(layers)]
     raise _unsupported(
         type(model).__name__, f"it has no list of layers at any of {', '.join(LAYER_LISTS)}"
     )

@@ -8,10 +8,9 @@ adapter's configuration.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -80,14 +79,16 @@ def read_weights(
     source: ModelSource,
     *,
     dtype: torch.dtype = torch.float32,
-    where: Mapping[str, str] = MappingProxyType({}),
+    device: str | None = None,
+    device_map: str | None = None,
 ) -> PreTrainedModel:
     """Read a checkpoint's weights, an adapter merged into them.
 
     Args:
         source: What to read.
         dtype: Of the weights, and what an adapter is merged in.
-        where: `device` or `device_map`; nothing is the CPU.
+        device: Where to; None is the CPU.
+        device_map: How it is spread over GPUs, instead of `device`.
 
     Raises:
         UnsupportedModelError: They cannot be loaded, or the adapter does not fit.
@@ -96,14 +97,14 @@ def read_weights(
         model = AutoModelForCausalLM.from_pretrained(
             source.base,
             dtype=dtype,
-            device_map=where.get("device_map"),
+            device_map=device_map,
             attn_implementation="eager",
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,
         ).eval()
-    if "device" in where:
-        model.to(where["device"])  # type: ignore[call-arg]  # decorated, which hides its types
+    if device is not None:
+        model.to(device)  # type: ignore[call-arg]  # decorated, which hides its types
     if source.adapter is None:
         return model
     with loading(source.adapter.folder):
@@ -125,7 +126,7 @@ def empty_model(folder: Path) -> PreTrainedModel:
 
 
 def _merged(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
-    """The same model, of the class it was, an adapter merged into its weights in place."""
+    """The same model with an adapter merged into its weights, in place."""
     # Late: slow to import, and few models need it.
     from peft import PeftModel
 

@@ -230,22 +230,17 @@ def adapter(tmp_path: Path) -> Path:
     return folder
 
 
-def test_an_adapter_says_what_brings_the_model_below_it(adapter):
+def test_an_adapter_says_what_brings_the_model_below_it(adapter, tmp_path):
     with pytest.raises(ModelNotFetchedError, match="`circuitviz fetch smollm2` brings them"):
         find_source(str(adapter))
     assert unfetched_model(str(adapter)) == "smollm2"
-
-
-def test_an_adapter_stands_on_what_was_fetched(adapter, tmp_path):
     base = tmp_path / "models" / "smollm2"
     base.mkdir(parents=True)
     for name in ("origin.json", "config.json", "tokenizer.json", "model.safetensors"):
         (base / name).write_text("{}")
     assert find_source(str(adapter)).base == base
     assert unfetched_model(str(adapter)) is None
-
-
-def test_a_model_that_is_not_there_at_all_needs_no_fetching():
+    # No command brings a model that is not there at all.
     assert unfetched_model("nowhere") is None
 
 

@@ -12,9 +12,9 @@ from circuitviz.models.ablation import ZERO, measure_ablation
 from circuitviz.models.answer import answer_log_probs, encode_answers
 from circuitviz.models.gates import Gates, Reference
 from circuitviz.models.generation import (
-    batches_at_most,
     continue_greedily,
-    looks_at_most,
+    max_batches,
+    max_checkpoints,
     unembed_in_one_piece,
 )
 from circuitviz.units import Circuit
@@ -138,8 +138,8 @@ def test_rows_that_go_on_are_put_together_anew_once_most_have_ended(monkeypatch)
     assert counts.shown == [(4, 1), (4, 2), (2, 5), (1, 12)]
     # Three batches, and 2, 3 and 9 tokens in them: three of its twelve the last row said before.
     assert len(asked) == 3 + 2 + 3 + 9
-    assert batches_at_most(8) == 3
-    assert looks_at_most(8, 12) == 3 * 13
+    assert max_batches(8) == 3
+    assert max_checkpoints(8, 12) == 3 * 13
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_rows_that_go_on_are_put_together_anew_once_most_have_ended(monkeypatch)
 )
 def test_how_many_batches_it_takes_at_most(prompts, batches):
     # 65 leave 16 at most, 128 leave 32; 275 leave 68, these 17; 640 leave 160 (3) and 40 (1).
-    assert batches_at_most(prompts) == batches
+    assert max_batches(prompts) == batches
 
 
 def test_a_head_is_given_the_last_positions_in_one_piece():
@@ -181,7 +181,7 @@ def gates(tiny_model):
 @pytest.fixture
 def once(monkeypatch) -> Callable[[int], None]:
     """Says from how many tokens on rows begin together."""
-    return lambda tokens: monkeypatch.setattr(generation, "LEAST_READ_ONCE", tokens)
+    return lambda tokens: monkeypatch.setattr(generation, "MIN_READ_ONCE", tokens)
 
 
 @torch.no_grad()
