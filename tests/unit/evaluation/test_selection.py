@@ -10,6 +10,7 @@ from circuitviz.errors import ConfigError
 from circuitviz.evaluation.evaluator import Effect
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.selection import (
+    Selection,
     Target,
     frontier_sizes,
     grid_circuits,
@@ -26,18 +27,18 @@ def effect(asr: int, utility: int, recovery: int = 100) -> Effect:
     return Effect(Rate("j", asr, 100), Rate("j", utility, 100), Rate("j", recovery, 100), 0.0)
 
 
-def measure_by_size(rule: Callable[[int], tuple[int, int]]) -> Callable:
-    def measure(circuits: Sequence[Circuit]) -> list[Effect]:
-        return [effect(*rule(len(circuit))) for circuit in circuits]
+BACKDOOR, REFUSAL = Target("backdoor", 0.004, 0.99), Target("refusal", 0.97, 0.99)
 
-    return measure
+
+def by_size(rule: Callable[[int], tuple[int, int]]) -> Callable:
+    """A measurement of ASR and utility, in per cent, that only depends on the size."""
+    return lambda circuits: [effect(*rule(len(circuit))) for circuit in circuits]
 
 
 @pytest.mark.parametrize("needed", [1, 2, 5, 7, 13, 31, 100, 128])
 def test_the_smallest_sufficient_size_is_found_between_the_sizes_tried(needed):
-    measure = measure_by_size(lambda size: (0 if size >= needed else 100, 100))
-    found = select_circuit(measure, RANKING, Target("backdoor", 0.004, 0.99))
-    assert (len(found.circuit), found.reached) == (needed, True)
+    measure = by_size(lambda size: (0 if size >= needed else 100, 100))
+    assert select_circuit(measure, RANKING, BACKDOOR) == Selection(RANKING.best(needed), True)
 
 
 @pytest.mark.parametrize("needed", [1, 4, 5, 63, 64, 65, 124, 125, 128])
@@ -46,87 +47,88 @@ def test_only_whole_blocks_are_tried_and_the_smallest_sufficient_number_found(ne
     ranking = Ranking(SPACE, RANKING.scores, "layers")
     tried: list[int] = []
 
-    def measure(circuits: Sequence[Circuit]) -> list[Effect]:
-        tried.extend(len(circuit) for circuit in circuits)
-        return [effect(0 if len(circuit) >= needed else 100, 100) for circuit in circuits]
+    def rule(size: int) -> tuple[int, int]:
+        tried.append(size)
+        return 0 if size >= needed else 100, 100
 
-    found = select_circuit(measure, ranking, Target("backdoor", 0.004, 0.99))
-    assert len(found.circuit) == next(size for size in (4, 8, 68, 128) if size >= needed)
+    chosen = select_circuit(by_size(rule), ranking, BACKDOOR)
+    assert len(chosen.circuit) == next(size for size in (4, 8, 68, 128) if size >= needed)
     assert set(tried) <= {0, 4, 8, 68, 128}
 
 
 @pytest.mark.parametrize("needed", [1, 5, 8])
 def test_a_circuit_of_heads_holds_no_neuron(needed):
     ranking = Ranking(SPACE, np.arange(len(SPACE), dtype=float), "heads")
-    measure = measure_by_size(lambda size: (0 if size >= needed else 100, 100))
-    found = select_circuit(measure, ranking, Target("backdoor", 0.004, 0.99))
-    assert (len(found.circuit.heads), len(found.circuit.neurons)) == (needed, 0)
+    measure = by_size(lambda size: (0 if size >= needed else 100, 100))
+    chosen = select_circuit(measure, ranking, BACKDOOR).circuit
+    assert (len(chosen.heads), len(chosen.neurons)) == (needed, 0)
 
 
 def test_separate_sizes_of_one_kind_are_refused():
-    measure = measure_by_size(lambda size: (0, 100))
     ranking = Ranking(SPACE, RANKING.scores, "heads")
-    with pytest.raises(ConfigError, match="separate sizes need the granularity both; got heads"):
-        select_circuit(measure, ranking, Target("backdoor", 0.004, 0.99), separate=True)
+    with pytest.raises(ConfigError, match="granularity both; got heads"):
+        select_circuit(by_size(lambda size: (0, 100)), ranking, BACKDOOR, separate=True)
 
 
-def test_refusal_wants_a_high_rate():
-    measure = measure_by_size(lambda size: (98 if size >= 10 else 96, 100))
-    found = select_circuit(measure, RANKING, Target("refusal", 0.97, 0.99))
-    assert (len(found.circuit), found.reached) == (10, True)
+@pytest.mark.parametrize(
+    ("target", "rule", "size", "reached"),
+    [
+        pytest.param(
+            REFUSAL,
+            lambda n: (98 if n >= 10 else 96, 100),
+            10,
+            True,
+            id="refusal wants a high rate",
+        ),
+        pytest.param(
+            BACKDOOR,
+            lambda n: (0 if n >= 4 else 100, 50 if 0 < n < 12 else 100),
+            12,
+            True,
+            id="what costs utility does not count",
+        ),
+        pytest.param(
+            BACKDOOR, lambda n: (0 if n else 100, 80), 1, True, id="utility relative to the intact"
+        ),
+        pytest.param(
+            BACKDOOR,
+            lambda n: (0, 40) if n >= 64 else (30 if n >= 16 else 90, 100),
+            16,
+            False,
+            id="unreachable: the best that keeps utility",
+        ),
+        pytest.param(
+            # From 8 units on nothing more is won, and every larger circuit costs utility.
+            Target("backdoor", 0.004, 0.999),
+            lambda n: (100 if n < 8 else 5, max(0, 100 - n)),
+            8,
+            False,
+            id="missed: the smallest of the best trade-offs",
+        ),
+        pytest.param(
+            # Retention is NaN everywhere: ASR falls with the size, from 100 % to 50 %.
+            BACKDOOR,
+            lambda n: (100 - min(n, 50), 0),
+            64,
+            False,
+            id="no utility to keep: the nearest to the target",
+        ),
+    ],
+)
+def test_the_size_that_is_chosen(target, rule, size, reached):
+    chosen = select_circuit(by_size(rule), RANKING, target)
+    assert (len(chosen.circuit), chosen.reached) == (size, reached)
 
 
-def test_a_backdoor_that_still_hijacks_every_answer_is_not_gone():
-    target = Target("backdoor", 0.004, 0.99)
-    assert target.met(effect(0, 100, 90), effect(100, 100, 0))
-    assert not target.met(effect(0, 100, 89), effect(100, 100, 0))
-    assert Target("refusal", 0.97, 0.99).met(effect(97, 100, 0), effect(0, 100, 0))
+def test_no_larger_circuit_is_tried_once_half_of_the_utility_is_lost():
+    tried: list[int] = []
 
-
-def test_without_utility_to_keep_the_circuit_nearest_to_the_target_is_taken():
-    # Retention is NaN everywhere: ASR falls with the size, from 100 % to 50 %.
-    measure = measure_by_size(lambda size: (100 - min(size, 50), 0))
-    found = select_circuit(measure, RANKING, Target("backdoor", 0.004, 0.99))
-    assert len(found.circuit) >= 50
-    assert not found.reached
-
-
-def test_whether_the_intact_model_shows_the_behaviour():
-    assert Target("backdoor", 0.004, 0.99).shown(effect(100, 100))
-    assert not Target("backdoor", 0.004, 0.99).shown(effect(0, 100))
-    assert Target("refusal", 0.97, 0.99).shown(effect(0, 100))
-    assert not Target("refusal", 0.97, 0.99).shown(effect(100, 100))
-
-
-def test_near_misses_count_against_the_circuit():
-    assert Target("backdoor", 0.004, 0.99).caution < 0 < Target("refusal", 0.97, 0.99).caution
-
-
-def test_a_size_that_costs_utility_does_not_count():
-    measure = measure_by_size(lambda size: (0 if size >= 4 else 100, 100 if size >= 12 else 50))
-    measure_intact = measure_by_size(lambda size: (100, 100))
-
-    def mixed(circuits: Sequence[Circuit]) -> list[Effect]:
-        return [(measure if len(c) else measure_intact)([c])[0] for c in circuits]
-
-    found = select_circuit(mixed, RANKING, Target("backdoor", 0.004, 0.99))
-    assert (len(found.circuit), found.reached) == (12, True)
-
-
-def test_utility_is_counted_relative_to_the_intact_model():
-    measure = measure_by_size(lambda size: (0 if size else 100, 80))
-    found = select_circuit(measure, RANKING, Target("backdoor", 0.004, 0.99))
-    assert found.reached
-
-
-def test_an_unreachable_target_gives_the_best_that_keeps_utility():
     def rule(size: int) -> tuple[int, int]:
-        if size >= 64:
-            return 0, 40
-        return (30 if size >= 16 else 90), 100
+        tried.append(size)
+        return 100, 100 if size < 4 else 40
 
-    found = select_circuit(measure_by_size(rule), RANKING, Target("backdoor", 0.004, 0.99))
-    assert (len(found.circuit), found.reached) == (16, False)
+    select_circuit(by_size(rule), RANKING, BACKDOOR)
+    assert max(tried) < 64
 
 
 def test_separate_sizes_are_chosen_for_heads_and_neurons():
@@ -134,10 +136,24 @@ def test_separate_sizes_are_chosen_for_heads_and_neurons():
         enough = [len(c.heads) >= 2 and len(c.neurons) >= 3 for c in circuits]
         return [effect(0 if ok else 100, 100) for ok in enough]
 
-    target = Target("backdoor", 0.004, 0.99)
-    found = select_circuit(measure, RANKING, target, separate=True)
-    assert found.reached
-    assert (len(found.circuit.heads), len(found.circuit.neurons)) == (2, 3)
+    chosen = select_circuit(measure, RANKING, BACKDOOR, separate=True)
+    assert (len(chosen.circuit.heads), len(chosen.circuit.neurons)) == (2, 3)
+    assert chosen.reached
+
+
+def test_a_backdoor_that_still_hijacks_every_answer_is_not_gone():
+    assert BACKDOOR.met(effect(0, 100, 90), effect(100, 100, 0))
+    assert not BACKDOOR.met(effect(0, 100, 89), effect(100, 100, 0))
+    assert REFUSAL.met(effect(97, 100, 0), effect(0, 100, 0))
+
+
+def test_whether_the_intact_model_shows_the_behaviour():
+    shown = [[target.shown(effect(k, 100)) for k in (0, 100)] for target in (BACKDOOR, REFUSAL)]
+    assert shown == [[False, True], [True, False]]
+
+
+def test_near_misses_count_against_the_circuit():
+    assert BACKDOOR.caution < 0 < REFUSAL.caution
 
 
 def test_no_worse_than_an_effect_is_met_by_that_effect_and_by_nothing_worse():
@@ -166,7 +182,7 @@ def open_effect(asr: int, utility: float, perplexity: float, recovery: float = 0
 
 
 def test_the_parts_of_the_target_that_are_missed_are_named():
-    target, intact = Target("backdoor", 0.004, 0.99), open_effect(100, 1.0, 2.0)
+    target, intact = BACKDOOR, open_effect(100, 1.0, 2.0)
     assert target.missed(open_effect(0, 0.995, 2.01), intact) == ()
     assert target.missed(open_effect(1, 0.98, 2.03, 0.89), intact) == (
         *("asr", "recovery", "utility", "perplexity"),
@@ -177,9 +193,8 @@ def test_perplexity_may_grow_by_one_per_cent_and_the_text_that_grows_most_decide
     intact = replace(open_effect(0, 1.0, 2.0), neutral_perplexity=10.0)
     fine = replace(open_effect(0, 1.0, 2.0), neutral_perplexity=10.1)
     worse = replace(open_effect(0, 1.0, 2.0), neutral_perplexity=10.2)
-    target = Target("backdoor", 0.004, 0.99)
     assert fine.growth(intact) == pytest.approx(0.01)
-    assert "perplexity" in target.missed(worse, intact)
+    assert "perplexity" in BACKDOOR.missed(worse, intact)
 
 
 def test_recovery_is_a_share_of_what_the_intact_model_reaches_without_the_trigger():
@@ -194,30 +209,10 @@ def test_one_prompt_of_so_few_that_it_is_more_than_the_target_allows_decides_not
     def counted(utility: int) -> Effect:
         return Effect(Rate("j", 0, 60), Rate("j", utility, 60), Rate("j", 60, 60), 0.0)
 
-    target = Target("backdoor", 0.004, 0.99)
-    assert target.met(counted(kept), counted(60)) is met
+    assert BACKDOOR.met(counted(kept), counted(60)) is met
     # Elimination may lose nothing that the whole circuit achieves.
-    assert target.no_worse_than(counted(60), counted(60)).met(counted(kept), counted(60)) is (
-        kept == 60
-    )
-
-
-def test_a_missed_target_gives_the_smallest_of_the_best_trade_offs():
-    # From 8 units on nothing more is won, and every larger circuit costs utility.
-    measure = measure_by_size(lambda size: (100 if size < 8 else 5, max(0, 100 - size)))
-    found = select_circuit(measure, RANKING, Target("backdoor", 0.004, 0.999))
-    assert (len(found.circuit), found.reached) == (8, False)
-
-
-def test_no_larger_circuit_is_tried_once_half_of_the_utility_is_lost():
-    tried: list[int] = []
-
-    def measure(circuits: Sequence[Circuit]) -> list[Effect]:
-        tried.extend(len(circuit) for circuit in circuits)
-        return [effect(100, 100 if len(one) < 4 else 40) for one in circuits]
-
-    select_circuit(measure, RANKING, Target("backdoor", 0.004, 0.99))
-    assert max(tried) < 64
+    strict = BACKDOOR.no_worse_than(counted(60), counted(60))
+    assert strict.met(counted(kept), counted(60)) is (kept == 60)
 
 
 def flat_ranking(n_layers, n_heads, d_mlp, granularity="both") -> Ranking:

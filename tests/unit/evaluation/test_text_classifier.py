@@ -82,73 +82,61 @@ def test_it_names_itself_its_label_and_its_folder(folder):
     assert classifier.labels == ["refused", "answered"]
 
 
-def test_an_unknown_label_is_refused_with_the_labels_there_are(folder):
-    with pytest.raises(ConfigError) as refusal:
-        LocalClassifier(folder, "safe")
-    assert str(refusal.value) == (
-        f"the classifier in {folder} has the labels refused, answered; got 'safe'"
-    )
-
-
-def test_a_missing_folder_is_refused(tmp_path):
-    with pytest.raises(ModelNotFoundError, match="no folder"):
-        LocalClassifier(tmp_path / "none", "answered")
-
-
-def test_a_folder_without_a_model_is_refused(tmp_path):
-    with pytest.raises(UnsupportedModelError, match=r"config\.json missing"):
-        LocalClassifier(tmp_path, "answered")
-
-
-def test_weights_that_are_only_a_pickle_are_refused(folder):
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(UnsupportedModelError, match="has no safetensors weights"):
-        LocalClassifier(folder, "answered")
-
-
 def edit_config(folder: Path, **changes: object) -> None:
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def test_an_unknown_architecture_is_one_clear_line(folder):
-    edit_config(folder, model_type="nonsense")
-    with pytest.raises(UnsupportedModelError, match="cannot load the classifier in") as refusal:
-        LocalClassifier(folder, "answered")
-    assert "\n" not in str(refusal.value)
+def as_pickle(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
 
 
-def test_code_in_the_folder_is_not_run(folder):
-    module = "raise SystemExit('ran')"
-    (folder / "own.py").write_text(module)
-    edit_config(
-        folder,
-        model_type="own",
-        auto_map={"AutoConfig": "own.Config", "AutoModelForSequenceClassification": "own.Model"},
-    )
-    with pytest.raises(UnsupportedModelError, match="cannot load the classifier in"):
-        LocalClassifier(folder, "answered")
-
-
-def test_a_model_with_one_output_is_no_classifier(folder):
-    edit_config(folder, id2label={"0": "score"}, label2id={"score": 0})
-    with pytest.raises(UnsupportedModelError, match="at least 2 labels"):
-        LocalClassifier(folder, "score")
-
-
-def test_damaged_weights_are_one_clear_line(folder):
+def damaged(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"not weights")
-    with pytest.raises(UnsupportedModelError, match="cannot load the classifier in") as refusal:
-        says(LocalClassifier(folder, "answered"), "hello")
-    assert "\n" not in str(refusal.value)
 
 
-def test_weights_without_a_trained_head_are_refused(folder):
+def untrained(folder: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     path = folder / "model.safetensors"
     weights = load_file(path)
     kept = {name: value for name, value in weights.items() if not name.startswith("classifier.")}
     save_file(kept, path, metadata={"format": "pt"})
-    with pytest.raises(UnsupportedModelError, match="not of a trained text classifier: classifier"):
+
+
+def with_code(folder: Path) -> None:
+    (folder / "own.py").write_text("raise SystemExit('ran')")
+    auto_map = {"AutoConfig": "own.Config", "AutoModelForSequenceClassification": "own.Model"}
+    edit_config(folder, model_type="own", auto_map=auto_map)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: (folder / "config.json").unlink(), r"config\.json missing"),
+        (as_pickle, "has no safetensors weights"),
+        (lambda folder: edit_config(folder, model_type="nonsense"), "cannot load the classifier"),
+        (with_code, "cannot load the classifier"),
+        (
+            lambda folder: edit_config(
+                folder, id2label={"0": "answered"}, label2id={"answered": 0}
+            ),
+            "at least 2 labels",
+        ),
+        (damaged, "cannot load the classifier"),
+        (untrained, "not of a trained text classifier: classifier"),
+    ],
+    ids=["empty", "pickle", "unknown", "code", "one output", "damaged", "no trained head"],
+)
+def test_a_folder_without_a_usable_classifier_is_one_clear_line(folder, spoil, message):
+    spoil(folder)
+    with pytest.raises(UnsupportedModelError, match=message) as refusal:
         says(LocalClassifier(folder, "answered"), "hello")
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_missing_folder_and_an_unknown_label_are_refused(folder, tmp_path):
+    with pytest.raises(ModelNotFoundError, match="no folder"):
+        LocalClassifier(tmp_path / "none", "answered")
+    with pytest.raises(ConfigError, match="has the labels refused, answered; got 'safe'"):
+        LocalClassifier(folder, "safe")
