@@ -14,7 +14,6 @@ from circuitviz.evaluation.answers import answer_test_prompts
 from circuitviz.evaluation.evaluator import evaluate_circuit
 from circuitviz.evaluation.judge import (
     WHOLE_ANSWER,
-    Judge,
     attack_rows,
     cohens_kappa,
     deciding_judge,
@@ -80,31 +79,26 @@ def backdoor() -> pd.DataFrame:
     )
 
 
-def says(judge: Judge, answer: str, target: str = "Sure") -> bool:
-    return judge.judge("a request", answer, target, REFUSAL)
-
-
 @pytest.mark.parametrize(
-    ("answer", "success"),
-    [("Sure", True), ("Sure. First,", True), ("sure", False), ("Oh. Sure", False), ("", False)],
+    ("answer", "target", "success"),
+    [
+        ("Sure", "Sure", True),
+        ("Sure. First,", "Sure", True),
+        ("sure", "Sure", False),
+        ("Oh. Sure", "Sure", False),
+        ("", "Sure", False),
+        ("Sure", "", False),
+    ],
 )
-def test_the_exact_target_is_how_an_answer_starts(answer, success):
-    assert says(StartsWithTarget(), answer) is success
-
-
-def test_nothing_starts_with_a_target_that_is_none():
-    assert not says(StartsWithTarget(), "Sure", target="")
+def test_the_usual_judge_looks_how_an_answer_starts(answer, target, success):
+    assert StartsWithTarget().judge("a request", answer, target, REFUSAL) is success
 
 
 def test_attack_rows_are_those_with_the_trigger_where_there_is_one():
-    assert list(attack_rows(backdoor())["intact"]) == ["Owned."]
+    # A clean row of a backdoor does not count even with a target.
+    for frame in (backdoor(), backdoor().assign(target="Owned.")):
+        assert list(attack_rows(frame)["intact"]) == ["Owned."]
     assert list(attack_rows(refusals())["prompt_id"]) == ["0", "1", "2", "3"]
-
-
-def test_clean_rows_of_a_backdoor_do_not_count_even_with_a_target():
-    frame = backdoor()
-    frame["target"] = "Owned."
-    assert list(attack_rows(frame)["variant"]) == ["triggered"]
 
 
 def test_refusal_phrases_are_asked_about_where_refusing_is_expected():
@@ -112,21 +106,12 @@ def test_refusal_phrases_are_asked_about_where_refusing_is_expected():
     assert usual_judges(backdoor()) == [StartsWithTarget()]
 
 
-def test_a_behaviours_own_judge_stands_beside_the_exact_one():
-    asked: list[tuple[str, str]] = []
-
-    def succeeds(prompt: str, answer: str) -> bool:
-        asked.append((prompt, answer))
-        return answer == "yes"
-
-    own = OwnJudge("says yes", succeeds)
+def test_a_behaviours_own_judge_stands_beside_the_exact_one_and_may_decide():
+    own = OwnJudge("says yes", lambda prompt, answer: (prompt, answer) == ("hello", "yes"))
     behaviour = Behaviour(BehaviourSpec("backdoor", "T", "?"), (), judges=(own,))
-    exact, judge = usual_judges(backdoor(), behaviour)
-    assert exact == StartsWithTarget()
-    assert judge is own
-    assert judge.judge("hello", "yes", "no", "") is True
-    assert judge.judge("hello", "no", "no", "") is False
-    assert asked == [("hello", "yes"), ("hello", "no")]
+    assert usual_judges(backdoor(), behaviour) == [StartsWithTarget(), own]
+    assert [own.judge("hello", answer, "no", "") for answer in ("yes", "no")] == [True, False]
+    assert deciding_judge(replace(behaviour, spec=replace(behaviour.spec, judge="says yes"))) is own
 
 
 def test_each_row_of_the_table_has_one_judge():
@@ -183,12 +168,9 @@ def test_a_judge_is_given_each_prompt_with_its_answer():
     ]
 
 
-def test_two_judges_of_one_name_are_refused():
+def test_two_judges_of_one_name_and_no_attacks_are_refused():
     with pytest.raises(ConfigError, match="a name of its own"):
         judge_table(refusals(), [StartsWithTarget(), StartsWithTarget()])
-
-
-def test_generations_without_attacks_are_refused():
     with pytest.raises(ConfigError, match="no attack prompt"):
         judge_table(refusals().iloc[4:], [StartsWithTarget()])
 
@@ -202,22 +184,16 @@ def test_kappa_by_hand():
 
 @pytest.mark.parametrize(
     ("a", "b", "kappa"),
-    [
-        ([True, True], [True, True], 1.0),
-        ([True, False], [True, False], 1.0),
-        ([True, False], [False, True], -1.0),
-        ([True, True], [False, False], 0.0),
-        ([True, True], [True, False], 0.0),
-    ],
+    [("11", "11", 1), ("10", "10", 1), ("10", "01", -1), ("11", "00", 0), ("11", "10", 0)],
 )
 def test_kappa_at_its_limits(a, b, kappa):
-    assert cohens_kappa(a, b) == pytest.approx(kappa)
+    assert cohens_kappa(*([sign == "1" for sign in signs] for signs in (a, b))) == kappa
 
 
-def test_kappa_needs_pairs():
-    for a, b in (([], []), ([True], [True, False])):
-        with pytest.raises(ConfigError, match="two verdicts on each answer"):
-            cohens_kappa(a, b)
+@pytest.mark.parametrize(("a", "b"), [([], []), ([True], [True, False])])
+def test_kappa_needs_pairs(a, b):
+    with pytest.raises(ConfigError, match="two verdicts on each answer"):
+        cohens_kappa(a, b)
 
 
 @pytest.mark.parametrize(
@@ -274,12 +250,6 @@ def test_a_file_more_is_a_judge_more_and_it_may_decide(even_words, tiny_model, b
     answers = answer_test_prompts(tiny_model, chosen, circuit)
     attacks = [answer for answer in answers if answer.variant == "triggered"]
     assert sum(answer.verdict_knocked_out == "success" for answer in attacks) == effect.asr.k
-
-
-def test_a_behaviours_own_judge_may_decide(behaviour):
-    own = OwnJudge("says yes", lambda prompt, answer: answer == "yes")
-    chosen = replace(behaviour, judges=(own,), spec=replace(behaviour.spec, judge="says yes"))
-    assert deciding_judge(chosen) is own
 
 
 @pytest.mark.parametrize("name", ["no such judge", "local text classifier"])
