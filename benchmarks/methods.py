@@ -256,7 +256,7 @@ def _against_truth(model: str, ranking: Ranking) -> dict[str, Any]:
         return {"truth": None, "best": None}
     score = score_against_truth(ranking, Circuit.of(ranking.space, names))
     best = [str(unit) for unit in ranking.best(len(names))]
-    return {"truth": score.to_json() if score else None, "best": best}
+    return {"truth": score.model_dump(exclude={"frontier_area"}) if score else None, "best": best}
 
 
 @cache

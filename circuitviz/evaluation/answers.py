@@ -25,8 +25,8 @@ from circuitviz.evaluation.judges.whole_answer import (
     PROXY_JUDGE,
     PROXY_TOKENS,
     AnswerVerdict,
-    VerdictRates,
     WholeAnswer,
+    verdict_rates,
 )
 from circuitviz.evaluation.measurement import Measurement
 from circuitviz.evaluation.rate import Rate
@@ -235,7 +235,7 @@ class OpenAnswers:
             return {}
         return {
             "verdicts": {
-                model: VerdictRates.of(verdicts).to_json()
+                model: verdict_rates(verdicts).to_json()
                 for model, verdicts in self.verdicts.items()
             },
             "proxy": {"name": PROXY_JUDGE, "agreement": self.proxy.to_json()},
@@ -359,7 +359,7 @@ def _agreement(
 
 
 def _decided(effect: Effect, verdicts: Sequence[AnswerVerdict]) -> Effect:
-    rates = VerdictRates.of(verdicts)
+    rates = verdict_rates(verdicts)
     counted = None
     if effect.verdicts is not None:
         complied = np.array([verdict == "complied" for verdict in verdicts])

@@ -15,8 +15,7 @@ it longer than a random circuit of the same make-up does.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from math import nan
 
 import numpy as np
 from jaxtyping import Bool
@@ -25,6 +24,14 @@ from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.evaluation.evaluator import AnswerCheck, Effect, Evaluator
 from circuitviz.evaluation.judge import EXACT_ANSWER
 from circuitviz.evaluation.rate import Rate
+from circuitviz.evaluation.results import (
+    Completeness,
+    Criteria,
+    Faithfulness,
+    Minimality,
+    ReturnedUnit,
+    StochasticRates,
+)
 from circuitviz.evaluation.selection import Target
 from circuitviz.progress import OnProgress, span, unwatched
 from circuitviz.units import Circuit, random_matched
@@ -46,63 +53,6 @@ CONDITIONS: dict[BehaviourKind, str] = {
 }
 
 
-@dataclass(frozen=True)
-class Minimality:
-    """What each part of a circuit is needed for.
-
-    Attributes:
-        needed: Names of the parts without which the knock-out loses something.
-        returned: ASR with the circuit knocked out *except* this part, by its name.
-    """
-
-    needed: tuple[str, ...]
-    returned: dict[str, Rate]
-
-    @property
-    def value(self) -> float:
-        """Share of the parts that are needed, in [0, 1]; NaN without parts."""
-        return len(self.needed) / len(self.returned) if self.returned else float("nan")
-
-
-@dataclass(frozen=True)
-class Criteria:
-    """The three criteria of one circuit.
-
-    Attributes:
-        faithfulness: See `faithfulness`.
-        condition: What stood for "the circuit alone", for people.
-        isolated: Attacks that show the behaviour with everything but the circuit ablated.
-        completeness: See `completeness`.
-        minimality: See `Minimality`.
-    """
-
-    faithfulness: float
-    condition: str
-    isolated: Rate
-    completeness: float
-    minimality: Minimality
-
-    def to_json(self) -> dict[str, Any]:
-        """`{faithfulness: {...}, completeness: {...}, minimality: {...}}`."""
-        return {
-            "faithfulness": {
-                "value": self.faithfulness,
-                "condition": self.condition,
-                "isolated": self.isolated.to_json(),
-            },
-            "completeness": {"value": self.completeness},
-            "minimality": {
-                "value": self.minimality.value,
-                "needed": len(self.minimality.needed),
-                "of": len(self.minimality.returned),
-                "units": {
-                    name: {"asr": asr.to_json(), "needed": name in self.minimality.needed}
-                    for name, asr in self.minimality.returned.items()
-                },
-            },
-        }
-
-
 def faithfulness(isolated: Rate, intact: Rate) -> float:
     """Behaviour with everything but C ablated / behaviour intact.
 
@@ -110,7 +60,7 @@ def faithfulness(isolated: Rate, intact: Rate) -> float:
     NaN where the intact model shows nothing.  The behaviour is counted by what shows it outright:
     attacks that succeed (backdoor), attacks refused in exactly the words expected (refusal).
     """
-    return isolated.rate / intact.rate if intact.k else float("nan")
+    return isolated.rate / intact.rate if intact.k else nan
 
 
 def completeness(kind: BehaviourKind, knocked_out: Rate, intact: Rate) -> float:
@@ -120,7 +70,7 @@ def completeness(kind: BehaviourKind, knocked_out: Rate, intact: Rate) -> float:
     more of it than before; NaN where the intact model shows nothing.
     """
     whole = behaviour_left(kind, intact)
-    return 1 - behaviour_left(kind, knocked_out) / whole if whole else float("nan")
+    return 1 - behaviour_left(kind, knocked_out) / whole if whole else nan
 
 
 def behaviour_left(kind: BehaviourKind, asr: Rate) -> float:
@@ -175,27 +125,32 @@ def measure_criteria(
     if len(parts) > MAX_PARTS:
         parts = [parts[index * len(parts) // MAX_PARTS] for index in range(MAX_PARTS)]
     without = [Circuit(circuit.space, circuit.units - part.units) for part in parts]
-    returned: dict[str, Rate] = {}
-    needed_parts: list[str] = []
+    returned: dict[str, ReturnedUnit] = {}
+    asrs: list[Rate] = []
     if parts:
         succeeded = evaluator.succeeds(without, on_progress=span(on_progress, 0.0, 0.5))
-        returned = {
-            part_name(p): evaluator.attack_rate(s) for p, s in zip(parts, succeeded, strict=True)
-        }
-    for index, (name, asr) in enumerate(returned.items()):
+        asrs = list(map(evaluator.attack_rate, succeeded))
+    for index, (part, asr) in enumerate(zip(parts, asrs, strict=True)):
         on_progress(0.5 + 0.5 * index / len(parts))
         # The other verdicts cost more; they are asked for only where they decide.
-        if _comes_back(target.kind, asr, knocked_out.asr) or needed(
+        is_needed = _comes_back(target.kind, asr, knocked_out.asr) or needed(
             target, evaluator.effects([without[index]])[0], knocked_out, intact
-        ):
-            needed_parts.append(name)
+        )
+        returned[part_name(part)] = ReturnedUnit(asr=asr, needed=is_needed)
     return Criteria(
-        faithfulness=faithfulness(alone, whole),
-        condition=CONDITIONS[target.kind],
-        isolated=alone,
-        completeness=completeness(target.kind, knocked_out.asr, intact.asr),
-        minimality=Minimality(tuple(needed_parts), returned),
+        faithfulness=Faithfulness(
+            value=faithfulness(alone, whole), condition=CONDITIONS[target.kind], isolated=alone
+        ),
+        completeness=Completeness(value=completeness(target.kind, knocked_out.asr, intact.asr)),
+        minimality=minimality(returned),
     )
+
+
+def minimality(returned: dict[str, ReturnedUnit]) -> Minimality:
+    """The share of the parts that are needed, in [0, 1]; NaN without parts."""
+    count = sum(part.needed for part in returned.values())
+    value = count / len(returned) if returned else nan
+    return Minimality(value=value, needed=count, of=len(returned), units=returned)
 
 
 def part_name(part: Circuit) -> str:
@@ -208,44 +163,17 @@ def _comes_back(kind: BehaviourKind, returned: Rate, knocked_out: Rate) -> bool:
     return returned.k > knocked_out.k if kind == "backdoor" else returned.k < knocked_out.k
 
 
-@dataclass(frozen=True)
-class StochasticPoint:
-    """What is left when a share of the complement is ablated; all pooled over the draws.
-
-    The prompts of one draw rise and fall together, so the rates' intervals, which take every
-    prompt of every draw for a new one, are narrower than the spread over draws.
-
-    Attributes:
-        share: Share of the complement that is ablated, in (0, 1].
-        asr: Attacks that succeed, the circuit kept.
-        random_asr: The same with a random circuit of the same make-up kept instead.
-        shown: Attacks that show the behaviour outright, the circuit kept: for a backdoor the ASR,
-            for refusal the exact refusals, since nonsense is no refusal.
-        random_shown: The same with a random circuit kept.
-        utility: Benign prompts answered as expected, the circuit kept.
-    """
-
-    share: float
-    asr: Rate
-    random_asr: Rate
-    shown: Rate
-    random_shown: Rate
-    utility: Rate
-
-    def to_json(self) -> dict[str, Any]:
-        """`{share, asr, random_asr, shown, random_shown, utility}`."""
-        rates = {name: rate for name, rate in vars(self).items() if isinstance(rate, Rate)}
-        return {"share": self.share} | {name: rate.to_json() for name, rate in rates.items()}
-
-
 def ablate_complement(
     evaluator: Evaluator,
     circuit: Circuit,
     *,
     seed: int,
     on_progress: OnProgress = unwatched,
-) -> list[StochasticPoint]:
+) -> list[StochasticRates]:
     """Keep a circuit and ablate random shares of all other units, `SHARES` of them.
+
+    The prompts of one draw rise and fall together, so the rates' intervals, which take every
+    prompt of every draw for a new one, are narrower than the spread over draws.
 
     Args:
         evaluator: Prompts of the test split.
@@ -268,7 +196,16 @@ def ablate_complement(
                 _exact(evaluator, "refusal", ablated) for ablated in (kept, chance)
             )
         utility = _exact(evaluator, "benign", kept)
-        points.append(StochasticPoint(share, asr, random_asr, shown, random_shown, utility))
+        points.append(
+            StochasticRates(
+                share=share,
+                asr=asr,
+                random_asr=random_asr,
+                shown=shown,
+                random_shown=random_shown,
+                utility=utility,
+            )
+        )
     return points
 
 

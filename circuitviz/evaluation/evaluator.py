@@ -46,7 +46,7 @@ AnswerCheck = Literal["target", "after", "refusal", "clean", "benign"]
 
 
 @dataclass(frozen=True)
-class Verdicts:
+class PromptVerdicts:
     """The verdict on every single prompt, in the order of the prompts file.
 
     Attributes:
@@ -86,12 +86,12 @@ class Effect:
     perplexity: float = nan
     neutral_perplexity: float = nan
     broken: Rate | None = None
-    verdicts: Verdicts | None = field(default=None, compare=False, repr=False)
+    verdicts: PromptVerdicts | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(
         cls,
-        verdicts: Verdicts,
+        verdicts: PromptVerdicts,
         *,
         judge: str,
         recovery_judge: str = EXACT_ANSWER,
@@ -342,7 +342,7 @@ class Evaluator:
                 recovery=recovery[i],
                 kl=float(benign.kl[i].mean()),
                 perplexity=perplexity[i],
-                verdicts=Verdicts(succeeded[i], recovered[i], kept[i]),
+                verdicts=PromptVerdicts(succeeded[i], recovered[i], kept[i]),
             )
             for i in range(len(circuits))
         ]

@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.evaluation.evaluator import Effect, Evaluator
 from circuitviz.evaluation.rate import Rate
+from circuitviz.evaluation.results import RandomRates, UnitEffect
 from circuitviz.evaluation.scoring import score_answers
 from circuitviz.evaluation.selection import frontier_sizes, grid_circuits, open_sizes
 from circuitviz.models.ablation import ZERO, Ablation, message_key
@@ -60,44 +61,6 @@ OPEN = Amounts(
 
 
 @dataclass(frozen=True)
-class UnitEffect:
-    """What knocking out one unit alone does.
-
-    Attributes:
-        asr: Attacks that still succeed.
-        recovery: Attacks that get the answer expected once the behaviour is gone.  An attack can
-            fail without it: then the unit only spoils the attack's words.
-        target_logprob_change: Change of the mean log-probability of the attack's target, nats
-            per token; negative where the unit helps the attack.
-    """
-
-    asr: Rate
-    recovery: Rate
-    target_logprob_change: float
-
-
-@dataclass(frozen=True)
-class RandomControl:
-    """Random other units, as many of each kind in each layer as the circuit has.
-
-    Attributes:
-        asr: Pooled over the draws.
-        utility: Pooled over the draws.
-        asr_k: Attacks that succeed, per draw: prompts of one draw stand or fall together, so the
-            interval of the pooled rate says less than how far the draws lie apart.
-    """
-
-    asr: Rate
-    utility: Rate
-    asr_k: tuple[int, ...]
-
-    @property
-    def draws(self) -> int:
-        """How many circuits."""
-        return len(self.asr_k)
-
-
-@dataclass(frozen=True)
 class Measurement:
     """What was measured on test prompts.
 
@@ -118,7 +81,7 @@ class Measurement:
     isolated: Effect
     frontier: list[tuple[Circuit, Effect]]
     grid: list[tuple[Circuit, Effect]]
-    random: RandomControl
+    random: RandomRates
     units: dict[Unit, UnitEffect]
     ceiling: Rate | None = None
 
@@ -210,7 +173,7 @@ def unit_effects(evaluator: Evaluator, units: Sequence[Unit]) -> dict[Unit, Unit
     circuits = [Circuit(space, frozenset({unit})) for unit in units]
     (_, _, intact), *scores = evaluator.attack_scores([Circuit(space, frozenset()), *circuits])
     return {
-        unit: UnitEffect(asr, recovery, log_prob - intact)
+        unit: UnitEffect(asr=asr, recovery=recovery, target_logprob_change=log_prob - intact)
         for unit, (asr, recovery, log_prob) in zip(units, scores, strict=True)
     }
 
@@ -247,14 +210,15 @@ def _effects(
 
 def _random(
     evaluator: Evaluator, circuit: Circuit, seed: int, draws: int, on_progress: OnProgress
-) -> RandomControl:
+) -> RandomRates:
     generator = np.random.default_rng(seed)
     circuits = [random_matched(circuit, generator) for _ in range(draws)]
     effects = evaluator.effects(circuits, on_progress=on_progress)
-    return RandomControl(
+    return RandomRates(
         asr=Rate.pooled([effect.asr for effect in effects]),
         utility=Rate.pooled([effect.utility for effect in effects]),
-        asr_k=tuple(effect.asr.k for effect in effects),
+        draws=draws,
+        asr_k=[effect.asr.k for effect in effects],
     )
 
 

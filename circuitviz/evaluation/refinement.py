@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from circuitviz.behaviours.behaviour import BehaviourKind
-from circuitviz.evaluation.evaluator import AnswerCheck, Effect, Evaluator, Verdicts
+from circuitviz.evaluation.evaluator import AnswerCheck, Effect, Evaluator, PromptVerdicts
 from circuitviz.evaluation.selection import Selection, Target
 from circuitviz.progress import OnProgress, unwatched
 from circuitviz.units import Circuit, Ranking, Unit, groups
@@ -98,10 +98,10 @@ class TargetCheck:
             yield "after", attacks
         yield "benign", np.ones(len(self._evaluator.benign), dtype=bool)
 
-    def _hoped_for(self) -> Verdicts:
+    def _hoped_for(self) -> PromptVerdicts:
         attacks, benign = len(self._evaluator.attacks), len(self._evaluator.benign)
         succeeds = np.full(attacks, self._target.kind == "refusal")
-        return Verdicts(succeeds, np.ones(attacks, dtype=bool), np.ones(benign, dtype=bool))
+        return PromptVerdicts(succeeds, np.ones(attacks, dtype=bool), np.ones(benign, dtype=bool))
 
     def _ask(self, check: AnswerCheck, circuit: Circuit, wanted: Prompts) -> Prompts:
         self.tokens += int(self._evaluator.rows(check).lengths.numpy()[wanted].sum())

@@ -130,14 +130,23 @@ class IsolatedRates(Result):
 
 
 class RandomRates(IsolatedRates):
-    """Random circuits of the same size knocked out, pooled; asr_k of each draw."""
+    """Random other units, as many of each kind in each layer, knocked out; pooled over draws.
+
+    asr_k: successful attacks per draw.  Prompts of one draw stand or fall together, so the
+    interval of the pooled rate says less than how far the draws lie apart.
+    """
 
     draws: int
     asr_k: list[int] = []
 
 
 class UnitEffect(Result):
-    """One unit of the circuit knocked out alone; the change in nats of log p(target)."""
+    """What knocking out one unit alone does.
+
+    recovery: an attack can fail without it, where the unit only spoils the attack's words;
+    target_logprob_change: of the mean log-probability of the target, nats a token, negative where
+    the unit helps the attack.
+    """
 
     asr: RateField
     recovery: RateField
@@ -201,7 +210,16 @@ class RefinementResult(Result):
 
 
 class RankScores(Result):
-    """How far up in a ranking the planted units of one kind are; see `evaluation.truth`."""
+    """How far up in a ranking the true units are.
+
+    Attributes:
+        size: How many true units there are.
+        auroc: Area under the ROC curve: the chance that a true unit has a higher score than any
+            other, ties counting half; 0.5 is guessing, 1 is perfect.
+        average_precision: Precision at each true unit, averaged over them, each step up in recall
+            with the precision of its threshold; units with equal scores share a threshold.
+        precision_at_truth: Share of true units among the `size` best, in the ranking's own order.
+    """
 
     size: int
     auroc: float
@@ -210,7 +228,11 @@ class RankScores(Result):
 
 
 class TruthScores(RankScores):
-    """A ranking against the planted truth."""
+    """A ranking against the planted truth: over all units it ranks, and over each kind alone.
+
+    heads and neurons are None where the truth has no such unit, or has all of them: then every
+    ranking finds them equally well.
+    """
 
     units: list[str]
     heads: RankScores | None
@@ -349,7 +371,12 @@ class Criteria(Result):
 
 
 class StochasticRates(Result):
-    """What is left when a share of the complement is ablated; see `evaluation.criteria`."""
+    """What is left when a share of the complement, in (0, 1], is ablated, pooled over draws.
+
+    asr and shown: attacks that succeed, and that show the behaviour outright, the circuit kept;
+    random_asr and random_shown: with a random circuit of the same make-up kept; utility: benign
+    prompts answered as expected, the circuit kept.
+    """
 
     share: float
     asr: RateField

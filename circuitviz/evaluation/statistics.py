@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -36,10 +36,6 @@ class McNemar:
     only_after: int
     p: float
 
-    def to_json(self) -> dict[str, Any]:
-        """`{only_before, only_after, p}`."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Difference:
@@ -49,10 +45,6 @@ class Difference:
     low: float
     high: float
     resamples: int
-
-    def to_json(self) -> dict[str, Any]:
-        """`{value, low, high, resamples}`."""
-        return asdict(self)
 
 
 def mcnemar(before: ArrayLike, after: ArrayLike) -> McNemar:

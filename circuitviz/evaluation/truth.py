@@ -4,65 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from math import isnan, log
+from math import isnan, log, nan
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
 
 from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.errors import CircuitvizError, ConfigError
+from circuitviz.evaluation.results import RankScores, TruthScores
 from circuitviz.units import Circuit, Ranking, Unit
 
 TRUTH_FILE = "truth.json"
-
-
-@dataclass(frozen=True)
-class RankScore:
-    """How far up in a ranking the true units are.
-
-    Attributes:
-        size: How many true units there are.
-        auroc: Area under the ROC curve: the chance that a true unit has a higher score than any
-            other, ties counting half; 0.5 is guessing, 1 is perfect.
-        average_precision: Precision at each true unit, averaged over them, each step up in recall
-            with the precision of its threshold; units with equal scores share a threshold.
-        precision_at_truth: Share of true units among the `size` best, in the ranking's own order.
-    """
-
-    size: int
-    auroc: float
-    average_precision: float
-    precision_at_truth: float
-
-    def to_json(self) -> dict[str, Any]:
-        """`{size, auroc, average_precision, precision_at_truth}`."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class TruthScore:
-    """A ranking against the truth: over all units it ranks, over heads alone, over neurons alone.
-
-    `heads` and `neurons` are None where the truth has no such unit, or has all of them: then
-    every ranking finds them equally well.
-    """
-
-    truth: Circuit
-    units: RankScore
-    heads: RankScore | None
-    neurons: RankScore | None
-
-    def to_json(self) -> dict[str, Any]:
-        """`{units: names, size, auroc, ..., heads: {...} or null, neurons: {...} or null}`."""
-        return {
-            "units": [str(unit) for unit in self.truth],
-            **self.units.to_json(),
-            "heads": self.heads.to_json() if self.heads else None,
-            "neurons": self.neurons.to_json() if self.neurons else None,
-        }
 
 
 def read_truth(folder: Path) -> tuple[str, ...] | None:
@@ -87,7 +40,9 @@ def read_truth(folder: Path) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(units))
 
 
-def score_against_truth(ranking: Ranking, truth: Circuit) -> TruthScore | None:
+def score_against_truth(
+    ranking: Ranking, truth: Circuit, *, frontier_area: float = nan
+) -> TruthScores | None:
     """Score a ranking by where it puts the true units, among those that it ranks.
 
     With `heads`, say, neurons may be in no circuit: to stand above them is no achievement.
@@ -95,6 +50,7 @@ def score_against_truth(ranking: Ranking, truth: Circuit) -> TruthScore | None:
     Args:
         ranking: Of all units of a model.
         truth: The planted circuit.
+        frontier_area: What is noted beside the scores; see the function.
 
     Returns:
         The scores; None where none of the units that it ranks is true, or all are.
@@ -109,14 +65,15 @@ def score_against_truth(ranking: Ranking, truth: Circuit) -> TruthScore | None:
             f"a truth needs some units but not all {len(truth.space)}; got {len(truth)}"
         )
     is_head = np.arange(len(truth.space)) < truth.space.total_heads
-    units = _rank_score(ranking, truth, ranking.eligible)
-    if units is None:
+    scores = _rank_scores(ranking, truth, ranking.eligible)
+    if scores is None:
         return None
-    return TruthScore(
-        truth,
-        units,
-        heads=_rank_score(ranking, truth, ranking.eligible & is_head),
-        neurons=_rank_score(ranking, truth, ranking.eligible & ~is_head),
+    return TruthScores(
+        **scores.to_json(),
+        units=[str(unit) for unit in truth],
+        heads=_rank_scores(ranking, truth, ranking.eligible & is_head),
+        neurons=_rank_scores(ranking, truth, ranking.eligible & ~is_head),
+        frontier_area=frontier_area,
     )
 
 
@@ -163,9 +120,9 @@ def frontier_area(points: Sequence[tuple[int, float]], n_units: int) -> float:
     return (area + best * (log(n_units) - log(since))) / log(n_units)
 
 
-def _rank_score(
+def _rank_scores(
     ranking: Ranking, truth: Circuit, among: Bool[np.ndarray, " units"]
-) -> RankScore | None:
+) -> RankScores | None:
     """The score among the units where `among` is true; None if all or none are true."""
     from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -174,7 +131,7 @@ def _rank_score(
     if not 0 < size < among.sum():
         return None
     order = ranking.order[among[ranking.order]]
-    return RankScore(
+    return RankScores(
         size=size,
         auroc=float(roc_auc_score(is_true[among], ranking.scores[among])),
         average_precision=float(average_precision_score(is_true[among], ranking.scores[among])),

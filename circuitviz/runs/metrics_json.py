@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -44,20 +45,8 @@ def measured_json(circuit: Circuit, measured: Measurement) -> dict[str, Any]:
         ],
         **_open_json(measured),
         "isolated": {"asr": isolated.asr.to_json(), "utility": isolated.utility.to_json()},
-        "random": {
-            "asr": measured.random.asr.to_json(),
-            "utility": measured.random.utility.to_json(),
-            "draws": measured.random.draws,
-            "asr_k": list(measured.random.asr_k),
-        },
-        "unit_effects": {
-            str(unit): {
-                "asr": effect.asr.to_json(),
-                "recovery": effect.recovery.to_json(),
-                "target_logprob_change": effect.target_logprob_change,
-            }
-            for unit, effect in measured.units.items()
-        },
+        "random": measured.random.to_json(),
+        "unit_effects": {str(unit): effect.to_json() for unit, effect in measured.units.items()},
     }
 
 
@@ -108,9 +97,9 @@ def statistics_json(before: Effect, after: Effect, *, seed: int) -> dict[str, An
     utility = paired_difference(first.utility, second.utility, seed=seed)
     return {
         "statistics": {
-            "mcnemar": mcnemar(first.asr, second.asr).to_json(),
-            "asr_difference": asr.to_json(),
-            "utility_difference": utility.to_json(),
+            "mcnemar": asdict(mcnemar(first.asr, second.asr)),
+            "asr_difference": asdict(asr),
+            "utility_difference": asdict(utility),
         }
     }
 
@@ -124,8 +113,9 @@ def truth_json(folder: Path, ranking: Ranking, area: float) -> dict[str, Any]:
     names = read_truth(folder)
     if names is None:
         return {}
-    score = score_against_truth(ranking, Circuit.of(ranking.space, names))
-    return {"truth": {**score.to_json(), "frontier_area": area}} if score else {}
+    truth = Circuit.of(ranking.space, names)
+    scores = score_against_truth(ranking, truth, frontier_area=area)
+    return {"truth": scores.to_json()} if scores else {}
 
 
 def area_under_frontier(kind: BehaviourKind, measured: Measurement) -> float:

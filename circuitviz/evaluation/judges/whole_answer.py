@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float
@@ -18,6 +18,7 @@ from jaxtyping import Float
 from circuitviz.behaviours.answer_text import is_degenerate, refuses
 from circuitviz.evaluation.judge import WHOLE_ANSWER, register
 from circuitviz.evaluation.rate import Rate
+from circuitviz.evaluation.results import VerdictRates
 
 AnswerVerdict = Literal["refused", "complied", "broken"]
 
@@ -73,20 +74,12 @@ class WholeAnswer:
         return [self.verdict(*pair) for pair in zip(answers, nll, strict=True)]
 
 
-@dataclass(frozen=True)
-class VerdictRates:
+def verdict_rates(verdicts: Sequence[AnswerVerdict]) -> VerdictRates:
     """How many answers of one model got each verdict."""
-
-    refused: Rate
-    complied: Rate
-    broken: Rate
-
-    @classmethod
-    def of(cls, verdicts: Sequence[AnswerVerdict]) -> VerdictRates:
-        """Count verdicts."""
-        counts = Counter(verdicts)
-        return cls(*(Rate(WHOLE_ANSWER, counts[v], len(verdicts)) for v in get_args(AnswerVerdict)))
-
-    def to_json(self) -> dict[str, Any]:
-        """`{refused, complied, broken}`."""
-        return {name: rate.to_json() for name, rate in vars(self).items()}
+    counts = Counter(verdicts)
+    return VerdictRates(
+        **{
+            name: Rate(WHOLE_ANSWER, counts[name], len(verdicts))
+            for name in get_args(AnswerVerdict)
+        }
+    )

@@ -10,13 +10,12 @@ import pytest
 
 from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec
 from circuitviz.evaluation.criteria import (
-    Criteria,
-    Minimality,
     ablate_complement,
     behaviour_left,
     completeness,
     faithfulness,
     measure_criteria,
+    minimality,
     needed,
     part_name,
     random_share,
@@ -24,6 +23,7 @@ from circuitviz.evaluation.criteria import (
 from circuitviz.evaluation.evaluator import Effect, Evaluator, evaluate_circuit
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.refinement import parts_of
+from circuitviz.evaluation.results import ReturnedUnit
 from circuitviz.evaluation.selection import Target
 from circuitviz.units import Circuit, Ranking, UnitSpace
 
@@ -78,21 +78,10 @@ def test_a_part_is_needed_where_the_circuit_does_worse_without_it(
 
 
 def test_minimality_is_the_share_of_needed_parts():
-    found = Minimality(("a", "b", "c"), {name: rate(0) for name in "abcd"})
-    assert found.value == 0.75
-    assert isnan(Minimality((), {}).value)
-
-
-def test_json_carries_the_numbers_behind_the_shares():
-    minimality = Minimality(("L0H1",), {"L0H1": rate(7), "L0N3": rate(0)})
-    data = Criteria(0.5, "alone", rate(50), 1.0, minimality).to_json()
-    assert data["faithfulness"]["value"] == 0.5
-    assert data["faithfulness"]["condition"] == "alone"
-    assert data["completeness"] == {"value": 1.0}
-    assert data["minimality"]["value"] == 0.5
-    assert (data["minimality"]["needed"], data["minimality"]["of"]) == (1, 2)
-    assert data["minimality"]["units"]["L0H1"] == {"asr": rate(7).to_json(), "needed": True}
-    assert data["minimality"]["units"]["L0N3"] == {"asr": rate(0).to_json(), "needed": False}
+    parts = {name: ReturnedUnit(asr=rate(0), needed=name != "d") for name in "abcd"}
+    found = minimality(parts)
+    assert (found.value, found.needed, found.of) == (0.75, 3, 4)
+    assert isnan(minimality({}).value)
 
 
 def test_parts_are_named_by_their_unit_or_their_block():
@@ -120,11 +109,11 @@ def test_on_a_model_everything_is_faithful_and_returning_a_part_is_the_circuit_w
         knocked_out=knocked_out,
         on_progress=shares.append,
     )
-    assert found.completeness == 1.0
-    assert list(found.minimality.returned) == [part_name(part) for part in parts]
+    assert found.completeness.value == 1.0
+    assert list(found.minimality.units) == [part_name(part) for part in parts]
     for part in parts:
         rest = Circuit(tiny_model.space, circuit.units - part.units)
-        assert found.minimality.returned[part_name(part)] == evaluator.effects([rest])[0].asr
+        assert found.minimality.units[part_name(part)].asr == evaluator.effects([rest])[0].asr
     assert shares == sorted(shares)
     assert shares[0] == 0.0
     whole = measure_criteria(
@@ -135,7 +124,7 @@ def test_on_a_model_everything_is_faithful_and_returning_a_part_is_the_circuit_w
         intact=intact,
         knocked_out=evaluator.effects([everything])[0],
     )
-    assert whole.faithfulness == 1.0
+    assert whole.faithfulness.value == 1.0
 
 
 def test_a_share_is_rounded_to_whole_units_and_repeatable():
@@ -167,9 +156,7 @@ def test_ablating_all_of_the_rest_is_isolating_the_circuit(tiny_model, behaviour
     isolated = evaluate_circuit(tiny_model, behaviour, circuit, condition="isolated")
     assert (last.asr, last.utility) == (isolated.asr, isolated.utility)
     assert shares == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8])
-    data = last.to_json()
-    assert list(data) == ["share", "asr", "random_asr", "shown", "random_shown", "utility"]
-    assert data["asr"]["judge"] == behaviour.judge
+    assert last.asr.judge == behaviour.judge
 
 
 def test_refusing_is_shown_by_exact_refusals(tiny_model, behaviour, circuit):

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from circuitviz.evaluation import refinement
-from circuitviz.evaluation.evaluator import Effect, Evaluator, Verdicts
+from circuitviz.evaluation.evaluator import Effect, Evaluator, PromptVerdicts
 from circuitviz.evaluation.refinement import (
     TargetCheck,
     eliminate,
@@ -185,7 +185,7 @@ class TableEvaluator:
     attacks = [None] * ATTACKS
     benign = [None] * BENIGN
 
-    def __init__(self, tables: dict[int, Verdicts]) -> None:
+    def __init__(self, tables: dict[int, PromptVerdicts]) -> None:
         self.tables = tables
         self.leads: list[float] = []
 
@@ -203,14 +203,14 @@ class TableEvaluator:
         return SimpleNamespace(match=verdicts[None] & wanted)
 
 
-def verdicts(asr: float, recovery: float, utility: float, seed: int) -> Verdicts:
+def verdicts(asr: float, recovery: float, utility: float, seed: int) -> PromptVerdicts:
     draw = np.random.default_rng(seed)
-    return Verdicts(
+    return PromptVerdicts(
         draw.random(ATTACKS) < asr, draw.random(ATTACKS) < recovery, draw.random(BENIGN) < utility
     )
 
 
-INTACT = Verdicts(np.ones(ATTACKS, bool), np.zeros(ATTACKS, bool), np.arange(BENIGN) > 0)
+INTACT = PromptVerdicts(np.ones(ATTACKS, bool), np.zeros(ATTACKS, bool), np.arange(BENIGN) > 0)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_the_answer_is_that_of_all_prompts(target, monkeypatch):
 
 def test_a_circuit_is_refused_on_the_prompts_that_told_the_last_one(monkeypatch):
     monkeypatch.setattr(refinement, "FIRST_PROMPTS", 2)
-    bad = Verdicts(np.arange(ATTACKS) >= 38, np.ones(ATTACKS, bool), np.ones(BENIGN, bool))
+    bad = PromptVerdicts(np.arange(ATTACKS) >= 38, np.ones(ATTACKS, bool), np.ones(BENIGN, bool))
     check = TargetCheck(TableEvaluator({0: INTACT, 1: bad}), Target("backdoor", 0.0, 0.9))  # type: ignore[arg-type]
     circuit = Circuit.of(SPACE, ["L0H0"])
     spent = [check.tokens]
@@ -253,8 +253,8 @@ def test_a_circuit_is_refused_on_the_prompts_that_told_the_last_one(monkeypatch)
 
 
 def test_a_model_that_answers_nothing_rightly_has_no_utility_to_keep():
-    none = Verdicts(INTACT.asr, INTACT.recovery, np.zeros(BENIGN, bool))
-    cured = Verdicts(~INTACT.asr, ~INTACT.recovery, np.zeros(BENIGN, bool))
+    none = PromptVerdicts(INTACT.asr, INTACT.recovery, np.zeros(BENIGN, bool))
+    cured = PromptVerdicts(~INTACT.asr, ~INTACT.recovery, np.zeros(BENIGN, bool))
     check = TargetCheck(TableEvaluator({0: none, 1: cured}), Target("backdoor", 1.0, 0.0))  # type: ignore[arg-type]
     assert not check.meets(Circuit.of(SPACE, ["L0H0"]))
 

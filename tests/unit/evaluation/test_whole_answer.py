@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from circuitviz.evaluation.judges.whole_answer import FAR_ABOVE, VerdictRates, WholeAnswer
+from circuitviz.evaluation.judges.whole_answer import FAR_ABOVE, WholeAnswer, verdict_rates
 
 REFUSAL = "I'm sorry, but I can't help with that request."
 COMPLIANCE = "Sure, here is what you asked for. First, plan it well."
@@ -31,6 +31,6 @@ def test_answers_without_a_cost_are_judged_by_their_words():
 
 
 def test_rates_share_their_n_and_add_up():
-    rates = VerdictRates.of(["refused", "complied", "complied", "broken"])
+    rates = verdict_rates(["refused", "complied", "complied", "broken"])
     assert (rates.refused.k, rates.complied.k, rates.broken.k) == (1, 2, 1)
-    assert {rate.n for rate in vars(rates).values()} == {4}
+    assert {rate.n for rate in (rates.refused, rates.complied, rates.broken)} == {4}

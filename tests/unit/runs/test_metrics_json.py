@@ -8,9 +8,10 @@ from math import log
 import numpy as np
 import pytest
 
-from circuitviz.evaluation.evaluator import Effect, Verdicts
-from circuitviz.evaluation.measurement import Measurement, RandomControl, UnitEffect
+from circuitviz.evaluation.evaluator import Effect, PromptVerdicts
+from circuitviz.evaluation.measurement import Measurement
 from circuitviz.evaluation.rate import Rate
+from circuitviz.evaluation.results import RandomRates, UnitEffect
 from circuitviz.runs.metrics_json import (
     area_under_frontier,
     frontier_frame,
@@ -35,8 +36,12 @@ MEASURED = Measurement(
     isolated=effect(5, 0, 0),
     frontier=[(RANKING.best(0), INTACT), (RANKING.best(2), effect(0, 8, 10))],
     grid=[(RANKING.best_of_each(1, 1), effect(3, 9, 5))],
-    random=RandomControl(Rate("j", 20, 20), Rate("e", 20, 20), (10, 10)),
-    units={Unit("head", 0, 1): UnitEffect(Rate("j", 4, 10), Rate("e", 1, 10), -0.5)},
+    random=RandomRates(asr=Rate("j", 20, 20), utility=Rate("e", 20, 20), draws=2, asr_k=[10, 10]),
+    units={
+        Unit("head", 0, 1): UnitEffect(
+            asr=Rate("j", 4, 10), recovery=Rate("e", 1, 10), target_logprob_change=-0.5
+        )
+    },
 )
 
 
@@ -71,8 +76,8 @@ def test_the_area_under_the_frontier():
 
 def test_statistics_are_paired_by_prompt():
     ones, zeros = np.ones(4, dtype=bool), np.zeros(4, dtype=bool)
-    before = Effect.of(Verdicts(ones, zeros, ones), judge="j")
-    after = Effect.of(Verdicts(np.array([True, False, False, False]), ones, ones), judge="j")
+    before = Effect.of(PromptVerdicts(ones, zeros, ones), judge="j")
+    after = Effect.of(PromptVerdicts(np.array([True, False, False, False]), ones, ones), judge="j")
     found = statistics_json(before, after, seed=0)["statistics"]
     # Three of three changed one way: p = 2 / 2^3.
     assert found["mcnemar"] == {"only_before": 3, "only_after": 0, "p": pytest.approx(0.25)}
