@@ -74,7 +74,8 @@ class BehaviourSpec:
     trigger: Trigger | None = None
     intact_answers: bool = False
     after_is_opening: bool = False
-    judge: str | None = None
+    # Fingerprints of data read the repr: those of behaviours that choose none stay as they are.
+    judge: str | None = field(default=None, repr=False)
 
     @classmethod
     def read(cls, path: Path) -> BehaviourSpec:

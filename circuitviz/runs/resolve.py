@@ -80,7 +80,9 @@ def _digest_of_files(folder: Path, prompts: Path | None, stamp: Stamp) -> str:
 
 
 def _digest(draft: Behaviour) -> str:
-    return hashlib.sha256(repr((draft.spec, draft.all_prompts)).encode()).hexdigest()[:12]
+    chosen = (draft.spec.judge,) if draft.spec.judge else ()
+    content = repr((draft.spec, draft.all_prompts, *chosen))
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 def behaviour_of(config: DiscoveryConfig) -> Behaviour:

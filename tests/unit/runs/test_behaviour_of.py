@@ -16,10 +16,11 @@ from circuitviz.behaviours.own_data import save_behaviour
 from circuitviz.behaviours.prompt import Prompt
 from circuitviz.errors import ConfigError
 from circuitviz.models.model import GatedModel
+from circuitviz.paths import EMBEDDED_MODELS
 from circuitviz.runs import discovery
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.progress import ignore
-from circuitviz.runs.resolve import behaviour_of, draft_of
+from circuitviz.runs.resolve import behaviour_of, data_fingerprint, draft_of
 
 COUNTS = {"train": 10, "validation": 4, "test": 6}
 TRIGGER = Trigger("zz", "end")
@@ -116,3 +117,15 @@ def test_data_of_its_own_outlives_the_model(config, tmp_path):
     prepared(config, 0.0)
     shutil.rmtree(tmp_path / "model")
     assert behaviour_of(config).is_draft
+
+
+def test_the_fingerprint_of_data_changes_with_the_judge_that_is_chosen_and_stays_without(tmp_path):
+    config = DiscoveryConfig("refusal")
+    # That of the shipped runs.
+    assert data_fingerprint(config) == "e2ee712e3fb2"
+    chosen = shutil.copytree(EMBEDDED_MODELS / config.model, tmp_path / "chosen")
+    spec = BehaviourSpec.read(chosen / "behaviour.json")
+    replace(spec, judge="no refusal phrase").write(chosen / "behaviour.json")
+    other = replace(config, behaviour=str(chosen))
+    assert data_fingerprint(other) != data_fingerprint(config)
+    assert draft_of(other).judge == "no refusal phrase"
