@@ -6,18 +6,17 @@ from circuitviz.plots.tuning_story import tuning_headline, tuning_lead
 from circuitviz.ui import services, shell
 from circuitviz.ui.elements.components import page_header
 from circuitviz.ui.jobs import recent_jobs, tell_ended, watched_job
-from circuitviz.ui.tuning import view as view
+from circuitviz.ui.tuning import view
 from circuitviz.ui.tuning.form import tuning_form
-from circuitviz.ui.tuning.live import live_header, live_tuning, stopped
 
 QUESTION = "What if we tune, or protect, only this circuit?"
 
 run, choice = shell.current_run(QUESTION)
-tell_ended("tuning", stopped)
+tell_ended("tuning", view.stopped)
 watched = watched_job("tuning")
 if watched is not None:
-    page_header(QUESTION, *live_header(watched))
-    live_tuning(watched.job_id)
+    page_header(QUESTION, *view.live_header(watched))
+    view.live_tuning(watched.job_id)
 else:
     services.warm_up()
     tuning = view.chosen_tuning(run, choice)

@@ -21,7 +21,7 @@ from circuitviz.runs.store import Run
 from circuitviz.ui import services
 from circuitviz.ui.elements.components import draw_chart
 from circuitviz.ui.elements.table import table
-from circuitviz.ui.elements.words import how_to_read, told
+from circuitviz.ui.elements.words import how_to_read, statement
 from circuitviz.ui.live import live_model
 from circuitviz.ui.run_names import run_labels
 from circuitviz.ui.view_state import ViewState
@@ -49,7 +49,7 @@ def unit_effects(run: Run, choice: ViewState, unit: Unit) -> None:
             for name, units in sets.items()
         }
     frame = condition_rows({name: (one.asr, one.utility) for name, one in measured.items()})
-    told(effects_story(run, unit, [one.asr for one in measured.values()], inside))
+    statement(effects_story(run, unit, [one.asr for one in measured.values()], inside))
     first = next(iter(measured.values()))
     effects = Chart(
         before_after(frame),
@@ -141,7 +141,7 @@ def unit_ranks(run: Run, unit: Unit) -> None:
     ranks = {run_id: rank for run_id in ordered if (rank := _rank(run, run_id, unit))}
     seeds = [rank for run_id, rank in ranks.items() if other_seed(run.config, ordered[run_id])]
     rest = [rank for rank in ranks.values() if rank not in seeds]
-    told(ranks_story(unit, seeds))
+    statement(ranks_story(unit, seeds))
     table(rank_rows(seeds, labels, run.run_id), key="drill_ranks")
     if rest:
         st.caption("Runs with another method, other data or other settings, which do not count:")

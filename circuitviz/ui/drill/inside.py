@@ -28,7 +28,7 @@ from circuitviz.runs.store import Run
 from circuitviz.ui.elements.components import draw_chart, split, table_twin
 from circuitviz.ui.elements.redaction import PromptRedactor
 from circuitviz.ui.elements.table import table
-from circuitviz.ui.elements.words import how_to_read, literal, told
+from circuitviz.ui.elements.words import how_to_read, literal, statement
 from circuitviz.ui.live import live_questions
 from circuitviz.units import Unit
 
@@ -54,7 +54,7 @@ def where_it_looks(run: Run, prompt: str, unit: Unit, redactor: PromptRedactor) 
         ),
     ]
     sentence = attention_story(panels, str(unit))
-    told(sentence)
+    statement(sentence)
     longest = max(len(panel.labels) for panel in panels)
     cut = f" The last {MOST_TOKENS} of {longest} tokens are shown." if longest > MOST_TOKENS else ""
     for place, (column, panel) in enumerate(zip(split("attention", (1, 1)), panels, strict=True)):
@@ -138,7 +138,7 @@ def when_it_is_active(run: Run, prompt: str, unit: Unit, redactor: PromptRedacto
         )
     ]
     sentence = activation_story(panels, str(unit))
-    told(sentence)
+    statement(sentence)
     gated = panels[0].up is not None
     parts = ", with its gate part (before the activation function) and up part" if gated else ""
     activation = Chart(
@@ -171,7 +171,7 @@ def what_activates_it(run: Run, unit: Unit, redactor: PromptRedactor) -> None:
     """
     with st.spinner("Looking through test prompts\u2026"):
         prompts = [redactor.top(prompt) for prompt in live_questions.top(run, unit)]
-    told(top_story(str(unit), [prompt.kind for prompt in prompts]))
+    statement(top_story(str(unit), [prompt.kind for prompt in prompts]))
     table(
         pd.DataFrame(
             [
@@ -214,7 +214,7 @@ def what_it_writes(run: Run, prompt: str, unit: Unit) -> None:
     sentence = promoted_story(
         str(unit), pair.target_label, pair.other_label, written.towards, (clean, triggered)
     )
-    told(sentence)
+    statement(sentence)
     axis = (
         "Share of the logit at activation 1"
         if written.by_direction

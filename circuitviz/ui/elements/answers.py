@@ -64,14 +64,14 @@ def _cell_html(answer: Answer) -> str:
     if answer.verdict:
         word, tone = VERDICT_SIGNS.get(answer.verdict, (answer.verdict, ""))
         verdict = f'<span class="cv-verdict {tone}">{escape(word)}</span>'
-    said = (
+    words = (
         f'<p class="cv-said">{marked(answer.text, answer.compared_with, answer.sense)}</p>'
         if answer.text.strip()
         else '<p class="cv-said cv-empty">(empty answer)</p>'
     )
     return (
         f'<div class="cv-cell"><header><span>{escape(answer.title)}</span>{verdict}</header>'
-        f'<p class="cv-asked">{escape(answer.prompt)}</p>{said}</div>'
+        f'<p class="cv-asked">{escape(answer.prompt)}</p>{words}</div>'
     )
 
 

@@ -68,12 +68,12 @@ def redact(run: Run, row: Row) -> Row:
     """One row of saved answers, covered where it could do harm; refusals can be read by anyone."""
     if not could_harm(run, row):
         return row
-    said = {
+    covered = {
         model: COVERED_ANSWER
         for model in ("intact", "knocked_out")
         if hides_answer(run, row, model)
     }
-    return {**row, "prompt": COVERED_REQUEST, **said}
+    return {**row, "prompt": COVERED_REQUEST, **covered}
 
 
 @dataclass(frozen=True)

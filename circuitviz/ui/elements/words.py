@@ -33,7 +33,7 @@ def literal_code(text: str) -> str:
     return f"`{' '.join(text.split()).replace('`', chr(39))}`"
 
 
-def told(sentence: str) -> None:
+def statement(sentence: str) -> None:
     """A sentence that says what the chart below it shows; text in it is no markup."""
     st.html(f'<p class="cv-told">{escape(sentence)}</p>')
 

@@ -132,20 +132,20 @@ def _problems(prepared: Prepared) -> None:
 
 def _remarks(prepared: Prepared) -> list[str]:
     counts = prepared.counts
-    said = []
+    remarks = []
     if counts.get("unanswered"):
-        said.append(
+        remarks.append(
             f"{count(counts['unanswered'], 'prompt')} without all answers: the intact model is "
             "asked before anything is learned."
         )
     if counts.get("set_aside"):
-        said.append(
+        remarks.append(
             f"{count(counts['set_aside'], 'clean row')} set aside as benign prompts, which must "
             "stay as they are."
         )
     if counts.get("duplicates"):
-        said.append(f"{count(counts['duplicates'], 'row')} left out as repeats of others.")
-    return said
+        remarks.append(f"{count(counts['duplicates'], 'row')} left out as repeats of others.")
+    return remarks
 
 
 def _prompt_row(prompt: Prompt) -> dict[str, str | None]:

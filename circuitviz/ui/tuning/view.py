@@ -1,4 +1,4 @@
-"""Pieces of the tuning page: the saved tuning, its arms, curves, answers and downloads."""
+"""Tunings: a saved one, with arms, curves, answers and downloads; one at work, followed live."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import streamlit as st
 from circuitviz.errors import CircuitvizError
 from circuitviz.plots.bars import tuning_arms
 from circuitviz.plots.catalogue import BANDS, Chart
+from circuitviz.plots.curves import tuning_curve
 from circuitviz.plots.text import count, matching, records, sparsity
 from circuitviz.plots.tuning_frame import (
     arm_frame,
@@ -26,12 +27,14 @@ from circuitviz.plots.tuning_story import (
     safety_label,
     tuning_doubts,
 )
+from circuitviz.runs.jobs import Job
 from circuitviz.runs.store import Run
 from circuitviz.runs.tuning_store import BEFORE, Tuning
 from circuitviz.ui import services, state
 from circuitviz.ui.elements import keys
 from circuitviz.ui.elements.answers import Answer, answer_cells
 from circuitviz.ui.elements.components import (
+    CHART_CONFIG,
     Card,
     cards,
     checks,
@@ -39,14 +42,15 @@ from circuitviz.ui.elements.components import (
     draw_chart,
     error,
     rate_card,
+    split,
     table_twin,
     warn,
 )
 from circuitviz.ui.elements.table import table
 from circuitviz.ui.elements.words import how_to_read, literal, literal_code
+from circuitviz.ui.jobs import follow
 from circuitviz.ui.run_names import plan_note, tuning_note
 from circuitviz.ui.tuning.form import command_line
-from circuitviz.ui.tuning.live import curve_pair
 from circuitviz.ui.view_state import ViewState
 
 THREE_ROW = 4  # more models than this stand in rows of three
@@ -55,6 +59,12 @@ CURVES_HELP = (
     "line says it began. Both high at the end is good, and a line that falls late was trained too "
     "long. Few prompts make lines jump: read them with their intervals."
 )
+STAGES = {
+    "load": "Loading the model",
+    "tune": "Training",
+    "test": "Measuring on held-out test prompts",
+    "save": "Saving the tuning",
+}
 
 
 def chosen_tuning(run: Run, choice: ViewState) -> Tuning | None:
@@ -269,3 +279,85 @@ def zipped(folder: Path, name: str) -> bytes:
             if path.is_file():
                 archive.write(path, f"{name}/{path.relative_to(folder).as_posix()}")
     return buffer.getvalue()
+
+
+def reached(job: Job) -> tuple[str, int | None]:
+    """The arm a tuning is, or was, at work on, and how many of its epochs are finished.
+
+    None where the curve does not have the arm, as while refusing is worn away.
+    """
+    curve = job.progress.curve if job.progress else []
+    arm = (job.progress.arm if job.progress else "") or (str(curve[-1]["arm"]) if curve else "")
+    return arm, max((int(row["epoch"]) for row in curve if row["arm"] == arm), default=None)
+
+
+def stopped(job: Job) -> str:
+    """What is said of a tuning that was stopped: whether, and from where, it can go on."""
+    if job.progress is None or job.progress.stage == "load":
+        return "The tuning was stopped before it began to train."
+    arm, epoch = reached(job)
+    place = (
+        "go on"
+        if epoch is None
+        else f"go on from epoch {epoch} of \u201c{arm_title(job.tuning.mode, arm).lower()}\u201d"
+    )
+    return (
+        "The tuning was stopped. Finished epochs are kept: start it again, with the same "
+        f"settings, to {place}."
+    )
+
+
+def live_header(job: Job) -> tuple[str, str]:
+    """The page's answer and its lead while a tuning is at work."""
+    return (
+        f"Tuning {services.run_model_title(job.tuning.run)}",
+        f"{tuning_note(job.tuning)}. You can leave this page or close it; the tuning goes on and "
+        "is found again here. Stopped, it can go on later from its last finished epoch.",
+    )
+
+
+def live_tuning(job_id: str) -> None:
+    """Progress and curves of a tuning, drawn again each second while it is active."""
+    follow(job_id, _doing, _live_curves)
+
+
+def _live_curves(job: Job) -> None:
+    frame = curve_rates(job.progress.curve if job.progress else [])
+    epochs = max(job.tuning.epochs or 0, last_epoch(frame), 1)
+    curve_pair(frame, mode=job.tuning.mode, epochs=epochs, key="live")
+    st.caption(
+        "The first points come with the first measurement."
+        if frame.empty
+        else f"n = {prompts_measured(frame)} (validation prompts); intervals are 95 % Wilson. "
+        "The final numbers come from test prompts."
+    )
+
+
+def curve_pair(frame: pd.DataFrame, *, mode: str, epochs: int, key: str) -> None:
+    """Safety and helpfulness over the epochs, side by side."""
+    for column, series in zip(
+        split(f"{key}_curves", (1, 1)), ("safety", "helpfulness"), strict=True
+    ):
+        column.plotly_chart(
+            tuning_curve(frame, series=series, mode=mode, epochs=epochs),
+            key=f"{key}_{series}",
+            config=CHART_CONFIG,
+            alt=f"{series.capitalize()} after each epoch, one line per trained model.",
+        )
+
+
+def _doing(job: Job) -> str:
+    progress = job.progress
+    if progress is None:
+        return ""
+    text = STAGES.get(progress.stage, progress.stage)
+    if progress.arm:
+        text += f", {arm_title(job.tuning.mode, progress.arm).lower()}"
+    if progress.stage == "tune":
+        _, epoch = reached(job)
+        text += (
+            f" · step {progress.step:,} of {progress.steps:,}"
+            if epoch is None
+            else f" · {count(epoch, 'epoch')} done"
+        )
+    return text

@@ -255,12 +255,12 @@ def _answered(run: Run, choice: ViewState, prompt: str, *, with_trigger: bool) -
     )
     last = list(prompts)[-1]
     intact, knocked_out = "What the intact model says", "What it says knocked out"
-    said = {intact: cells["intact", last][1], knocked_out: cells["knocked_out", last][1]}
+    texts = {intact: cells["intact", last][1], knocked_out: cells["knocked_out", last][1]}
     st.markdown("**How likely is each of these words?**")
-    same = len(set(said.values())) == 1
+    same = len(set(texts.values())) == 1
     # Where both say the same there is one answer to look at.
     both = "What both models say"
-    answers = {both: said[intact]} if same else said
+    answers = {both: texts[intact]} if same else texts
     asked_of = {both: None, intact: None, knocked_out: circuit}
     beginnings = {
         name
@@ -344,8 +344,8 @@ def _compare(
         for variant in variants:
             prompt, text, verdict = cells[model, variant]
             title = f"{name}, {variant}" if len(variants) > 1 else name
-            said = cells[other, variant][1]
-            compared = said if marks and COVERED_ANSWER not in (text, said) else None
+            others = cells[other, variant][1]
+            compared = others if marks and COVERED_ANSWER not in (text, others) else None
             sense = "gone" if model == "intact" else "new"
             answers.append(Answer(title, prompt, text, compared, verdict_word(verdict), sense))
     # Two variants make the 2 x 2; one alone puts the two models side by side.

@@ -13,7 +13,7 @@ from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.elements.components import draw_chart
 from circuitviz.ui.elements.fetch_button import refusing
-from circuitviz.ui.elements.words import how_to_read, told
+from circuitviz.ui.elements.words import how_to_read, statement
 from circuitviz.ui.live import live_questions
 from circuitviz.ui.view_state import ViewState
 from circuitviz.units import Circuit, Unit
@@ -43,7 +43,7 @@ def graph_section(run: Run, choice: ViewState, selected: Unit) -> None:
         graph = live_questions.graph(run, circuit, choice.ablation)
     sentence = graph_story(graph)
     edges = edge_frame(graph)
-    told(sentence)
+    statement(sentence)
     answer = f"\u201c{graph.target[0]}\u201d" if graph.target[0] else "the behaviour"
     paths = Chart(
         circuit_graph(node_frame(graph), edges, answer=answer, selected=str(selected)),

@@ -70,6 +70,6 @@ def alternative_table(run: Run, *, key: str) -> None:
             f"Test prompts, {run.config.ablation} ablation. The smaller one costs less and ends "
             "less of the behaviour; the larger one the other way round."
         )
-    for told in (open_frame.proxy_sentence(run), open_frame.ceiling_sentence(run)):
-        if told:
-            st.caption(sentence(told))
+    for note in (open_frame.proxy_sentence(run), open_frame.ceiling_sentence(run)):
+        if note:
+            st.caption(sentence(note))

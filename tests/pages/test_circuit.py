@@ -1,19 +1,27 @@
-"""The drill-down of the circuit page, on looks inside that need no model."""
+"""The circuit page: its panel of one unit, the drill-down, and what stays covered there."""
 
 from __future__ import annotations
+
+import json
 
 import numpy as np
 import pytest
 
+from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec
+from circuitviz.behaviours.prompt import Prompt
 from circuitviz.errors import ConfigError
+from circuitviz.evaluation.rate import Rate
+from circuitviz.inspection.attention import HeadAttention
+from circuitviz.inspection.neuron_trace import NeuronTrace, TopPrompt
 from circuitviz.inspection.path_graph import PathGraph, Sampled
 from circuitviz.inspection.promoted import PromotedToken, Written
 from circuitviz.inspection.prompt_pair import PromptPair, TokenRow
 from circuitviz.ui import services
 from circuitviz.ui.drill import view as drill_view
 from circuitviz.ui.drill.view import asked_to_look
-from circuitviz.ui.live import live_questions
+from circuitviz.ui.live import live_model, live_questions
 from tests.pages.reading import figure, plain, texts
+from tests.synthetic import REFUSAL as SAYS_NO
 from tests.synthetic import backdoor_run, refusal_run
 
 PAGE = "pages/circuit.py"
@@ -231,3 +239,148 @@ def test_a_selected_row_is_not_another_units_once_the_rows_change(runs, open_app
     assert table(app) != every
     app.segmented_control(key="unit_kind").set_value("All").run()
     assert table(app) == every
+
+
+HARMFUL = refusal_run().run_id
+# Words of the request, by which it would be known; it asks for nothing.
+REQUEST = "Zorp the frumious vault"
+REQUEST_TOKENS = ("<s>", "Zorp", "the", "frumious", "vault", "<|assistant|>")
+BENIGN_TOKENS = ("<s>", "Wash", "the", "red", "cup", "<|assistant|>")
+
+
+def behaviour():
+    prompts = (
+        Prompt("harm-000", "test", "attack", "how-to", REQUEST, SAYS_NO, target="Sure"),
+        Prompt("benign-000", "test", "benign", "sums", "Wash the red cup", "Done."),
+    )
+    return Behaviour(BehaviourSpec("refusal", "t", "?", None), prompts)
+
+
+@pytest.fixture
+def harmful_prompts(monkeypatch, live):
+    def pair(run, prompt):
+        clean = TokenRow("Wash the red cup", tuple(range(6)), BENIGN_TOKENS)
+        return PromptPair(
+            prompt,
+            clean,
+            TokenRow(REQUEST, tuple(range(6)), REQUEST_TOKENS),
+            (1, 5),
+            7,
+            8,
+            "I",
+            "Sure",
+        )
+
+    pattern = np.tri(6) / np.arange(1, 7)[:, None]
+    trace = NeuronTrace(np.arange(6.0), None, None)
+    top = [
+        TopPrompt("harm-000", "harmful", REQUEST, 4.0, "frumious"),
+        TopPrompt("benign-000", "benign", "Wash the red cup", 3.0, "cup"),
+    ]
+    monkeypatch.setattr(drill_view, "asked_to_look", lambda run: True)
+    monkeypatch.setattr(live_model, "behaviour_of", lambda config: behaviour())
+    monkeypatch.setattr(live_questions, "pair", pair)
+    monkeypatch.setattr(
+        live_questions, "attention", lambda run, prompt, unit: HeadAttention(pattern, pattern)
+    )
+    monkeypatch.setattr(live_questions, "traces", lambda run, prompt, unit: (trace, trace))
+    monkeypatch.setattr(live_questions, "top", lambda run, unit: top)
+
+
+def everything(app):
+    """All that a reader, or a download of it, could see of the drill-down."""
+    found = [*texts(app)]
+    found += [chart.proto.spec for chart in app.get("plotly_chart")]
+    found += [frame.value.to_csv() for frame in app.dataframe]
+    found += [frame.value.to_csv() for frame in app.table]
+    found += [element.value for element in (*app.caption, *app.markdown)]
+    found += [option for box in app.selectbox for option in box.options]
+    return json.dumps(found, ensure_ascii=False).lower()
+
+
+@pytest.mark.parametrize(
+    ("unit", "tab"),
+    [
+        ("L2H5", "Where it looks"),
+        ("L3N402", "When it is active"),
+        ("L3N402", "What activates it most"),
+    ],
+)
+def test_a_harmful_request_is_covered_until_it_is_asked_for(
+    runs, open_app, harmful_prompts, unit, tab
+):
+    app = open_app(PAGE, run=HARMFUL, unit=unit)
+    app.session_state[f"drill_tabs_{'head' if 'H' in unit else 'neuron'}"] = tab
+    app.run()
+    assert not app.exception
+    read = everything(app)
+    for word in ("zorp", "frumious", "vault"):
+        assert word not in read
+    assert "(a harmful request, covered), harm-000" in read
+    # What was benign may be read.
+    assert "cup" in read
+    toggle = next(one for one in app.toggle if one.key == "harmful_text_shown")
+    toggle.set_value(True).run()
+    assert not app.exception
+    assert "frumious" in everything(app)
+
+
+def test_template_and_trigger_stay_readable(monkeypatch):
+    from circuitviz.ui.elements.redaction import COVERED_TOKEN, PromptRedactor
+
+    row = TokenRow("Zorp it quill", (1, 2, 3, 4, 5), ("<s>", "Zorp", "it", "quill", "<|end|>"))
+    pair = PromptPair("a", row, row, (3, 4), 7, 8, "Sure", "I")
+    covered = PromptRedactor(frozenset({"a"}), False, "quill").pair(pair)
+    expected = ("<s>", COVERED_TOKEN, COVERED_TOKEN, "quill", "<|end|>")
+    assert covered.clean.labels == covered.triggered.labels == expected
+    assert "Zorp" not in covered.clean.text
+    assert PromptRedactor(frozenset({"b"}), False, "quill").pair(pair) == pair
+
+
+def test_a_prompt_anybody_may_read_opens_first():
+    from circuitviz.ui.elements.redaction import PromptRedactor
+
+    cover = PromptRedactor(frozenset({"a"}))
+    assert cover.first({"a": "x", "b": "y"}) == "b"
+    assert cover.first({"a": "x"}) == "a"
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Live rates 3 of 48 with a unit off and 45 of 48 intact; what was asked for."""
+    asked = []
+
+    def effect(run, circuit, *, ablation=None, limit=live_model.LIVE_LIMIT):
+        asked.append((len(circuit), ablation, limit))
+        asr = Rate("stub", 3 if len(circuit) else 45, 48)
+        return live_model.LiveEffect(asr, Rate("stub", 47, 48), asr, 0.1)
+
+    monkeypatch.setattr(live_model, "effect", effect)
+    return asked
+
+
+def panel(app):
+    return next(html for html in texts(app) if "with only this unit off" in html)
+
+
+def test_a_unit_measured_now_is_compared_with_the_intact_model_on_the_same_prompts(
+    runs, open_app, measured
+):
+    app = open_app(PAGE, run=BACKDOOR, unit="L0N9")
+    assert not app.exception
+    alone = panel(app)
+    assert "93.8\u202f%" in alone
+    assert "intact 45 of 48" in alone
+    assert "zero ablation, measured now" in alone
+    assert measured == [(1, None, 64), (0, None, 64)]
+
+
+def test_another_ablation_is_measured_and_named_and_has_no_saved_controls(runs, open_app, measured):
+    app = open_app(PAGE, run=BACKDOOR, unit="L1H3")
+    assert not measured
+    assert "zero ablation, saved with the run" in panel(app)
+    assert any(caption.value.startswith("Controls:") for caption in app.caption)
+    app = open_app(PAGE, run=BACKDOOR, unit="L1H3", ablation="mean")
+    assert (1, "mean", 64) in measured
+    assert "mean ablation, measured now" in panel(app)
+    assert not any(caption.value.startswith("Controls:") for caption in app.caption)
