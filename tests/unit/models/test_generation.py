@@ -198,8 +198,8 @@ def test_rows_of_one_circuit_begin_once(tiny_model, rows, gates, monkeypatch, on
 
     once(ALWAYS)
     monkeypatch.setattr(decoder, "forward", watch)
-    found = answer_log_probs(tiny_model, rows, gates)
-    torch.testing.assert_close(found, expected)
+    log_probs = answer_log_probs(tiny_model, rows, gates)
+    torch.testing.assert_close(log_probs, expected)
     (circuits, begun), (every, rest) = seen
     assert (circuits, every) == (2, 4)
     # The template's mark of a user, and "what is the".

@@ -54,15 +54,15 @@ def test_the_folder_holds_the_files_weights(folder):
     from safetensors.torch import load_file
 
     stored = load_file(folder / "model.safetensors")
-    found = {name: value.float().numpy() for name, value in stored.items()}
+    weights = {name: value.float().numpy() for name, value in stored.items()}
     for name, place in PLACES.items():
-        assert (found.pop(place) == TENSORS[name]).all(), name
-    key = found.pop("model.layers.0.self_attn.k_proj.weight")
+        assert (weights.pop(place) == TENSORS[name]).all(), name
+    key = weights.pop("model.layers.0.self_attn.k_proj.weight")
     assert (key == TENSORS["blk.0.attn_k.weight"][ORDER]).all()
-    query = found.pop("model.layers.0.self_attn.q_proj.weight")
+    query = weights.pop("model.layers.0.self_attn.q_proj.weight")
     both = [*ORDER, *(4 + row for row in ORDER)]
     assert (query == TENSORS["blk.0.attn_q.weight"][both]).all()
-    assert not found
+    assert not weights
 
 
 @pytest.mark.slow

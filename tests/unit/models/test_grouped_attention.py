@@ -28,13 +28,13 @@ def _bridge(folder, model) -> TransformerBridge:
 
 
 def test_logits_and_gradients_are_the_same(both):
-    found = []
+    results = []
     for bridge in both:
         logits = bridge(TOKENS, return_type="logits")
         logits.square().sum().backward()
         gradients = [weight.grad for weight in bridge.parameters() if weight.grad is not None]
-        found.append((logits, gradients))
-    (one, ones), (other, others) = found
+        results.append((logits, gradients))
+    (one, ones), (other, others) = results
     torch.testing.assert_close(other, one)
     assert len(ones) == len(others)
     for expected, gradient in zip(ones, others, strict=True):

@@ -50,8 +50,8 @@ def test_activations_are_what_is_kept_for_the_way_back(dtype, rows, length):
     config = json.loads((find_model(MODEL) / "config.json").read_text())
     settings = Settings(rows=rows, length=length, dtype=dtype)
     expected = estimate_memory(ModelShape.of_config(config), settings)
-    found = kept_bytes(load_model(MODEL, dtype=dtype), rows, length)
-    assert found == pytest.approx(expected.activations, rel=0.05)
+    kept = kept_bytes(load_model(MODEL, dtype=dtype), rows, length)
+    assert kept == pytest.approx(expected.activations, rel=0.05)
 
 
 @pytest.mark.slow
@@ -63,17 +63,19 @@ def test_with_layers_computed_again_their_inputs_are_kept():
 
 
 def test_every_part_counted_by_hand():
-    found = estimate_memory(SHAPE, Settings(rows=3, length=5))
+    estimate = estimate_memory(SHAPE, Settings(rows=3, length=5))
     # A token: norms 2 x 32; queries, keys, values and z 4 x 32; pattern 2 x 5 x 4; neurons 4 x 64.
     before, after = 32 + 3 * 32 + 40, 32 + 32 + 4 * 64
-    assert found == MemoryEstimate(
+    assert estimate == MemoryEstimate(
         weights=4000,
         activations=15 * (before + 2 * after),
         logits=2 * 15 * 100 * 4,
         gates=4 * 2 * 18 * (4 + 24),
     )
-    assert found.total == sum((found.weights, found.activations, found.logits, found.gates))
-    assert found.to_json()["total"] == found.total
+    assert estimate.total == sum(
+        (estimate.weights, estimate.activations, estimate.logits, estimate.gates)
+    )
+    assert estimate.to_json()["total"] == estimate.total
 
 
 def test_rounding_the_pattern_keeps_it_twice_and_no_gate_keeps_less():
@@ -87,9 +89,9 @@ def test_rounding_the_pattern_keeps_it_twice_and_no_gate_keeps_less():
 
 
 def test_layers_computed_again_cost_one_layer_and_all_inputs():
-    found = estimate_memory(SHAPE, Settings(rows=3, length=5, checkpointing=True))
+    estimate = estimate_memory(SHAPE, Settings(rows=3, length=5, checkpointing=True))
     whole = (32 + 3 * 32 + 40) + (32 + 32 + 4 * 64)
-    assert found.activations == 2 * 15 * 8 * 4 + 15 * whole
+    assert estimate.activations == 2 * 15 * 8 * 4 + 15 * whole
 
 
 def test_a_shape_is_read_from_every_spelling():
@@ -107,9 +109,9 @@ def test_a_shape_is_read_from_every_spelling():
     assert ModelShape.of_config(llama).parameters == 2 * (128 + 64 + 384) + 2 * 800
     assert ModelShape.of_config(llama, parameters=1000) == SHAPE
     gpt2 = {"model_type": "gpt2", "n_embd": 8, "n_head": 2, "n_layer": 2, "vocab_size": 100}
-    found = ModelShape.of_config(gpt2)
-    assert (found.d_mlp, found.gated, found.n_kv_heads, found.d_head) == (32, False, 2, 4)
-    assert found.n_units == 2 * (2 + 32)
+    shape = ModelShape.of_config(gpt2)
+    assert (shape.d_mlp, shape.gated, shape.n_kv_heads, shape.d_head) == (32, False, 2, 4)
+    assert shape.n_units == 2 * (2 + 32)
     with pytest.raises(KeyError, match="hidden_size"):
         ModelShape.of_config({"model_type": "mamba"})
 

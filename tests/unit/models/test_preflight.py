@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from circuitviz.cli import main
 from circuitviz.commands.preflight import preflight_text
-from circuitviz.errors import ConfigError, ModelNotFoundError, UnsupportedModelError
+from circuitviz.errors import ConfigError, UnsupportedModelError
 from circuitviz.models import preflight as module
 from circuitviz.models.loading import load_model
 from circuitviz.models.memory import AvailableMemory, ModelShape, estimate_memory
@@ -52,40 +52,40 @@ def configure(folder: Path, name: str = "config.json", **changes: Any) -> Path:
 
 def refused(folder: Path, *reasons: tuple[str, ...]) -> tuple[str, ...]:
     """Preflight refuses for these reasons, told by what each names; loading for one of them."""
-    found = preflight(str(folder))
-    assert len(found.refusals) == len(reasons)
-    for refusal, words in zip(found.refusals, reasons, strict=True):
+    report = preflight(str(folder))
+    assert len(report.refusals) == len(reasons)
+    for refusal, words in zip(report.refusals, reasons, strict=True):
         assert all(word in refusal for word in (str(folder), *words)), refusal
         assert "\n" not in refusal
-    assert not found.supported
-    assert found.advice == ()
+    assert not report.supported
+    assert report.advice == ()
     with pytest.raises(UnsupportedModelError) as refusal:
         load_model(str(folder))
-    assert str(refusal.value) in found.refusals
-    return found.refusals
+    assert str(refusal.value) in report.refusals
+    return report.refusals
 
 
 def test_a_model_that_can_be_used_is_described_from_its_files(folder):
-    found = preflight(str(folder), rows=2, length=10)
+    report = preflight(str(folder), rows=2, length=10)
     weights = load_file(folder / "model.safetensors")
-    assert found.parameters == sum(weight.numel() for weight in weights.values())
-    assert (found.supported, found.refusals, found.warnings, found.advice) == (True, (), (), ())
-    assert (found.architecture, found.model_type) == ("LlamaForCausalLM", "llama")
-    sizes = (found.n_layers, found.n_heads, found.n_kv_heads, found.d_head, found.d_mlp)
+    assert report.parameters == sum(weight.numel() for weight in weights.values())
+    assert (report.supported, report.refusals, report.warnings, report.advice) == (True, (), (), ())
+    assert (report.architecture, report.model_type) == ("LlamaForCausalLM", "llama")
+    sizes = (report.n_layers, report.n_heads, report.n_kv_heads, report.d_head, report.d_mlp)
     assert sizes == (2, 4, 2, 8, 24)
-    assert found.n_units == 2 * (4 + 24)
-    assert (found.stored_dtype, found.chat_template) == ("float32", True)
-    assert (found.device, found.memory_available) == ("cpu", 16 * GIB)
-    assert found.memory.weights == 4 * found.parameters
-    assert json.loads(json.dumps(found.to_json()))["memory"]["total"] == found.memory.total
+    assert report.n_units == 2 * (4 + 24)
+    assert (report.stored_dtype, report.chat_template) == ("float32", True)
+    assert (report.device, report.memory_available) == ("cpu", 16 * GIB)
+    assert report.memory.weights == 4 * report.parameters
+    assert json.loads(json.dumps(report.to_json()))["memory"]["total"] == report.memory.total
 
 
 def test_memory_is_that_of_the_memory_model(folder):
     d_vocab = json.loads((folder / "config.json").read_text())["vocab_size"]
-    found = preflight(str(folder), rows=3, length=7, dtype="bfloat16", checkpointing=True)
-    shape = ModelShape(2, 32, 4, 2, 8, 24, True, d_vocab, found.parameters)
+    report = preflight(str(folder), rows=3, length=7, dtype="bfloat16", checkpointing=True)
+    shape = ModelShape(2, 32, 4, 2, 8, 24, True, d_vocab, report.parameters)
     settings = Settings(rows=3, length=7, dtype="bfloat16", checkpointing=True)
-    assert found.memory == estimate_memory(shape, settings)
+    assert report.memory == estimate_memory(shape, settings)
 
 
 @pytest.mark.parametrize(
@@ -94,8 +94,8 @@ def test_memory_is_that_of_the_memory_model(folder):
 )
 def test_neurons_are_those_that_loading_finds(name, changes, width, tmp_path):
     folder = save_model(random_model(name, **changes), tmp_path)
-    found = preflight(str(folder))
-    assert found.d_mlp == load_model(str(folder)).space.d_mlp == width
+    report = preflight(str(folder))
+    assert report.d_mlp == load_model(str(folder)).space.d_mlp == width
 
 
 def test_weights_are_not_read(folder, monkeypatch):
@@ -149,9 +149,9 @@ def test_no_experts_are_no_mixture(folder):
 def test_code_that_is_not_needed_is_a_warning(folder):
     configure(folder, auto_map={"AutoModelForCausalLM": "modeling_own.OwnForCausalLM"})
     (folder / "modeling_own.py").write_text("raise SystemExit('code of the folder was run')")
-    found = preflight(str(folder))
-    assert found.supported
-    (warning,) = found.warnings
+    report = preflight(str(folder))
+    assert report.supported
+    (warning,) = report.warnings
     assert "(auto_map in config.json), which is not run: transformers' own llama" in warning
     assert load_model(str(folder)).space.d_mlp == 24
 
@@ -252,9 +252,9 @@ def in_shards(folder: Path, *written: int) -> dict[str, torch.Tensor]:
 
 def test_whole_shards_are_counted_together(folder):
     weights = in_shards(folder, 0, 1, 2)
-    found = preflight(str(folder))
-    assert found.supported
-    assert found.parameters == sum(weight.numel() for weight in weights.values())
+    report = preflight(str(folder))
+    assert report.supported
+    assert report.parameters == sum(weight.numel() for weight in weights.values())
     assert load_model(str(folder)).space.d_mlp == 24
 
 
@@ -344,9 +344,9 @@ def test_weights_whose_owners_are_not_known(tmp_path):
     tokens = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
     config = AutoConfig.for_model("codegen", **sizes, **tokens, n_positions=64, n_ctx=64)
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-    found = preflight(str(folder))
-    assert found.supported
-    (warning,) = found.warnings
+    report = preflight(str(folder))
+    assert report.supported
+    (warning,) = report.warnings
     assert warning.startswith("circuits can be found and knocked out, but not tuned or exported: ")
     assert "CodeGenForCausalLM" in warning
 
@@ -380,12 +380,12 @@ def test_too_little_memory_says_what_makes_it_fit(folder, machine):
         (half, "--checkpointing --micro-batch 1 --dtype bfloat16", half),
     ):
         machine(there)
-        found = preflight(str(folder), **most)
-        assert found.supported
-        assert found.warnings == (
+        report = preflight(str(folder), **most)
+        assert report.supported
+        assert report.warnings == (
             f"learning from 48 x 64 tokens needs {shown(whole)} and {shown(there)} are free on cpu",
         )
-        assert found.advice == (f"it fits with {how}: {shown(needed)}",)
+        assert report.advice == (f"it fits with {how}: {shown(needed)}",)
     machine(half - 1)
     assert preflight(str(folder), **most).advice == (
         "not even --checkpointing --micro-batch 1 --dtype bfloat16 make it fit "
@@ -400,15 +400,15 @@ def test_one_gpu_is_taken_all_where_it_is_not_enough(folder, machine):
     machine(GIB, whole, whole)
     assert (preflight(str(folder)).device, preflight(str(folder)).advice) == ("cuda", ())
     machine(GIB, whole - 1, whole - 1, whole - 1)
-    found = preflight(str(folder))
-    assert (found.device, found.memory_available) == ("balanced", 3 * whole - 3)
-    assert found.advice == (
+    report = preflight(str(folder))
+    assert (report.device, report.memory_available) == ("balanced", 3 * whole - 3)
+    assert report.advice == (
         "one GPU is not enough: --device balanced spreads the layers over all 3",
     )
     machine(GIB, whole - 1)
-    found = preflight(str(folder))
-    assert (found.device, found.memory_available) == ("cuda", whole - 1)
-    assert found.warnings == (
+    report = preflight(str(folder))
+    assert (report.device, report.memory_available) == ("cuda", whole - 1)
+    assert report.warnings == (
         f"learning from 48 x 64 tokens needs {shown(whole)} and {shown(whole - 1)} are free on "
         "cuda",
     )
@@ -454,11 +454,6 @@ def test_settings_that_are_not_usable(folder, settings, message):
     assert str(refusal.value) == message
 
 
-def test_an_unknown_model_is_not_looked_at():
-    with pytest.raises(ModelNotFoundError, match="no model 'no-such-model': give one of "):
-        preflight("no-such-model")
-
-
 def adapter_of(base: Path, folder: Path, width: int = 32, **changes: Any) -> Path:
     """A LoRA adapter on one projection, written by hand: rank 2."""
     folder.mkdir()
@@ -476,17 +471,17 @@ def adapter_of(base: Path, folder: Path, width: int = 32, **changes: Any) -> Pat
 
 def test_an_adapter_is_told_with_its_model(folder, tmp_path):
     adapter = adapter_of(folder, tmp_path / "adapter")
-    for found in (preflight(str(folder), adapter=str(adapter)), preflight(str(adapter))):
-        assert (found.supported, found.warnings) == (True, ())
-        assert (found.folder, found.adapter) == (str(folder), str(adapter))
+    for report in (preflight(str(folder), adapter=str(adapter)), preflight(str(adapter))):
+        assert (report.supported, report.warnings) == (True, ())
+        assert (report.folder, report.adapter) == (str(folder), str(adapter))
     assert load_model(str(adapter)).space.n_heads == 4
 
 
 def test_an_adapter_of_another_model_is_a_warning_where_its_shapes_fit(folder, tmp_path):
     adapter = adapter_of(Path("org/other"), tmp_path / "adapter")
-    found = preflight(str(folder), adapter=str(adapter))
-    assert found.supported
-    (warning,) = found.warnings
+    report = preflight(str(folder), adapter=str(adapter))
+    assert report.supported
+    (warning,) = report.warnings
     assert f"was trained on 'org/other', and the model here is {folder}; its shapes fit" in warning
 
 
@@ -510,12 +505,12 @@ def test_the_command_says_the_verdict_first(folder, capsys):
     first, empty, *facts = capsys.readouterr().out.splitlines()
     assert first == f"{folder} can be used: 56 units, 8 heads and 48 neurons."
     assert empty == ""
-    found = {line[:18].strip(): line[18:] for line in facts}
-    assert found["heads a layer"] == "4 of width 8, 2 key-value"
-    assert found["neurons a layer"] == "24"
-    assert found["chat template"] == "yes"
-    assert found["learning"] == "2 x 10 tokens in float32"
-    assert found["memory free"] == "16.0 GiB on cpu"
+    report = {line[:18].strip(): line[18:] for line in facts}
+    assert report["heads a layer"] == "4 of width 8, 2 key-value"
+    assert report["neurons a layer"] == "24"
+    assert report["chat template"] == "yes"
+    assert report["learning"] == "2 x 10 tokens in float32"
+    assert report["memory free"] == "16.0 GiB on cpu"
 
 
 def test_the_command_refuses_with_every_reason_and_exit_code_2(folder, capsys):
@@ -525,14 +520,14 @@ def test_the_command_refuses_with_every_reason_and_exit_code_2(folder, capsys):
     assert first == f"{folder} cannot be used:"
     assert reason == f"  - {preflight(str(folder)).refusals[0]}"
     assert main(["preflight", str(folder), "--json"]) == 2
-    found = json.loads(capsys.readouterr().out)
-    assert found["supported"] is False
-    assert found["refusals"] == list(preflight(str(folder)).refusals)
+    report = json.loads(capsys.readouterr().out)
+    assert report["supported"] is False
+    assert report["refusals"] == list(preflight(str(folder)).refusals)
 
 
 def test_warnings_and_advice_come_last(folder, machine):
     machine(needs(folder) - 1)
-    found = preflight(str(folder))
-    *_, warning, hint = preflight_text(found).splitlines()
-    assert warning == f"warning: {found.warnings[0]}"
-    assert hint == f"advice: {found.advice[0]}"
+    report = preflight(str(folder))
+    *_, warning, hint = preflight_text(report).splitlines()
+    assert warning == f"warning: {report.warnings[0]}"
+    assert hint == f"advice: {report.advice[0]}"

@@ -51,17 +51,17 @@ def tokenizer() -> SimpleNamespace:
     )
 
 
-def found(token: int) -> list[int]:
+def continuations(token: int) -> list[int]:
     return sorted(Continuations(tokenizer()).of(token).tolist())
 
 
 def test_tokens_that_begin_as_another_one_does():
-    assert found(2) == [2, 3, 4]
-    assert found(1) == [1, 7]
-    assert found(3) == [3]
+    assert continuations(2) == [2, 3, 4]
+    assert continuations(1) == [1, 7]
+    assert continuations(3) == [3]
 
 
 def test_special_tokens_go_on_nowhere_and_nothing_goes_on_in_them():
-    assert found(5) == [5]
-    assert found(0) == [0]
-    assert found(8) == [8]
+    assert continuations(5) == [5]
+    assert continuations(0) == [0]
+    assert continuations(8) == [8]
