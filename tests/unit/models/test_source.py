@@ -15,11 +15,13 @@ from huggingface_hub import constants, errors
 from circuitviz.errors import ModelNotFoundError
 from circuitviz.models import source
 from circuitviz.models.loading import load_model
+from circuitviz.models.preflight import preflight
 from circuitviz.models.source import (
     ModelSource,
     embedded_models,
     file_stamp,
     find_model,
+    find_source,
     fingerprint,
     is_hub_id,
     lasting_name,
@@ -180,6 +182,17 @@ def test_embedded_models_are_listed_in_order_with_their_behaviours():
         "base",
     ]
     assert [card.behaviour_kind for card in cards][-2:] == ["backdoor", None]
+
+
+@pytest.mark.parametrize("find", [find_model, find_source, preflight])
+@pytest.mark.parametrize("name", ["", "no-such-model", "/no/such/folder"])
+def test_an_unknown_model_is_refused_with_the_names_there_are(find, name):
+    names = ", ".join(card.name for card in embedded_models())
+    with pytest.raises(ModelNotFoundError) as refusal:
+        find(name)
+    message = str(refusal.value)
+    assert message.startswith(f"no model {name!r}: give one of {names}, smollm2, the path of ")
+    assert "\n" not in message
 
 
 def test_an_embedded_name_is_found():
