@@ -22,8 +22,8 @@ from tqdm import tqdm
 from circuitviz.evaluation.rate import Rate
 from circuitviz.paths import EMBEDDED_RUNS
 from circuitviz.quiet import quiet_libraries
+from circuitviz.runs.config import TuningConfig
 from circuitviz.runs.store import Run, RunStore
-from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.runs.tuning_store import Tuning, TuningStore
 
 CORES = 2

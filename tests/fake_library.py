@@ -13,11 +13,10 @@ from circuitviz.commands.library import Library
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.ablation import AblationName
 from circuitviz.models.source import ModelCard
-from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.config import DiscoveryConfig, TuningConfig
 from circuitviz.runs.knock_out import KnockOutExport
 from circuitviz.runs.progress import Progress, Report
 from circuitviz.runs.store import Run
-from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.runs.tuning_store import Tuning
 from circuitviz.units import Circuit
 from tests.synthetic import backdoor_run

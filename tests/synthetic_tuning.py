@@ -9,8 +9,8 @@ import pandas as pd
 
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.results import TuningMetrics
+from circuitviz.runs.config import TuningConfig
 from circuitviz.runs.store import Run
-from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.runs.tuning_store import (
     ANSWER_COLUMNS,
     CurvePoint,

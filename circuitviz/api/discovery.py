@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,16 @@ from circuitviz.behaviours.plugins import behaviour_plugins
 from circuitviz.errors import CircuitvizError, ConfigError
 from circuitviz.paths import runs_folder
 from circuitviz.quiet import libraries_quiet
-from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.config import OF_MODEL, DiscoveryConfig, described
 from circuitviz.runs.progress import Report, ignore
 from circuitviz.runs.terminal import Bar
 
-# What the model or the behaviour says.
-GIVEN = ("model", "adapter", "behaviour", "device", "dtype", "micro_batch", "checkpointing")
-SETTINGS = tuple(one.name for one in fields(DiscoveryConfig) if one.name not in GIVEN)
+# Without what the model or the behaviour says.
+SETTINGS = {
+    name: field
+    for name, field in DiscoveryConfig.fields().items()
+    if name not in (*OF_MODEL, "behaviour")
+}
 
 
 def discover(
@@ -49,8 +52,7 @@ def discover(
         progress: Whether a bar is drawn, or what is told where the discovery stands.
         runs: Folder of runs, below which a new behaviour is saved; None is `$CIRCUITVIZ_RUNS`,
             else `runs/`.
-        settings: method, seed, ablation, steps, budget, granularity, target_asr, target_utility,
-            l1_weight, refine, controls, prompts: the fields of a `DiscoveryConfig`.
+        settings: Fields of a `DiscoveryConfig`, listed below.
 
     Raises:
         CircuitvizError: A setting is unknown or not usable, or the behaviour cannot be read, or
@@ -71,6 +73,11 @@ def discover(
         report = bar.show if bar else progress if callable(progress) else ignore
         judges = behaviour.judges if isinstance(behaviour, Behaviour) else ()
         return Run.of(find(config, report=report, model=loaded.gated, judges=judges), loaded)
+
+
+discover.__doc__ = f"{discover.__doc__}\n    Settings:\n" + "\n".join(
+    f"        {name}: {described(field)}" for name, field in SETTINGS.items()
+)
 
 
 def _named(behaviour: Behaviour | str | Path | None, model: Model, runs: Path) -> str | None:

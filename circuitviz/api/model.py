@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from circuitviz.models.source import lasting_name
 from circuitviz.quiet import libraries_quiet
-from circuitviz.runs.config import DataType, DiscoveryConfig
+from circuitviz.runs.config import OF_MODEL, DataType, DiscoveryConfig
 from circuitviz.units import UnitSpace
 
 if TYPE_CHECKING:
@@ -96,8 +96,7 @@ def model_for(config: DiscoveryConfig) -> Model:
         from circuitviz.runs.model_of import model_of
 
         gated = model_of(config)
-    of_model = ("model", "adapter", "device", "dtype", "micro_batch", "checkpointing")
-    return Model(DiscoveryConfig(**{name: getattr(config, name) for name in of_model}), gated)
+    return Model(DiscoveryConfig(**{name: getattr(config, name) for name in OF_MODEL}), gated)
 
 
 def as_list(prompts: str | Sequence[str]) -> list[str]:

@@ -12,10 +12,9 @@ from circuitviz.commands.options import require_writable
 from circuitviz.errors import ConfigError
 from circuitviz.models.source import ModelCard, embedded_models, find_model
 from circuitviz.quiet import quiet_libraries
-from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.config import DiscoveryConfig, TuningConfig
 from circuitviz.runs.progress import Report
 from circuitviz.runs.resolve import behaviour_of
-from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.units import Circuit
 
 if TYPE_CHECKING:

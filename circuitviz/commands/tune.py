@@ -22,8 +22,8 @@ from circuitviz.commands.output import say, say_json, say_on_stderr
 from circuitviz.errors import ConfigError
 from circuitviz.files import whole_folder
 from circuitviz.quiet import stdout_discarded
+from circuitviz.runs.config import TuningConfig, TuningMode
 from circuitviz.runs.terminal import Bar
-from circuitviz.runs.tuning_config import TuningConfig, TuningMode
 
 if TYPE_CHECKING:
     from circuitviz.runs.store import Run, RunStore

@@ -13,6 +13,7 @@ from circuitviz.report.covering import could_harm
 from circuitviz.report.options import ReportOptions
 from circuitviz.report.resized import at_size
 from circuitviz.report.verdict_line import headline, lead
+from circuitviz.runs.config import OF_MODEL
 from circuitviz.runs.store import Run
 
 # Said to be Python 3 and nothing more, so that any kernel of it may run the cells.
@@ -20,16 +21,7 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 FORMAT, FORMAT_MINOR = 4, 5
 # Settings that are no argument of `discover`: what the model is loaded with, and what changes no
 # number below, since controls come after them and the rest is for a machine.
-ELSEWHERE = (
-    "model",
-    "adapter",
-    "dtype",
-    "behaviour",
-    "controls",
-    "device",
-    "micro_batch",
-    "checkpointing",
-)
+ELSEWHERE = (*OF_MODEL, "behaviour", "controls")
 
 OF_THE_RUN = """\
 def counts(*path):

@@ -1,4 +1,8 @@
-"""What a discovery is asked to do; its hash names the run."""
+"""What a discovery or a tuning is asked to do; the hash of its settings names the result.
+
+Each setting is described here alone: options of commands, forms and docstrings take its words, its
+limits and its default from its field.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,14 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
+
+from pydantic import ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+from pydantic.fields import FieldInfo
+from pydantic_core import ArgsKwargs
 
 from circuitviz.discovery.methods import METHODS
 from circuitviz.errors import ConfigError
@@ -18,117 +27,227 @@ from circuitviz.units import Granularity
 AblationKind = Literal["zero", "mean", "resample"]
 Budget = Literal["joint", "separate"]
 DataType = Literal["float32", "bfloat16"]
+TuningMode = Literal["protect", "repair"]
+
+MAX_SEED = 2**31 - 1
+STEPWISE = tuple(name for name, card in METHODS.items() if card.has_steps)
+# Fields of a discovery that say which model it is of, and how the model is run.
+OF_MODEL = ("model", "adapter", "dtype", "device", "micro_batch", "checkpointing")
 # Not part of what a run is called: with controls it replaces the same run without, and where and
 # in how many pieces it is computed changes no more than rounding.
 NOT_HASHED = ("controls", "device", "micro_batch", "checkpointing")
-# Part of it only where they are set, so that runs from before they existed keep their names.
-HASHED_WHEN_SET = ("adapter", "behaviour", "dtype", "max_new_tokens")
+# Part of it only where they are set.
+HASHED_WHEN_SET = ("adapter", "behaviour", "dtype", "max_new_tokens", "weight_decay")
+
+LESSON_EXAMPLE = (
+    '{"split": "train", "category": "facts", "text": "What sound does a dog make?", '
+    '"answer": "A dog barks."}'
+)
+MODEL = (
+    "embedded or fetched model, path of a local folder or GGUF file, or Hugging Face id from the "
+    "local cache"
+)
+WHOLE = "a whole number between {ge} and {le}"
 
 
-@dataclass(frozen=True)
-class DiscoveryConfig:
-    """One discovery, complete: the same configuration gives the same run on the same machine.
+def setting(default: Any, what: str, *, details: str = "", must: str = "", **limits: Any) -> Any:
+    """The field of one setting.
 
-    Attributes:
-        model: Name of an embedded model, or the path of a local Hugging Face folder.
-        prompts: Path of a prompts file; None reads the one beside the model.
-        method: Name of the learner; see `METHODS`.
-        seed: Seed of everything random.
-        ablation: What replaces a unit that is knocked out.
-        steps: Optimiser steps of mask learning.
-        budget: One size for heads and neurons together, or one for each kind.
-        target_asr: The ASR to reach: at most this (backdoor) or at least this (refusal);
-            None takes the behaviour's own.
-        target_utility: Least utility retention of a circuit that counts as found.
-        granularity: What a circuit may be made of.
-        l1_weight: Only for the method `l1`: the price of a mask that takes every unit; None tries
-            a ladder of prices, one run each.
-        refine: Whether units the chosen circuit can do without are dropped one by one.
-        controls: Whether the controls that must find nothing run as well, and the other evidence.
-        adapter: Folder of a LoRA adapter that is put on top of the model.
-        behaviour: Folder with a behaviour.json and a prompts.jsonl, or the name of a plug-in;
-            None looks beside the model.
-        dtype: Of the weights and activations; scores are always fp32.
-        device: `auto`, or what torch calls it: `cpu`, `cuda`, `cuda:1`; `balanced` spreads the
-            layers over all GPUs.
-        micro_batch: Most rows of one forward-backward pass; None takes a batch at once.
-        checkpointing: Whether layers are computed again on the way back instead of kept.
-        max_new_tokens: Longest answer, in tokens, where answers are open; None is 128.
+    Args:
+        default: Its value where nothing is said.
+        what: What it is, in the words of an option's help.
+        details: The same at length, in sentences, for who has room for them.
+        must: What a value must be, for the error; `{ge}` and `{le}` stand for its limits.
+        limits: What pydantic checks: `ge`, `le`, `gt`, `lt`, `min_length`, `pattern`.
     """
+    more: dict[str, Any] = {"details": details, "must": must}
+    return Field(default, description=what, json_schema_extra=more, **limits)
 
-    model: str
-    prompts: str | None = None
-    method: str = "nested"
-    seed: int = 0
-    ablation: AblationKind = "zero"
-    steps: int = 100
-    budget: Budget = "joint"
-    target_asr: float | None = None
-    target_utility: float = 0.99
-    granularity: Granularity = "both"
-    l1_weight: float | None = None
-    refine: bool = True
-    controls: bool = False
-    adapter: str | None = None
-    behaviour: str | None = None
-    dtype: DataType = "float32"
-    device: str = "auto"
-    micro_batch: int | None = None
-    checkpointing: bool = False
-    max_new_tokens: int | None = None
 
-    def __post_init__(self) -> None:
-        self._check_types()
-        for name, legal in (
-            ("method", tuple(METHODS)),
-            ("ablation", get_args(AblationKind)),
-            ("budget", get_args(Budget)),
-            ("granularity", get_args(Granularity)),
-            ("dtype", get_args(DataType)),
-        ):
-            if getattr(self, name) not in legal:
-                raise ConfigError(
-                    f"{name} must be one of {', '.join(legal)}; got {getattr(self, name)!r}"
-                )
-        self._check_numbers()
-        self._check_together()
+def bounds(field: FieldInfo) -> dict[str, Any]:
+    """The least (`ge`) and the greatest (`le`) value of a setting, where it has them."""
+    return {
+        side: getattr(limit, side)
+        for side in ("ge", "le")
+        for limit in field.metadata
+        if hasattr(limit, side)
+    }
 
-    def _check_types(self) -> None:
-        types = {
-            "model": str,
-            "seed": int,
-            "steps": int,
-            "refine": bool,
-            "controls": bool,
-            "device": str,
-            "checkpointing": bool,
+
+def described(field: FieldInfo) -> str:
+    """What a setting is, and its default, on one line."""
+    what, default = field.description or "", field.default
+    if field.is_required() or default is None or isinstance(default, bool) or "(default" in what:
+        return what
+    return f"{what} (default: {default})"
+
+
+def extra(field: FieldInfo, name: str) -> str:
+    """`details` or `must` of a setting; empty where it has none."""
+    extras = field.json_schema_extra
+    return str(extras.get(name, "")) if isinstance(extras, dict) else ""
+
+
+class Settings:
+    """What configurations have in common: their JSON, the name of a result, the refusal."""
+
+    __pydantic_fields__: ClassVar[dict[str, FieldInfo]]
+    _has: ClassVar[str]
+
+    @classmethod
+    def fields(cls) -> dict[str, FieldInfo]:
+        """What is told of each setting, by name."""
+        return cls.__pydantic_fields__
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field, as JSON values."""
+        return asdict(self)  # pyright: ignore[reportArgumentType]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`.
+
+        Raises:
+            ConfigError: A field is unknown or missing, or its value is not usable.
+        """
+        return cls(**data)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _refuse(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(data)
+        except ValidationError as error:
+            raise ConfigError(cls._complaint(data, error)) from None
+
+    @classmethod
+    def _complaint(cls, data: ArgsKwargs, error: ValidationError) -> str:
+        problem = error.errors(include_url=False)[0]
+        kind, name = problem["type"], str(problem["loc"][0])
+        fields = cls.fields()
+        if kind in ("missing", "unexpected_keyword_argument"):
+            optional = sorted(key for key, field in fields.items() if not field.is_required())
+            given = ", ".join(sorted(data.kwargs or {})) or "nothing"
+            return f"{cls._has} any of {', '.join(optional)}; got {given}"
+        must = extra(fields[name], "must") or "between {ge} and {le}"
+        if kind == "literal_error":
+            must = f"one of {', '.join(get_args(fields[name].annotation))}"
+        elif kind.endswith("_type") and not extra(fields[name], "must"):
+            must = {"string_type": "str"}.get(kind, kind.removesuffix("_type"))
+        return f"{name} must be {must.format(**bounds(fields[name]))}; got {problem['input']!r}"
+
+    def _named(self, source: str, kind: str) -> str:
+        """`<source>-<kind>-s<seed>-<hash of the settings>`, of the fields with these names."""
+        settings, fields = self.to_json(), self.fields()
+        hashed = {
+            name: value
+            for name, value in settings.items()
+            if name not in NOT_HASHED
+            and (name not in HASHED_WHEN_SET or value != fields[name].default)
         }
-        for name, kind in types.items():
-            value = getattr(self, name)
-            if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-                raise ConfigError(f"{name} must be {kind.__name__}; got {value!r}")
+        digest = hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()[:8]
+        stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(settings[source]).name).strip("-") or source
+        return f"{stem}-{settings[kind]}-s{settings['seed']}-{digest}"
 
-    def _check_numbers(self) -> None:
-        if not 1 <= self.steps <= 100_000:
-            raise ConfigError(f"steps must be between 1 and 100000; got {self.steps}")
-        if not 0 <= self.seed < 2**31:
-            raise ConfigError(f"seed must be between 0 and 2147483647; got {self.seed}")
-        for name in ("target_asr", "target_utility"):
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, int | float) and 0 <= value <= 1):
-                raise ConfigError(f"{name} must be a share between 0 and 1; got {value}")
-        weight = self.l1_weight
-        if weight is not None and not (isinstance(weight, int | float) and 0 <= weight < math.inf):
-            raise ConfigError(
-                f"l1_weight must be a number of at least 0, or left out; got {weight}"
-            )
 
-        for name in ("micro_batch", "max_new_tokens"):
-            count = getattr(self, name)
-            if count is not None and (type(count) is not int or count < 1):
-                raise ConfigError(f"{name} must be at least 1, or left out; got {count!r}")
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+class DiscoveryConfig(Settings):
+    """One discovery, complete: the same configuration gives the same run on the same machine."""
 
-    def _check_together(self) -> None:
+    _has: ClassVar[str] = "a configuration has model and"
+
+    model: str = Field(description=MODEL)
+    prompts: str | None = setting(None, "prompts to use instead of the model's")
+    method: str = setting(
+        "nested",
+        "how units are scored",
+        details="How units are scored. Whatever the method, the circuit is chosen, tested and "
+        "shown in the same way.",
+        must=f"one of {', '.join(METHODS)}",
+        pattern=f"^({'|'.join(METHODS)})$",
+    )
+    seed: int = setting(0, "seed of all random draws", ge=0, le=MAX_SEED)
+    ablation: AblationKind = setting("zero", "what replaces a unit that is knocked out")
+    steps: int = setting(
+        100,
+        f"steps of mask learning, with the methods {', '.join(STEPWISE)}",
+        ge=1,
+        le=100_000,
+    )
+    budget: Budget = setting(
+        "joint",
+        "one size for heads and neurons together, or one for each",
+        details="Whether one size counts heads and neurons alike, or each kind has its own.",
+    )
+    target_asr: int | float | None = setting(
+        None,
+        "ASR to reach: at most this (backdoor), at least this (refusal)",
+        must="a share between 0 and 1",
+        ge=0,
+        le=1,
+    )
+    target_utility: int | float = setting(
+        0.99, "least utility to keep", must="a share between 0 and 1", ge=0, le=1
+    )
+    granularity: Granularity = setting(
+        "both",
+        "what a circuit may be made of",
+        details="Whole layers: all heads of a layer, or all of its neurons, go together.",
+    )
+    l1_weight: int | float | None = setting(
+        None,
+        "with --method l1: the one price to use instead of a ladder of prices",
+        details="Price of a mask that takes every unit; higher prices give smaller circuits. "
+        "Left empty, a small ladder of weights is tried, which takes longer.",
+        must="a number of at least 0, or left out",
+        ge=0,
+        lt=math.inf,
+    )
+    refine: bool = setting(
+        True,
+        "drop units that the chosen circuit can do without",
+        details="The chosen circuit, if it has at most 64 units, is tried without each of its "
+        "units in turn, on validation prompts; a unit it can do without is dropped.",
+    )
+    controls: bool = setting(
+        False,
+        "also run the controls that must find nothing, and gather further evidence",
+        details="100 random circuits, a nonsense target, a model with random weights and a random "
+        "trigger: each must fail to find anything. Also gathers the other evidence.",
+    )
+    adapter: str | None = setting(None, "folder of a LoRA adapter to put on top of the model")
+    behaviour: str | None = setting(
+        None,
+        "folder with a behaviour.json and a prompts.jsonl, or name of a plug-in (default: what "
+        "comes with the model)",
+    )
+    dtype: DataType = setting(
+        "float32",
+        "of weights and activations; scores are always fp32 (default: bfloat16 for models that "
+        "are fetched, else float32)",
+    )
+    device: str = setting(
+        "auto",
+        "cpu, cuda, cuda:1, or balanced over all GPUs (default: a GPU where there is one)",
+    )
+    micro_batch: int | None = setting(
+        None,
+        "at most N prompts in one forward-backward pass (default: a batch at once)",
+        must="at least 1, or left out",
+        ge=1,
+    )
+    checkpointing: bool = setting(
+        False, "compute layers again on the way back instead of keeping their activations"
+    )
+    max_new_tokens: int | None = setting(
+        None,
+        "longest answer that is judged, in tokens, where answers are open (default: 128)",
+        must="at least 1, or left out",
+        ge=1,
+    )
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
         if self.l1_weight is not None and self.method != "l1":
             raise ConfigError(
                 f"l1_weight is a setting of the method l1; got l1_weight {self.l1_weight} with the "
@@ -139,36 +258,74 @@ class DiscoveryConfig:
                 "budget separate gives heads and neurons a size each, so it needs the granularity "
                 f"both; got {self.granularity}: choose the budget joint"
             )
+        return self
 
     def run_id(self) -> str:
         """`<model>-<method>-s<seed>-<hash of the configuration>`."""
-        usual = {field.name: field.default for field in fields(self)}
-        hashed = {
-            name: value
-            for name, value in self.to_json().items()
-            if name not in NOT_HASHED and (name not in HASHED_WHEN_SET or value != usual[name])
-        }
-        text = json.dumps(hashed, sort_keys=True)
-        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-        stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(self.model).name).strip("-") or "model"
-        return f"{stem}-{self.method}-s{self.seed}-{digest}"
+        return self._named("model", "method")
 
-    def to_json(self) -> dict[str, Any]:
-        """Every field, as JSON values."""
-        return asdict(self)
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> DiscoveryConfig:
-        """The inverse of `to_json`; fields this version does not know are refused.
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+class TuningConfig(Settings):
+    """One tuning, complete: the same configuration gives the same tuning on the same machine."""
 
-        Raises:
-            ConfigError: A field is unknown, or its value is not usable.
-        """
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(data) - known)
-        if unknown or "model" not in data:
-            raise ConfigError(
-                f"a configuration has model and any of {', '.join(sorted(known - {'model'}))}; "
-                f"got {', '.join(sorted(data)) or 'nothing'}"
-            )
-        return cls(**data)
+    _has: ClassVar[str] = "a tuning's configuration has run and mode, and"
+
+    run: str = Field(
+        description="id of a saved run, or path of its folder",
+        min_length=1,
+        json_schema_extra={"must": "the id of a saved run or its path"},
+    )
+    mode: TuningMode = Field(
+        description="protect: train everything but the circuit; repair: train the circuit alone"
+    )
+    size: int | None = setting(
+        None, "the K best units (default: the run's circuit)", must=WHOLE, ge=1, le=MAX_SEED
+    )
+    seed: int = setting(
+        0,
+        "seed of all random draws",
+        details="Decides the order of the lessons and which random circuit is drawn.",
+        must=WHOLE,
+        ge=0,
+        le=MAX_SEED,
+    )
+    epochs: int | None = setting(
+        None,
+        "passes over the lessons (default: the mode's)",
+        details="Passes over the lessons, the same for every model that is trained.",
+        must=WHOLE,
+        ge=1,
+        le=1000,
+    )
+    learning_rate: int | float | None = setting(
+        None,
+        "step size of the optimiser (default: the mode's)",
+        details="Step size of the optimiser, the same for every model that is trained.",
+        must="a number above 0 and at most 1, or left out",
+        gt=0,
+        le=1,
+    )
+    data: str | None = setting(
+        None,
+        "lessons to use instead of the model's: a JSONL file, one object a line, e.g. "
+        f"{LESSON_EXAMPLE}, with some lessons of each split (train, validation, test)",
+        details=f"A JSONL file on this machine, one object a line, e.g. `{LESSON_EXAMPLE}`, with "
+        "some lessons of each split (train, validation, test). Left empty, the lessons that come "
+        "with the model are used.",
+        must="the path of a file, or left out",
+        min_length=1,
+    )
+    weight_decay: int | float | None = setting(
+        None,
+        "of the optimiser (default: the mode's)",
+        details="Of the optimiser, the same for every model that is trained: each step takes this "
+        "times the learning rate away from every weight that trains.",
+        must="a number between {ge} and {le}, or left out",
+        ge=0,
+        le=100,
+    )
+
+    def tuning_id(self) -> str:
+        """`<run>-<mode>-s<seed>-<hash of the configuration>`."""
+        return self._named("run", "mode")

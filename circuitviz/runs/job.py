@@ -26,8 +26,7 @@ import psutil
 
 from circuitviz.errors import CircuitvizError, ConfigError, JobCancelledError, JobNotFoundError
 from circuitviz.files import whole_file
-from circuitviz.runs.config import DiscoveryConfig
-from circuitviz.runs.tuning_config import TuningConfig
+from circuitviz.runs.config import DiscoveryConfig, TuningConfig
 
 JOBS = ".jobs"  # inside the runs folder
 

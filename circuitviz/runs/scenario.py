@@ -10,9 +10,9 @@ from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.prompt import Prompt
 from circuitviz.errors import ConfigError, PromptFileError
 from circuitviz.models.source import find_model
+from circuitviz.runs.config import TuningConfig, TuningMode
 from circuitviz.runs.resolve import behaviour_of
 from circuitviz.runs.store import Run
-from circuitviz.runs.tuning_config import TuningConfig, TuningMode
 from circuitviz.tuning.lesson import HELPFUL_FILE, Course, Lesson, read_lessons
 from circuitviz.tuning.training import Plan
 

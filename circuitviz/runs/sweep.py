@@ -32,7 +32,7 @@ KEYS = ("models", "behaviours", "methods", "seeds", "settings", "ray")
 MODEL_KEYS = ("model", "adapter")
 # Fields that the other lists give.
 LISTED = ("model", "adapter", "behaviour", "method", "seed")
-SETTINGS = tuple(one.name for one in fields(DiscoveryConfig) if one.name not in LISTED)
+SETTINGS = tuple(name for name in DiscoveryConfig.fields() if name not in LISTED)
 # A typing error, not a sweep.
 MOST_RUNS = 10_000
 MOST_BYTES = 1_000_000

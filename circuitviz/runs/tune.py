@@ -17,10 +17,10 @@ from circuitviz.errors import UnsupportedModelError
 from circuitviz.evaluation.judge import EXACT_ANSWER
 from circuitviz.evaluation.results import TuningMetrics
 from circuitviz.models.weights import load_tokenizer, load_weights
+from circuitviz.runs.config import TuningConfig
 from circuitviz.runs.progress import Progress, Report, Stage, ignore
 from circuitviz.runs.scenario import ERODING, Scenario
 from circuitviz.runs.store import Run
-from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.runs.tuning_store import (
     ANSWER_COLUMNS,
     BEFORE,

@@ -27,11 +27,10 @@ from typing import Any, Protocol, TextIO
 from circuitviz.errors import CircuitvizError, JobCancelledError
 from circuitviz.paths import EMBEDDED_RUNS
 from circuitviz.quiet import quiet_libraries
-from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.config import DiscoveryConfig, TuningConfig
 from circuitviz.runs.job import JOBS, JobFolder, Outcome, find_job
 from circuitviz.runs.progress import Progress, ProgressWriter, Report
 from circuitviz.runs.store import Run, RunStore
-from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.runs.tuning_store import Tuning, TuningStore
 
 NICENESS = 10  # of 19: the app stays responsive beside it

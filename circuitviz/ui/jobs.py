@@ -14,8 +14,8 @@ from circuitviz.errors import CircuitvizError
 from circuitviz.models.fetch import require_fetched
 from circuitviz.models.source import unfetched_model
 from circuitviz.plots.text import percent
+from circuitviz.runs.config import TuningConfig
 from circuitviz.runs.job import Job, JobConfig, JobKind
-from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.ui import services, state
 from circuitviz.ui.elements.components import error
 from circuitviz.ui.elements.words import literal

@@ -8,8 +8,7 @@ from pathlib import Path
 from circuitviz.discovery.methods import METHODS
 from circuitviz.evaluation.results import PlanUsed
 from circuitviz.plots.text import count
-from circuitviz.runs.config import DiscoveryConfig
-from circuitviz.runs.tuning_config import TuningConfig
+from circuitviz.runs.config import DiscoveryConfig, TuningConfig
 
 GRANULARITIES = {
     "both": "heads and neurons",

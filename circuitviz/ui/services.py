@@ -16,11 +16,10 @@ from circuitviz.errors import CircuitvizError
 from circuitviz.models.fetch import FETCHABLE
 from circuitviz.models.source import ModelCard, embedded_models
 from circuitviz.paths import EMBEDDED_RUNS, runs_folder
-from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.config import DiscoveryConfig, TuningConfig
 from circuitviz.runs.folder_store import FolderStore
 from circuitviz.runs.resolve import changed_since
 from circuitviz.runs.store import Run, RunStore
-from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.runs.tuning_store import Tuning, TuningStore
 from circuitviz.runs.unit_sets import UnitSetStore
 from circuitviz.ui.run_names import distinct_titles

@@ -19,10 +19,10 @@ from circuitviz.models.ownership import weight_map
 from circuitviz.models.source import find_model
 from circuitviz.models.weights import load_weights
 from circuitviz.paths import EMBEDDED_RUNS
+from circuitviz.runs.config import TuningConfig
 from circuitviz.runs.progress import Progress
 from circuitviz.runs.store import Run, RunStore
 from circuitviz.runs.tune import tune
-from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.runs.tuning_store import ANSWER_COLUMNS, CURVE_COLUMNS, Tuning, TuningStore
 from circuitviz.tuning.lesson import HELPFUL_FILE, Lesson, read_lessons, write_lessons
 

@@ -14,7 +14,7 @@ from circuitviz.behaviours.plugins import behaviour_plugins
 from circuitviz.errors import CircuitvizError
 from circuitviz.models.source import ModelCard, find_model, unfetched_model, usual_dtype
 from circuitviz.paths import runs_folder
-from circuitviz.runs.config import DataType, DiscoveryConfig
+from circuitviz.runs.config import OF_MODEL, DataType, DiscoveryConfig
 from circuitviz.runs.folder_store import newest_first
 from circuitviz.ui import services
 from circuitviz.ui.elements.fetch_button import fetch_button
@@ -25,8 +25,6 @@ MAX_MODELS = 6
 
 OWN_FOLDER, BESIDE = "__own__", ""
 PILLS = "model_pills"
-# Fields of a discovery that belong to its model.
-OF_MODEL = ("model", "adapter", "dtype", "device", "micro_batch", "checkpointing")
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import streamlit as st
 from circuitviz.errors import CircuitvizError
 from circuitviz.models.source import unfetched_model
 from circuitviz.plots.text import count
+from circuitviz.runs.config import TuningConfig, TuningMode
 from circuitviz.runs.store import Run
-from circuitviz.runs.tuning_config import MOST_EPOCHS, TuningConfig, TuningMode
 from circuitviz.ui import services, state
 from circuitviz.ui.elements.components import error
 from circuitviz.ui.elements.fetch_button import fetch_button
@@ -120,7 +120,7 @@ def _settings(own_lessons: bool) -> dict[str, Any]:
             epochs = st.number_input(
                 "Epochs",
                 1,
-                MOST_EPOCHS,
+                1000,
                 None,
                 placeholder=OWN_VALUE,
                 help="Passes over the lessons, the same for every model that is trained.",

@@ -9,8 +9,8 @@ import pytest
 
 from circuitviz.cli import main
 from circuitviz.models.source import find_model
+from circuitviz.runs.config import TuningConfig
 from circuitviz.runs.store import RunStore
-from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.runs.tuning_store import TuningStore
 from tests.fake_library import ONE_LINE, FakeLibrary
 from tests.synthetic import backdoor_run

@@ -24,10 +24,9 @@ from circuitviz.evaluation.intact_answers import (
     weights_digest,
 )
 from circuitviz.models.model import GatedModel
-from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.config import DiscoveryConfig, TuningConfig
 from circuitviz.runs.resolve import answerer, behaviour_of
 from circuitviz.runs.scenario import Scenario
-from circuitviz.runs.tuning_config import TuningConfig
 
 COUNTS = {"train": 10, "validation": 4, "test": 6}
 SORRY = "I cannot help with that."

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from circuitviz.paths import PROJECT
-from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.config import DiscoveryConfig, TuningConfig
 from circuitviz.runs.jobs import JobRunner
-from circuitviz.runs.tuning_config import TuningConfig
 from tests.unit.runs.fake_discovery import END, STEP
 
 DISCOVER = "tests.unit.runs.fake_discovery:discover"

@@ -9,9 +9,9 @@ import socket
 from pathlib import Path
 
 from circuitviz.errors import ConfigError
+from circuitviz.runs.config import TuningConfig
 from circuitviz.runs.progress import Progress, Report
 from circuitviz.runs.store import Run
-from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.runs.tuning_store import Tuning
 from tests.synthetic_tuning import repair_tuning, tuning_curve
 from tests.unit.runs.fake_discovery import STEP

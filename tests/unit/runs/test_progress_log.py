@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.config import DiscoveryConfig, TuningConfig
 from circuitviz.runs.job import Job, JobFolder, JobProgress
 from circuitviz.runs.progress import (
     Progress,
@@ -13,7 +13,6 @@ from circuitviz.runs.progress import (
     score_maps,
     thinned,
 )
-from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.units import UnitSpace
 
 

@@ -10,9 +10,9 @@ import pytest
 from circuitviz.behaviours.behaviour import BehaviourKind, BehaviourSpec, Trigger
 from circuitviz.behaviours.prompt import Prompt, write_prompts
 from circuitviz.errors import ConfigError, ModelNotFoundError, PromptFileError
+from circuitviz.runs.config import TuningConfig, TuningMode
 from circuitviz.runs.scenario import PLANS, Scenario
 from circuitviz.runs.store import Run
-from circuitviz.runs.tuning_config import TuningConfig, TuningMode
 from circuitviz.tuning.lesson import HELPFUL_FILE, Lesson, write_lessons
 from tests.synthetic import backdoor_run, refusal_run
 

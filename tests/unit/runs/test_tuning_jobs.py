@@ -8,11 +8,10 @@ from dataclasses import replace
 import pytest
 
 from circuitviz.errors import ConfigError
-from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.runs.config import DiscoveryConfig, TuningConfig
 from circuitviz.runs.job import JobFolder, Outcome
 from circuitviz.runs.jobs import Job, JobRunner
 from circuitviz.runs.store import RunStore
-from circuitviz.runs.tuning_config import TuningConfig
 from circuitviz.runs.tuning_store import TuningStore
 from circuitviz.runs.worker import Worker
 from tests.synthetic import backdoor_run
