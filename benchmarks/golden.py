@@ -89,8 +89,7 @@ def steady(text: str, runs: str) -> str:
 
 def commands() -> Iterator[tuple[str, str]]:
     """The help of every command, and what some of them say."""
-    names = [module.__name__.rsplit(".", 1)[-1] for module in COMMANDS]
-    helps = {f"help-{name}": [name, "--help"] for name in names}
+    helps = {f"help-{command.name}": [command.name, "--help"] for command in COMMANDS}
     for name, arguments in {"help": ["--help"], **helps, **QUESTIONS}.items():
         yield f"{name}.txt", said(arguments)
 

@@ -13,26 +13,9 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from circuitviz import __version__
-from circuitviz.commands import (
-    app,
-    behaviours,
-    compare,
-    discover,
-    fetch,
-    generate,
-    judge,
-    knockout,
-    models,
-    preflight,
-    report,
-    runs,
-    sweep,
-    templates,
-    tune,
-    validate,
-)
-from circuitviz.commands.library import Library
-from circuitviz.commands.output import say_on_stderr
+from circuitviz.commands import app, discover, models, prompts, runs, tune
+from circuitviz.commands.backend import Backend
+from circuitviz.commands.output import say, say_json, say_on_stderr
 from circuitviz.errors import CircuitvizError, ConfigError
 
 UNUSABLE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
@@ -40,20 +23,27 @@ UNUSABLE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 # In the order in which somebody new comes to need them: a model and prompts, finding a circuit,
 # reading what was found, changing the model.
 COMMANDS = (
-    *(models, fetch, preflight, templates, validate, behaviours),
-    *(discover, sweep),
-    *(runs, report, generate, compare, judge),
-    *(knockout, tune),
-    app,
+    *(models.list_models, models.fetch_model, models.check_model),
+    *(prompts.write_template, prompts.validate, prompts.list_behaviours),
+    *(discover.discover, discover.sweep),
+    *(runs.list_runs, runs.report_run, runs.generate, runs.compare, runs.judge_run),
+    *(tune.knock_out, tune.tune),
+    app.serve_app,
 )
 
 
-def main(arguments: Sequence[str] | None = None, library: Library | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, backend: Backend | None = None) -> int:
     """Carry out one command and return its exit code."""
-    library = library or Library()
     try:
         options = _parser().parse_args(arguments)
-        return options.command(options, library)
+        reply = options.command.run(options, backend or Backend())
+        if getattr(options, "json", False):
+            say_json(reply.json)
+        elif reply.text:
+            say(reply.text)
+        for note in reply.notes:
+            say_on_stderr(note)
+        return reply.code
     except (CircuitvizError, OSError) as error:
         if isinstance(error, BrokenPipeError):
             # The reader of our output has left; Python must not complain at exit either.
@@ -77,8 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="circuitviz", description="Find and knock out safety circuits.")
     parser.add_argument("-V", "--version", action="version", version=f"circuitviz {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in COMMANDS:
-        module.add(commands.add_parser)
+    for command in COMMANDS:
+        command.add_to(commands)
     return parser
 
 

@@ -53,7 +53,7 @@ def run_summary(run: Run, folder: Path) -> str:
         ("time", f"{metrics.seconds:.1f} s"),
         *_verdict_lines(metrics),
     )
-    return "\n".join(f"{name:<{NAME_WIDTH}}{value}" for name, value in lines)
+    return aligned_lines(lines)
 
 
 def knock_out_summary(export: KnockOutExport) -> str:
@@ -72,7 +72,7 @@ def knock_out_summary(export: KnockOutExport) -> str:
             f"{verified.k} of {verified.n} test prompts answered as by the hooked model",
         ),
     )
-    return "\n".join(f"{name:<{NAME_WIDTH}}{value}" for name, value in lines)
+    return aligned_lines(lines)
 
 
 def _open_lines(metrics: Metrics) -> list[tuple[str, str]]:
@@ -128,8 +128,7 @@ def tuning_summary(tuning: Tuning, folder: Path, out: Path | None) -> str:
     header = ("ARM", "SAFETY", "KEPT", "HELPFULNESS", name, "TRAINED", "SECONDS")
     rows = (_arm_row(arm, rates, further) for arm, rates in tuning.states.items())
     table = aligned_table(header, rows)
-    text = "\n".join(f"{name:<{NAME_WIDTH}}{value}" for name, value in lines)
-    return f"{text}\n\n{table}"
+    return f"{aligned_lines(lines)}\n\n{table}"
 
 
 def _arm_row(arm: str, rates: ArmRates, further: str) -> tuple[str, ...]:
@@ -204,6 +203,17 @@ def _shortened(names: Sequence[str], most: int = 12) -> str:
 
 def _share(value: float) -> str:
     return "nothing to keep" if isnan(value) else f"{value:.1%}"
+
+
+def aligned_lines(rows: Iterable[tuple[str, str]], width: int = NAME_WIDTH) -> str:
+    """A name and a value on each line, the values below each other."""
+    return "\n".join(f"{name:<{width}}{value}" for name, value in rows)
+
+
+def short_cell(text: str, longest: int) -> str:
+    """The text on one line, cut where it is too long for its column."""
+    plain = printable(" ".join(text.split()))
+    return plain if len(plain) <= longest else plain[: longest - 1] + "…"
 
 
 def printable(text: str) -> str:

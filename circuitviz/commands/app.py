@@ -7,8 +7,8 @@ import os
 import socket
 import sys
 
-from circuitviz.commands.library import Library
-from circuitviz.commands.options import AddParser, add_store_option, command
+from circuitviz.commands.backend import Backend
+from circuitviz.commands.options import RUNS, Reply, command, option
 from circuitviz.commands.output import say_on_stderr
 from circuitviz.errors import ConfigError
 from circuitviz.paths import APP, runs_folder
@@ -16,14 +16,14 @@ from circuitviz.paths import APP, runs_folder
 DEFAULT_PORT = 8501
 
 
-def add(commands: AddParser) -> None:
-    """The parser of the command."""
-    parser = command(commands, "app", _app, "serve the app on this machine")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, metavar="P")
-    add_store_option(parser)
-
-
-def _app(options: argparse.Namespace, library: Library) -> int:
+@command(
+    "app",
+    "serve the app on this machine",
+    option("--port", type=int, default=DEFAULT_PORT, metavar="P"),
+    RUNS,
+)
+def serve_app(options: argparse.Namespace, backend: Backend) -> Reply:
+    """Become the server, if the port can be had."""
     if not APP.is_file():
         raise ConfigError(f"no app at {APP}; run it from a clone, where `make app` sets it up")
     _require_free(options.port)
@@ -36,18 +36,18 @@ def _app(options: argparse.Namespace, library: Library) -> int:
     }
     say_on_stderr(f"serving on http://127.0.0.1:{options.port} (Ctrl-C stops)")
     settings = [f"--{name}={value}" for name, value in flags.items()]
-    library.become(sys.executable, ["-m", "streamlit", "run", str(APP), *settings])
-    return 0
+    backend.exec_process(sys.executable, ["-m", "streamlit", "run", str(APP), *settings])
+    return Reply()
 
 
 def _require_free(port: int) -> None:
     """Refuse a port that cannot be served."""
     if not 1 <= port <= 65535:
         raise ConfigError(f"--port must be between 1 and 65535; got {port}")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            trial.bind(("127.0.0.1", port))
         except OSError as error:
             raise ConfigError(
                 f"cannot serve on port {port} ({error.strerror}); choose another with --port"

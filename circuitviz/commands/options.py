@@ -1,23 +1,21 @@
-"""Options that commands share, and what they stand for."""
+"""Commands as values, and the options they take: those of settings come from the settings."""
 
 from __future__ import annotations
 
 import argparse
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from circuitviz.errors import ConfigError
-from circuitviz.models.source import usual_dtype
 from circuitviz.paths import EMBEDDED_RUNS, runs_folder
-from circuitviz.runs.config import DataType, DiscoveryConfig
+from circuitviz.runs.config import Settings, TuningConfig, described
 
 if TYPE_CHECKING:
+    from circuitviz.commands.backend import Backend
     from circuitviz.runs.store import RunStore
-
-
-AddParser = Callable[..., argparse.ArgumentParser]
 
 
 class ArgumentHolder(Protocol):
@@ -28,74 +26,123 @@ class ArgumentHolder(Protocol):
         ...
 
 
+# Adds one argument or several.
+Arguments = Callable[[Any], object]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a command answers.
+
+    Attributes:
+        json: The result as JSON values, printed where `--json` is given.
+        text: The same for people; nothing is printed where it is empty.
+        notes: What is said afterwards on standard error, a line each.
+        code: The exit code.
+    """
+
+    json: Any = None
+    text: str = ""
+    notes: tuple[str, ...] = ()
+    code: int = 0
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of the shell.
+
+    Attributes:
+        name: The word that calls it.
+        what: What it does, for `--help`.
+        run: Carries it out.
+        arguments: What it takes, in the order of `--help`.
+    """
+
+    name: str
+    what: str
+    run: Callable[[argparse.Namespace, Backend], Reply]
+    arguments: tuple[Arguments, ...]
+
+    def add_to(self, commands: Any) -> None:
+        """Give it a parser among those of the other commands."""
+        description = self.what[0].upper() + self.what[1:] + "."
+        parser = commands.add_parser(self.name, help=self.what, description=description)
+        parser.set_defaults(command=self)
+        for add in self.arguments:
+            add(parser)
+
+
 def command(
-    add: AddParser, name: str, function: Callable[..., int], what: str
-) -> argparse.ArgumentParser:
-    """The parser of one command, carried out by `function(options, library)`."""
-    parser = add(name, help=what, description=what[0].upper() + what[1:] + ".")
-    parser.set_defaults(command=function)
-    return parser
+    name: str, what: str, *arguments: Arguments
+) -> Callable[[Callable[[argparse.Namespace, Backend], Reply]], Command]:
+    """Make a function of the parsed options and the backend a command."""
+    return lambda run: Command(name, what, run, arguments)
 
 
-def add_run_argument(parser: ArgumentHolder) -> None:
-    """`RUN`, which a `RunStore` loads."""
-    parser.add_argument("run", metavar="RUN", help="id of a saved run, or path of its folder")
+def option(*names: str, **settings: Any) -> Arguments:
+    """One argument, as argparse takes it."""
+    return lambda holder: holder.add_argument(*names, **settings)
 
 
-def add_store_option(parser: ArgumentHolder) -> None:
-    """`--runs DIR`, which `store_of` reads."""
-    parser.add_argument(
-        "--runs", metavar="DIR", help="runs folder (default: $CIRCUITVIZ_RUNS, else runs/)"
-    )
+def group(title: str, *arguments: Arguments) -> Arguments:
+    """Arguments below a title of their own."""
+    return _within(lambda parser: parser.add_argument_group(title), arguments)
 
 
-def add_json_option(parser: ArgumentHolder) -> None:
-    """`--json`."""
-    parser.add_argument("--json", action="store_true", help="print JSON")
+def either(*arguments: Arguments) -> Arguments:
+    """Arguments of which one at most is given."""
+    return _within(lambda parser: parser.add_mutually_exclusive_group(), arguments)
 
 
-def add_adapter_option(parser: ArgumentHolder) -> None:
-    """`--adapter DIR`."""
-    parser.add_argument(
-        "--adapter", metavar="DIR", help="folder of a LoRA adapter to put on top of the model"
-    )
+def _within(part: Callable[[Any], Any], arguments: tuple[Arguments, ...]) -> Arguments:
+    def add(parser: argparse.ArgumentParser) -> None:
+        inside = part(parser)
+        for argument in arguments:
+            argument(inside)
+
+    return add
 
 
-def add_running_options(parser: ArgumentHolder) -> None:
-    """What goes on top of a model, where it runs and in which numbers; `running` reads them."""
-    add_adapter_option(parser)
-    parser.add_argument(
-        "--device",
-        default=DiscoveryConfig.device,
-        metavar="NAME",
-        help="cpu, cuda, cuda:1, or balanced over all GPUs (default: a GPU where there is one)",
-    )
-    parser.add_argument(
-        "--dtype",
-        choices=get_args(DataType),
-        help="of weights and activations; scores are always fp32 (default: bfloat16 for models "
-        "that are fetched, else float32)",
-    )
-    parser.add_argument(
-        "--micro-batch",
-        type=int,
-        metavar="N",
-        help="at most N prompts in one forward-backward pass (default: a batch at once)",
-    )
-    parser.add_argument(
-        "--checkpointing",
-        action="store_true",
-        help="compute layers again on the way back instead of keeping their activations",
-    )
+def setting(
+    config: type[Settings], name: str, metavar: str | None = None, **changes: Any
+) -> Arguments:
+    """The option of a field, with its type, choices, default and description.
+
+    Args:
+        config: Has the field.
+        name: Of the field; one that is on by default has an option `--no-<name>`.
+        metavar: What stands for the value; None where there are choices.
+        changes: What argparse is told otherwise.
+    """
+    field = config.fields()[name]
+    kinds = get_args(field.annotation) or (field.annotation,)
+    flag = f"--{'no-' if field.default is True else ''}{name.replace('_', '-')}"
+    told: dict[str, Any] = {"dest": name, "default": field.default, "help": described(field)}
+    if bool in kinds:
+        told["action"] = "store_false" if field.default else "store_true"
+    elif all(isinstance(kind, str) for kind in kinds):
+        told["choices"] = kinds
+    else:
+        told |= {"type": next(t for t in (float, int, str) if t in kinds), "metavar": metavar}
+    if field.is_required():
+        told["default"], told["required"] = None, True
+    return option(flag, **{**told, **changes})
 
 
-def running(options: argparse.Namespace) -> dict[str, Any]:
-    """The fields of a `DiscoveryConfig` that `add_running_options` asks for."""
-    names = ("device", "micro_batch", "checkpointing")
-    # Absolute, as a run is also read from other folders than this one.
-    adapter = str(Path(options.adapter).resolve()) if options.adapter is not None else None
-    dtype = options.dtype or usual_dtype(options.model)
-    return {"adapter": adapter, "dtype": dtype, **{name: getattr(options, name) for name in names}}
+def given(config: type[Settings], options: argparse.Namespace) -> dict[str, Any]:
+    """The fields that the options say something about."""
+    values = {name: getattr(options, name, None) for name in config.fields()}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def full_path(path: str) -> str:
+    """The path in full, as a run is also read from other folders than this one."""
+    return str(Path(path).resolve()) if path else path
+
+
+RUN = option("run", metavar="RUN", help=TuningConfig.fields()["run"].description)
+RUNS = option("--runs", metavar="DIR", help="runs folder (default: $CIRCUITVIZ_RUNS, else runs/)")
+JSON = option("--json", action="store_true", help="print JSON")
 
 
 def store_of(options: argparse.Namespace) -> RunStore:

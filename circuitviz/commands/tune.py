@@ -1,96 +1,94 @@
-"""`circuitviz tune RUN --mode MODE`: train the circuit of a run alone, or all but it."""
+"""Changing a model: its circuit tuned, or knocked out for good."""
 
 from __future__ import annotations
 
 import argparse
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
-from circuitviz.cli_text import tuning_summary
-from circuitviz.commands.library import Library
+from circuitviz.cli_text import knock_out_summary, tuning_summary
+from circuitviz.commands.backend import Backend
 from circuitviz.commands.options import (
-    AddParser,
-    add_json_option,
-    add_run_argument,
-    add_store_option,
+    JSON,
+    RUN,
+    RUNS,
+    Reply,
     command,
+    full_path,
+    given,
+    option,
     require_writable,
+    setting,
     store_of,
 )
-from circuitviz.commands.output import say, say_json, say_on_stderr
+from circuitviz.commands.output import say_on_stderr
 from circuitviz.errors import ConfigError
 from circuitviz.files import whole_folder
 from circuitviz.quiet import stdout_discarded
-from circuitviz.runs.config import TuningConfig, TuningMode
-from circuitviz.runs.terminal import Bar
+from circuitviz.runs.config import TuningConfig
 
 if TYPE_CHECKING:
     from circuitviz.runs.store import Run, RunStore
 
-
 # What `--json` prints of a tuning's metrics.
-JSON_KEYS = (
-    "tuning_id",
-    "run_id",
-    "model",
-    "behaviour_kind",
-    "mode",
-    "seed",
-    "size",
-    "units",
-    "scenario",
-    "judges",
-    "before",
-    "arms",
-    "plan",
-    "seconds",
+JSON_KEYS = """
+    tuning_id run_id model behaviour_kind mode seed size units scenario judges before arms
+    plan seconds
+""".split()
+
+
+@command(
+    "knockout",
+    "write a run's model with its circuit knocked out for good",
+    RUN,
+    option(
+        "--out", metavar="DIR", required=True, help="Hugging Face folder to write: new or empty"
+    ),
+    option("--size", type=int, metavar="K", help="knock out the K best units (default: the run's)"),
+    option(
+        "--ablation",
+        choices=("zero", "mean"),
+        help="what replaces a unit that is knocked out (default: the run's)",
+    ),
+    RUNS,
+    JSON,
 )
-
-
-def add(commands: AddParser) -> None:
-    """The parser of the command."""
-    parser = command(commands, "tune", _tune, "tune, or protect, only the circuit of a saved run")
-    add_run_argument(parser)
-    parser.add_argument(
-        "--mode",
-        choices=get_args(TuningMode),
-        required=True,
-        help="protect: train everything but the circuit; repair: train the circuit alone",
+def knock_out(options: argparse.Namespace, backend: Backend) -> Reply:
+    """Write the model with its circuit knocked out."""
+    run = store_of(options).load(options.run)
+    with stdout_discarded():
+        export = backend.knock_out(run, Path(options.out), options.size, options.ablation)
+    k, n = export.verified.k, export.verified.n
+    note = (
+        f"{n - k} of {n} answers of the written model are not those of the model with the circuit "
+        "ablated by hooks"
     )
-    parser.add_argument(
+    return Reply(export.to_json(), knock_out_summary(export), (note,) if k < n else ())
+
+
+@command(
+    "tune",
+    "tune, or protect, only the circuit of a saved run",
+    RUN,
+    setting(TuningConfig, "mode"),
+    option(
         "--out",
         metavar="DIR",
         help="where to put a copy of the tuned model: new, empty, or an earlier copy",
-    )
-    parser.add_argument(
-        "--size", type=int, metavar="K", help="the K best units (default: the run's circuit)"
-    )
-    parser.add_argument("--seed", type=int, default=TuningConfig.seed, metavar="S")
-    parser.add_argument(
-        "--epochs", type=int, metavar="N", help="passes over the lessons (default: the mode's)"
-    )
-    parser.add_argument(
-        "--learning-rate",
-        type=float,
-        metavar="X",
-        help="step size of the optimiser (default: the mode's)",
-    )
-    parser.add_argument(
-        "--weight-decay", type=float, metavar="X", help="of the optimiser (default: the mode's)"
-    )
-    parser.add_argument(
-        "--data",
-        metavar="FILE",
-        help="lessons to use instead of the model's: a JSONL file, one object a line, e.g. "
-        '{"split": "train", "category": "facts", "text": "What sound does a dog make?", "answer": '
-        '"A dog barks."}, with some lessons of each split (train, validation, test)',
-    )
-    add_store_option(parser)
-    add_json_option(parser)
-
-
-def _tune(options: argparse.Namespace, library: Library) -> int:
+    ),
+    setting(TuningConfig, "size", "K"),
+    setting(TuningConfig, "seed", "S"),
+    setting(TuningConfig, "epochs", "N"),
+    setting(TuningConfig, "learning_rate", "X"),
+    setting(TuningConfig, "weight_decay", "X"),
+    setting(TuningConfig, "data", "FILE", type=full_path),
+    RUNS,
+    JSON,
+)
+def tune(options: argparse.Namespace, backend: Backend) -> Reply:
+    """Train the circuit of a run alone, or all but it."""
+    from circuitviz.runs.terminal import Bar
     from circuitviz.runs.tuning_store import TuningStore
 
     runs = store_of(options)
@@ -100,10 +98,12 @@ def _tune(options: argparse.Namespace, library: Library) -> int:
     out = Path(options.out) if options.out else None
     require_writable(store.folder, "tunings")
     if out is not None:
-        library.require_tuned_folder(out, run)
+        backend.require_tuned_folder(out, run)
+        # The copy is made beside it first.
+        require_writable(out.resolve().parent, "a model")
     try:
         with Bar() as bar, stdout_discarded():
-            tuning = library.tune(config, run, bar.show, store.kept(config))
+            tuning = backend.tune(config, run, bar.show, store.kept(config))
             folder = store.save(tuning)
     except KeyboardInterrupt:
         say_on_stderr("finished epochs are kept; the same command goes on from the last of them")
@@ -112,18 +112,10 @@ def _tune(options: argparse.Namespace, library: Library) -> int:
     if out is not None and tuning.checkpoint is not None:
         with whole_folder(out.resolve()) as draft:
             shutil.copytree(tuning.checkpoint, draft, dirs_exist_ok=True)
-    if options.json:
-        metrics = tuning.metrics.to_json()
-        say_json(
-            {
-                **{key: metrics.get(key) for key in JSON_KEYS},
-                "folder": str(folder),
-                "out": str(out) if out else None,
-            }
-        )
-    else:
-        say(tuning_summary(tuning, folder, out))
-    return 0
+    metrics = tuning.metrics.to_json()
+    result = {key: metrics.get(key) for key in JSON_KEYS}
+    result |= {"folder": str(folder), "out": str(out) if out else None}
+    return Reply(result, tuning_summary(tuning, folder, out))
 
 
 def _tuning_config(options: argparse.Namespace, runs: RunStore, run: Run) -> TuningConfig:
@@ -135,13 +127,8 @@ def _tuning_config(options: argparse.Namespace, runs: RunStore, run: Run) -> Tun
         )
     folder = runs.path(options.run).resolve()
     listed = folder.parent in {path.resolve() for path in (runs.folder, *runs.shipped)}
-    return TuningConfig(
-        run=folder.name if listed else str(folder),
-        mode=options.mode,
-        size=None if options.size == run.size else options.size,
-        seed=options.seed,
-        epochs=options.epochs,
-        learning_rate=options.learning_rate,
-        weight_decay=options.weight_decay,
-        data=str(Path(options.data).resolve()) if options.data else None,
-    )
+    said_in_one_way = {
+        "run": folder.name if listed else str(folder),
+        "size": None if options.size == run.size else options.size,
+    }
+    return TuningConfig(**given(TuningConfig, options) | said_in_one_way)

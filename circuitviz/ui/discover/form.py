@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
 import streamlit as st
 
@@ -11,15 +11,14 @@ from circuitviz.discovery.methods import METHODS
 from circuitviz.errors import CircuitvizError
 from circuitviz.evaluation.judge import deciding_judge
 from circuitviz.models.source import ModelCard
-from circuitviz.runs.config import AblationKind, Budget, DiscoveryConfig
+from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.ui import services, state
 from circuitviz.ui.discover.model_picker import model_picker
 from circuitviz.ui.elements.components import error
+from circuitviz.ui.elements.settings import SettingWidgets
 from circuitviz.ui.elements.words import literal, literal_code
 from circuitviz.ui.jobs import start_button as job_button
 from circuitviz.ui.live import live_model
-from circuitviz.ui.run_names import method_title
-from circuitviz.units import Granularity
 
 ABLATIONS = {
     "zero": "Zero: the unit says nothing",
@@ -39,6 +38,7 @@ STEP_HELP = {
     "l1-path": "Optimiser steps, over which the weight rises.",
 }
 BUDGETS = {"joint": "One size for both", "separate": "Heads and neurons apart"}
+WIDGETS = SettingWidgets(DiscoveryConfig, "setting")
 
 
 def configuration(models: list[ModelCard]) -> DiscoveryConfig | None:
@@ -68,134 +68,67 @@ def configuration(models: list[ModelCard]) -> DiscoveryConfig | None:
 
 def _settings() -> dict[str, Any]:
     with st.expander("Method settings", icon=":material/tune:", key="method_settings"):
-        method = _method_choice()
+        method = WIDGETS.choice(
+            "method", "Method", {name: card.title for name, card in METHODS.items()}
+        )
+        st.caption(f"{METHODS[method].summary}  \nSource: {METHODS[method].paper}")
         left, right = st.columns(2, gap="large")
         with left:
-            found = {**_learning_settings(method), **_circuit_settings()}
+            settings = {"method": method, **_learning_settings(method), **_circuit_settings()}
         with right:
-            found |= _target_settings()
-        found |= _extra_settings()
-    return {"method": method, **found}
-
-
-def _method_choice() -> str:
-    method = st.selectbox(
-        "Method",
-        list(METHODS),
-        format_func=method_title,
-        help="How units are scored. Whatever the method, the circuit is chosen, tested and shown "
-        "in the same way.",
-        **_kept("method"),
-    )
-    card = METHODS[method]
-    st.caption(f"{card.summary}  \nSource: {card.paper}")
-    return method
+            settings |= _target_settings()
+        settings["refine"] = WIDGETS.toggle(
+            "refine", "Refine the circuit (drop units that are not needed)"
+        )
+        settings["controls"] = WIDGETS.toggle("controls", "Run the controls (about a minute more)")
+    return settings
 
 
 def _learning_settings(method: str) -> dict[str, Any]:
-    defaults = DiscoveryConfig(model="default")
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     if method in STEP_HELP:
-        found["steps"] = st.number_input(
-            "Steps",
-            1,
-            5000,
-            defaults.steps,
-            step=20,
-            help=STEP_HELP[method],
-            **_kept("steps"),
+        settings["steps"] = WIDGETS.number(
+            "steps", "Steps", max_value=5000, step=20, help=STEP_HELP[method]
         )
     if method == "l1":
-        found["l1_weight"] = st.number_input(
-            "L1 weight",
-            0.0,
-            None,
-            None,
-            placeholder="a ladder of weights, one run each",
-            help="Price of a mask that takes every unit; higher prices give smaller circuits. "
-            "Left empty, a small ladder of weights is tried, which takes longer.",
-            **_kept("l1_weight"),
+        settings["l1_weight"] = WIDGETS.number(
+            "l1_weight", "L1 weight", placeholder="a ladder of weights, one run each"
         )
-    found["seed"] = st.number_input("Seed", 0, 2**31 - 1, defaults.seed, **_kept("seed"))
-    return found
+    settings["seed"] = WIDGETS.number("seed", "Seed")
+    return settings
 
 
-def _extra_settings() -> dict[str, Any]:
-    defaults = DiscoveryConfig(model="default")
-    refine = st.toggle(
-        "Refine the circuit (drop units that are not needed)",
-        defaults.refine,
-        help="The chosen circuit, if it has at most 64 units, is tried without each of its units "
-        "in turn, on validation prompts; a unit it can do without is dropped.",
-        **_kept("refine"),
-    )
-    controls = st.toggle(
-        "Run the controls (about a minute more)",
-        defaults.controls,
-        help="100 random circuits, a nonsense target, a model with random weights and a random "
-        "trigger: each must fail to find anything. Also gathers the other evidence.",
-        **_kept("controls"),
-    )
-    return {"refine": refine, "controls": controls}
+def _circuit_settings() -> dict[str, Any]:
+    granularity = WIDGETS.choice("granularity", "What a circuit may be made of", GRANULARITY_TITLES)
+    # One kind alone has nothing to share a budget with.
+    both = granularity == "both"
+    budget = WIDGETS.choice("budget", "Budget", BUDGETS) if both else "joint"
+    return {"granularity": granularity, "budget": budget}
 
 
 def _target_settings() -> dict[str, Any]:
-    defaults = DiscoveryConfig(model="default")
-    ablation = st.selectbox(
-        "Switched-off units are replaced by",
-        get_args(AblationKind),
-        format_func=ABLATIONS.__getitem__,
-        **_kept("ablation"),
-    )
-    asr = st.number_input(
+    """Shares are shown as percentages."""
+    ablation = WIDGETS.choice("ablation", "Switched-off units are replaced by", ABLATIONS)
+    asr = WIDGETS.number(
+        "target_asr",
         "Attack success to reach (%)",
-        0.0,
-        100.0,
-        None,
+        max_value=100.0,
         placeholder="0.4 or 97",
         help="At most this for a backdoor, at least this for refusals. Left empty, it is 0.4 for a "
         "backdoor and 97 for refusals.",
-        **_kept("target_asr"),
     )
-    utility = st.number_input(
+    utility = WIDGETS.number(
+        "target_utility",
         "Normal accuracy to keep (%)",
-        0.0,
-        100.0,
-        100 * defaults.target_utility,
+        max_value=100.0,
+        value=100 * DiscoveryConfig.target_utility,
         step=0.5,
-        **_kept("target_utility"),
     )
     return {
         "ablation": ablation,
         "target_asr": None if asr is None else asr / 100,
         "target_utility": utility / 100,
     }
-
-
-def _circuit_settings() -> dict[str, Any]:
-    granularity = st.selectbox(
-        "What a circuit may be made of",
-        get_args(Granularity),
-        format_func=GRANULARITY_TITLES.__getitem__,
-        help="Whole layers: all heads of a layer, or all of its neurons, go together.",
-        **_kept("granularity"),
-    )
-    # One kind alone has nothing to share a budget with.
-    budget = "joint"
-    if granularity == "both":
-        budget = st.selectbox(
-            "Budget",
-            get_args(Budget),
-            format_func=BUDGETS.__getitem__,
-            help="Whether one size counts heads and neurons alike, or each kind has its own.",
-            **_kept("budget"),
-        )
-    return {"granularity": granularity, "budget": budget}
-
-
-def _kept(name: str) -> dict[str, Any]:
-    # The form is away while a discovery runs; what was set is there again afterwards.
-    return {"key": f"setting_{name}", "persist_state": "session"}
 
 
 def start_button(config: DiscoveryConfig) -> None:

@@ -16,13 +16,9 @@ from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.elements.components import error
 from circuitviz.ui.elements.fetch_button import fetch_button
+from circuitviz.ui.elements.settings import SettingWidgets
 from circuitviz.ui.jobs import start_button as job_button
 from circuitviz.ui.run_names import MODES
-
-LESSON_EXAMPLE = (
-    '{"split": "train", "category": "facts", "text": "What sound does a dog make?", '
-    '"answer": "A dog barks."}'
-)
 
 OWN_VALUE = "the mode's own"
 MODE_TEXTS: dict[tuple[TuningMode, bool], str] = {
@@ -36,6 +32,7 @@ MODE_TEXTS: dict[tuple[TuningMode, bool], str] = {
     "circuit's weights. Beside it: everything trained, a random circuit trained, and the circuit "
     "knocked out without any training.",
 }
+WIDGETS = SettingWidgets(TuningConfig, "tuning")
 
 
 def tuning_form(run: Run) -> None:
@@ -43,10 +40,8 @@ def tuning_form(run: Run) -> None:
     mode = _mode(run)
     st.caption(MODE_TEXTS[mode, run.metrics.is_refusal])
     size = _size(run)
-    settings = _settings(run.metrics.is_refusal)
     try:
-        data = _lasting(settings.pop("data"))
-        config = TuningConfig(run.run_id, mode, size=size, data=data, **settings)
+        config = TuningConfig(run.run_id, mode, size=size, **_settings(run.metrics.is_refusal))
     except (CircuitvizError, RuntimeError) as failure:
         # RuntimeError: the path begins with the home folder of somebody unknown.
         error(str(failure))
@@ -62,17 +57,13 @@ def tuning_form(run: Run) -> None:
 
 def command_line(config: TuningConfig, out: str = "tuned") -> str:
     """The command that carries out the same tuning and copies its checkpoint to a folder."""
-    options: list[tuple[str, Any]] = [
-        ("mode", config.mode),
-        ("size", config.size),
-        ("seed", config.seed or None),
-        ("epochs", config.epochs),
-        ("learning-rate", config.learning_rate),
-        ("weight-decay", config.weight_decay),
-        ("data", config.data),
-        ("out", out),
-    ]
-    words = [f"--{name} {quote(str(value))}" for name, value in options if value is not None]
+    names = ("mode", "size", "seed", "epochs", "learning_rate", "weight_decay", "data")
+    given = {name: getattr(config, name) for name in names}
+    changed = {
+        name: value for name, value in given.items() if value != TuningConfig.fields()[name].default
+    }
+    options = {**changed, "out": out}.items()
+    words = [f"--{name.replace('_', '-')} {quote(str(value))}" for name, value in options]
     return " ".join(["circuitviz tune", quote(config.run), *words])
 
 
@@ -117,76 +108,33 @@ def _settings(own_lessons: bool) -> dict[str, Any]:
     with st.expander("Settings", icon=":material/tune:", key="tuning_settings"):
         left, right = st.columns(2, gap="large")
         with left:
-            epochs = st.number_input(
-                "Epochs",
-                1,
-                1000,
-                None,
-                placeholder=OWN_VALUE,
-                help="Passes over the lessons, the same for every model that is trained.",
-                **_kept("epochs"),
-            )
-            seed = st.number_input(
-                "Seed",
-                0,
-                2**31 - 1,
-                0,
-                help="Decides the order of the lessons and which random circuit is drawn.",
-                **_kept("seed"),
-            )
+            settings = {
+                "epochs": WIDGETS.number("epochs", "Epochs", placeholder=OWN_VALUE),
+                "seed": WIDGETS.number("seed", "Seed"),
+            }
         with right:
-            optimiser = _optimiser()
-        data = _data() if own_lessons else None
-    return {"seed": seed, "epochs": epochs, **optimiser, "data": data}
+            settings["learning_rate"] = WIDGETS.number(
+                "learning_rate",
+                "Learning rate",
+                min_value=0.0,
+                step=1e-5,
+                format="%.6f",
+                placeholder=OWN_VALUE,
+            )
+            settings["weight_decay"] = WIDGETS.number(
+                "weight_decay", "Weight decay", step=0.01, format="%.4f", placeholder=OWN_VALUE
+            )
+        if own_lessons:
+            settings["data"] = _full_path(
+                WIDGETS.text("data", "Lessons of your own", placeholder="/path/to/lessons.jsonl")
+            )
+    return settings
 
 
-def _optimiser() -> dict[str, float | None]:
-    rate = st.number_input(
-        "Learning rate",
-        0.0,
-        1.0,
-        None,
-        step=1e-5,
-        format="%.6f",
-        placeholder=OWN_VALUE,
-        help="Step size of the optimiser, the same for every model that is trained.",
-        **_kept("learning_rate"),
-    )
-    decay = st.number_input(
-        "Weight decay",
-        0.0,
-        100.0,
-        None,
-        step=0.01,
-        format="%.4f",
-        placeholder=OWN_VALUE,
-        help="Of the optimiser, the same for every model that is trained: each step takes this "
-        "times the learning rate away from every weight that trains.",
-        **_kept("weight_decay"),
-    )
-    return {"learning_rate": rate, "weight_decay": decay}
-
-
-def _data() -> str | None:
-    return st.text_input(
-        "Lessons of your own",
-        placeholder="/path/to/lessons.jsonl",
-        help="A JSONL file on this machine, one object a line, e.g. "
-        f"`{LESSON_EXAMPLE}`, with some lessons of each split (train, validation, test). Left "
-        "empty, the lessons that come with the model are used.",
-        **_kept("data"),
-    )
-
-
-def _lasting(data: str | None) -> str | None:
+def _full_path(data: str | None) -> str | None:
     """The path in full, for whoever carries the tuning out elsewhere; None where none is given."""
     given = (data or "").strip()
     return str(Path(given).expanduser().resolve()) if given else None
-
-
-def _kept(name: str) -> dict[str, Any]:
-    # The form is away while a tuning runs; what was set is there again afterwards.
-    return {"key": f"tuning_{name}", "persist_state": "session"}
 
 
 def _start_button(config: TuningConfig) -> None:

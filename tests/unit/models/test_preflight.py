@@ -15,7 +15,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from circuitviz.cli import main
-from circuitviz.commands.preflight import preflight_text
+from circuitviz.commands.models import preflight_text
 from circuitviz.errors import ConfigError, UnsupportedModelError
 from circuitviz.models import preflight as module
 from circuitviz.models.loading import load_model

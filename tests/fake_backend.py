@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger
-from circuitviz.commands.library import Library
+from circuitviz.commands.backend import Backend
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.ablation import AblationName
 from circuitviz.models.source import ModelCard
@@ -22,7 +22,7 @@ from circuitviz.units import Circuit
 from tests.synthetic import backdoor_run
 from tests.synthetic_tuning import repair_tuning
 
-__all__ = ["ONE_LINE", "FakeLibrary"]
+__all__ = ["ONE_LINE", "FakeBackend"]
 
 CARDS = [
     ModelCard("planted", "Planted", "Two heads obey.", Path("/m/planted"), "backdoor", True),
@@ -32,7 +32,7 @@ CARDS = [
 ONE_LINE = re.compile(r"circuitviz: [^\n]+\n")
 
 
-class FakeLibrary(Library):
+class FakeBackend(Backend):
     """Answers at once, and remembers what it was asked."""
 
     def __init__(self, run: Run | None = None, error: BaseException | None = None) -> None:
@@ -101,5 +101,5 @@ class FakeLibrary(Library):
         kind = ablation or run.config.ablation
         return KnockOutExport(run, folder, run.circuit(size), kind, self.verified)
 
-    def become(self, program: str, arguments: Sequence[str]) -> None:
+    def exec_process(self, program: str, arguments: Sequence[str]) -> None:
         self.program = (program, list(arguments))

@@ -8,24 +8,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from circuitviz.behaviours.behaviour import Behaviour
-from circuitviz.commands.options import require_writable
 from circuitviz.errors import ConfigError
 from circuitviz.models.source import ModelCard, embedded_models, find_model
 from circuitviz.quiet import quiet_libraries
 from circuitviz.runs.config import DiscoveryConfig, TuningConfig
-from circuitviz.runs.progress import Report
-from circuitviz.runs.resolve import behaviour_of
 from circuitviz.units import Circuit
 
 if TYPE_CHECKING:
     from circuitviz.models.ablation import AblationName
     from circuitviz.runs.knock_out import KnockOutExport
+    from circuitviz.runs.progress import Report
     from circuitviz.runs.store import Run
     from circuitviz.runs.tuning_store import Tuning
 
 
-class Library:
-    """What the commands need of the rest of the package; torch is imported on first use."""
+class Backend:
+    """What the commands need of the rest of the package.
+
+    torch and pandas are imported on first use: the help of a command is there at once.
+    """
 
     def models(self) -> list[ModelCard]:
         """The embedded models."""
@@ -33,6 +34,8 @@ class Library:
 
     def behaviour(self, config: DiscoveryConfig) -> Behaviour:
         """The behaviour a discovery looks for."""
+        from circuitviz.runs.resolve import behaviour_of
+
         return behaviour_of(config)
 
     def discover(self, config: DiscoveryConfig, report: Report) -> Run:
@@ -50,8 +53,6 @@ class Library:
         if folder.resolve() == find_model(run.config.model).resolve():
             raise ConfigError(f"{folder} is the model itself; name another folder as --out")
         require_export_folder(folder)
-        # The copy is made beside it first.
-        require_writable(folder.resolve().parent, "a model")
 
     def tune(self, config: TuningConfig, run: Run, report: Report, kept: Path) -> Tuning:
         """Tune the circuit of a run; nothing is saved but finished epochs, in `kept`."""
@@ -82,6 +83,6 @@ class Library:
 
         return export_knock_out(run, folder, size=size, ablation=ablation)
 
-    def become(self, program: str, arguments: Sequence[str]) -> None:
+    def exec_process(self, program: str, arguments: Sequence[str]) -> None:
         """Turn this process into another program."""
         os.execv(program, [program, *arguments])
