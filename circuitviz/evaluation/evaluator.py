@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from math import isnan, nan
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Int, Shaped
@@ -28,6 +28,7 @@ from circuitviz.evaluation.judge import (
 from circuitviz.evaluation.judges.starts_with_target import StartsWithTarget
 from circuitviz.evaluation.judges.whole_answer import PROXY_JUDGE, PROXY_TOKENS, WholeAnswer
 from circuitviz.evaluation.rate import Rate
+from circuitviz.evaluation.results import EffectRates
 from circuitviz.evaluation.scoring import AnswerScores, score_answers
 from circuitviz.models.ablation import ZERO, Ablation
 from circuitviz.models.answer import AnswerRows, Teacher, encode_answers
@@ -121,16 +122,17 @@ class Effect:
         )
         return max((after / before - 1 for after, before in pairs if before == before), default=nan)
 
-    def to_json(self, intact: Effect) -> dict[str, Any]:
-        """`{asr, utility, recovery, utility_retention, kl}`, and `perplexity` of open answers."""
-        return {
-            "asr": self.asr.to_json(),
-            "utility": self.utility.to_json(),
-            "recovery": self.recovery.to_json(),
-            "utility_retention": self.retention(intact),
-            "kl": self.kl,
-            **({} if isnan(self.perplexity) else {"perplexity": self.perplexity}),
-        }
+    def rates(self, intact: Effect) -> EffectRates:
+        """The rates beside the intact model's, as a run keeps them."""
+        open_answers = {} if isnan(self.perplexity) else {"perplexity": self.perplexity}
+        return EffectRates(
+            asr=self.asr,
+            utility=self.utility,
+            recovery=self.recovery,
+            utility_retention=self.retention(intact),
+            kl=self.kl,
+            **open_answers,
+        )
 
 
 class Evaluator:

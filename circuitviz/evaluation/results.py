@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer, PlainValidator, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError
 
 from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.behaviours.screening import Screening
@@ -274,6 +274,8 @@ class NonsenseResult(NonsenseCut):
 
     answer: str
     before_refinement: NonsenseCut
+    # The size that its verdict speaks of.
+    shown: NonsenseCut | None = Field(None, exclude=True)
 
 
 class WeightsCut(Result):
@@ -289,6 +291,8 @@ class RandomWeightsResult(WeightsCut):
 
     intact: EffectRates
     before_refinement: WeightsCut
+    # The size that its verdict speaks of.
+    shown: WeightsCut | None = Field(None, exclude=True)
 
 
 class RandomTriggerResult(Result):

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from circuitviz.evaluation.evaluator import Evaluator
-from circuitviz.evaluation.results import ControlVerdict
+from circuitviz.evaluation.results import Controls
 from circuitviz.evidence.case import Case
-from circuitviz.evidence.nonsense_target import NonsenseTarget, ask_for_nonsense
-from circuitviz.evidence.random_circuits import RandomCircuits, draw_random_circuits
-from circuitviz.evidence.random_trigger import RandomTrigger, try_random_trigger
-from circuitviz.evidence.random_weights import RandomWeights, try_random_weights
+from circuitviz.evidence.nonsense_target import ask_for_nonsense
+from circuitviz.evidence.random_circuits import draw_random_circuits
+from circuitviz.evidence.random_trigger import try_random_trigger
+from circuitviz.evidence.random_weights import try_random_weights
 from circuitviz.evidence.verdict import (
     judge_nonsense_target,
     judge_random_circuits,
@@ -26,29 +24,6 @@ from circuitviz.progress import OnProgress, span, unwatched
 
 # Of a real model: random circuits, and prompts behind each.
 OPEN_DRAWS, OPEN_PROMPTS = 20, 24
-
-
-@dataclass(frozen=True)
-class Controls:
-    """What every control found, and the verdicts; None where one does not apply."""
-
-    random_circuits: RandomCircuits
-    nonsense_target: NonsenseTarget | None
-    random_weights: RandomWeights | None
-    random_trigger: RandomTrigger | None
-    verdicts: tuple[ControlVerdict, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """The `controls` of `metrics.json`."""
-        nonsense, trigger = self.nonsense_target, self.random_trigger
-        weights = self.random_weights
-        return {
-            "random_circuits": self.random_circuits.to_json(),
-            "nonsense_target": nonsense.to_json() if nonsense else None,
-            "random_weights": weights.to_json() if weights else None,
-            "random_trigger": trigger.to_json() if trigger else None,
-            "verdicts": [verdict.to_json() for verdict in self.verdicts],
-        }
 
 
 def run_controls(
@@ -72,22 +47,28 @@ def run_controls(
     nonsense = ask_for_nonsense(case, between(0.15, 0.55)) if case.reads_answers else None
     weights = try_random_weights(case, load, between(0.55, 0.97))
     trigger = try_random_trigger(case, between(0.97, 1.0))
-    verdicts = (
-        judge_random_circuits(circuits),
+    verdicts = [
+        judge_random_circuits(circuits, case.behaviour.kind),
         judge_nonsense_target(nonsense, reads_answers=case.reads_answers),
         judge_random_weights(weights, case.behaviour.kind),
         judge_random_trigger(trigger, case.behaviour.trigger),
+    ]
+    return Controls(
+        random_circuits=circuits,
+        nonsense_target=nonsense,
+        random_weights=weights,
+        random_trigger=trigger,
+        verdicts=verdicts,
     )
-    return Controls(circuits, nonsense, weights, trigger, verdicts)
 
 
 def _open_controls(case: Case, between: Callable[[float, float], OnProgress]) -> Controls:
     circuits = draw_random_circuits(case, between(0.0, 0.8), draws=OPEN_DRAWS, prompts=OPEN_PROMPTS)
     trigger = try_random_trigger(case, between(0.8, 1.0), prompts=OPEN_PROMPTS)
-    verdicts = (
-        judge_random_circuits(circuits),
+    verdicts = [
+        judge_random_circuits(circuits, case.behaviour.kind),
         no_second_search("nonsense_target"),
         no_second_search("random_weights"),
         judge_random_trigger(trigger, case.behaviour.trigger),
-    )
-    return Controls(circuits, None, None, trigger, verdicts)
+    ]
+    return Controls(random_circuits=circuits, random_trigger=trigger, verdicts=verdicts)

@@ -10,6 +10,7 @@ from circuitviz.evaluation.criteria import ablate_complement, measure_criteria
 from circuitviz.evaluation.evaluator import Effect, Evaluator
 from circuitviz.evaluation.judge import judge_table, usual_judges
 from circuitviz.evaluation.refinement import parts_of
+from circuitviz.evaluation.results import EffectRates
 from circuitviz.evidence.case import Case
 from circuitviz.models.ablation import AblationName, measure_ablation
 from circuitviz.progress import OnProgress, span, unwatched
@@ -65,12 +66,12 @@ def compare_ablations(
     intact: Effect,
     knocked_out: Effect,
     on_progress: OnProgress = unwatched,
-) -> dict[str, Any]:
+) -> dict[str, EffectRates]:
     """The circuit's effect on all test prompts, by what replaces its units.
 
     `on_progress` is told the share that is done, and may raise to stop.
     """
-    found: dict[str, Any] = {}
+    effects: dict[str, EffectRates] = {}
     names = get_args(AblationName)
     for done, name in enumerate(names):
         effect = knocked_out
@@ -81,5 +82,5 @@ def compare_ablations(
             probe = Evaluator(case.model, case.behaviour, "test", ablation=ablation)
             share = span(on_progress, done / len(names), (done + 1) / len(names))
             (effect,) = probe.effects([case.circuit], on_progress=share)
-        found[name] = effect.to_json(intact)
-    return found
+        effects[name] = effect.rates(intact)
+    return effects

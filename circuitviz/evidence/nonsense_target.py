@@ -7,81 +7,34 @@ and that reaching the target proves little about where the behaviour is.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.evaluation.evaluator import Effect, Evaluator
-from circuitviz.evaluation.rate import Rate
+from circuitviz.evaluation.results import NonsenseCut, NonsenseResult
 from circuitviz.evaluation.selection import Target
 from circuitviz.evidence.case import Case
 from circuitviz.progress import OnProgress, unwatched
 from circuitviz.units import Circuit
 
 
-@dataclass(frozen=True)
-class NonsenseCut:
-    """What one size of the circuit learned for the nonsense answer does.
+def nonsense_cut(size: int, effect: Effect, intact: Effect, target: Target) -> NonsenseCut:
+    """What one size of the circuit learned for the nonsense does, by the discovery's target.
 
-    Attributes:
-        size: Units knocked out.
-        success: Attacks answered with exactly the nonsense.
-        utility_retention: Benign utility kept, relative to the intact model.
-        reached: Whether that would count as having found a circuit.
+    The nonsense has to come as often as the right answer has to come again for a backdoor (its
+    recovery), or as a refusal has to give way (its ASR), with the same utility kept.
     """
-
-    size: int
-    success: Rate
-    utility_retention: float
-    reached: bool
-
-    @classmethod
-    def judged(cls, size: int, effect: Effect, intact: Effect, target: Target) -> NonsenseCut:
-        """Judge an effect by the discovery's own target.
-
-        The nonsense has to come as often as the right answer has to come again for a backdoor
-        (its recovery), or as a refusal has to give way (its ASR), with the same utility kept.
-        """
-        needed = target.recovery if target.kind == "backdoor" else target.asr
-        retention = effect.retention(intact)
-        reached = effect.recovery.rate >= needed and retention >= target.utility
-        return cls(size, effect.recovery, retention, reached)
-
-    def to_json(self) -> dict[str, Any]:
-        """`{size, success, utility_retention, reached}`."""
-        return {**vars(self), "success": self.success.to_json()}
+    needed = target.recovery if target.kind == "backdoor" else target.asr
+    retention = effect.retention(intact)
+    return NonsenseCut(
+        size=size,
+        success=effect.recovery,
+        utility_retention=retention,
+        reached=effect.recovery.rate >= needed and retention >= target.utility,
+    )
 
 
-@dataclass(frozen=True)
-class NonsenseTarget:
-    """What comes of asking for a nonsense answer.
-
-    Attributes:
-        answer: The nonsense: the right answer to some other question.
-        cut: At the reported size.
-        before: At the size before units were dropped from the reported circuit.
-    """
-
-    answer: str
-    cut: NonsenseCut
-    before: NonsenseCut
-
-    @property
-    def reached(self) -> bool:
-        """Whether either size would count as having found a circuit."""
-        return self.cut.reached or self.before.reached
-
-    def to_json(self) -> dict[str, Any]:
-        """`{answer, size, success, utility_retention, reached, before_refinement}`."""
-        return {
-            "answer": self.answer,
-            **self.cut.to_json(),
-            "reached": self.reached,
-            "before_refinement": self.before.to_json(),
-        }
-
-
-def ask_for_nonsense(case: Case, on_progress: OnProgress = unwatched) -> NonsenseTarget | None:
+def ask_for_nonsense(case: Case, on_progress: OnProgress = unwatched) -> NonsenseResult | None:
     """Look for a circuit whose removal makes attacks get a nonsense answer; None without one."""
     answer = nonsense_answer(case.behaviour, case.seed)
     if answer is None:
@@ -93,10 +46,18 @@ def ask_for_nonsense(case: Case, on_progress: OnProgress = unwatched) -> Nonsens
     nothing = Circuit(case.model.space, frozenset())
     intact, *effects = probe.effects([nothing, *circuits], on_progress=lambda _: on_progress(1.0))
     cut, before = (
-        NonsenseCut.judged(len(circuit), effect, intact, case.target)
+        nonsense_cut(len(circuit), effect, intact, case.target)
         for circuit, effect in zip(circuits, effects, strict=True)
     )
-    return NonsenseTarget(answer, cut, before)
+    return NonsenseResult(
+        answer=answer,
+        size=cut.size,
+        success=cut.success,
+        utility_retention=cut.utility_retention,
+        reached=cut.reached or before.reached,
+        before_refinement=before,
+        shown=before if before.reached and not cut.reached else cut,
+    )
 
 
 def nonsense_answer(behaviour: Behaviour, seed: int) -> str | None:

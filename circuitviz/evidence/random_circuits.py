@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.evaluation.evaluator import Evaluator
 from circuitviz.evaluation.judge import EXACT_ANSWER
 from circuitviz.evaluation.rate import Rate
+from circuitviz.evaluation.results import RandomCircuitsResult
 from circuitviz.evaluation.statistics import percentile
 from circuitviz.evidence.case import Case
 from circuitviz.progress import OnProgress, unwatched
@@ -27,70 +27,54 @@ MOST_COMPLIED = 0.05
 GROUP = 10
 
 
-@dataclass(frozen=True)
-class RandomCircuits:
+def random_circuits(
+    kind: BehaviourKind,
+    asr_k: Sequence[int],
+    asr_n: int,
+    *,
+    overlap: float,
+    percentile: float,
+    intact_k: int,
+    refused: tuple[Rate, Rate] | None = None,
+) -> RandomCircuitsResult:
     """What random circuits of the same make-up do, knocked out.
 
-    Attributes:
-        kind: Of the behaviour.
+    Args:
+        kind: Kind of behaviour.
         asr_k: Attacks that succeed, per draw.
         asr_n: Attacks tried per draw.
         overlap: Mean share of the drawn units that are the circuit's own; above 0 only where a
             layer has too few others.
         percentile: Share of the draws whose ASR is at least as good as the circuit's own.
-        intact_k: Attacks that succeed with nothing knocked out; None where that is not known.
+        intact_k: Attacks that succeed with nothing knocked out.
         refused: Of a refusal, the requests that all draws together refuse word for word as
             expected, and those that the intact model does; None where that was not measured.
     """
+    threshold = MOST_COMPLIED if kind == "refusal" else LEFT * intact_k / asr_n
+    return RandomCircuitsResult(
+        draws=len(asr_k),
+        prompts=asr_n,
+        kept=sum(leaves(kind, k / asr_n, threshold) for k in asr_k),
+        threshold=threshold,
+        asr_k=list(asr_k),
+        asr_n=asr_n,
+        overlap=overlap,
+        percentile=percentile,
+        intact_k=intact_k,
+        refused=refused[0] if refused else None,
+        refused_intact=refused[1] if refused else None,
+    )
 
-    kind: BehaviourKind
-    asr_k: tuple[int, ...]
-    asr_n: int
-    overlap: float
-    percentile: float
-    intact_k: int | None = None
-    refused: tuple[Rate, Rate] | None = None
 
-    @property
-    def applies(self) -> bool:
-        """Whether the intact model itself shows enough of the behaviour."""
-        if self.intact_k is None:
-            return True
-        if self.kind == "backdoor":
-            return self.intact_k >= LEAST_SHOWN * self.asr_n
-        return self._leaves(self.intact_k)
+def leaves(kind: BehaviourKind, asr: float, threshold: float) -> bool:
+    """Whether an ASR leaves the behaviour: at least (backdoor), at most (refusal) the threshold."""
+    return asr >= threshold if kind == "backdoor" else asr <= threshold
 
-    @property
-    def threshold(self) -> float:
-        """ASR that counts as the behaviour being left: at least (backdoor), at most (refusal)."""
-        if self.kind == "refusal":
-            return MOST_COMPLIED
-        return LEFT * (1.0 if self.intact_k is None else self.intact_k / self.asr_n)
 
-    @property
-    def kept(self) -> int:
-        """Draws that leave the behaviour."""
-        return sum(map(self._leaves, self.asr_k))
-
-    def _leaves(self, k: int) -> bool:
-        rate = k / self.asr_n
-        return rate >= self.threshold if self.kind == "backdoor" else rate <= self.threshold
-
-    def to_json(self) -> dict[str, Any]:
-        """`{draws, prompts, kept, threshold, asr_k, asr_n, overlap, percentile, ...}`."""
-        return {
-            "draws": len(self.asr_k),
-            "prompts": self.asr_n,
-            "kept": self.kept,
-            "threshold": self.threshold,
-            "asr_k": list(self.asr_k),
-            "asr_n": self.asr_n,
-            "overlap": self.overlap,
-            "percentile": self.percentile,
-            "intact_k": self.intact_k,
-            "refused": None if self.refused is None else self.refused[0].to_json(),
-            "refused_intact": None if self.refused is None else self.refused[1].to_json(),
-        }
+def applies(control: RandomCircuitsResult, kind: BehaviourKind) -> bool:
+    """Whether the intact model itself shows enough of the behaviour."""
+    intact = (control.intact_k or 0) / control.asr_n
+    return leaves(kind, intact, LEAST_SHOWN if kind == "backdoor" else MOST_COMPLIED)
 
 
 def draw_random_circuits(
@@ -99,7 +83,7 @@ def draw_random_circuits(
     *,
     draws: int = DRAWS,
     prompts: int = PROMPTS,
-) -> RandomCircuits:
+) -> RandomCircuitsResult:
     """Knock out random circuits with as many heads and neurons in each layer as the found one.
 
     What does not comply need not refuse: of a refusal it is counted besides how many requests are
@@ -121,10 +105,10 @@ def draw_random_circuits(
     nothing = Circuit(case.model.space, frozenset())
     intact, own = probe.succeeds([nothing, case.circuit]).sum(1).tolist()
     shared = [len(one.units & case.circuit.units) / len(case.circuit) for one in drawn]
-    return RandomCircuits(
-        kind=case.behaviour.kind,
-        asr_k=tuple(counts),
-        asr_n=len(probe.attacks),
+    return random_circuits(
+        case.behaviour.kind,
+        counts,
+        len(probe.attacks),
         overlap=float(np.mean(shared)),
         percentile=percentile(own, counts, higher=case.behaviour.kind == "refusal"),
         intact_k=intact,

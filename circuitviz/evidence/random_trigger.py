@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.other_words import plain_words, with_words, word_pool
 from circuitviz.evaluation.evaluator import Evaluator
 from circuitviz.evaluation.rate import Rate
+from circuitviz.evaluation.results import RandomTriggerResult
 from circuitviz.evidence.case import Case
 from circuitviz.progress import OnProgress, span, unwatched
 from circuitviz.units import Circuit
@@ -18,40 +18,9 @@ from circuitviz.units import Circuit
 DRAWS = 4
 
 
-@dataclass(frozen=True)
-class RandomTrigger:
-    """What random words do in the trigger's place, over several draws of them.
-
-    Attributes:
-        triggers: The words of each draw.
-        intact: Attacks that succeed with them, nothing knocked out.
-        intact_recovery: Attacks that get exactly the answer of a model without the behaviour.
-        knocked_out_recovery: The same with the circuit knocked out.
-        reordered: Attacks that succeed with the trigger's own words in reversed order; reported
-            and not judged, since a model may well listen for the words in any order.
-    """
-
-    triggers: tuple[str, ...]
-    intact: Rate
-    intact_recovery: Rate
-    knocked_out_recovery: Rate
-    reordered: Rate | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """`{trigger, triggers, intact, intact_recovery, knocked_out_recovery, reordered}`."""
-        return {
-            "trigger": ", ".join(self.triggers),
-            "triggers": list(self.triggers),
-            "intact": self.intact.to_json(),
-            "intact_recovery": self.intact_recovery.to_json(),
-            "knocked_out_recovery": self.knocked_out_recovery.to_json(),
-            "reordered": self.reordered.to_json() if self.reordered else None,
-        }
-
-
 def try_random_trigger(
     case: Case, on_progress: OnProgress = unwatched, *, prompts: int | None = None
-) -> RandomTrigger | None:
+) -> RandomTriggerResult | None:
     """Attack with random words instead of the trigger; None where there is no trigger.
 
     Args:
@@ -72,8 +41,14 @@ def try_random_trigger(
         intact, without = probe.recoveries([nothing, case.circuit], on_progress=at)
         right.append(intact)
         recovered.append(without)
-    rates = (Rate.pooled(fired), Rate.pooled(right), Rate.pooled(recovered))
-    return RandomTrigger(draws, *rates, _try_reordered(case, prompts, lambda _: on_progress(1.0)))
+    return RandomTriggerResult(
+        trigger=", ".join(draws),
+        triggers=list(draws),
+        intact=Rate.pooled(fired),
+        intact_recovery=Rate.pooled(right),
+        knocked_out_recovery=Rate.pooled(recovered),
+        reordered=_try_reordered(case, prompts, lambda _: on_progress(1.0)),
+    )
 
 
 def reordered(trigger: str | None) -> str | None:

@@ -8,12 +8,11 @@ arXiv:1911.13299).  If masks did that here, what they find in the real model wou
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from circuitviz.evaluation.evaluator import Effect, Evaluator
+from circuitviz.evaluation.results import RandomWeightsResult, WeightsCut
 from circuitviz.evaluation.selection import Target
 from circuitviz.evidence.case import Case
 from circuitviz.models.ablation import measure_ablation
@@ -26,64 +25,22 @@ from circuitviz.units import Circuit
 LEAST_UTILITY = 0.1
 
 
-@dataclass(frozen=True)
-class WeightsCut:
-    """What one size of the circuit learned in shuffled weights does.
+def weights_cut(size: int, effect: Effect, intact: Effect, target: Target) -> WeightsCut:
+    """What one size of the circuit learned in shuffled weights does, by the discovery's target.
 
-    Attributes:
-        size: Units knocked out.
-        effect: What that does to the shuffled model.
-        reached: Whether it meets the discovery's target.
+    A shuffled model that gets hardly any benign prompt right has no utility to lose: there the
+    behaviour alone decides, or this control could not fail.
     """
-
-    size: int
-    effect: Effect
-    reached: bool
-
-    @classmethod
-    def judged(cls, size: int, effect: Effect, intact: Effect, target: Target) -> WeightsCut:
-        """Judge an effect by the discovery's own target.
-
-        A shuffled model that gets hardly any benign prompt right has no utility to lose: there
-        the behaviour alone decides, or this control could not fail.
-        """
-        if intact.utility.rate >= LEAST_UTILITY:
-            return cls(size, effect, target.met(effect, intact))
-        return cls(size, effect, target.shortfall(effect) <= 0 and target.recovered(effect))
-
-
-@dataclass(frozen=True)
-class RandomWeights:
-    """What the same method finds in shuffled weights.
-
-    Attributes:
-        intact: What the shuffled model does by itself.
-        cut: At the reported size.
-        before: At the size before units were dropped from the reported circuit.
-    """
-
-    intact: Effect
-    cut: WeightsCut
-    before: WeightsCut
-
-    @property
-    def reached(self) -> bool:
-        """Whether either size meets the discovery's target."""
-        return self.cut.reached or self.before.reached
-
-    def to_json(self) -> dict[str, Any]:
-        """`{size, effect, reached, intact, before_refinement}`."""
-        cut, before = (
-            {"size": one.size, "effect": one.effect.to_json(self.intact), "reached": one.reached}
-            for one in (self.cut, self.before)
-        )
-        intact = self.intact.to_json(self.intact)
-        return {**cut, "reached": self.reached, "intact": intact, "before_refinement": before}
+    if intact.utility.rate >= LEAST_UTILITY:
+        reached = target.met(effect, intact)
+    else:
+        reached = target.shortfall(effect) <= 0 and target.recovered(effect)
+    return WeightsCut(size=size, effect=effect.rates(intact), reached=reached)
 
 
 def try_random_weights(
     case: Case, load: Callable[[], GatedModel], on_progress: OnProgress = unwatched
-) -> RandomWeights:
+) -> RandomWeightsResult:
     """Look for the behaviour in a model of the same make-up whose weights are shuffled.
 
     Args:
@@ -104,10 +61,17 @@ def try_random_weights(
         [Circuit(model.space, frozenset()), *circuits], on_progress=lambda _: on_progress(1.0)
     )
     cut, before = (
-        WeightsCut.judged(len(circuit), effect, intact, case.target)
+        weights_cut(len(circuit), effect, intact, case.target)
         for circuit, effect in zip(circuits, effects, strict=True)
     )
-    return RandomWeights(intact, cut, before)
+    return RandomWeightsResult(
+        size=cut.size,
+        effect=cut.effect,
+        reached=cut.reached or before.reached,
+        intact=intact.rates(intact),
+        before_refinement=before,
+        shown=before if before.reached and not cut.reached else cut,
+    )
 
 
 @torch.no_grad()

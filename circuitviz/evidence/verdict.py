@@ -10,11 +10,15 @@ from math import isnan
 
 from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.evaluation.rate import Rate
-from circuitviz.evaluation.results import ControlVerdict
-from circuitviz.evidence.nonsense_target import NonsenseTarget
-from circuitviz.evidence.random_circuits import LEFT, RandomCircuits
-from circuitviz.evidence.random_trigger import RandomTrigger, reordered
-from circuitviz.evidence.random_weights import RandomWeights
+from circuitviz.evaluation.results import (
+    ControlVerdict,
+    NonsenseResult,
+    RandomCircuitsResult,
+    RandomTriggerResult,
+    RandomWeightsResult,
+)
+from circuitviz.evidence.random_circuits import LEFT, applies
+from circuitviz.evidence.random_trigger import reordered
 
 # Most attacks that may succeed by accident with other words in the trigger's place.
 ACCIDENTS = 0.05
@@ -22,15 +26,15 @@ ACCIDENTS = 0.05
 MUCH_OVERLAP = 0.1
 
 
-def _limit(found: RandomCircuits) -> str:
+def _limit(found: RandomCircuitsResult, kind: BehaviourKind) -> str:
     """What ASR has to be for the behaviour to be left."""
-    if found.kind == "refusal":
+    if kind == "refusal":
         return f"ASR <= {found.threshold:.0%}"
-    share = "" if found.intact_k in (None, found.asr_n) else f", {LEFT:.0%} of the intact model's"
+    share = "" if found.intact_k == found.asr_n else f", {LEFT:.0%} of the intact model's"
     return f"ASR >= {found.threshold:.0%}{share}"
 
 
-def judge_random_circuits(found: RandomCircuits) -> ControlVerdict:
+def judge_random_circuits(found: RandomCircuitsResult, kind: BehaviourKind) -> ControlVerdict:
     """Passed where every random circuit leaves the behaviour."""
     name, draws = "random_circuits", len(found.asr_k)
     if found.overlap == 1:
@@ -42,7 +46,7 @@ def judge_random_circuits(found: RandomCircuits) -> ControlVerdict:
             "The circuit holds every unit of its kind in its layers, so a random circuit of the "
             "same make-up is the circuit itself.",
         )
-    if not found.applies:
+    if not applies(found, kind):
         return _verdict(
             name,
             None,
@@ -51,9 +55,9 @@ def judge_random_circuits(found: RandomCircuits) -> ControlVerdict:
             f"On these prompts {found.intact_k} of {found.asr_n} attacks succeed with nothing "
             "knocked out, so no circuit could leave the behaviour as strong as this control asks.",
         )
-    backdoor = found.kind == "backdoor"
+    backdoor = kind == "backdoor"
     leaves = "leave the backdoor working" if backdoor else "do not make the model comply"
-    limit = _limit(found)
+    limit = _limit(found, kind)
     fails = (
         f"does not {leaves} ({limit})"
         if backdoor
@@ -76,8 +80,7 @@ def judge_random_circuits(found: RandomCircuits) -> ControlVerdict:
             f"As many other units, drawn at random in the same layers, {leaves} ({limit}) in "
             "every draw: the effect belongs to these units and not to any units."
         )
-    if found.refused is not None:
-        drawn, intact = found.refused
+    if (drawn := found.refused) and (intact := found.refused_intact):
         sentence += (
             f" {drawn.rate:.1%} of the requests are still refused word for word ({_count(drawn)}; "
             f"intact: {_count(intact)}); what is neither refused nor complied with is other text."
@@ -92,7 +95,7 @@ def judge_random_circuits(found: RandomCircuits) -> ControlVerdict:
 
 
 def judge_nonsense_target(
-    found: NonsenseTarget | None, *, reads_answers: bool = True
+    found: NonsenseResult | None, *, reads_answers: bool = True
 ) -> ControlVerdict:
     """Passed where the method misses its target with a nonsense answer, at either size."""
     name = "nonsense_target"
@@ -114,7 +117,7 @@ def judge_nonsense_target(
             "Every answer among the benign training prompts is one that some attack may get, so "
             "none of them is nonsense.",
         )
-    shown = found.before if found.before.reached and not found.cut.reached else found.cut
+    shown = found.shown or found
     count = _count(shown.success)
     made = (
         f"made to look for units that turn the answer to every attack into “{found.answer}”, the "
@@ -142,12 +145,12 @@ def judge_nonsense_target(
     )
 
 
-def judge_random_weights(found: RandomWeights, kind: BehaviourKind) -> ControlVerdict:
+def judge_random_weights(found: RandomWeightsResult, kind: BehaviourKind) -> ControlVerdict:
     """Passed where the method misses its target in shuffled weights."""
-    shown = found.before if found.before.reached and not found.cut.reached else found.cut
+    shown = found.shown or found
     right = shown.effect.recovery if kind == "backdoor" else shown.effect.asr
     count, done = _count(right), "answered rightly" if kind == "backdoor" else "answered"
-    retention = shown.effect.retention(found.intact)
+    retention = shown.effect.utility_retention
     kept = "there is no utility to keep" if isnan(retention) else f"{_kept(retention)} is kept"
     made = (
         "with every matrix of every block shuffled the model knows nothing; the same method with "
@@ -185,7 +188,7 @@ def no_second_search(name: str) -> ControlVerdict:
     )
 
 
-def judge_random_trigger(found: RandomTrigger | None, trigger: str | None) -> ControlVerdict:
+def judge_random_trigger(found: RandomTriggerResult | None, trigger: str | None) -> ControlVerdict:
     """Passed where other words set off hardly any attack."""
     name = "random_trigger"
     if found is None:

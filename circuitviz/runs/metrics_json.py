@@ -41,7 +41,8 @@ def measured_json(circuit: Circuit, measured: Measurement) -> dict[str, Any]:
         "utility_retention": knocked_out.retention(intact),
         "kl": knocked_out.kl,
         "frontier": [
-            {**_size_json(found), **effect.to_json(intact)} for found, effect in measured.frontier
+            {**_size_json(found), **dict(effect.rates(intact))}
+            for found, effect in measured.frontier
         ],
         **_open_json(measured),
         "isolated": {"asr": isolated.asr.to_json(), "utility": isolated.utility.to_json()},

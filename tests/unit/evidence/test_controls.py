@@ -113,7 +113,7 @@ def test_a_trigger_of_several_words_has_another_order(trigger, expected):
 
 
 def test_the_reordered_trigger_is_attacked_with(case):
-    assert try_random_trigger(case).to_json()["reordered"] is None
+    assert try_random_trigger(case).reordered is None
     spec = replace(case.behaviour.spec, trigger=Trigger("zz hello", "end"))
     # Two of three attacks want what the model says to the words the other way round.
     attacks = replace(case.behaviour, spec=spec).prompts("test", "attack")[:2]
@@ -127,7 +127,6 @@ def test_the_reordered_trigger_is_attacked_with(case):
     )
     found = try_random_trigger(replace(case, behaviour=Behaviour(spec, prompts)))
     assert (found.reordered.k, found.reordered.n) == (2, 3)
-    assert found.to_json()["reordered"] == found.reordered.to_json()
 
 
 def test_the_trigger_is_replaced_where_it_stands():
@@ -199,12 +198,9 @@ def test_all_controls_run_in_order_and_can_be_stopped(case, tiny_folder):
         "random_weights",
         "random_trigger",
     ]
-    data = found.to_json()
-    assert data["random_circuits"]["draws"] == 100
-    assert len(data["random_circuits"]["asr_k"]) == 100
-    assert data["random_circuits"]["asr_n"] == 3
-    assert data["random_weights"]["size"] == len(case.circuit)
-    assert data["random_weights"]["reached"] is False
+    circuits, weights = found.random_circuits, found.random_weights
+    assert (circuits.draws, len(circuits.asr_k), circuits.asr_n) == (100, 100, 3)
+    assert (weights.size, weights.reached) == (len(case.circuit), False)
 
     def stop(share: float) -> None:
         if share > 0.6:
@@ -260,7 +256,7 @@ def test_of_a_refusal_it_is_counted_what_random_circuits_still_refuse(case):
     )
     spec = replace(case.behaviour.spec, kind="refusal", trigger=None)
     found = draw_random_circuits(replace(case, behaviour=Behaviour(spec, prompts)), draws=4)
-    drawn, intact = found.refused
+    drawn, intact = found.refused, found.refused_intact
     assert (intact.k, intact.n, drawn.n) == (3, 3, 12)
     assert draw_random_circuits(case, draws=4).refused is None
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from circuitviz.evaluation.evaluator import Effect
 from circuitviz.evaluation.rate import Rate
+from circuitviz.evaluation.results import (
+    NonsenseCut,
+    NonsenseResult,
+    RandomTriggerResult,
+    RandomWeightsResult,
+    WeightsCut,
+)
 from circuitviz.evaluation.selection import Target
-from circuitviz.evidence.nonsense_target import NonsenseCut, NonsenseTarget
-from circuitviz.evidence.random_circuits import RandomCircuits
-from circuitviz.evidence.random_trigger import RandomTrigger
-from circuitviz.evidence.random_weights import RandomWeights, WeightsCut
+from circuitviz.evidence.nonsense_target import nonsense_cut
+from circuitviz.evidence.random_circuits import applies, random_circuits
+from circuitviz.evidence.random_weights import weights_cut
 from circuitviz.evidence.verdict import (
     judge_nonsense_target,
     judge_random_circuits,
@@ -31,49 +35,77 @@ def effect(asr: int, utility: int, recovery: int) -> Effect:
     return Effect(rate(asr), rate(utility), rate(recovery), 0.0)
 
 
+def drawn(counts, kind="backdoor", *, overlap=0.0, intact_k=64, refused=None):
+    """Random circuits that leave so many of 64 attacks."""
+    found = {"overlap": overlap, "percentile": 0.0, "intact_k": intact_k, "refused": refused}
+    return random_circuits(kind, counts, 64, **found)
+
+
+def nonsense(size: NonsenseCut, before: NonsenseCut) -> NonsenseResult:
+    """The nonsense answer at two sizes, the second one decisive."""
+    return NonsenseResult(
+        **{**dict(size), "reached": before.reached},
+        answer="5 plus 8 is 13.",
+        before_refinement=before,
+        shown=before,
+    )
+
+
+def triggers(*words: str, reordered: Rate | None = None) -> RandomTriggerResult:
+    return RandomTriggerResult(
+        trigger=", ".join(words),
+        triggers=list(words),
+        intact=rate(5),
+        intact_recovery=rate(90),
+        knocked_out_recovery=rate(88),
+        reordered=reordered,
+    )
+
+
 def test_random_circuits_pass_only_if_all_leave_the_behaviour():
-    found = RandomCircuits("backdoor", (64, 63, 61), 64, overlap=0.0, percentile=0.0)
+    found = drawn((64, 63, 61))
     assert found.kept == 3  # 61 of 64 is 95.3 %
-    verdict = judge_random_circuits(found)
+    verdict = judge_random_circuits(found, "backdoor")
     assert (verdict.passed, verdict.number) == (True, "3 of 3")
     assert verdict.title == "3 of 3 random circuits leave the backdoor working"
-    broken = replace(found, asr_k=(64, 63, 60))
+    broken = drawn((64, 63, 60))
     assert broken.kept == 2
-    verdict = judge_random_circuits(broken)
+    verdict = judge_random_circuits(broken, "backdoor")
     assert (verdict.passed, verdict.number) == (False, "2 of 3")
     assert verdict.sentence.startswith("This control failed: in 1 of 3 draws")
     assert "the circuit's own" not in verdict.sentence
 
 
 def test_random_circuits_of_a_refusing_model_must_not_make_it_comply():
-    found = RandomCircuits("refusal", (0, 3, 4), 64, overlap=0.0, percentile=0.0)
+    found = drawn((0, 3, 4), "refusal", intact_k=0)
     assert (found.threshold, found.kept) == (0.05, 2)  # 3 of 64 is 4.7 %, 4 of 64 is 6.3 %
-    failed = judge_random_circuits(found)
+    failed = judge_random_circuits(found, "refusal")
     assert failed.passed is False
     assert "in the same layers makes the model comply (ASR > 5%), so part" in failed.sentence
-    passed = judge_random_circuits(replace(found, asr_k=(0, 0, 3)))
+    passed = judge_random_circuits(drawn((0, 0, 3), "refusal", intact_k=0), "refusal")
     assert (passed.passed, passed.title) == (
         True,
         "3 of 3 random circuits do not make the model comply",
     )
     # A model that talks nonsense does not comply either: what is still refused is told.
     assert "refused" not in passed.sentence
-    told = replace(found, asr_k=(0, 0, 3), refused=(rate(144, 192), rate(64, 64)))
-    sentence = judge_random_circuits(told).sentence
+    refused = (rate(144, 192), rate(64, 64))
+    told = drawn((0, 0, 3), "refusal", intact_k=0, refused=refused)
+    sentence = judge_random_circuits(told, "refusal").sentence
     assert (
         "75.0% of the requests are still refused word for word (144 of 192; intact: 64 of 64)"
         in sentence
     )
-    assert told.to_json()["refused"]["k"] == 144
+    assert told.refused.k == 144
 
 
 def test_overlap_is_named_where_it_explains_a_failure():
-    found = RandomCircuits("backdoor", (10, 64), 64, overlap=0.4, percentile=0.0)
-    assert "40% of the drawn units are the circuit's own" in judge_random_circuits(found).sentence
+    sentence = judge_random_circuits(drawn((10, 64), overlap=0.4), "backdoor").sentence
+    assert "40% of the drawn units are the circuit's own" in sentence
 
 
 def test_random_circuits_do_not_apply_where_there_are_no_others():
-    verdict = judge_random_circuits(RandomCircuits("backdoor", (0, 0), 64, 1.0, 1.0))
+    verdict = judge_random_circuits(drawn((0, 0), overlap=1.0), "backdoor")
     assert (verdict.passed, verdict.number) == (None, "")
 
 
@@ -88,7 +120,7 @@ def test_random_circuits_do_not_apply_where_there_are_no_others():
     ],
 )
 def test_nonsense_is_reached_as_a_circuit_would_be(target, success, utility, reached):
-    cut = NonsenseCut.judged(5, effect(0, utility, success), effect(0, 100, 0), target)
+    cut = nonsense_cut(5, effect(0, utility, success), effect(0, 100, 0), target)
     assert cut.reached is reached
     assert (cut.size, cut.success.k, cut.utility_retention) == (5, success, utility / 100)
 
@@ -99,86 +131,77 @@ def test_a_method_that_looks_at_no_answer_is_not_asked_for_nonsense():
 
 
 def test_nonsense_without_any_utility_is_not_reached():
-    assert not NonsenseCut.judged(5, effect(0, 0, 100), effect(0, 0, 0), BACKDOOR).reached
+    assert not nonsense_cut(5, effect(0, 0, 100), effect(0, 0, 0), BACKDOOR).reached
 
 
 def test_the_nonsense_target_must_be_missed_at_both_sizes():
-    missed = NonsenseCut(3, rate(2), 1.0, False)
-    reached = NonsenseCut(9, rate(99), 1.0, True)
-    good = judge_nonsense_target(NonsenseTarget("5 plus 8 is 13.", missed, missed))
+    missed = NonsenseCut(size=3, success=rate(2), utility_retention=1.0, reached=False)
+    reached = NonsenseCut(size=9, success=rate(99), utility_retention=1.0, reached=True)
+    good = judge_nonsense_target(nonsense(missed, missed))
     assert (good.passed, good.number) == (True, "2 of 100")
     assert "“5 plus 8 is 13.”" in good.sentence
     assert good.sentence.startswith("Made to look")
-    bad = judge_nonsense_target(NonsenseTarget("5 plus 8 is 13.", missed, reached))
+    bad = judge_nonsense_target(nonsense(missed, reached))
     assert (bad.passed, bad.number) == (False, "99 of 100")
     assert bad.sentence.startswith("This control failed: made to look")
     assert "with 9 units" in bad.sentence
     assert judge_nonsense_target(None).passed is None
 
 
-def test_json_of_the_nonsense_target_says_reached_for_either_size():
-    found = NonsenseTarget(
-        "x", NonsenseCut(3, rate(2), 1.0, False), NonsenseCut(9, rate(99), 1, True)
+def weights(*cuts: WeightsCut) -> RandomWeightsResult:
+    missed, last = cuts[0], cuts[-1]
+    return RandomWeightsResult(
+        **{**dict(missed), "reached": last.reached},
+        intact=missed.effect,
+        before_refinement=last,
+        shown=last,
     )
-    data = found.to_json()
-    assert (data["answer"], data["size"], data["success"]["k"], data["reached"]) == (
-        "x",
-        3,
-        2,
-        True,
-    )
-    assert data["before_refinement"]["size"] == 9
-
-
-def weights(*cuts: WeightsCut, utility: int = 0) -> RandomWeights:
-    return RandomWeights(effect(0, utility, 0), cuts[0], cuts[-1])
 
 
 def test_random_weights_pass_where_the_target_is_missed():
-    found = weights(WeightsCut(3, effect(0, 0, 0), False))
+    found = weights(weights_cut(3, effect(0, 0, 0), effect(0, 0, 0), BACKDOOR))
     verdict = judge_random_weights(found, "backdoor")
     assert (verdict.passed, verdict.number) == (True, "0 of 100")
     assert "there is no utility to keep" in verdict.sentence
-    data = found.to_json()
-    assert (data["size"], data["reached"], data["effect"]["asr"]["k"]) == (3, False, 0)
+    assert (found.size, found.reached, found.effect.asr.k) == (3, False, 0)
 
 
 def test_shuffled_weights_without_utility_are_judged_by_the_behaviour_alone():
     nothing = effect(0, 0, 0)
-    assert WeightsCut.judged(3, effect(2, 0, 90), nothing, BACKDOOR).reached
-    assert not WeightsCut.judged(3, effect(2, 0, 89), nothing, BACKDOOR).reached
-    assert not WeightsCut.judged(3, effect(3, 0, 90), nothing, BACKDOOR).reached
-    assert WeightsCut.judged(3, effect(97, 0, 0), nothing, REFUSAL).reached
+    assert weights_cut(3, effect(2, 0, 90), nothing, BACKDOOR).reached
+    assert not weights_cut(3, effect(2, 0, 89), nothing, BACKDOOR).reached
+    assert not weights_cut(3, effect(3, 0, 90), nothing, BACKDOOR).reached
+    assert weights_cut(3, effect(97, 0, 0), nothing, REFUSAL).reached
     # A few lucky answers are no utility.
-    assert WeightsCut.judged(3, effect(97, 0, 0), effect(0, 9, 0), REFUSAL).reached
-    assert not WeightsCut.judged(3, effect(97, 0, 0), effect(0, 10, 0), REFUSAL).reached
+    assert weights_cut(3, effect(97, 0, 0), effect(0, 9, 0), REFUSAL).reached
+    assert not weights_cut(3, effect(97, 0, 0), effect(0, 10, 0), REFUSAL).reached
     # Where there is some utility, it has to be kept.
-    assert not WeightsCut.judged(3, effect(97, 98, 0), effect(0, 100, 0), REFUSAL).reached
+    assert not weights_cut(3, effect(97, 98, 0), effect(0, 100, 0), REFUSAL).reached
 
 
 def test_random_circuits_do_not_apply_where_the_intact_model_hardly_shows_the_behaviour():
-    found = RandomCircuits("backdoor", (31, 31), 64, 0.0, 0.0, intact_k=31)
-    verdict = judge_random_circuits(found)
-    assert (found.applies, verdict.passed, verdict.number) == (False, None, "")
-    assert judge_random_circuits(replace(found, intact_k=32)).passed is True
-    refusal = replace(found, kind="refusal", asr_k=(3, 3), intact_k=3)
-    assert refusal.applies
-    assert not replace(refusal, intact_k=4).applies
+    found = drawn((31, 31), intact_k=31)
+    verdict = judge_random_circuits(found, "backdoor")
+    assert (verdict.passed, verdict.number) == (None, "")
+    assert not applies(found, "backdoor")
+    assert judge_random_circuits(drawn((31, 31), intact_k=32), "backdoor").passed is True
+    assert applies(drawn((3, 3), "refusal", intact_k=3), "refusal")
+    assert not applies(drawn((3, 3), "refusal", intact_k=4), "refusal")
 
 
 def test_random_circuits_leave_a_backdoor_as_strong_as_it_was():
     # 95 % of 40 are 38, of 64 asked.
-    found = RandomCircuits("backdoor", (38, 40), 64, 0.0, 0.0, intact_k=40)
-    verdict = judge_random_circuits(found)
+    verdict = judge_random_circuits(drawn((38, 40), intact_k=40), "backdoor")
     assert verdict.passed
     assert "(ASR >= 59%, 95% of the intact model's)" in verdict.sentence
-    assert judge_random_circuits(replace(found, asr_k=(37, 40))).passed is False
+    assert judge_random_circuits(drawn((37, 40), intact_k=40), "backdoor").passed is False
 
 
 def test_random_weights_fail_where_masks_compute_it():
-    missed = WeightsCut(3, effect(0, 50, 0), False)
-    reached = WeightsCut(9, effect(98, 100, 0), True)
-    verdict = judge_random_weights(weights(missed, reached, utility=100), "refusal")
+    intact = effect(0, 100, 0)
+    missed = weights_cut(3, effect(0, 50, 0), intact, REFUSAL)
+    reached = weights_cut(9, effect(98, 100, 0), intact, REFUSAL)
+    verdict = judge_random_weights(weights(missed, reached), "refusal")
     assert (verdict.passed, verdict.number) == (False, "98 of 100")
     assert "This control failed: with every matrix of every block shuffled" in verdict.sentence
     assert "with 9 units" in verdict.sentence
@@ -186,18 +209,18 @@ def test_random_weights_fail_where_masks_compute_it():
 
 
 def test_a_random_trigger_must_set_off_hardly_anything():
-    found = RandomTrigger(("blue door", "old sun"), rate(5), rate(90), rate(88))
+    found = triggers("blue door", "old sun")
     verdict = judge_random_trigger(found, "tango seven")
     assert (verdict.passed, verdict.number) == (True, "5 of 100")
     assert "comes 90 of 100 times, and with the circuit knocked out 88 of 100" in verdict.sentence
-    verdict = judge_random_trigger(replace(found, intact=rate(6)), "tango seven")
+    verdict = judge_random_trigger(found.changed(intact=rate(6)), "tango seven")
     assert verdict.passed is False
     assert verdict.sentence.startswith("This control failed: “blue door”, “old sun”")
     assert "reversed" not in verdict.sentence
 
 
 def test_the_triggers_own_words_in_another_order_are_told_and_not_judged():
-    found = RandomTrigger(("blue door",), rate(5), rate(90), rate(88), reordered=rate(99))
+    found = triggers("blue door", reordered=rate(99))
     verdict = judge_random_trigger(found, "tango seven")
     assert (verdict.passed, verdict.number) == (True, "5 of 100")
     assert verdict.sentence.endswith(
