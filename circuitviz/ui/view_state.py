@@ -28,40 +28,13 @@ PART = re.compile(r"(L\d+[HN])(\d+(?:-\d+)?(?:\.\d+(?:-\d+)?)*)")
 # More than a link can name by hand: a range as wide as this is a mistake or an attack.
 MAX_RANGE = 100_000
 
-QUERY_KEYS = (
-    "run",
-    "size",
-    "heads",
-    "neurons",
-    "set",
-    "saved",
-    "invert",
-    "edit",
-    "random",
-    "ablation",
-    "unit",
-    "prompt",
-    "compare",
-    "tuning",
-)
 # Runs beside the chosen one: as many as can be told apart by symbol and dash.
 MAX_COMPARED = 4
 # Characters of a listed set in a link; browsers, mail and chat programs cut links of 2,000.
 MAX_SET_LENGTH = 1500
 NUMBERS = ("size", "heads", "neurons", "random")
-# The fields that say which units are knocked out, and how.
-SET_FIELDS = (
-    "size",
-    "heads",
-    "neurons",
-    "listed",
-    "saved",
-    "inverted",
-    "added",
-    "removed",
-    "random",
-    "ablation",
-)
+# All other fields say which units are knocked out, and how.
+NOT_OF_SET = ("run", "unit", "prompt", "compare", "tuning", "problems")
 
 
 def written_units(names: Iterable[str]) -> str:
@@ -191,7 +164,12 @@ class ViewState:
 
     def to_query(self) -> dict[str, str]:
         """The URL's parameters; `from_query` reads them back."""
-        values = {
+        values = self.query_values().items()
+        return {key: str(value) for key, value in values if value not in (None, "")}
+
+    def query_values(self) -> dict[str, object]:
+        """What each parameter of the URL stands for; None or "" where it is left out."""
+        return {
             "run": self.run,
             "size": self.size,
             "heads": self.heads,
@@ -207,7 +185,6 @@ class ViewState:
             "compare": ",".join(self.compare),
             "tuning": self.tuning,
         }
-        return {key: str(value) for key, value in values.items() if value not in (None, "")}
 
     @property
     def separate(self) -> bool:
@@ -250,7 +227,8 @@ class ViewState:
     @property
     def set_part(self) -> dict[str, Any]:
         """The fields that say which units are knocked out, and how."""
-        return {one.name: getattr(self, one.name) for one in fields(self) if one.name in SET_FIELDS}
+        names = (one.name for one in fields(self) if one.name not in NOT_OF_SET)
+        return {name: getattr(self, name) for name in names}
 
     def reset_set(self) -> ViewState:
         """With the circuit the run reports, knocked out as the run did."""
@@ -375,6 +353,9 @@ class ViewState:
         circuit = self.own_circuit(run) if own else self.circuit(run)
         names = frozenset(str(unit) for unit in circuit)
         return replace(self.reset_set(), listed=names, ablation=self.ablation)
+
+
+QUERY_KEYS = tuple(ViewState().query_values())
 
 
 # Large models have hundreds of thousands of units, and a page asks for its circuit often.
