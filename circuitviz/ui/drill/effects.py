@@ -19,8 +19,7 @@ from circuitviz.runs.comparison import UnitRank, unit_rank
 from circuitviz.runs.config import NOT_HASHED, DiscoveryConfig
 from circuitviz.runs.store import Run
 from circuitviz.ui import services
-from circuitviz.ui.elements.components import draw_chart
-from circuitviz.ui.elements.table import table
+from circuitviz.ui.elements.components import draw_chart, table
 from circuitviz.ui.elements.words import how_to_read, statement
 from circuitviz.ui.live import live_model
 from circuitviz.ui.run_names import run_labels

@@ -25,9 +25,8 @@ from circuitviz.plots.token_charts import (
     token_activation,
 )
 from circuitviz.runs.store import Run
-from circuitviz.ui.elements.components import draw_chart, split, table_twin
+from circuitviz.ui.elements.components import draw_chart, split, table, table_twin
 from circuitviz.ui.elements.redaction import PromptRedactor
-from circuitviz.ui.elements.table import table
 from circuitviz.ui.elements.words import how_to_read, literal, statement
 from circuitviz.ui.live import live_questions
 from circuitviz.units import Unit

@@ -1,10 +1,11 @@
-"""Pieces the pages are made of: header, cards, checks, cells, charts with caption and twin."""
+"""Pieces the pages are made of: header, cards, checks, charts with their tables, messages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from math import isnan
 from typing import Any
 
 import pandas as pd
@@ -15,7 +16,7 @@ from circuitviz.evaluation.rate import Rate
 from circuitviz.paths import PROJECT
 from circuitviz.plots.catalogue import Chart
 from circuitviz.plots.story import Doubt
-from circuitviz.plots.text import evidence, percent, sparsity
+from circuitviz.plots.text import evidence, percent, records, sparsity
 from circuitviz.runs.store import Run
 from circuitviz.ui.elements.keys import listing_key, when_changed
 from circuitviz.ui.elements.words import how_to_read, literal
@@ -196,6 +197,40 @@ def table_twin(frame: pd.DataFrame, *, key: str, columns: Mapping[str, Any] | No
     """The numbers of a chart as a table, folded away."""
     with st.expander("Show as a table", icon=":material/table:", key=f"{key}_fold"):
         st.dataframe(frame, hide_index=True, column_config=dict(columns or {}), key=key)
+
+
+def table(frame: pd.DataFrame, *, key: str) -> None:
+    """Show a small frame whole: words wrap, screen readers read it, the first column names rows.
+
+    Args:
+        frame: Its columns and cells become the table's.
+        key: Names the table, for tests.
+    """
+    with st.container(key=key):
+        st.html(table_html(frame))
+
+
+def table_html(frame: pd.DataFrame) -> str:
+    """The frame as a table, everything escaped; numbers have at most three decimals."""
+    names = [str(name) for name in frame.columns]
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+    rows = []
+    for row in records(frame):
+        first, *rest = (_cell(row[name]) for name in names)
+        cells = "".join(f"<td>{cell}</td>" for cell in rest)
+        rows.append(f'<tr><th scope="row">{first}</th>{cells}</tr>')
+    return (
+        '<div class="cv-scroll"><table class="cv-table">'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and isnan(value)):
+        return "\u2013"
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return escape(f"{value:,}" if isinstance(value, int) else str(value))
 
 
 def selectable_table(

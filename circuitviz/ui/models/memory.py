@@ -19,8 +19,7 @@ from circuitviz.plots.bars import MEMORY_PARTS, memory_bars, memory_size
 from circuitviz.plots.catalogue import Chart
 from circuitviz.plots.text import count
 from circuitviz.runs.config import DataType, DiscoveryConfig
-from circuitviz.ui.elements.components import draw_chart, split
-from circuitviz.ui.elements.table import table
+from circuitviz.ui.elements.components import draw_chart, split, table
 from circuitviz.ui.elements.words import literal
 from circuitviz.ui.models.choice import kept
 from circuitviz.ui.models.model import WHOLE_BATCH, ChosenModel, fitting, look_at

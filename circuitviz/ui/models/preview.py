@@ -17,8 +17,7 @@ from circuitviz.behaviours.prompt import Prompt, Role, Split
 from circuitviz.behaviours.tables import Table
 from circuitviz.plots.bars import split_bars
 from circuitviz.plots.text import count
-from circuitviz.ui.elements.components import CHART_CONFIG, split
-from circuitviz.ui.elements.table import table
+from circuitviz.ui.elements.components import CHART_CONFIG, split, table
 from circuitviz.ui.elements.words import literal, literal_code
 
 ATTACKS_SHOWN, BENIGN_SHOWN, ROWS_SHOWN = 3, 2, 5

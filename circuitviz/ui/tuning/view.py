@@ -43,10 +43,10 @@ from circuitviz.ui.elements.components import (
     error,
     rate_card,
     split,
+    table,
     table_twin,
     warn,
 )
-from circuitviz.ui.elements.table import table
 from circuitviz.ui.elements.words import how_to_read, literal, literal_code
 from circuitviz.ui.jobs import follow
 from circuitviz.ui.run_names import plan_note, tuning_note

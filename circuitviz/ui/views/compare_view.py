@@ -26,9 +26,8 @@ from circuitviz.plots.text import count, matrix_frame, records
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
-from circuitviz.ui.elements.components import draw_chart, error
+from circuitviz.ui.elements.components import draw_chart, error, table
 from circuitviz.ui.elements.keys import listing_key, when_changed
-from circuitviz.ui.elements.table import table
 from circuitviz.ui.elements.words import literal
 from circuitviz.ui.jobs import start
 from circuitviz.ui.run_names import method_title, run_labels

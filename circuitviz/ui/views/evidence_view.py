@@ -15,9 +15,8 @@ from circuitviz.plots.catalogue import alone_chart, judges_note
 from circuitviz.plots.verdict import Verdict, controls_run, verdict_summary, verdicts
 from circuitviz.runs.store import Run
 from circuitviz.ui import services
-from circuitviz.ui.elements.components import Card, cards, draw_chart
+from circuitviz.ui.elements.components import Card, cards, draw_chart, table
 from circuitviz.ui.elements.fetch_button import fetch_button
-from circuitviz.ui.elements.table import table
 from circuitviz.ui.jobs import start_discovery, watch
 
 # How each criterion is defined; the docstrings that compute them say the same.

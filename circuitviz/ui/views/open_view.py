@@ -11,8 +11,7 @@ from circuitviz.plots import catalogue, open_frame, story
 from circuitviz.plots.text import count, evidence, make_up, percent, sparsity
 from circuitviz.report.verdict_line import sentence
 from circuitviz.runs.store import Run
-from circuitviz.ui.elements.components import Card, draw_chart
-from circuitviz.ui.elements.table import table
+from circuitviz.ui.elements.components import Card, draw_chart, table
 from circuitviz.units import Circuit
 
 

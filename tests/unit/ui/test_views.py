@@ -9,8 +9,7 @@ from circuitviz.plots.verdict import Verdict, verdicts
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.jobs import Job
 from circuitviz.ui import jobs
-from circuitviz.ui.elements.components import Card, card_html
-from circuitviz.ui.elements.table import table_html
+from circuitviz.ui.elements.components import Card, card_html, table_html
 from circuitviz.ui.view_state import ViewState
 from circuitviz.ui.views import (
     circuit_view,
