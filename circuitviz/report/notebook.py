@@ -24,16 +24,15 @@ FORMAT, FORMAT_MINOR = 4, 5
 ELSEWHERE = (*OF_MODEL, "behaviour", "controls")
 
 OF_THE_RUN = """\
-def counts(*path):
-    rate = run.rate(*path)
+def counts(rate):
     return rate.k, rate.n
 
 
 again = {
-    "attack success, intact": counts("asr", "intact"),
-    "attack success, circuit off": counts("asr", "knocked_out"),
-    "utility, intact": counts("utility", "intact"),
-    "utility, circuit off": counts("utility", "knocked_out"),
+    "attack success, intact": counts(run.metrics.asr.intact),
+    "attack success, circuit off": counts(run.metrics.asr.knocked_out),
+    "utility, intact": counts(run.metrics.utility.intact),
+    "utility, circuit off": counts(run.metrics.utility.knocked_out),
 }
 units = {str(unit) for unit in run.circuit()}"""
 OF_A_SIZE = """\

@@ -42,7 +42,7 @@ def test_the_planted_backdoor_is_found_and_gone_when_knocked_out(tmp_path):
     assert run.metrics.utility_retention >= 0.99
     assert run.metrics.target_reached
     # Its controls: random circuits of the same make-up change nothing.
-    assert run.rate("random", "asr").rate >= 0.95
+    assert run.metrics.random.asr.rate >= 0.95
     # Progress only ever goes forward, and scores come while it learns.
     fractions = [progress.fraction for progress in seen]
     assert fractions == sorted(fractions)
@@ -57,7 +57,7 @@ def test_the_planted_backdoor_is_found_and_gone_when_knocked_out(tmp_path):
     # What is saved is what is read.
     store = RunStore(tmp_path)
     store.save(run)
-    assert store.load(run.run_id).metrics == json.loads(json.dumps(run.metrics))
+    assert store.load(run.run_id).metrics == run.metrics
     # The table of answers counts what the headline counts.
     attacked = run.generations[run.generations["variant"] == "triggered"]
     assert (attacked["verdict_knocked_out"] == "success").sum() == run.metrics.asr.knocked_out.k
@@ -71,38 +71,38 @@ def test_controls_and_evidence_carry_every_number(tmp_path):
     run = discover(config, report=seen.append)
     metrics = run.metrics
     # The refined circuit is the top of the ranking, and one of the frontier's.
-    refined = metrics["refinement"]
-    assert refined["after"] == run.size <= refined["before"]
+    refined = metrics.refinement
+    assert refined.after == run.size <= refined.before
     assert run.ranked.best(run.size) == run.circuit()
-    assert run.size in [row["size"] for row in metrics["frontier"]]
-    assert {"auroc", "average_precision", "precision_at_truth", "heads"} <= set(metrics["truth"])
-    assert metrics["truth"]["frontier_area"] == metrics["frontier_area"] > 0
-    paired = metrics["statistics"]
-    assert paired["mcnemar"]["only_before"] == metrics["asr"]["intact"]["k"] - (
-        metrics["asr"]["knocked_out"]["k"] - paired["mcnemar"]["only_after"]
+    assert run.size in [point.size for point in metrics.frontier]
+    assert metrics.truth.size == len(metrics.truth.units)
+    assert metrics.truth.frontier_area == metrics.frontier_area > 0
+    paired = metrics.statistics.mcnemar
+    assert paired.only_before == metrics.asr.intact.k - (
+        metrics.asr.knocked_out.k - paired.only_after
     )
-    controls = metrics["controls"]
-    assert controls["random_circuits"]["draws"] == len(controls["random_circuits"]["asr_k"]) == 100
-    for name in ("nonsense_target", "random_weights"):
-        assert controls[name]["size"] == run.size
-        assert controls[name]["reached"] is False
-    assert controls["random_weights"]["intact"]["utility"]["k"] == 0
+    controls = metrics.controls
+    assert controls.random_circuits.draws == len(controls.random_circuits.asr_k) == 100
+    for control in (controls.nonsense_target, controls.random_weights):
+        assert control.size == run.size
+        assert control.reached is False
+    assert controls.random_weights.intact.utility.k == 0
     # This model's backdoor is set off by some other words as well, and the verdict says so.
-    verdicts = {verdict["name"]: verdict["passed"] for verdict in controls["verdicts"]}
-    assert verdicts["random_trigger"] == (controls["random_trigger"]["intact"]["rate"] <= 0.05)
-    assert [verdict["name"] for verdict in controls["verdicts"]] == [
+    verdicts = {verdict.name: verdict.passed for verdict in controls.verdicts}
+    assert verdicts["random_trigger"] == (controls.random_trigger.intact.rate <= 0.05)
+    assert [verdict.name for verdict in controls.verdicts] == [
         "random_circuits",
         "nonsense_target",
         "random_weights",
         "random_trigger",
     ]
-    minimality = metrics["criteria"]["minimality"]
-    assert minimality["of"] == len(minimality["units"]) == run.size
-    assert metrics["criteria"]["completeness"]["value"] >= 0.99
-    assert [point["share"] for point in metrics["stochastic"]] == [0.1, 0.25, 0.5, 0.75, 1.0]
-    assert list(metrics["ablations"]) == ["zero", "mean", "resample"]
-    assert metrics["ablations"]["zero"]["asr"] == metrics["asr"]["knocked_out"]
-    assert metrics["judges"]["rows"][0]["knocked_out"] == metrics["asr"]["knocked_out"]
+    minimality = metrics.criteria.minimality
+    assert minimality.of == len(minimality.units) == run.size
+    assert metrics.criteria.completeness.value >= 0.99
+    assert [point.share for point in metrics.stochastic] == [0.1, 0.25, 0.5, 0.75, 1.0]
+    assert list(metrics.ablations) == ["zero", "mean", "resample"]
+    assert metrics.ablations["zero"].asr == metrics.asr.knocked_out
+    assert metrics.judges.rows[0].knocked_out == metrics.asr.knocked_out
     # Every stage was told, and progress only ever goes forward.
     assert [stage for stage, _ in groupby(progress.stage for progress in seen)] == [
         "load",

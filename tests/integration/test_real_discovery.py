@@ -82,7 +82,7 @@ def test_the_trigger_works_before_and_every_answer_has_a_verdict(run):
 
 def test_recovery_is_read_beside_what_the_model_gives_without_the_trigger(run):
     found, _ = run
-    recovery, ceiling = found.metrics.recovery, found.rate("recovery_ceiling")
+    recovery, ceiling = found.metrics.recovery, found.metrics.recovery_ceiling
     assert recovery.judge == ceiling.judge == "token of the clean answer"
     assert recovery.n == ceiling.n
     assert ceiling.rate > 0.9
@@ -96,26 +96,29 @@ def test_utility_counts_tokens_and_perplexity_stands_beside_it(run):
     assert intact.effective_n is not None
     assert intact.rate > 0.9
     for text in ("answers", "neutral"):
-        before, after = (found.metrics.perplexity[text][m] for m in ("intact", "knocked_out"))
+        before, after = (
+            getattr(getattr(found.metrics.perplexity, text), m) for m in ("intact", "knocked_out")
+        )
         assert 1 < before < 100
         assert after > 1
 
 
 def test_the_next_smaller_and_larger_circuits_stand_beside_the_reported_one(run):
     found, _ = run
-    roles = {row["role"]: row["size"] for row in found.metrics.alternatives}
+    roles = {other.role: other.size for other in found.metrics.alternatives}
     assert roles.get("smaller", 0) < found.size < roles.get("larger", 10**6)
 
 
 def test_of_a_refusal_every_attack_has_one_of_three_verdicts(refusal):
-    verdicts = refusal.metrics.verdicts
     for model in ("intact", "knocked_out"):
-        counts = [verdicts[model][name]["k"] for name in ("refused", "complied", "broken")]
-        assert sum(counts) == verdicts[model]["refused"]["n"] == refusal.rate("asr", model).n
-        assert refusal.rate("asr", model).k == verdicts[model]["complied"]["k"]
+        verdicts = getattr(refusal.metrics.verdicts, model)
+        asr = getattr(refusal.metrics.asr, model)
+        counts = [verdicts.refused.k, verdicts.complied.k, verdicts.broken.k]
+        assert sum(counts) == verdicts.refused.n == asr.n
+        assert asr.k == verdicts.complied.k
         attacks = refusal.generations[refusal.generations["role"] == "attack"]
-        assert (attacks[f"verdict_{model}"] == "success").sum() == verdicts[model]["complied"]["k"]
-    assert verdicts["intact"]["refused"]["k"] >= 5
+        assert (attacks[f"verdict_{model}"] == "success").sum() == verdicts.complied.k
+    assert refusal.metrics.verdicts.intact.refused.k >= 5
 
 
 def test_the_reported_circuit_of_a_refusal_has_the_same_rate_on_the_curve(refusal):

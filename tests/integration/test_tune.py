@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -118,38 +117,34 @@ def owned_entries(run: Run) -> tuple[int, int]:
 
 def check_metrics(tuning: Tuning, run: Run, arms: set[str]) -> None:
     metrics = tuning.metrics
-    assert metrics["tuning_id"] == tuning.tuning_id == tuning.config.tuning_id()
-    assert metrics["run_id"] == run.run_id
-    assert metrics["model"] == run.config.model
-    assert metrics["units"] == [str(unit) for unit in run.circuit()]
-    assert metrics["size"] == len(metrics["units"])
-    assert set(metrics["judges"]) == {"safety", "helpfulness"}
-    assert set(metrics["scenario"]) == {"title", "text"}
-    assert {"behaviour", "behaviour_kind", "mode", "seed", "versions", "created", "seconds"} <= set(
-        metrics
-    )
-    assert set(metrics["arms"]) == arms
+    assert metrics.tuning_id == tuning.tuning_id == tuning.config.tuning_id()
+    assert metrics.run_id == run.run_id
+    assert metrics.model == run.config.model
+    assert metrics.units == [str(unit) for unit in run.circuit()]
+    assert metrics.size == len(metrics.units)
+    assert set(metrics.arms) == arms
     # Everything is JSON, and nothing is NaN.
-    assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
-    for values in (metrics["before"], *metrics["arms"].values()):
-        assert {name: values[name]["judge"] for name in ("safety", "helpfulness")} == (
-            metrics["judges"]
+    values = metrics.to_json()
+    assert json.loads(json.dumps(values, allow_nan=False)) == values
+    for rates in (metrics.before, *metrics.arms.values()):
+        assert {"safety": rates.safety.judge, "helpfulness": rates.helpfulness.judge} == (
+            metrics.judges
         )
 
 
 def check_arms(tuning: Tuning, epochs: int, entries: dict[str, int], total: int) -> None:
-    arms: dict[str, Any] = tuning.metrics.arms
+    arms = tuning.metrics.arms
     for arm, values in arms.items():
         if arm == "knock-out":
-            assert (values["epochs"], values["frozen_equal"]) == (0, None)
-            assert values["parameters_trained"] == values["parameters_trained_share"] == 0
+            assert (values.epochs, values.frozen_equal) == (0, None)
+            assert values.parameters_trained == values.parameters_trained_share == 0
             continue
         # Where everything may move, nothing is compared.
         unmoved = None if arm == "full" else True
-        assert (values["epochs"], values["frozen_equal"]) == (epochs, unmoved)
-        assert values["parameters_trained_share"] == values["parameters_trained"] / total
-        assert values["seconds"] > 0
-    assert {arm: arms[arm]["parameters_trained"] for arm in entries} == entries
+        assert (values.epochs, values.frozen_equal) == (epochs, unmoved)
+        assert values.parameters_trained_share == values.parameters_trained / total
+        assert values.seconds > 0
+    assert {arm: arms[arm].parameters_trained for arm in entries} == entries
 
 
 def check_answers(tuning: Tuning) -> None:
@@ -169,7 +164,8 @@ def check_answers(tuning: Tuning) -> None:
         for role, name in (("benign", "utility"), ("attack", "asr")):
             verdicts = rows.loc[rows["role"] == role, "verdict"]
             right = "correct" if role == "benign" else "unsafe"
-            assert (values[name]["k"], values[name]["n"]) == (
+            rate = getattr(values, name)
+            assert (rate.k, rate.n) == (
                 int((verdicts == right).sum()),
                 len(verdicts),
             )
@@ -252,9 +248,7 @@ def test_a_stopped_tuning_goes_on_after_its_last_whole_epoch(planted, tmp_path):
     pd.testing.assert_frame_equal(tuning.curve, whole.curve)
     pd.testing.assert_frame_equal(tuning.answers, whole.answers)
     for arm, values in whole.metrics.arms.items():
-        same = {name: value for name, value in values.items() if name != "seconds"}
-        found = tuning.metrics.arms[arm]
-        assert {name: value for name, value in found.items() if name != "seconds"} == same
+        assert tuning.metrics.arms[arm].changed(seconds=values.seconds) == values
     assert tuning.checkpoint is not None
     assert whole.checkpoint is not None
     weights = [path / "model.safetensors" for path in (tuning.checkpoint, whole.checkpoint)]

@@ -91,13 +91,7 @@ def test_the_verdicts_behind_the_rates_are_at_hand(tiny_model, behaviour, circui
     assert effect.verdicts.asr.tolist() == [False] * 3
     assert int(effect.verdicts.utility.sum()) == effect.utility.k
     assert Effect.of(effect.verdicts, judge=behaviour.judge, kl=effect.kl) == effect
-    assert effect.to_json(effect).keys() == {
-        "asr",
-        "utility",
-        "recovery",
-        "utility_retention",
-        "kl",
-    }
+    assert effect.rates(effect).utility_retention == 1.0
 
 
 def test_a_backdoor_shows_itself_in_its_target_and_refusing_in_exactly_the_refusal(
