@@ -6,7 +6,6 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from circuitviz.cli_text import missed_target, run_summary
 from circuitviz.commands.backend import Backend
 from circuitviz.commands.data import add_data_options, chosen_behaviour
 from circuitviz.commands.options import (
@@ -23,7 +22,11 @@ from circuitviz.commands.options import (
     setting,
     store_of,
 )
-from circuitviz.commands.output import say_on_stderr
+from circuitviz.commands.output import (
+    missed_target,
+    run_summary,
+    say_on_stderr,
+)
 from circuitviz.discovery.methods import METHODS
 from circuitviz.models.source import lasting_name, usual_dtype
 from circuitviz.quiet import stdout_discarded

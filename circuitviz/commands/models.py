@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, get_args
 
 from tqdm import tqdm
 
-from circuitviz.cli_text import aligned_lines, aligned_table
 from circuitviz.commands.backend import Backend
 from circuitviz.commands.options import JSON, Reply, command, option, setting
-from circuitviz.commands.output import say_on_stderr
+from circuitviz.commands.output import (
+    aligned_lines,
+    aligned_table,
+    say_on_stderr,
+)
 from circuitviz.models.fetch import (
     FETCHABLE,
     FetchStage,

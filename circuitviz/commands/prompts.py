@@ -11,10 +11,10 @@ from circuitviz.behaviours.columns import Columns, schema_name
 from circuitviz.behaviours.plugins import behaviour_plugins
 from circuitviz.behaviours.tables import Table
 from circuitviz.behaviours.templates import TEMPLATES
-from circuitviz.cli_text import aligned_lines, aligned_table, printable, short_cell
 from circuitviz.commands.backend import Backend
 from circuitviz.commands.data import OwnData, add_data_options, read_own_data
 from circuitviz.commands.options import JSON, Reply, command, option
+from circuitviz.commands.output import aligned_lines, aligned_table, printable, short_cell
 from circuitviz.errors import ConfigError
 
 UNUSABLE = 2

@@ -9,14 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from circuitviz.behaviours.behaviour import Behaviour
-from circuitviz.cli_text import (
-    aligned_lines,
-    aligned_table,
-    comparison_tables,
-    judge_tables,
-    printable,
-    short_cell,
-)
 from circuitviz.commands.backend import Backend
 from circuitviz.commands.options import (
     JSON,
@@ -28,7 +20,16 @@ from circuitviz.commands.options import (
     require_writable,
     store_of,
 )
-from circuitviz.commands.output import on_terminal, say_on_stderr
+from circuitviz.commands.output import (
+    aligned_lines,
+    aligned_table,
+    comparison_tables,
+    judge_tables,
+    on_terminal,
+    printable,
+    say_on_stderr,
+    short_cell,
+)
 from circuitviz.errors import ConfigError, RunFormatError, RunNotFoundError
 from circuitviz.quiet import quiet_libraries, stdout_discarded
 

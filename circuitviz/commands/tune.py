@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from circuitviz.cli_text import knock_out_summary, tuning_summary
 from circuitviz.commands.backend import Backend
 from circuitviz.commands.options import (
     JSON,
@@ -22,7 +21,11 @@ from circuitviz.commands.options import (
     setting,
     store_of,
 )
-from circuitviz.commands.output import say_on_stderr
+from circuitviz.commands.output import (
+    knock_out_summary,
+    say_on_stderr,
+    tuning_summary,
+)
 from circuitviz.errors import ConfigError
 from circuitviz.files import whole_folder
 from circuitviz.quiet import stdout_discarded

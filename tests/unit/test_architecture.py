@@ -27,7 +27,7 @@ LAYERS = (
     ("plots", "report"),
     ("ui",),
     ("api",),
-    ("cli_text", "commands"),
+    ("commands",),
     ("pages", "app", "cli"),
 )
 # The same within ui/, where a room is a folder or a module beside the folders.
@@ -48,7 +48,7 @@ ROOM_OF = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
 LAYER_OF = {package: layer for layer, names in enumerate(LAYERS) for package in names}
 STREAMLIT_PACKAGES = ("ui", "pages", "app")
 # Whatever starts quickly: torch takes seconds to import.
-LIGHT_PACKAGES = ("plots", "ui", "pages", "app", "cli", "cli_text", "commands", "api")
+LIGHT_PACKAGES = ("plots", "ui", "pages", "app", "cli", "commands", "api")
 LIGHT_MODULES = ("circuitviz.runs.jobs", "circuitviz.runs.store", "circuitviz.runs.worker")
 # What `import circuitviz` runs: it names everything public, and imports nothing of it yet.
 FRONT_DOOR = "circuitviz"

@@ -1,7 +1,7 @@
 """What became of the prompts, as runs keep it and as the command line says it."""
 
 from circuitviz.behaviours.screening import Changed, Screening
-from circuitviz.cli_text import run_summary
+from circuitviz.commands.output import run_summary
 from tests.synthetic import backdoor_run, with_results
 
 DROPPED = (("attack", "not refused", 3), ("benign", "refused", 1))
