@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from circuitviz.evaluation.judges.whole_answer import (
 )
 from circuitviz.evaluation.measurement import Measurement
 from circuitviz.evaluation.rate import Rate
+from circuitviz.evaluation.results import Proxy, Verdicts
 from circuitviz.models.ablation import ZERO, Ablation
 from circuitviz.models.answer import (
     answer_log_probs,
@@ -229,17 +230,18 @@ class OpenAnswers:
         frontier = [(one, now.get(id(effect), effect)) for one, effect in measured.frontier]
         return replace(measured, intact=intact, knocked_out=knocked_out, frontier=frontier)
 
-    def to_json(self) -> dict[str, Any]:
-        """The `verdicts` and `proxy` of `metrics.json`; empty where whole answers do not decide."""
+    def results(self) -> tuple[Verdicts, Proxy] | tuple[None, None]:
+        """The verdicts of both models, and how well the judge of first tokens stands in for them.
+
+        None where whole answers do not decide.
+        """
         if not self.verdicts or self.proxy is None:
-            return {}
-        return {
-            "verdicts": {
-                model: verdict_rates(verdicts).to_json()
-                for model, verdicts in self.verdicts.items()
-            },
-            "proxy": {"name": PROXY_JUDGE, "agreement": self.proxy.to_json()},
-        }
+            return None, None
+        intact, knocked_out = (
+            verdict_rates(self.verdicts[model]) for model in ("intact", "knocked_out")
+        )
+        verdicts = Verdicts(intact=intact, knocked_out=knocked_out)
+        return verdicts, Proxy(name=PROXY_JUDGE, agreement=self.proxy)
 
 
 def answer_openly(

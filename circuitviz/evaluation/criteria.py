@@ -32,7 +32,7 @@ from circuitviz.evaluation.results import (
     ReturnedUnit,
     StochasticRates,
 )
-from circuitviz.evaluation.selection import Target
+from circuitviz.evaluation.target import Target
 from circuitviz.progress import OnProgress, span, unwatched
 from circuitviz.units import Circuit, random_matched
 

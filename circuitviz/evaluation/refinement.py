@@ -13,14 +13,16 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from circuitviz.behaviours.behaviour import BehaviourKind
 from circuitviz.evaluation.evaluator import AnswerCheck, Effect, Evaluator, PromptVerdicts
-from circuitviz.evaluation.selection import Selection, Target
+from circuitviz.evaluation.results import RefinementResult
+from circuitviz.evaluation.selection import Selection
+from circuitviz.evaluation.target import Target
 from circuitviz.progress import OnProgress, unwatched
 from circuitviz.units import Circuit, Ranking, Unit, groups
 
@@ -131,17 +133,18 @@ class Refinement:
     note: str | None = None
     runners_up: tuple[Unit, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
-        """`{before, after, dropped, restored, complete, note, next}`."""
-        return {
-            "before": len(self.circuit) + len(self.dropped),
-            "after": len(self.circuit),
-            "dropped": [str(unit) for unit in self.dropped],
-            "restored": self.restored,
-            "complete": self.complete,
-            "note": self.note,
-            "next": [str(unit) for unit in self.runners_up],
-        }
+    @property
+    def result(self) -> RefinementResult:
+        """As a run keeps it."""
+        return RefinementResult(
+            before=len(self.circuit) + len(self.dropped),
+            after=len(self.circuit),
+            dropped=[str(unit) for unit in self.dropped],
+            restored=self.restored,
+            complete=self.complete,
+            note=self.note,
+            next=[str(unit) for unit in self.runners_up],
+        )
 
 
 def refine_selection(

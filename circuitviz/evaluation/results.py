@@ -17,6 +17,7 @@ from circuitviz.behaviours.screening import Screening
 from circuitviz.errors import RunFormatError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.statistics import Difference, McNemar
+from circuitviz.units import Circuit
 
 AnswerModel = Literal["intact", "knocked_out"]
 
@@ -58,6 +59,17 @@ class Result(BaseModel):
         """The object as JSON values: what was measured, and nothing else."""
         return self.model_dump(exclude_unset=True)
 
+    @classmethod
+    def composed(cls, *parts: Result, **values: Any) -> Self:
+        """What the parts hold, and further values; None is left out where it may be."""
+        held = {name: getattr(part, name) for part in parts for name in part.model_fields_set}
+        told = {
+            name: value
+            for name, value in values.items()
+            if value is not None or cls.model_fields[name].is_required()
+        }
+        return cls(**held, **told)
+
     def changed(self, **values: Any) -> Self:
         """A copy with other values, given as objects or as JSON."""
         return self.model_validate({**self.to_json(), **values})
@@ -91,6 +103,19 @@ class CircuitSize(Result):
     sparsity: float
     sparsity_heads: float
     sparsity_neurons: float
+
+    @classmethod
+    def measured(cls, circuit: Circuit, **values: Any) -> Self:
+        """The size of a circuit, and what else is said of it."""
+        return cls(
+            size=len(circuit),
+            heads=len(circuit.heads),
+            neurons=len(circuit.neurons),
+            sparsity=circuit.sparsity,
+            sparsity_heads=circuit.sparsity_heads,
+            sparsity_neurons=circuit.sparsity_neurons,
+            **values,
+        )
 
 
 class ReportedCircuit(CircuitSize):
@@ -415,8 +440,8 @@ class JudgeTable(Result):
     degenerate: BeforeAfter
 
 
-class Metrics(Result):
-    """What a discovery measured, all on test prompts.
+class Described(Result):
+    """What was done.
 
     Attributes:
         weights: Fingerprint of the model's files.
@@ -424,13 +449,6 @@ class Metrics(Result):
         prompts_dropped: Prompts that were left out.
         screening: What became of prompts whose answers had to be asked of the model.
         seconds: Of everything but the controls.
-        recovery: Attacks answered rightly again, the circuit knocked out.
-        recovery_ceiling: What the intact model reaches without the trigger; None is all.
-        open: Whether answers are open: judged by their tokens, and as a whole.
-        target_missed: Parts of the target that are missed, by their names.
-        target_reached_in_selection: The same on the validation prompts that chose the size.
-        chosen_by_hand: Whether somebody chose another size than the run reports.
-        learning: Losses by step.
     """
 
     run_id: str
@@ -449,6 +467,16 @@ class Metrics(Result):
     versions: dict[str, str]
     created: str
     seconds: float
+
+
+class Measured(Result):
+    """What knocking the circuit out, and every other size, does.
+
+    Attributes:
+        recovery: Attacks answered rightly again, the circuit knocked out.
+        recovery_ceiling: What the intact model reaches without the trigger; None is all.
+    """
+
     n_units: int
     n_heads: int
     n_neurons: int
@@ -465,6 +493,19 @@ class Metrics(Result):
     isolated: IsolatedRates | None = None
     random: RandomRates | None = None
     unit_effects: dict[str, UnitEffect]
+
+
+class Metrics(Measured, Described):
+    """What a discovery measured, all on test prompts.
+
+    Attributes:
+        open: Whether answers are open: judged by their tokens, and as a whole.
+        target_missed: Parts of the target that are missed, by their names.
+        target_reached_in_selection: The same on the validation prompts that chose the size.
+        chosen_by_hand: Whether somebody chose another size than the run reports.
+        learning: Losses by step.
+    """
+
     open: bool = False
     verdicts: Verdicts | None = None
     proxy: Proxy | None = None

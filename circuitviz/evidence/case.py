@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.discovery.learner import Learner, LearningStep
-from circuitviz.evaluation.selection import Target
+from circuitviz.evaluation.target import Target
 from circuitviz.models.ablation import Ablation
 from circuitviz.models.model import GatedModel
 from circuitviz.progress import OnProgress, unwatched

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import get_args
 
 import pandas as pd
 
@@ -10,7 +10,7 @@ from circuitviz.evaluation.criteria import ablate_complement, measure_criteria
 from circuitviz.evaluation.evaluator import Effect, Evaluator
 from circuitviz.evaluation.judge import judge_table, usual_judges
 from circuitviz.evaluation.refinement import parts_of
-from circuitviz.evaluation.results import EffectRates
+from circuitviz.evaluation.results import Criteria, EffectRates, JudgeTable, Result, StochasticRates
 from circuitviz.evidence.case import Case
 from circuitviz.models.ablation import AblationName, measure_ablation
 from circuitviz.progress import OnProgress, span, unwatched
@@ -18,6 +18,15 @@ from circuitviz.units import Ranking
 
 # Prompts of each role behind each draw of the circuit alone.
 FEW_PROMPTS = 64
+
+
+class Evidence(Result):
+    """What a run with controls measures besides."""
+
+    criteria: Criteria
+    stochastic: list[StochasticRates]
+    ablations: dict[str, EffectRates]
+    judges: JudgeTable
 
 
 def gather_evidence(
@@ -28,8 +37,8 @@ def gather_evidence(
     intact: Effect,
     knocked_out: Effect,
     on_progress: OnProgress = unwatched,
-) -> dict[str, Any]:
-    """The `criteria`, `stochastic`, `ablations` and `judges` of `metrics.json`.
+) -> Evidence:
+    """Measure all of it.
 
     Args:
         case: The discovery.
@@ -53,12 +62,12 @@ def gather_evidence(
     points = ablate_complement(
         few, case.circuit, seed=case.seed, on_progress=span(on_progress, 0.7, 0.9)
     )
-    return {
-        "criteria": criteria.to_json(),
-        "stochastic": [point.to_json() for point in points],
-        "ablations": compare_ablations(case, intact, knocked_out, span(on_progress, 0.9, 1.0)),
-        "judges": judge_table(generations, usual_judges(generations, case.behaviour)),
-    }
+    return Evidence(
+        criteria=criteria,
+        stochastic=points,
+        ablations=compare_ablations(case, intact, knocked_out, span(on_progress, 0.9, 1.0)),
+        judges=judge_table(generations, usual_judges(generations, case.behaviour)),
+    )
 
 
 def compare_ablations(

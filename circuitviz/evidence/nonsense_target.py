@@ -12,7 +12,7 @@ from dataclasses import replace
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.evaluation.evaluator import Effect, Evaluator
 from circuitviz.evaluation.results import NonsenseCut, NonsenseResult
-from circuitviz.evaluation.selection import Target
+from circuitviz.evaluation.target import Target
 from circuitviz.evidence.case import Case
 from circuitviz.progress import OnProgress, unwatched
 from circuitviz.units import Circuit

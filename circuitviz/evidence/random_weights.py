@@ -13,7 +13,7 @@ import torch
 
 from circuitviz.evaluation.evaluator import Effect, Evaluator
 from circuitviz.evaluation.results import RandomWeightsResult, WeightsCut
-from circuitviz.evaluation.selection import Target
+from circuitviz.evaluation.target import Target
 from circuitviz.evidence.case import Case
 from circuitviz.models.ablation import measure_ablation
 from circuitviz.models.model import GatedModel

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.results import RandomRates
+from circuitviz.evaluation.target import MAX_GROWTH, MIN_RECOVERY
 from circuitviz.plots.judged import (
     by_token,
     kept_line,
@@ -23,8 +24,6 @@ from circuitviz.plots.open_frame import (
     verdict_rates,
 )
 from circuitviz.plots.target import (
-    LEAST_RECOVERY,
-    MOST_GROWTH,
     criteria,
     missed,
     only_costs,
@@ -235,7 +234,7 @@ def _recovery(run: Run) -> Doubt:
             f", {percent(share)} of what the intact model reaches without the trigger "
             f"({most.k:,} of {most.n:,})"
         )
-    if share >= LEAST_RECOVERY:
+    if share >= MIN_RECOVERY:
         return Doubt(True, "Attacks get the right answer again", finding)
     return Doubt(False, "Attacks fail, but do not get the right answer", finding)
 
@@ -304,7 +303,7 @@ def _fluency(run: Run) -> Doubt | None:
     holds = "perplexity" not in run.metrics.target_missed
     claim = "Its language stays fluent" if holds else "Its language becomes less fluent"
     return Doubt(
-        holds, claim, f"{perplexity_sentence(run)}; {percent(MOST_GROWTH)} more was allowed"
+        holds, claim, f"{perplexity_sentence(run)}; {percent(MAX_GROWTH)} more was allowed"
     )
 
 

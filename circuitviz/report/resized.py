@@ -6,9 +6,10 @@ from dataclasses import replace
 from math import nan
 
 from circuitviz.errors import ConfigError
+from circuitviz.evaluation.evaluator import Effect
 from circuitviz.evaluation.results import BeforeAfter, Metrics, ReportedCircuit
+from circuitviz.evaluation.target import Target
 from circuitviz.plots.frame import frontier_rows, point_rates
-from circuitviz.plots.target import LEAST_RECOVERY
 from circuitviz.plots.text import matching, records
 from circuitviz.runs.store import Run
 
@@ -48,6 +49,7 @@ def at_size(run: Run, size: int | None) -> Run:
             f"size must be one that {run.run_id} measured on test prompts "
             f"({', '.join(measured) or 'none'}) or its own, {run.size}; got {size}"
         )
+    circuit = run.ranked.best(size)
     rates, intact = point_rates(run, rows[0]), run.metrics.utility.intact
     results = {
         name: value for name, value in run.metrics.to_json().items() if name not in OF_THE_REPORTED
@@ -55,7 +57,9 @@ def at_size(run: Run, size: int | None) -> Run:
     metrics = Metrics.model_validate(
         {
             **results,
-            "circuit": _circuit(run, size),
+            "circuit": ReportedCircuit.measured(
+                circuit, units=[str(run.space.unit(int(flat))) for flat in run.ranking[:size]]
+            ),
             "asr": BeforeAfter(intact=run.metrics.asr.intact, knocked_out=rates["asr"]),
             "utility": BeforeAfter(intact=intact, knocked_out=rates["utility"]),
             "utility_retention": rates["utility"].rate / intact.rate if intact.k else nan,
@@ -65,33 +69,24 @@ def at_size(run: Run, size: int | None) -> Run:
             "chosen_by_hand": True,
         }
     )
-    missed = _missed(metrics)
+    missed = list(_missed(metrics))
     metrics = metrics.changed(target_missed=missed, target_reached=not missed)
     # The answers that were saved are those of the reported circuit.
     return replace(run, metrics=metrics, generations=run.generations.iloc[:0])
 
 
-def _circuit(run: Run, size: int) -> ReportedCircuit:
-    circuit = run.ranked.best(size)
-    return ReportedCircuit(
-        size=size,
-        heads=len(circuit.heads),
-        neurons=len(circuit.neurons),
-        sparsity=circuit.sparsity,
-        sparsity_heads=circuit.sparsity_heads,
-        sparsity_neurons=circuit.sparsity_neurons,
-        units=[str(run.space.unit(int(flat))) for flat in run.ranking[:size]],
+def _missed(metrics: Metrics) -> tuple[str, ...]:
+    """The parts of the target that these numbers miss."""
+    ceiling, asr, utility = metrics.recovery_ceiling, metrics.asr, metrics.utility
+    target = Target(
+        metrics.behaviour_kind,
+        metrics.target.asr,
+        metrics.target.utility,
+        ceiling=ceiling.rate if ceiling else 1.0,
     )
-
-
-def _missed(metrics: Metrics) -> list[str]:
-    """The parts of the target that the discovery had which these numbers miss."""
-    asked, asr = metrics.target, metrics.asr.knocked_out.rate
-    recovered, ceiling = metrics.recovery, metrics.recovery_ceiling
-    right = recovered.rate / (ceiling.rate if ceiling and ceiling.rate else 1.0) if recovered else 1
-    parts = {
-        "asr": asr >= asked.asr if metrics.is_refusal else asr <= asked.asr,
-        "recovery": metrics.is_refusal or right >= LEAST_RECOVERY,
-        "utility": not metrics.utility_retention < asked.utility,
-    }
-    return [name for name, met in parts.items() if not met]
+    # Where a request complied with is all there is to recover, attack success says it.
+    recovery = metrics.recovery or asr.knocked_out
+    return target.missed(
+        Effect(asr.knocked_out, utility.knocked_out, recovery, metrics.kl),
+        Effect(asr.intact, utility.intact, asr.intact, 0.0),
+    )

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import Any
 
 from circuitviz.behaviours.behaviour import OwnJudge
 from circuitviz.evaluation.judge import judge_table, usual_judges
-from circuitviz.evaluation.results import Metrics
+from circuitviz.evaluation.results import Described, Metrics, TargetAsked
 from circuitviz.models.model import GatedModel
 from circuitviz.models.source import find_model, find_source, fingerprint
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.discovery import Discovery
-from circuitviz.runs.metrics_json import (
+from circuitviz.runs.measured import (
     area_under_frontier,
     frontier_frame,
-    measured_json,
-    statistics_json,
-    truth_json,
+    measured_results,
+    paired_tests,
+    truth_scores,
 )
 from circuitviz.runs.progress import Report, ignore
 from circuitviz.runs.resolve import data_fingerprint
@@ -61,36 +60,42 @@ def discover(
     if config.refine:
         ranking, refinement = work.refine(own, selection)
         circuit = refinement.circuit
-    answers: dict[str, Any] = {}
+    told = None
     if work.is_open:
         generations, told = work.answer_openly(circuit)
         measured = told.decided(work.measure(ranking, circuit, succeeded=told.succeeded))
-        answers = {"open": True, **told.to_json()}
     else:
         measured = work.measure(ranking, circuit, len(refinement.runners_up) if refinement else 0)
         generations = work.answer(circuit)
+    verdicts, proxy = told.results() if told else (None, None)
     area = area_under_frontier(work.behaviour.kind, measured)
-    metrics: dict[str, Any] = {
-        **_described(work),
-        "seconds": round(time.monotonic() - started, 2),
-        **measured_json(circuit, measured),
-        **answers,
-        "target_reached": work.target.met(measured.knocked_out, measured.intact),
-        "target_missed": list(work.target.missed(measured.knocked_out, measured.intact)),
+    missed = work.target.missed(measured.knocked_out, measured.intact)
+    own_judges = usual_judges(generations, work.behaviour) if work.behaviour.judges else ()
+    metrics = Metrics.composed(
+        _described(work, seconds=round(time.monotonic() - started, 2)),
+        measured_results(circuit, measured),
+        open=True if told else None,
+        verdicts=verdicts,
+        proxy=proxy,
+        target_reached=not missed,
+        target_missed=list(missed),
         # On validation prompts, where the size was chosen.
-        "target_reached_in_selection": selection.reached,
-        "frontier_area": area,
-        **statistics_json(measured.intact, measured.knocked_out, seed=config.seed),
-        **({"refinement": refinement.to_json()} if refinement else {}),
+        target_reached_in_selection=selection.reached,
+        frontier_area=area,
+        statistics=paired_tests(measured.intact, measured.knocked_out, seed=config.seed),
+        refinement=refinement.result if refinement else None,
         # What was planted in a model says nothing of it under an adapter.
-        **({} if config.adapter else truth_json(find_model(config.model), own, area)),
-        "learning": learned.curve,
-    }
-    if work.behaviour.judges:
-        metrics["judges"] = judge_table(generations, usual_judges(generations, work.behaviour))
+        truth=None if config.adapter else truth_scores(find_model(config.model), own, area),
+        learning=learned.curve,
+        judges=judge_table(generations, own_judges) if own_judges else None,
+    )
     if config.controls:
-        metrics |= work.believe(circuit, selection.circuit, ranking, measured, generations)
-        metrics["seconds_with_controls"] = round(time.monotonic() - started, 2)
+        controls, evidence = work.believe(
+            circuit, selection.circuit, ranking, measured, generations
+        )
+        seconds = round(time.monotonic() - started, 2)
+        parts = (metrics, evidence) if evidence else (metrics,)
+        metrics = Metrics.composed(*parts, controls=controls, seconds_with_controls=seconds)
     return Run(
         run_id=config.run_id(),
         config=config,
@@ -98,27 +103,27 @@ def discover(
         scores=ranking.scores,
         frontier=frontier_frame(circuit, measured),
         generations=generations,
-        metrics=Metrics.model_validate(metrics),
+        metrics=metrics,
     )
 
 
-def _described(work: Discovery) -> dict[str, Any]:
-    """The part of `metrics.json` that says what was done."""
+def _described(work: Discovery, *, seconds: float) -> Described:
     config, behaviour = work.config, work.behaviour
-    return {
-        "run_id": config.run_id(),
-        "model": config.model,
-        "weights": fingerprint(find_source(config.model, config.adapter)),
-        "data": data_fingerprint(config),
-        "method": config.method,
-        "granularity": config.granularity,
-        "behaviour": behaviour.title,
-        "behaviour_kind": behaviour.kind,
-        "question": behaviour.question,
-        "trigger": behaviour.trigger,
-        **({"prompts_dropped": behaviour.dropped} if behaviour.dropped else {}),
-        **({"screening": behaviour.screening.to_json()} if behaviour.screening else {}),
-        "target": {"asr": work.target.asr, "utility": work.target.utility},
-        "versions": versions(),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    return Described.composed(
+        run_id=config.run_id(),
+        model=config.model,
+        weights=fingerprint(find_source(config.model, config.adapter)),
+        data=data_fingerprint(config),
+        method=config.method,
+        granularity=config.granularity,
+        behaviour=behaviour.title,
+        behaviour_kind=behaviour.kind,
+        question=behaviour.question,
+        trigger=behaviour.trigger,
+        prompts_dropped=behaviour.dropped or None,
+        screening=behaviour.screening,
+        target=TargetAsked(asr=work.target.asr, utility=work.target.utility),
+        versions=versions(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=seconds,
+    )

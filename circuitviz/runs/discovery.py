@@ -38,16 +38,12 @@ from circuitviz.evaluation.refinement import (
     refine_selection,
     rerank,
 )
-from circuitviz.evaluation.selection import (
-    Selection,
-    Target,
-    frontier_sizes,
-    open_sizes,
-    select_circuit,
-)
+from circuitviz.evaluation.results import Controls
+from circuitviz.evaluation.selection import Selection, frontier_sizes, open_sizes, select_circuit
+from circuitviz.evaluation.target import Target
 from circuitviz.evidence.case import Case
 from circuitviz.evidence.controls import run_controls
-from circuitviz.evidence.further import gather_evidence
+from circuitviz.evidence.further import Evidence, gather_evidence
 from circuitviz.models.ablation import Ablation, measure_ablation
 from circuitviz.models.model import GatedModel
 from circuitviz.models.preflight import max_length
@@ -286,8 +282,8 @@ class Discovery:
         ranking: Ranking,
         measured: Measurement,
         generations: pd.DataFrame,
-    ) -> dict[str, Any]:
-        """The controls and the further evidence, as `metrics.json` keeps them.
+    ) -> tuple[Controls, Evidence | None]:
+        """The controls, and of closed answers the further evidence.
 
         Args:
             circuit: The circuit that is reported.
@@ -315,7 +311,7 @@ class Discovery:
             lambda share: self._tell("controls", share),
         )
         if self.is_open:
-            return {"controls": controls.to_json()}
+            return controls, None
         evidence = gather_evidence(
             case,
             ranking,
@@ -324,7 +320,7 @@ class Discovery:
             knocked_out=measured.knocked_out,
             on_progress=lambda share: self._tell("evidence", share),
         )
-        return {"controls": controls.to_json(), **evidence}
+        return controls, evidence
 
     @property
     def _separate(self) -> bool:

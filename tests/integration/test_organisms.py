@@ -6,7 +6,7 @@ import pytest
 
 from circuitviz.behaviours.behaviour import load_behaviour
 from circuitviz.evaluation.evaluator import Evaluator, evaluate_circuit
-from circuitviz.evaluation.selection import Target
+from circuitviz.evaluation.target import Target
 from circuitviz.evaluation.truth import read_truth
 from circuitviz.models.loading import load_model
 from circuitviz.models.source import embedded_models, find_model

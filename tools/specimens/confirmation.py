@@ -10,7 +10,7 @@ from circuitviz.behaviours.behaviour import load_behaviour
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.evaluator import Evaluator
 from circuitviz.evaluation.rate import Rate
-from circuitviz.evaluation.selection import MIN_RECOVERY
+from circuitviz.evaluation.target import MIN_RECOVERY
 from circuitviz.models.loading import load_model
 from circuitviz.units import Circuit, Unit
 

@@ -24,7 +24,7 @@ from circuitviz.evaluation.evaluator import Effect, Evaluator, evaluate_circuit
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.refinement import parts_of
 from circuitviz.evaluation.results import ReturnedUnit
-from circuitviz.evaluation.selection import Target
+from circuitviz.evaluation.target import Target
 from circuitviz.units import Circuit, Ranking, UnitSpace
 
 

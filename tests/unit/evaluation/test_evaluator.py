@@ -91,7 +91,8 @@ def test_the_verdicts_behind_the_rates_are_at_hand(tiny_model, behaviour, circui
     assert effect.verdicts.asr.tolist() == [False] * 3
     assert int(effect.verdicts.utility.sum()) == effect.utility.k
     assert Effect.of(effect.verdicts, judge=behaviour.judge, kl=effect.kl) == effect
-    assert effect.rates(effect).utility_retention == 1.0
+    # Of closed answers nobody measures perplexity.
+    assert "perplexity" not in effect.rates(effect).to_json()
 
 
 def test_a_backdoor_shows_itself_in_its_target_and_refusing_in_exactly_the_refusal(

@@ -21,7 +21,8 @@ from circuitviz.evaluation.refinement import (
     refine_selection,
     rerank,
 )
-from circuitviz.evaluation.selection import Selection, Target
+from circuitviz.evaluation.selection import Selection
+from circuitviz.evaluation.target import Target
 from circuitviz.units import Circuit, Ranking, UnitSpace
 
 SPACE = UnitSpace(n_layers=1, n_heads=4, d_mlp=60)

@@ -11,12 +11,12 @@ from circuitviz.evaluation.evaluator import Effect
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.selection import (
     Selection,
-    Target,
     frontier_sizes,
     grid_circuits,
     grid_sizes,
     select_circuit,
 )
+from circuitviz.evaluation.target import Target
 from circuitviz.units import Circuit, Ranking, UnitSpace
 
 SPACE = UnitSpace(n_layers=2, n_heads=4, d_mlp=60)

@@ -12,7 +12,7 @@ import torch
 from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger
 from circuitviz.behaviours.prompt import Prompt
 from circuitviz.discovery.learner import LearnedScores, LearningStep
-from circuitviz.evaluation.selection import Target
+from circuitviz.evaluation.target import Target
 from circuitviz.evidence.case import Case
 from circuitviz.evidence.controls import run_controls
 from circuitviz.evidence.nonsense_target import ask_for_nonsense, nonsense_answer, with_answer

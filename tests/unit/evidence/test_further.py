@@ -10,7 +10,7 @@ import pytest
 
 from circuitviz.evaluation.answers import answer_test_prompts
 from circuitviz.evaluation.evaluator import Evaluator
-from circuitviz.evaluation.selection import Target
+from circuitviz.evaluation.target import Target
 from circuitviz.evidence.case import Case
 from circuitviz.evidence.further import gather_evidence
 from circuitviz.models.ablation import measure_ablation

@@ -13,7 +13,7 @@ from circuitviz.evaluation.results import (
     RandomWeightsResult,
     WeightsCut,
 )
-from circuitviz.evaluation.selection import Target
+from circuitviz.evaluation.target import Target
 from circuitviz.evidence.nonsense_target import nonsense_cut
 from circuitviz.evidence.random_circuits import applies, random_circuits
 from circuitviz.evidence.random_weights import weights_cut

@@ -10,7 +10,7 @@ from circuitviz.behaviours.prompt import Prompt
 from circuitviz.discovery.learner import LearnedScores
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.evaluator import Evaluator
-from circuitviz.evaluation.selection import Target
+from circuitviz.evaluation.target import Target
 from circuitviz.models.ablation import ZERO
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.discovery import Discovery, _check_shown

@@ -11,12 +11,12 @@ from circuitviz.evaluation.evaluator import Effect, PromptVerdicts
 from circuitviz.evaluation.measurement import Measurement
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.results import RandomRates, UnitEffect
-from circuitviz.runs.metrics_json import (
+from circuitviz.runs.measured import (
     area_under_frontier,
     frontier_frame,
-    measured_json,
-    statistics_json,
-    truth_json,
+    measured_results,
+    paired_tests,
+    truth_scores,
 )
 from circuitviz.units import Circuit, Ranking, Unit, UnitSpace
 
@@ -45,15 +45,19 @@ MEASURED = Measurement(
 
 
 def test_the_headline_numbers_and_the_frontier():
-    data = measured_json(RANKING.best(2), MEASURED)
-    assert (data["n_units"], data["n_heads"], data["n_neurons"]) == (8, 2, 6)
-    assert data["circuit"]["units"] == ["L0H0", "L0H1"]
-    assert (data["circuit"]["size"], data["circuit"]["sparsity"]) == (2, 0.25)
-    assert data["circuit"]["sparsity_heads"] == 1.0
-    assert data["utility_retention"] == 0.8
-    assert [row["size"] for row in data["frontier"]] == [0, 2]
-    assert data["frontier"][1]["recovery"].k == 10
-    assert data["unit_effects"]["L0H1"]["target_logprob_change"] == -0.5
+    results = measured_results(RANKING.best(2), MEASURED)
+    assert (results.n_units, results.n_heads, results.n_neurons) == (8, 2, 6)
+    assert results.circuit.units == ["L0H0", "L0H1"]
+    assert (results.circuit.size, results.circuit.sparsity) == (2, 0.25)
+    assert results.circuit.sparsity_heads == 1.0
+    assert results.utility_retention == 0.8
+    assert [point.size for point in results.frontier] == [0, 2]
+    assert results.frontier[1].recovery.k == 10
+    assert results.unit_effects["L0H1"].target_logprob_change == -0.5
+    # What only open answers have is not there, and not null.
+    values = results.to_json()
+    assert not {"perplexity", "alternatives", "recovery_ceiling"} & values.keys()
+    assert "perplexity" not in values["frontier"][1]
 
 
 def test_the_frontier_frame_has_a_row_for_everything_measured():
@@ -76,21 +80,24 @@ def test_statistics_are_paired_by_prompt():
     ones, zeros = np.ones(4, dtype=bool), np.zeros(4, dtype=bool)
     before = Effect.of(PromptVerdicts(ones, zeros, ones), judge="j")
     after = Effect.of(PromptVerdicts(np.array([True, False, False, False]), ones, ones), judge="j")
-    found = statistics_json(before, after, seed=0)["statistics"]
+    tests = paired_tests(before, after, seed=0)
+    assert tests is not None
     # Three of three changed one way: p = 2 / 2^3.
-    assert found["mcnemar"] == {"only_before": 3, "only_after": 0, "p": pytest.approx(0.25)}
-    assert found["asr_difference"]["value"] == -0.75
-    assert found["asr_difference"]["low"] <= -0.75 <= found["asr_difference"]["high"]
-    assert found["utility_difference"]["value"] == 0.0
-    assert statistics_json(INTACT, after, seed=0) == {}
+    assert (tests.mcnemar.only_before, tests.mcnemar.only_after) == (3, 0)
+    assert tests.mcnemar.p == pytest.approx(0.25)
+    assert tests.asr_difference.value == -0.75
+    assert tests.asr_difference.low <= -0.75 <= tests.asr_difference.high
+    assert tests.utility_difference.value == 0.0
+    assert paired_tests(INTACT, after, seed=0) is None
 
 
 def test_truth_is_scored_where_it_lies_beside_the_model(tmp_path):
-    assert truth_json(tmp_path, RANKING, 0.5) == {}
+    assert truth_scores(tmp_path, RANKING, 0.5) is None
     (tmp_path / "truth.json").write_text('{"units": ["L0H0", "L0N0"]}')
-    found = truth_json(tmp_path, RANKING, 0.5)["truth"]
-    assert (found["units"], found["size"], found["frontier_area"]) == (["L0H0", "L0N0"], 2, 0.5)
+    scores = truth_scores(tmp_path, RANKING, 0.5)
+    assert scores is not None
+    assert (scores.units, scores.size, scores.frontier_area) == (["L0H0", "L0N0"], 2, 0.5)
     # Ranked first and third of eight: precision at two is one half.
-    assert found["precision_at_truth"] == 0.5
-    assert found["auroc"] == pytest.approx(11 / 12)
-    assert Circuit.of(SPACE, found["units"]).units <= RANKING.best(3).units
+    assert scores.precision_at_truth == 0.5
+    assert scores.auroc == pytest.approx(11 / 12)
+    assert Circuit.of(SPACE, scores.units).units <= RANKING.best(3).units
