@@ -264,8 +264,8 @@ class Evaluator:
                 wanted=wanted,
                 on_progress=on_progress,
             ).match
-        found = np.zeros((len(circuits), len(self.attacks)), dtype=bool)
-        pairs = np.argwhere(np.ones_like(found) if wanted is None else wanted).tolist()
+        verdicts = np.zeros((len(circuits), len(self.attacks)), dtype=bool)
+        pairs = np.argwhere(np.ones_like(verdicts) if wanted is None else wanted).tolist()
         applied = [one.complement for one in circuits] if condition == "isolated" else circuits
         answers = self.model.generate_each(
             [self.attacks[row].asked for _, row in pairs],
@@ -277,10 +277,10 @@ class Evaluator:
         safe = safe_answers(self.behaviour.kind, self.attacks)
         for (index, row), answer in zip(pairs, answers, strict=True):
             attack = self.attacks[row]
-            found[index, row] = self.judge.judge(
+            verdicts[index, row] = self.judge.judge(
                 attack.asked, answer, _text(attack.target), safe[row]
             )
-        return found
+        return verdicts
 
     def shows(
         self,

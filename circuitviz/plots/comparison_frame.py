@@ -55,12 +55,12 @@ def overlay_frame(runs: Mapping[str, Run], series: str) -> pd.DataFrame:
         runs: By label, all of one model.
         series: `asr`, `utility` or `recovery`; a run that lacks it has no rows.
     """
-    found = [
+    rows = [
         {**row, "run": label, "chosen": row["size"] == run.size}
         for label, run in runs.items()
         for row in records(matching(tradeoff_frame(run), series=series))
     ]
-    return pd.DataFrame(found, columns=list(OVERLAY_COLUMNS))
+    return pd.DataFrame(rows, columns=list(OVERLAY_COLUMNS))
 
 
 def summary_frame(runs: Mapping[str, Run]) -> pd.DataFrame:
@@ -82,25 +82,25 @@ def _summary(label: str, run: Run) -> dict[str, Any]:
     }
 
 
-def answer(found: Comparison) -> str:
+def answer(comparison: Comparison) -> str:
     """Whether the circuits agree, in one line: overlap beside chance, units that all found."""
-    runs, everywhere = len(found.runs), len(_found_by_all(found))
+    runs, everywhere = len(comparison.runs), len(_found_by_all(comparison))
     who = "both runs" if runs == 2 else f"all {runs} runs"
-    ratio = found.mean_jaccard
+    ratio = comparison.mean_jaccard
     word = "agree" if ratio >= 0.8 else "partly agree" if ratio >= 0.3 else "hardly agree"
     verb = "is" if everywhere == 1 else "are"
     units = count(everywhere, "unit") if everywhere else "no unit"
     mean = "Jaccard" if runs == 2 else "mean Jaccard"
     return (
-        f"They {word}: {mean} {ratio:.2f}, by chance {_small(found.chance_jaccard)}; "
+        f"They {word}: {mean} {ratio:.2f}, by chance {_small(comparison.chance_jaccard)}; "
         f"{units} {verb if everywhere else 'is'} in the circuit of {who}"
     )
 
 
-def lead(found: Comparison) -> str:
+def lead(comparison: Comparison) -> str:
     """Which units all runs found, and how many only some did."""
-    shared = _found_by_all(found)
-    others = len(found.units) - len(shared)
+    shared = _found_by_all(comparison)
+    others = len(comparison.units) - len(shared)
     named = ", ".join(shared[:8]) + (f" and {len(shared) - 8:,} more" if len(shared) > 8 else "")
     text = f"Found by all: {named}. " if shared else ""
     return text + (
@@ -109,20 +109,20 @@ def lead(found: Comparison) -> str:
     )
 
 
-def _found_by_all(found: Comparison) -> list[str]:
-    return [str(row.unit) for row in found.units if row.found_by == len(found.runs)]
+def _found_by_all(comparison: Comparison) -> list[str]:
+    return [str(row.unit) for row in comparison.units if row.found_by == len(comparison.runs)]
 
 
 def _small(share: float) -> str:
     return f"{share:.2f}" if share >= 0.01 or share == 0 else f"{share:.4f}"
 
 
-def setting_frame(found: Comparison, labels: Labels) -> pd.DataFrame:
+def setting_frame(comparison: Comparison, labels: Labels) -> pd.DataFrame:
     """The settings that differ: one row per field, one column per run."""
-    names = [labels[run.run_id] for run in found.runs]
+    names = [labels[run.run_id] for run in comparison.runs]
     rows = [
         {"setting": field, **dict(zip(names, map(_setting, values), strict=True))}
-        for field, values in found.settings.items()
+        for field, values in comparison.settings.items()
     ]
     return pd.DataFrame(rows, columns=["setting", *names])
 
@@ -132,20 +132,21 @@ def _setting(value: object) -> str:
 
 
 def number_frame(
-    found: Comparison, labels: Labels, runs: Mapping[str, Run] | None = None
+    comparison: Comparison, labels: Labels, runs: Mapping[str, Run] | None = None
 ) -> pd.DataFrame:
     """One column per run: size, rates with their evidence, frontier area, seconds, truth scores.
 
     A row that no run has a value for is left out.
 
     Args:
-        found: The comparison.
+        comparison: The comparison.
         labels: Of the runs by id.
         runs: By id, for what a comparison does not say of them.
     """
     whole = runs or {}
     columns = {
-        labels[run.run_id]: _numbers(run) | _further(whole.get(run.run_id)) for run in found.runs
+        labels[run.run_id]: _numbers(run) | _further(whole.get(run.run_id))
+        for run in comparison.runs
     }
     fields = list(next(iter(columns.values())))
     rows = [
@@ -190,15 +191,15 @@ def _further(run: Run | None) -> dict[str, Any]:
 
 
 def overlap_matrix(
-    found: Comparison, labels: Labels
+    comparison: Comparison, labels: Labels
 ) -> tuple[list[str], np.ndarray, list[list[str]]]:
     """Labels, Jaccard [runs, runs] (1 on the diagonal) and a text for each cell."""
-    ids = [run.run_id for run in found.runs]
+    ids = [run.run_id for run in comparison.runs]
     names = [labels[run_id] for run_id in ids]
     values = np.eye(len(ids))
     hover = [[f"<b>{name}</b><br>the same run"] * len(ids) for name in names]
     hover = [list(row) for row in hover]
-    for pair in found.pairs:
+    for pair in comparison.pairs:
         a, b = ids.index(pair.a), ids.index(pair.b)
         for one, other, only in ((a, b, "only_a"), (b, a, "only_b")):
             values[one, other] = pair.jaccard
@@ -211,9 +212,9 @@ def overlap_matrix(
     return names, values, hover
 
 
-def pair_frame(found: Comparison, labels: Labels) -> pd.DataFrame:
+def pair_frame(comparison: Comparison, labels: Labels) -> pd.DataFrame:
     """One row per pair: overlap beside chance, rank correlation, tests of attack success."""
-    return pd.DataFrame([_pair(pair, labels) for pair in found.pairs])
+    return pd.DataFrame([_pair(pair, labels) for pair in comparison.pairs])
 
 
 def _pair(pair: ComparedPair, labels: Labels) -> dict[str, Any]:
@@ -241,10 +242,10 @@ def _mcnemar(test: McNemar) -> str:
     )
 
 
-def unit_frame(found: Comparison, labels: Labels) -> pd.DataFrame:
+def unit_frame(comparison: Comparison, labels: Labels) -> pd.DataFrame:
     """Every unit of any circuit, most shared first, with a column that marks each run's own."""
-    names = [labels[run.run_id] for run in found.runs]
-    stable = set(found.stable)
+    names = [labels[run.run_id] for run in comparison.runs]
+    stable = set(comparison.stable)
     rows = [
         {
             "unit": row.unit,
@@ -255,15 +256,15 @@ def unit_frame(found: Comparison, labels: Labels) -> pd.DataFrame:
                 for name, inside in zip(names, row.runs, strict=True)
             },
         }
-        for row in found.units
+        for row in comparison.units
     ]
     return pd.DataFrame(rows, columns=["unit", "found by", "stable", *names])
 
 
-def head_counts(found: Comparison, space: UnitSpace) -> np.ndarray:
+def head_counts(comparison: Comparison, space: UnitSpace) -> np.ndarray:
     """In how many circuits each head is: [n_layers, n_heads]."""
     counts = np.zeros((space.n_layers, space.n_heads), dtype=int)
-    for row in found.units:
+    for row in comparison.units:
         if row.kind == "head":
             counts[row.layer, row.index] = row.found_by
     return counts
@@ -283,11 +284,11 @@ def head_ranks(scores: np.ndarray, space: UnitSpace) -> np.ndarray:
     return ranks.reshape(heads.shape)
 
 
-def neuron_counts(found: Comparison, labels: Labels, space: UnitSpace) -> pd.DataFrame:
+def neuron_counts(comparison: Comparison, labels: Labels, space: UnitSpace) -> pd.DataFrame:
     """Neurons of each circuit in each layer: columns run, layer, neurons."""
-    names = [labels[run.run_id] for run in found.runs]
+    names = [labels[run.run_id] for run in comparison.runs]
     counts = np.zeros((len(names), space.n_layers), dtype=int)
-    for row in found.units:
+    for row in comparison.units:
         if row.kind == "neuron":
             counts[:, row.layer] += np.array(row.runs, dtype=int)
     rows = [
@@ -298,6 +299,8 @@ def neuron_counts(found: Comparison, labels: Labels, space: UnitSpace) -> pd.Dat
     return pd.DataFrame(rows, columns=["run", "layer", "neurons"])
 
 
-def circuit_heads(found: Comparison, run: int) -> Sequence[tuple[int, int]]:
+def circuit_heads(comparison: Comparison, run: int) -> Sequence[tuple[int, int]]:
     """(layer, head) of the heads in the circuit of one run, by its place."""
-    return [(row.layer, row.index) for row in found.units if row.kind == "head" and row.runs[run]]
+    return [
+        (row.layer, row.index) for row in comparison.units if row.kind == "head" and row.runs[run]
+    ]

@@ -148,13 +148,13 @@ def _fluent(run: Run) -> str:
 
 
 def _trust(run: Run) -> Slide:
-    found = verdicts(run)
-    summary = verdict_summary(found)
+    controls = verdicts(run)
+    summary = verdict_summary(controls)
     if not controls_run(run):
         sentence = "Nobody has tried yet to prove this finding wrong."
         return Slide("trust", "Can we trust it?", sentence, None, summary, _trust_caption(run))
-    failed = [verdict for verdict in found if verdict.passed is False]
-    judged = [verdict for verdict in found if verdict.passed is not None]
+    failed = [verdict for verdict in controls if verdict.passed is False]
+    judged = [verdict for verdict in controls if verdict.passed is not None]
     if failed:
         of = f"{len(failed)} of {count(len(judged), 'control')}"
         sentence = f"Checks that could prove this wrong did: {of} failed."

@@ -79,10 +79,10 @@ def tuning_lead(tuning: Tuning) -> str:
 
 def tuning_doubts(tuning: Tuning) -> list[Doubt]:
     """Whether it was this circuit that did it, and whether the frozen weights stayed."""
-    found = []
+    checks = []
     if "random" in tuning.arms:
         mine, chance = tuning.metrics.arms["circuit"].safety, tuning.metrics.arms["random"].safety
-        found.append(
+        checks.append(
             Doubt(
                 _above(mine, chance),
                 "This circuit, and not a random one",
@@ -94,14 +94,14 @@ def tuning_doubts(tuning: Tuning) -> list[Doubt]:
     equal = [(arm, same) for arm, same in arms.items() if same is not None]
     if equal:
         moved = [arm_title(tuning.config.mode, arm) for arm, same in equal if not same]
-        found.append(
+        checks.append(
             Doubt(
                 not moved,
                 "Frozen weights stayed as they were, bit for bit",
                 f"Moved in: {', '.join(moved)}." if moved else f"Compared in {len(equal)} models.",
             )
         )
-    return found
+    return checks
 
 
 def _drawn(tuning: Tuning) -> str:

@@ -61,13 +61,13 @@ def verdicts(run: Run) -> list[Verdict]:
     ]
 
 
-def verdict_summary(found: Sequence[Verdict]) -> str:
+def verdict_summary(verdicts: Sequence[Verdict]) -> str:
     """All controls in one line: `4 of 4 controls behave`, or which of them failed."""
-    failed = [verdict.label for verdict in found if verdict.passed is False]
-    applicable = [verdict for verdict in found if verdict.passed is not None]
+    failed = [verdict.label for verdict in verdicts if verdict.passed is False]
+    applicable = [verdict for verdict in verdicts if verdict.passed is not None]
     if not applicable:
         return "The controls have not been run"
-    aside = len(found) - len(applicable)
+    aside = len(verdicts) - len(applicable)
     rest = ""
     if aside:
         rest = f"; {aside} {'does' if aside == 1 else 'do'} not apply"

@@ -65,15 +65,15 @@ def _joined(
     blocks: list[_Block], by_chance: Callable[[_Block, _Block, _Block], bool]
 ) -> list[_Block]:
     """Blocks that differ, and what is alike by chance between two of them, as one."""
-    found: list[_Block] = []
+    joined: list[_Block] = []
     for place, block in enumerate(blocks):
-        inside = found and found[-1].differs and place < len(blocks) - 1
-        differs = block.differs or (inside and by_chance(found[-1], block, blocks[place + 1]))
-        if differs and found and found[-1].differs:
-            found[-1] = found[-1] + block
+        inside = joined and joined[-1].differs and place < len(blocks) - 1
+        differs = block.differs or (inside and by_chance(joined[-1], block, blocks[place + 1]))
+        if differs and joined and joined[-1].differs:
+            joined[-1] = joined[-1] + block
         else:
-            found.append(block)
-    return found
+            joined.append(block)
+    return joined
 
 
 def _is_blank(before: _Block, block: _Block, after: _Block) -> bool:

@@ -68,15 +68,15 @@ class Said:
     @property
     def start(self) -> list[tuple[str, bool]]:
         """Its first words, as stretches, with an ellipsis."""
-        found: list[tuple[str, bool]] = []
+        stretches: list[tuple[str, bool]] = []
         room = START_WORDS
         for text, differs in self.stretches:
             words = WORD.findall(text)[:room]
-            found.append(("".join(words) if words else text, differs))
+            stretches.append(("".join(words) if words else text, differs))
             room -= len(words)
             if not room:
                 break
-        return [*found, ("\u2026", False)]
+        return [*stretches, ("\u2026", False)]
 
     @property
     def empty(self) -> bool:

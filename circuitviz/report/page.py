@@ -161,7 +161,7 @@ def _content(reported: Run, options: ReportOptions, *, paper: bool) -> dict[str,
     drawn = {name: one for name, one in charts(run).items() if one.section in kept}
     if "tradeoff" in kept and "trade-off" not in drawn:
         kept.pop("tradeoff")
-    found = verdicts(run)
+    controls = verdicts(run)
     units = [str(unit) for unit in run.metrics.circuit.units]
     written = tables(run)
     return {
@@ -170,8 +170,8 @@ def _content(reported: Run, options: ReportOptions, *, paper: bool) -> dict[str,
         "options": options,
         "sections": kept,
         "charts": drawn,
-        "verdict": verdict_summary(found),
-        "verdicts": found,
+        "verdict": verdict_summary(controls),
+        "verdicts": controls,
         "ran": controls_run(run),
         "checks": story.doubts(run),
         "asides": _asides(run),
@@ -230,8 +230,8 @@ def _figure_json(figure: go.Figure) -> Markup:
 
 def _files(run: Run, written: Mapping[str, Any]) -> list[File]:
     circuit = f"{json_text(circuit_json(run))}\n".encode()
-    found = [_embedded("circuit.json", "application/json", circuit, "for CircuitKIT and others")]
-    return found + [
+    files = [_embedded("circuit.json", "application/json", circuit, "for CircuitKIT and others")]
+    return files + [
         _embedded(f"{name}.csv", "text/csv", csv_of(table), count(len(table), "row"))
         for name, table in written.items()
     ]

@@ -15,7 +15,7 @@ from circuitviz.runs.store import Run
 
 def tables(run: Run) -> dict[str, pd.DataFrame]:
     """Every table this run has numbers for, by the name of its file."""
-    found = {
+    tables = {
         "headline": _headline_frame(run),
         "conditions": frame.condition_frame(run),
         "verdicts": open_frame.verdict_frame(run),
@@ -36,7 +36,7 @@ def tables(run: Run) -> dict[str, pd.DataFrame]:
         "settings": settings_frame(run),
         "versions": versions_frame(run),
     }
-    return {name: table for name, table in found.items() if not table.empty}
+    return {name: table for name, table in tables.items() if not table.empty}
 
 
 def csv_of(table: pd.DataFrame) -> bytes:

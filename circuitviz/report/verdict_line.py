@@ -76,7 +76,7 @@ def headlines(run: Run) -> list[Headline]:
     """Attack success, utility, recovery and size."""
     asr, utility = run.metrics.asr.knocked_out, run.metrics.utility.knocked_out
     before, intact = run.metrics.asr.intact, run.metrics.utility.intact
-    found = [
+    rates = [
         Headline(
             story.asr_label(run),
             percent(asr.rate),
@@ -93,8 +93,8 @@ def headlines(run: Run) -> list[Headline]:
     if run.metrics.recovery and not run.metrics.is_refusal:
         rate = run.metrics.recovery
         note = f"{evidence(rate)} · judge: {rate.judge}{ceiling_note(run, rate)}"
-        found.append(Headline(story.recovery_label(run), percent(rate.rate), note))
-    return [*found, *_fluency(run), _size(run)]
+        rates.append(Headline(story.recovery_label(run), percent(rate.rate), note))
+    return [*rates, *_fluency(run), _size(run)]
 
 
 def _fluency(run: Run) -> list[Headline]:
@@ -122,7 +122,7 @@ def standings(run: Run, reported: Run) -> list[Standing]:
         reported: The run as it was saved; another size of it has no controls of its own.
     """
     target = story.doubts(run)[0]
-    found = [Standing(target.holds, target.claim, sentence(target.finding))]
+    checks = [Standing(target.holds, target.claim, sentence(target.finding))]
     controls = verdicts(run)
     if controls_run(run):
         failed = [one for one in controls if one.passed is False]
@@ -131,9 +131,9 @@ def standings(run: Run, reported: Run) -> list[Standing]:
         told = [one.sentence.split(". ")[0] for one in failed] or [one.title for one in behaved]
         holds = not failed if told else None
         detail = " ".join(map(sentence, told))
-        found.append(Standing(holds, verdict_summary(controls), detail))
+        checks.append(Standing(holds, verdict_summary(controls), detail))
     elif controls_run(reported):
-        found.append(
+        checks.append(
             Standing(
                 None,
                 "The controls were run at another size",
@@ -142,7 +142,7 @@ def standings(run: Run, reported: Run) -> list[Standing]:
             )
         )
     else:
-        found.append(
+        checks.append(
             Standing(
                 None,
                 "The controls have not been run",
@@ -150,7 +150,7 @@ def standings(run: Run, reported: Run) -> list[Standing]:
                 "Discover again with controls.",
             )
         )
-    return found
+    return checks
 
 
 def sentence(text: str) -> str:

@@ -117,22 +117,22 @@ def limits(run: Run) -> list[tuple[str, str]]:
 
 
 def _failures(run: Run) -> list[tuple[str, str]]:
-    found = [(one.claim, sentence(one.finding)) for one in doubts(run) if one.holds is False]
+    limits = [(one.claim, sentence(one.finding)) for one in doubts(run) if one.holds is False]
     if controls_run(run):
-        found += [
+        limits += [
             (f"Control failed: {one.label}", one.sentence)
             for one in verdicts(run)
             if one.passed is False
         ]
     else:
-        found.append(
+        limits.append(
             (
                 "The controls were not run for this circuit",
                 "Whether random circuits, a nonsense target or shuffled weights give the same "
                 "result is not known.",
             )
         )
-    return found
+    return limits
 
 
 def _general(run: Run) -> list[tuple[str, str]]:
@@ -142,7 +142,7 @@ def _general(run: Run) -> list[tuple[str, str]]:
         if not run.metrics.is_refusal
         else f"down to {percent(asr.low)}"
     )
-    found = [
+    limits = [
         (
             "Only these prompts",
             f"All rates are of {asr.n:,} test prompts of one kind. The true attack success with "
@@ -171,10 +171,10 @@ def _general(run: Run) -> list[tuple[str, str]]:
         ),
     ]
     if run.metrics.is_refusal:
-        found.append(
+        limits.append(
             (
                 "Knocking this circuit out makes the model less safe",
                 "It shows where refusing happens. It is a diagnosis and no repair.",
             )
         )
-    return found
+    return limits
