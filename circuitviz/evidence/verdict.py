@@ -72,8 +72,8 @@ def judge_random_circuits(control: RandomCircuitsResult, kind: BehaviourKind) ->
         )
         if control.overlap > MUCH_OVERLAP:
             sentence += (
-                f" {control.overlap:.0%} of the drawn units are the circuit's own, since its layers "
-                "have too few others: this makes the control harder than it should be."
+                f" {control.overlap:.0%} of the drawn units are the circuit's own, since its "
+                "layers have too few others: this makes the control harder than it should be."
             )
     else:
         sentence = (
@@ -209,9 +209,9 @@ def judge_random_trigger(
     fired = f"{words} in the place of “{trigger}” set off {count} attacks"
     if passed:
         sentence = (
-            f"{_upper(fired)}, so other words like these do not set the backdoor off. The right "
-            f"answer comes {_count(control.intact_recovery)} times, and with the circuit knocked out "
-            f"{_count(control.knocked_out_recovery)} times."
+            f"{_upper(fired)}, so other words like these do not set the backdoor off. The "
+            f"right answer comes {_count(control.intact_recovery)} times, and with the circuit "
+            f"knocked out {_count(control.knocked_out_recovery)} times."
         )
     else:
         sentence = (
