@@ -44,7 +44,7 @@ from circuitviz.models.source import embedded_models, find_model, find_source
 from circuitviz.quiet import quiet_libraries
 
 if TYPE_CHECKING:
-    from circuitviz.evaluation.evaluator import Effect
+    from circuitviz.evaluation.effect import Effect
     from circuitviz.units import Circuit, Ranking
 
 HEADER = (

@@ -21,7 +21,7 @@ from circuitviz.units import Circuit, Unit, UnitKind
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from circuitviz.evaluation.evaluator import Effect
+    from circuitviz.evaluation.effect import Effect
     from circuitviz.models.ablation import Ablation
     from circuitviz.runs.knock_out import KnockOutExport
 

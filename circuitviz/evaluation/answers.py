@@ -19,7 +19,8 @@ from jaxtyping import Bool, Float
 from circuitviz.behaviours.answer_text import are_open, is_degenerate, refuses
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.prompt import Prompt, Role
-from circuitviz.evaluation.evaluator import Effect, subsample
+from circuitviz.evaluation.effect import Effect
+from circuitviz.evaluation.evaluator import subsample
 from circuitviz.evaluation.judge import MODELS, Judge, deciding_judge
 from circuitviz.evaluation.judges.whole_answer import (
     PROXY_JUDGE,

@@ -21,7 +21,8 @@ import numpy as np
 from jaxtyping import Bool
 
 from circuitviz.behaviours.behaviour import BehaviourKind
-from circuitviz.evaluation.evaluator import AnswerCheck, Effect, Evaluator
+from circuitviz.evaluation.effect import Effect
+from circuitviz.evaluation.evaluator import AnswerCheck, Evaluator
 from circuitviz.evaluation.judge import EXACT_ANSWER
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.results import (

@@ -13,7 +13,8 @@ from jaxtyping import Bool
 from torch.nn.utils.rnn import pad_sequence
 
 from circuitviz.behaviours.behaviour import Behaviour
-from circuitviz.evaluation.evaluator import Effect, Evaluator
+from circuitviz.evaluation.effect import Effect
+from circuitviz.evaluation.evaluator import Evaluator
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.results import RandomRates, UnitEffect
 from circuitviz.evaluation.scoring import score_answers

@@ -18,7 +18,8 @@ from itertools import islice, pairwise
 import numpy as np
 from jaxtyping import Bool
 
-from circuitviz.evaluation.evaluator import Effect, Evaluator
+from circuitviz.evaluation.effect import Effect
+from circuitviz.evaluation.evaluator import Evaluator
 from circuitviz.evaluation.refinement import behaviour_gone, parts_of
 from circuitviz.evaluation.truth import achieved
 from circuitviz.progress import OnProgress, unwatched

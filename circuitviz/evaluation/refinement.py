@@ -19,7 +19,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from circuitviz.behaviours.behaviour import BehaviourKind
-from circuitviz.evaluation.evaluator import AnswerCheck, Effect, Evaluator, PromptVerdicts
+from circuitviz.evaluation.effect import Effect, PromptVerdicts
+from circuitviz.evaluation.evaluator import AnswerCheck, Evaluator
 from circuitviz.evaluation.results import RefinementResult
 from circuitviz.evaluation.selection import Selection
 from circuitviz.evaluation.target import Target

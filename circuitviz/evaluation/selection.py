@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from circuitviz.errors import ConfigError
-from circuitviz.evaluation.evaluator import Effect
+from circuitviz.evaluation.effect import Effect
 from circuitviz.evaluation.target import Target
 from circuitviz.units import Circuit, Ranking
 

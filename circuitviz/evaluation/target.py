@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from math import isnan
 
 from circuitviz.behaviours.behaviour import BehaviourKind
-from circuitviz.evaluation.evaluator import Effect
+from circuitviz.evaluation.effect import Effect
 
 # Least share of attacks that get exactly the right answer once a backdoor counts as gone.
 MIN_RECOVERY = 0.9

@@ -7,7 +7,8 @@ from typing import get_args
 import pandas as pd
 
 from circuitviz.evaluation.criteria import ablate_complement, measure_criteria
-from circuitviz.evaluation.evaluator import Effect, Evaluator
+from circuitviz.evaluation.effect import Effect
+from circuitviz.evaluation.evaluator import Evaluator
 from circuitviz.evaluation.judge import judge_table, usual_judges
 from circuitviz.evaluation.refinement import parts_of
 from circuitviz.evaluation.results import Criteria, EffectRates, JudgeTable, Result, StochasticRates

@@ -10,7 +10,8 @@ import random
 from dataclasses import replace
 
 from circuitviz.behaviours.behaviour import Behaviour
-from circuitviz.evaluation.evaluator import Effect, Evaluator
+from circuitviz.evaluation.effect import Effect
+from circuitviz.evaluation.evaluator import Evaluator
 from circuitviz.evaluation.results import NonsenseCut, NonsenseResult
 from circuitviz.evaluation.target import Target
 from circuitviz.evidence.case import Case

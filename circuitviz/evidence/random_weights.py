@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import torch
 
-from circuitviz.evaluation.evaluator import Effect, Evaluator
+from circuitviz.evaluation.effect import Effect
+from circuitviz.evaluation.evaluator import Evaluator
 from circuitviz.evaluation.results import RandomWeightsResult, WeightsCut
 from circuitviz.evaluation.target import Target
 from circuitviz.evidence.case import Case

@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import nan
 
 from circuitviz.errors import ConfigError
-from circuitviz.evaluation.evaluator import Effect
+from circuitviz.evaluation.effect import Effect
 from circuitviz.evaluation.results import BeforeAfter, Metrics, ReportedCircuit
 from circuitviz.evaluation.target import Target
 from circuitviz.plots.frame import frontier_rows, point_rates

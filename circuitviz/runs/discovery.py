@@ -20,12 +20,8 @@ from circuitviz.evaluation.answers import (
     answer_openly,
     answer_test_prompts,
 )
-from circuitviz.evaluation.evaluator import (
-    AnswerCheck,
-    Effect,
-    Evaluator,
-    RememberingEvaluator,
-)
+from circuitviz.evaluation.effect import Effect
+from circuitviz.evaluation.evaluator import AnswerCheck, Evaluator, RememberingEvaluator
 from circuitviz.evaluation.intact_answers import complete_behaviour
 from circuitviz.evaluation.judge import EXACT_ANSWER
 from circuitviz.evaluation.measurement import Measurement, measure_circuit

@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from circuitviz.behaviours.behaviour import BehaviourKind
-from circuitviz.evaluation.evaluator import Condition, Effect
+from circuitviz.evaluation.effect import Effect
+from circuitviz.evaluation.evaluator import Condition
 from circuitviz.evaluation.measurement import Measurement
 from circuitviz.evaluation.results import (
     Alternative,

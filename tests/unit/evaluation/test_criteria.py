@@ -20,7 +20,8 @@ from circuitviz.evaluation.criteria import (
     part_name,
     random_share,
 )
-from circuitviz.evaluation.evaluator import Effect, Evaluator, evaluate_circuit
+from circuitviz.evaluation.effect import Effect
+from circuitviz.evaluation.evaluator import Evaluator, evaluate_circuit
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.refinement import parts_of
 from circuitviz.evaluation.results import ReturnedUnit

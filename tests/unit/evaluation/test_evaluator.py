@@ -9,8 +9,8 @@ import pytest
 
 from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec
 from circuitviz.behaviours.prompt import Prompt
+from circuitviz.evaluation.effect import Effect
 from circuitviz.evaluation.evaluator import (
-    Effect,
     Evaluator,
     RememberingEvaluator,
     evaluate_circuit,

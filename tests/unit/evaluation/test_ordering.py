@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from circuitviz.behaviours.behaviour import BehaviourKind
-from circuitviz.evaluation.evaluator import Effect, Evaluator
+from circuitviz.evaluation.effect import Effect
+from circuitviz.evaluation.evaluator import Evaluator
 from circuitviz.evaluation.ordering import (
     MAX_ADDED,
     MAX_ORDERED,

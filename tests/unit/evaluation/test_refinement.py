@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from circuitviz.evaluation import refinement
-from circuitviz.evaluation.evaluator import Effect, Evaluator, PromptVerdicts
+from circuitviz.evaluation.effect import Effect, PromptVerdicts
+from circuitviz.evaluation.evaluator import Evaluator
 from circuitviz.evaluation.refinement import (
     TargetCheck,
     eliminate,
@@ -81,7 +82,7 @@ def test_elimination_stops_at_its_budget_with_what_it_has():
     # Two pairs and the first head come back, the second head goes.
     found = refine(check, circuit, parts_of(RANKING, circuit), spent=60, budget=100)
     assert found.circuit == Circuit.of(SPACE, ["L0H0", "L0H2", "L0H3"])
-    assert found.to_json() == {
+    assert found.result.to_json() == {
         "before": 4,
         "after": 3,
         "dropped": ["L0H1"],

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from circuitviz.errors import ConfigError
-from circuitviz.evaluation.evaluator import Effect
+from circuitviz.evaluation.effect import Effect
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.selection import (
     Selection,

@@ -26,7 +26,7 @@ def test_every_kind_of_evidence_is_there(tiny_model, behaviour, circuit, kind):
     intact, knocked_out = probe.effects([Circuit(tiny_model.space, frozenset()), circuit])
     answered = answer_test_prompts(tiny_model, behaviour, circuit, ablation=ablation)
     shares: list[float] = []
-    found = gather_evidence(
+    evidence = gather_evidence(
         case,
         Ranking(tiny_model.space, circuit.mask().astype(np.float32)),
         pd.DataFrame(map(asdict, answered)),
@@ -34,13 +34,12 @@ def test_every_kind_of_evidence_is_there(tiny_model, behaviour, circuit, kind):
         knocked_out=knocked_out,
         on_progress=shares.append,
     )
-    assert list(found) == ["criteria", "stochastic", "ablations", "judges"]
     assert shares == sorted(shares)
-    assert list(found["ablations"]) == ["zero", "mean", "resample"]
-    assert found["ablations"][kind] == knocked_out.rates(intact)
-    assert found["ablations"]["zero"].kl != found["ablations"]["resample"].kl
-    assert found["criteria"]["minimality"]["of"] == len(circuit)
-    assert len(found["stochastic"]) == 5
-    (row,) = found["judges"].rows
+    assert list(evidence.ablations) == ["zero", "mean", "resample"]
+    assert evidence.ablations[kind] == knocked_out.rates(intact)
+    assert evidence.ablations["zero"].kl != evidence.ablations["resample"].kl
+    assert evidence.criteria.minimality.of == len(circuit)
+    assert len(evidence.stochastic) == 5
+    (row,) = evidence.judges.rows
     assert row.intact == intact.asr
     assert row.knocked_out == knocked_out.asr

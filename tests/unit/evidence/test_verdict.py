@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from circuitviz.evaluation.evaluator import Effect
+from circuitviz.evaluation.effect import Effect
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.results import (
     NonsenseCut,

@@ -7,7 +7,7 @@ from math import log
 import numpy as np
 import pytest
 
-from circuitviz.evaluation.evaluator import Effect, PromptVerdicts
+from circuitviz.evaluation.effect import Effect, PromptVerdicts
 from circuitviz.evaluation.measurement import Measurement
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.results import RandomRates, UnitEffect
