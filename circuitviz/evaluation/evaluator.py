@@ -239,7 +239,8 @@ class Evaluator:
         utility, kept = _counted(benign, tokens, self.open_utility, (EXACT_ANSWER, SAME_TOKEN))
         if succeeded is None and (self._recovers_by_complying or self.open_utility):
             succeeded = attack(on_progress=second)
-        recovery, recovered = self._recoveries(circuits, succeeded, condition, third)
+        rest = second if succeeded is None else third
+        recovery, recovered = self._recoveries(circuits, succeeded, condition, rest)
         if succeeded is None and (lead or not isinstance(self.judge, StartsWithTarget)):
             succeeded = attack(on_progress=third)
         elif succeeded is None:

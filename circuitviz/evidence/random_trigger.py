@@ -37,8 +37,9 @@ def try_random_trigger(
         at = span(on_progress, done / len(draws), (done + 1) / len(draws))
         behaviour = with_trigger(case.behaviour, words)
         probe = Evaluator(case.model, behaviour, "test", limit=prompts, ablation=case.ablation)
-        fired.append(probe.attack_rate(probe.succeeds([nothing], on_progress=at)))
-        intact, without = probe.recoveries([nothing, case.circuit], on_progress=at)
+        succeeded = probe.succeeds([nothing], on_progress=span(at, 0.0, 0.5))
+        fired.append(probe.attack_rate(succeeded))
+        intact, without = probe.recoveries([nothing, case.circuit], on_progress=span(at, 0.5, 1.0))
         right.append(intact)
         recovered.append(without)
     return RandomTriggerResult(
