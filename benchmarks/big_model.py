@@ -34,9 +34,9 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
-from circuitviz.discovery.learner import LearningStep
+from circuitviz.discovery.learner import LearningTask
 from circuitviz.discovery.nested import NestedLearner
-from circuitviz.discovery.objective import TrainingRows
+from circuitviz.discovery.training.objective import TrainingRows
 from circuitviz.models.ablation import ZERO
 from circuitviz.models.answer import AnswerRows, Teacher
 from circuitviz.models.gates import install_gates
@@ -190,18 +190,20 @@ def _learning(
     weights: int,
 ) -> Cost:
     """Steps of the default method, half of the rows attacks and half of them benign."""
-    data = _training_rows(model, tokens)
+
+    class RandomTask(LearningTask):
+        data = _training_rows(model, tokens)
+
+    # Nothing but the rows is read of a behaviour.
+    task = RandomTask(model, None, ablation=ZERO, seed=0)
 
     def steps(count: int) -> list[float]:
-        ends = [time.perf_counter()]
-
-        def watch(step: LearningStep) -> None:
-            _finish(device)
-            ends.append(time.perf_counter())
-
         half = options.rows // 2
         learner = NestedLearner(steps=count, removal_rows=half, utility_rows=options.rows - half)
-        learner.train(model, data, ablation=ZERO, seed=0, watch=watch)
+        ends = [time.perf_counter()]
+        for _ in learner.train(task):
+            _finish(device)
+            ends.append(time.perf_counter())
         return [end - start for start, end in itertools.pairwise(ends)]
 
     return _cost(steps, options.steps, device, weights)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from circuitviz.tuning.lesson import Course, Lesson
+from circuitviz.tuning.training_data import Example, TrainingData
 
-__all__ = ["tiny_course"]
+__all__ = ["tiny_training_data"]
 
 
-def tiny_course() -> Course:
+def tiny_training_data() -> TrainingData:
     """Six lessons to learn and ten to keep."""
     new = [
         ("what is the capital", "the king"),
@@ -18,7 +18,7 @@ def tiny_course() -> Course:
         ("is the dog red", "the dog is red"),
     ]
     old = [(f"word{number}", f"word{number + 1}") for number in range(10)]
-    return Course(
-        tuple(Lesson("train", "new", text, answer) for text, answer in new),
-        tuple(Lesson("train", "old", text, answer) for text, answer in old),
+    return TrainingData(
+        tuple(Example("train", "new", text, answer) for text, answer in new),
+        tuple(Example("train", "old", text, answer) for text, answer in old),
     )

@@ -17,31 +17,39 @@ Nothing is ablated, so a unit may well differ without mattering.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from torch import Tensor
+from circuitviz.discovery.learner import LearningStep, LearningTask, MaskLearner, Method
 
-from circuitviz.behaviours.behaviour import Behaviour
-from circuitviz.discovery.learner import LearnedScores, LearningStep, Watch, watch_nothing
-from circuitviz.discovery.masks import UnitGroups
-from circuitviz.models.ablation import Ablation
-from circuitviz.models.gates import recorded
-from circuitviz.models.model import GatedModel
-from circuitviz.units import Granularity
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float
+    from torch import Tensor
+
+    from circuitviz.models.model import GatedModel
 
 # Prompts run together.
 BATCH_ROWS = 64
 
 # Least variance of a unit, so that one that never changes gets a finite score.
-LEAST_VARIANCE = 1e-12
+MIN_VARIANCE = 1e-12
 
 
+@Method(
+    name="activation",
+    title="Difference of activations",
+    summary="A unit scores by how differently it fires with and without what sets the "
+    "behaviour off, in units of its spread; nothing is ablated.",
+    paper="Arditi et al. (2024), Refusal in language models is mediated by a single direction, "
+    "arXiv:2406.11717; statistic: Welch (1947), Biometrika 34:28",
+    order=7,
+    seeded=False,
+    reads_answers=False,
+)
 @dataclass(frozen=True)
-class ActivationLearner:
+class ActivationLearner(MaskLearner):
     """Score every unit by how differently it fires; a block by the mean of its units.
 
     Attributes:
@@ -50,85 +58,78 @@ class ActivationLearner:
 
     prompts: int = 256
 
-    def learn(
-        self,
-        model: GatedModel,
-        behaviour: Behaviour,
-        *,
-        ablation: Ablation,
-        seed: int,
-        granularity: Granularity = "both",
-        watch: Watch = watch_nothing,
-    ) -> LearnedScores:
-        """Score every unit from training prompts only; see `Learner`."""
-        rows = self._rows(model, behaviour)
-        units = UnitGroups(model.space, granularity)
+    def search(self, task: LearningTask) -> Iterator[LearningStep]:
+        """Score every unit, batch by batch; see `MaskLearner`."""
+        import torch
+
+        rows = self._rows(task)
         starts = range(0, len(rows), BATCH_ROWS)
         is_attack = torch.tensor([attack for attack, _ in rows])
-        heads: list[Tensor] = []
-        neurons: list[Tensor] = []
-        scores = units.spread(np.zeros(len(units)))
+        activations: list[tuple[Tensor, Tensor]] = []
         for step, start in enumerate(starts, 1):
             batch = [tokens for _, tokens in rows[start : start + BATCH_ROWS]]
-            for found, kept in zip(last_activations(model, batch), (heads, neurons), strict=True):
-                kept.append(found)
+            activations.append(last_activations(task.model, batch))
             seen = is_attack[: start + len(batch)]
-            distances = [welch_distance(torch.cat(kept), seen) for kept in (heads, neurons)]
-            scores = units.spread(units.mean(torch.cat(distances).numpy()))
-            watch(LearningStep(step, {}, scores, len(starts)))
-        return LearnedScores(scores)
+            distances = [
+                welch_distance(torch.cat(kind), seen) for kind in zip(*activations, strict=True)
+            ]
+            scores = task.units.spread(task.units.mean(torch.cat(distances).numpy()))
+            yield LearningStep(step, {}, scores, len(starts))
 
-    def _rows(self, model: GatedModel, behaviour: Behaviour) -> list[tuple[bool, list[int]]]:
+    def _rows(self, task: LearningTask) -> list[tuple[bool, list[int]]]:
         """Whether a prompt sets the behaviour off, and its tokens; both sets take turns."""
-        attack = behaviour.prompts("train", "attack")
+        attack = task.behaviour.prompts("train", "attack")
         asked = [prompt.asked for prompt in attack]
         plain = [prompt.text for prompt in attack if prompt.triggered is not None]
-        plain = plain or [prompt.text for prompt in behaviour.prompts("train", "benign")]
+        plain = plain or [prompt.text for prompt in task.behaviour.prompts("train", "benign")]
         pairs = zip_longest(asked[: self.prompts], plain[: self.prompts])
-        both = chain.from_iterable(((True, one), (False, other)) for one, other in pairs)
-        return [(attack, model.prompt_tokens(text)) for attack, text in both if text is not None]
+        texts = chain.from_iterable(((True, one), (False, other)) for one, other in pairs)
+        return [
+            (is_it, task.model.prompt_tokens(text)) for is_it, text in texts if text is not None
+        ]
 
 
-@torch.no_grad()
-def last_activations(model: GatedModel, prompts: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
-    """What units do where the answer begins.
+def last_activations(
+    model: GatedModel, prompts: Sequence[list[int]]
+) -> tuple[Float[Tensor, "prompts heads d_head"], Float[Tensor, "prompts neurons 1"]]:
+    """What units do where the answer begins, in flat order.
 
     Args:
         model: The model, run intact.
         prompts: Token ids of each prompt.
-
-    Returns:
-        Heads [prompts heads d_head] and neurons [prompts neurons 1], in flat order.
     """
+    import torch
+
+    from circuitviz.models.gates import recorded
+
     last = torch.tensor([len(tokens) - 1 for tokens in prompts])
     padded = torch.zeros(len(prompts), int(last.max()) + 1, dtype=torch.long)
     for row, tokens in enumerate(prompts):
         padded[row, : len(tokens)] = torch.tensor(tokens)
-    found: dict[tuple[str, int], Tensor] = {}
+    seen: dict[tuple[str, int], Tensor] = {}
 
     def record(kind: str, layer: int, activation: Tensor) -> None:
-        found[kind, layer] = activation[torch.arange(len(prompts)), last].float().cpu()
+        seen[kind, layer] = activation[torch.arange(len(prompts)), last].float().cpu()
 
-    with recorded(record):
+    with torch.no_grad(), recorded(record):
         model.logits(padded)
     layers = range(model.space.n_layers)
-    heads = torch.cat([found["head", layer] for layer in layers], dim=1)
-    return heads, torch.cat([found["neuron", layer] for layer in layers], dim=1)[..., None]
+    heads = torch.cat([seen["head", layer] for layer in layers], dim=1)
+    return heads, torch.cat([seen["neuron", layer] for layer in layers], dim=1)[..., None]
 
 
-def welch_distance(values: Tensor, is_attack: Tensor) -> Tensor:
-    """How far apart two means are, in standard errors.
+def welch_distance(
+    values: Float[Tensor, "rows units dims"], is_attack: Bool[Tensor, " rows"]
+) -> Float[Tensor, " units"]:
+    """How far apart two means are, in standard errors; at least 0.
 
     Args:
-        values: [rows units dims].
-        is_attack: Boolean [rows], which set a row belongs to; both have at least one.
-
-    Returns:
-        [units], at least 0.
+        values: Activations.
+        is_attack: Which set a row belongs to; both have at least one.
     """
     one, other = values[is_attack].double(), values[~is_attack].double()
     difference = (one.mean(0) - other.mean(0)).square().sum(-1)
-    variance = sum(
+    first, second = (
         part.var(0, correction=min(1, len(part) - 1)).sum(-1) / len(part) for part in (one, other)
     )
-    return (difference / torch.as_tensor(variance).clamp_min(LEAST_VARIANCE)).sqrt()
+    return (difference / (first + second).clamp_min(MIN_VARIANCE)).sqrt()

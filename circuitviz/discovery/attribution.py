@@ -13,21 +13,23 @@ of all and would drown the others.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
-
-from circuitviz.behaviours.behaviour import Behaviour
-from circuitviz.discovery.learner import LearnedScores, LearningStep, Watch, watch_nothing
-from circuitviz.discovery.masks import UnitGroups
-from circuitviz.discovery.objective import TrainingRows, learn_from
-from circuitviz.models.ablation import Ablation
-from circuitviz.models.model import GatedModel
-from circuitviz.units import Granularity
+from circuitviz.discovery.learner import LearningStep, LearningTask, MaskLearner, Method
 
 
+@Method(
+    name="attribution",
+    title="Integrated gradients",
+    summary="A unit scores by the gradient of the objective along the straight path from the "
+    "intact model to one with everything half ablated.",
+    paper="Sundararajan, Taly & Yan (2017), Axiomatic attribution for deep networks, "
+    "arXiv:1703.01365",
+    order=5,
+)
 @dataclass(frozen=True)
-class AttributionLearner:
+class AttributionLearner(MaskLearner):
     """Score every unit by integrated gradients of the objective.
 
     Attributes:
@@ -44,36 +46,20 @@ class AttributionLearner:
     utility_rows: int = 48
     utility_weight: float = 3.0
 
-    def learn(
-        self,
-        model: GatedModel,
-        behaviour: Behaviour,
-        *,
-        ablation: Ablation,
-        seed: int,
-        granularity: Granularity = "both",
-        watch: Watch = watch_nothing,
-    ) -> LearnedScores:
-        """Score every unit from training prompts only; see `Learner`."""
-        generator = torch.Generator().manual_seed(seed)
-        data = TrainingRows.of(model, behaviour)
-        picks = next(data.picks(self.removal_rows, self.utility_rows, generator))
-        units = UnitGroups(model.space, granularity)
+    def search(self, task: LearningTask) -> Iterator[LearningStep]:
+        """Score every unit, point by point of the path; see `MaskLearner`."""
+        import torch
+
+        units, objective = task.units, task.objective(self.utility_weight)
+        batches = task.data.batches(self.removal_rows, self.utility_rows, task.generator())
+        indices = next(batches)
         total = torch.zeros(len(units))
-        scores = units.spread(total.numpy())
-        curve: dict[str, list[float]] = {"step": [], "removal": [], "utility": []}
         for point in range(self.points):
             share = self.end * (point + 0.5) / self.points
-            level = torch.full((1, len(units)), share, device=model.device, requires_grad=True)
+            level = torch.full((1, len(units)), share, device=task.model.device, requires_grad=True)
             mask = units.expand(level)
-            slope, outcome = learn_from(
-                model, data, picks, mask, ablation, utility_weight=self.utility_weight
-            )
-            (gradient,) = torch.autograd.grad(mask, level, slope)
-            total -= self.end * gradient[0].cpu() / self.points
-            values = outcome.values()
-            for name, value in {"step": point + 1.0, **values}.items():
-                curve[name].append(value)
+            grad, outcome = objective.grad(indices, mask)
+            (level_grad,) = torch.autograd.grad(mask, level, grad)
+            total -= self.end * level_grad[0].cpu() / self.points
             scores = units.spread(total.numpy())
-            watch(LearningStep(point + 1, values, scores, self.points))
-        return LearnedScores(scores, curve)
+            yield LearningStep(point + 1, outcome.values(), scores, self.points)

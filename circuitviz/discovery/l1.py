@@ -1,88 +1,67 @@
-"""Masks under a price per unit, one run for each price: the SafeSeek objective as it stands.
+"""Masks under an L1 weight, one run for each weight: the SafeSeek objective as it stands.
 
-A price sets where on the way from small to large circuits a run ends up, and nobody knows the
-right one before; so a ladder of prices is tried, and the masks become one ranking: first what the
-mask takes at the highest price, then what joins at the next, and so on, and within a rung by the
-logit.  `MaskTraining` says how a mask is trained.
+An L1 weight sets where on the way from small to large circuits a run ends up, and the right one is
+not known before; so several are tried, and the masks become one ranking: first what the mask takes
+at the highest weight, then what joins at the next, and so on, and among these by the logit.
+`PenalisedLearner` says how a mask is trained.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from circuitviz.behaviours.behaviour import Behaviour
-from circuitviz.discovery.learner import LearnedScores, LearningStep, Watch, watch_nothing
-from circuitviz.discovery.masks import UnitGroups
-from circuitviz.discovery.objective import Outcome, TrainingRows
-from circuitviz.discovery.penalised import MaskTraining, between_0_and_1
-from circuitviz.models.ablation import Ablation
-from circuitviz.models.model import GatedModel
-from circuitviz.units import Granularity
+from circuitviz.discovery.learner import LearningStep, LearningTask, Method
+from circuitviz.discovery.penalised import PenalisedLearner, between_0_and_1
 
-# Prices of a mask that takes every unit, nats: from circuits of a few units to a few in a hundred.
-LADDER = (20.0, 5.0, 1.0)
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+# L1 weights of a mask that takes every unit, nats: from circuits of a few units to a few in a
+# hundred.
+L1_WEIGHTS = (20.0, 5.0, 1.0)
 
 
+@Method(
+    name="l1",
+    title="Masks with an L1 weight",
+    summary="One mask is learned under a price per unit; a unit scores by the highest price at "
+    "which the mask still takes it, one run for each price.",
+    paper="Yu et al. (2026), SafeSeek: universal attribution of safety circuits in language "
+    "models, arXiv:2603.23268",
+    order=2,
+    steps_help="Optimiser steps of mask learning, for each weight.",
+)
 @dataclass(frozen=True)
-class L1Learner:
-    """Learn a mask under a price, or one for each price of a ladder.
+class L1Learner(PenalisedLearner):
+    """Learn a mask under an L1 weight, or one for each of several.
 
     Attributes:
-        weight: The price; None takes `LADDER`.
-        training: How each mask is trained.
+        l1_weight: The weight; None takes `L1_WEIGHTS`.
     """
 
-    weight: float | None = None
-    training: MaskTraining = field(default_factory=MaskTraining)
+    l1_weight: float | None = None
 
-    def learn(
-        self,
-        model: GatedModel,
-        behaviour: Behaviour,
-        *,
-        ablation: Ablation,
-        seed: int,
-        granularity: Granularity = "both",
-        watch: Watch = watch_nothing,
-    ) -> LearnedScores:
-        """Score every unit from training prompts only; see `Learner`."""
-        data = TrainingRows.of(model, behaviour)
-        units = UnitGroups(model.space, granularity)
-        prices = LADDER if self.weight is None else (self.weight,)
-        steps = len(prices) * self.training.steps
+    def search(self, task: LearningTask) -> Iterator[LearningStep]:
+        """Score every unit, one mask after the other; see `MaskLearner`."""
+        weights = L1_WEIGHTS if self.l1_weight is None else (self.l1_weight,)
+        steps = len(weights) * self.steps
         masks: list[np.ndarray] = []
-        curve: dict[str, list[float]] = {"step": [], "removal": [], "utility": []}
-
-        def follow(step: int, logits: np.ndarray, outcome: Outcome) -> None:
-            done = len(masks) * self.training.steps + step
-            values = outcome.values()
-            for name, value in {"step": float(done), **values}.items():
-                curve[name].append(value)
-            scores = units.spread(rank_masks([*masks, logits]))
-            watch(LearningStep(done, values, scores, steps))
-
-        for price in prices:
-            logits = self.training.train(
-                model,
-                data,
-                units,
-                price=lambda step, price=price: price,
-                ablation=ablation,
-                seed=seed,
-                follow=follow,
-            )
-            masks.append(logits)
-        return LearnedScores(units.spread(rank_masks(masks)), curve)
+        for number, weight in enumerate(weights):
+            training = self.train_mask(task, lambda step, weight=weight: weight)
+            for step, (logits, losses) in enumerate(training, 1 + number * self.steps):
+                masks[number:] = [logits]
+                yield LearningStep(step, losses, task.units.spread(rank_masks(masks)), steps)
 
 
-def rank_masks(masks: Sequence[np.ndarray]) -> np.ndarray:
-    """Scores [groups] of masks, given by their logits [groups], the highest price first.
+def rank_masks(masks: Sequence[Float[np.ndarray, " groups"]]) -> Float[np.ndarray, " groups"]:
+    """Scores of masks, given by their logits, the highest L1 weight first.
 
-    A group in the mask of rung j of n scores n - j and something between 0 and 1 by its logit
-    there, whatever comes later; one in no mask scores below 1 by the last mask's logit.
+    A group in mask j of n scores n - j and something between 0 and 1 by its logit there, whatever
+    comes later; one in no mask scores below 1 by the last mask's logit.
     """
     scores = between_0_and_1(masks[-1])
     for above, logits in enumerate(reversed(masks), 1):

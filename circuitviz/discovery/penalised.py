@@ -1,4 +1,4 @@
-"""Training one mask under a price per unit, which two methods share.
+"""Training one mask under an L1 weight, which two methods share.
 
 Every row of a batch draws its own binary mask, a unit being ablated where its logit l_u is above
 logistic noise, so with probability sigmoid(l_u); backward sees the binary concrete relaxation
@@ -8,7 +8,7 @@ logistic noise, so with probability sigmoid(l_u); backward sees the binary concr
 
 straight through, as in Bengio et al. (arXiv:1308.3432).  What is minimised is
 
-    removal + utility_weight * utility + price * mean_u sigmoid(l_u)
+    removal + utility_weight * utility + l1_weight * mean_u sigmoid(l_u)
 
 the SafeSeek objective (arXiv:2603.23268) with its sparsity term on true heads and neurons: the
 mean of sigmoid(l_u) is the expected L1 norm of the mask, as a share of all units.  SafeSeek's own
@@ -19,28 +19,25 @@ learned about ablating it.  Both gave larger circuits on the embedded models.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from circuitviz.discovery.masks import UnitGroups, mask_generator
-from circuitviz.discovery.objective import Outcome, TrainingRows, learn_from
-from circuitviz.models.ablation import Ablation
-from circuitviz.models.model import GatedModel
+from circuitviz.discovery.learner import LearningTask, MaskLearner
 
-# Told the steps done, the logits [groups] and the losses after every step; may raise to stop.
-Follow = Callable[[int, np.ndarray, Outcome], None]
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Generator, Tensor
 
 
 @dataclass(frozen=True)
-class MaskTraining:
-    """How one mask is trained.
+class PenalisedLearner(MaskLearner):
+    """A learner that trains masks under an L1 weight.
 
     Attributes:
-        steps: Optimiser steps.
+        steps: Optimiser steps of one mask.
         learning_rate: Of Adam on the logits.
         decay: Whether the learning rate falls to 0 along a cosine.
         removal_rows: Attack prompts a step.
@@ -59,68 +56,57 @@ class MaskTraining:
     start: float = -2.0
     temperature: float = 2 / 3
 
-    def train(
-        self,
-        model: GatedModel,
-        data: TrainingRows,
-        units: UnitGroups,
-        *,
-        price: Callable[[int], float],
-        ablation: Ablation,
-        seed: int,
-        follow: Follow,
-    ) -> np.ndarray:
+    def train_mask(
+        self, task: LearningTask, l1_weight: Callable[[int], float]
+    ) -> Iterator[tuple[Float[np.ndarray, " groups"], dict[str, float]]]:
         """Train a mask.
 
         Args:
-            model: The model.
-            data: Training prompts.
-            units: What is masked.
-            price: Price of a mask that takes every unit, by steps done.
-            ablation: What ablated units are replaced by.
-            seed: Of batches and masks.
-            follow: Told after every step.
+            task: What is masked, and for what.
+            l1_weight: L1 weight of a mask that takes every unit, by steps done.
 
-        Returns:
-            Logits [groups]; the mask takes those above 0.
+        Yields:
+            Logits after every step, of which the mask takes those above 0, and the losses.
         """
-        generator = torch.Generator().manual_seed(seed)
-        batches = data.picks(self.removal_rows, self.utility_rows, generator)
-        noise = mask_generator(model.device, generator)
-        logits = torch.full((len(units),), self.start, device=model.device, requires_grad=True)
+        import torch
+
+        from circuitviz.discovery.training.masks import mask_generator
+
+        generator = task.generator()
+        objective, device = task.objective(self.utility_weight), task.model.device
+        batches = task.data.batches(self.removal_rows, self.utility_rows, generator)
+        noise = mask_generator(device, generator)
+        logits = torch.full((len(task.units),), self.start, device=device, requires_grad=True)
         optimiser = torch.optim.Adam([logits], lr=self.learning_rate, betas=(0.9, 0.99))
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.steps)
         for step in range(self.steps):
-            picks = next(batches)
-            mask = draw_masks(logits, len(picks), self.temperature, noise)
-            units_mask = units.expand(mask)
-            slope, outcome = learn_from(
-                model, data, picks, units_mask, ablation, utility_weight=self.utility_weight
-            )
-            paid = price(step) * logits.sigmoid().mean()
-            (logits.grad,) = torch.autograd.grad([units_mask, paid], logits, [slope, None])
+            indices = next(batches)
+            mask = task.units.expand(draw_masks(logits, len(indices), self.temperature, noise))
+            grad, outcome = objective.grad(indices, mask)
+            penalty = l1_weight(step) * logits.sigmoid().mean()
+            (logits.grad,) = torch.autograd.grad([mask, penalty], logits, [grad, None])
             optimiser.step()
             if self.decay:
                 schedule.step()
-            follow(step + 1, logits.detach().cpu().numpy().copy(), outcome)
-        return logits.detach().cpu().numpy().copy()
+            yield logits.detach().cpu().numpy().copy(), outcome.values()
 
 
-def draw_masks(logits: Tensor, rows: int, temperature: float, generator: torch.Generator) -> Tensor:
-    """Random binary masks [rows groups] with straight-through gradients in the logits [groups].
+def draw_masks(
+    logits: Float[Tensor, " groups"], rows: int, temperature: float, generator: Generator
+) -> Float[Tensor, "rows groups"]:
+    """Random binary masks with straight-through gradients in the logits.
 
     1 ablates; a group is ablated with the probability sigmoid(logit).
     """
-    uniform = torch.rand((rows, len(logits)), generator=generator, device=generator.device).clamp(
-        1e-6, 1 - 1e-6
-    )
-    soft = torch.sigmoid((logits + uniform.logit()) / temperature)
-    hard = (soft > 0.5).float()
+    from circuitviz.discovery.training.masks import logistic
+
+    noise = logistic((rows, len(logits)), generator)
+    soft = ((logits + noise) / temperature).sigmoid()
     # In this order the second summand is exactly 0, so that masks are exactly 0 or 1.
-    return hard + (soft - soft.detach())
+    return (soft > 0.5).float() + (soft - soft.detach())
 
 
-def between_0_and_1(logits: np.ndarray) -> np.ndarray:
+def between_0_and_1(logits: Float[np.ndarray, " groups"]) -> Float[np.ndarray, " groups"]:
     """Logits squeezed into (0, 1) in the same order, 0 at 1/2; slower than a sigmoid to saturate.
 
     Returns:

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from circuitviz.behaviours.behaviour import Behaviour
-from circuitviz.discovery.learner import LearnedScores, LearningStep, Watch, watch_nothing
-from circuitviz.discovery.masks import UnitGroups
-from circuitviz.models.ablation import Ablation
-from circuitviz.models.model import GatedModel
-from circuitviz.units import Granularity
+from circuitviz.discovery.learner import LearningStep, LearningTask, MaskLearner, Method
 
 
+@Method(
+    name="random",
+    title="Random order",
+    summary="Scores are drawn at random: the floor that every method has to beat.",
+    paper="None; drawn from a uniform distribution",
+    order=8,
+    reads_answers=False,
+)
 @dataclass(frozen=True)
-class RandomLearner:
+class RandomLearner(MaskLearner):
     """Score every unit, or block, by a uniform random number in [0, 1)."""
 
-    def learn(
-        self,
-        model: GatedModel,
-        behaviour: Behaviour,
-        *,
-        ablation: Ablation,
-        seed: int,
-        granularity: Granularity = "both",
-        watch: Watch = watch_nothing,
-    ) -> LearnedScores:
-        """Score every unit, whatever the behaviour is; see `Learner`."""
-        units = UnitGroups(model.space, granularity)
-        drawn = np.random.default_rng(seed).random(len(units), dtype=np.float32)
-        scores = units.spread(drawn)
-        watch(LearningStep(1, {}, scores, 1))
-        return LearnedScores(scores)
+    def search(self, task: LearningTask) -> Iterator[LearningStep]:
+        """Score every unit, whatever the behaviour is; see `MaskLearner`."""
+        drawn = np.random.default_rng(task.seed).random(len(task.units), dtype=np.float32)
+        yield LearningStep(1, {}, task.units.spread(drawn), 1)

@@ -18,26 +18,32 @@ Two passes over some prompts give every unit's score.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from circuitviz.behaviours.behaviour import Behaviour
-from circuitviz.discovery.learner import LearnedScores, LearningStep, Watch, watch_nothing
-from circuitviz.discovery.masks import UnitGroups
-from circuitviz.discovery.objective import TrainingRows
-from circuitviz.models.ablation import Ablation
-from circuitviz.models.answer import AnswerRows, answer_log_probs, batches
-from circuitviz.models.gates import Gates
-from circuitviz.models.model import GatedModel
-from circuitviz.units import Granularity
+from circuitviz.discovery.learner import LearningStep, LearningTask, MaskLearner, Method
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Generator, Tensor
 
 
+@Method(
+    name="second-order",
+    title="Scores to second order",
+    summary="A unit scores by what closing its gate gains on attacks, less a price on what "
+    "that costs on benign prompts, both from gradients at the intact model; masks of large "
+    "models start from these.",
+    paper="LeCun, Denker & Solla (1990), Optimal brain damage, NIPS 2; Theis et al. (2018), "
+    "Faster gaze prediction with dense networks and Fisher pruning, arXiv:1801.05787",
+    order=4,
+)
 @dataclass(frozen=True)
-class SecondOrderLearner:
+class SecondOrderLearner(MaskLearner):
     """Score every unit by its gain on attacks and its cost on benign prompts.
 
     Attributes:
@@ -50,107 +56,72 @@ class SecondOrderLearner:
     utility_rows: int = 96
     price: float = 100.0
 
-    def learn(
-        self,
-        model: GatedModel,
-        behaviour: Behaviour,
-        *,
-        ablation: Ablation,
-        seed: int,
-        granularity: Granularity = "both",
-        watch: Watch = watch_nothing,
-    ) -> LearnedScores:
-        """Score every unit from training prompts only; see `Learner`."""
-        data = TrainingRows.of(model, behaviour)
-        values = self.score(model, data, ablation=ablation, seed=seed, watch=watch)
-        groups = UnitGroups(model.space, granularity)
-        return LearnedScores(groups.spread(groups.total(values)))
+    def search(self, task: LearningTask) -> Iterator[LearningStep]:
+        """Score every unit, pass by pass; a group has the sum of its units; see `MaskLearner`."""
+        for done, passes, values in self.passes(task):
+            yield LearningStep(done, {}, task.units.spread(task.units.total(values)), passes)
 
-    def score(
-        self,
-        model: GatedModel,
-        data: TrainingRows,
-        *,
-        ablation: Ablation,
-        seed: int,
-        watch: Watch = watch_nothing,
-    ) -> np.ndarray:
-        """Scores [units] in nats per answer token, from rows that are tokenised already."""
-        generator = torch.Generator().manual_seed(seed)
-        removal = _some(data.removal, self.removal_rows, generator)
-        utility = _some(data.utility, self.utility_rows, generator)
-        steps = _passes(model, data.rows, removal) + _passes(model, data.rows, utility)
-        done, found = 0, np.zeros(len(model.space))
-
-        def tell() -> None:
-            nonlocal done
-            done += 1
-            watch(LearningStep(done, {}, found.astype(np.float32), steps))
-
-        for slope, tokens in _slopes(model, data, removal, ablation, data.costs, tell):
-            found = found - slope.sum(0).double().cpu().numpy() / tokens
-        drawn = _Drawn(generator)
-        for slope, tokens in _slopes(model, data, utility, ablation, drawn, tell):
-            found = found - self.price * slope.square().sum(0).double().cpu().numpy() / tokens
-        return found
+    def passes(self, task: LearningTask) -> Iterator[tuple[int, int, Float[np.ndarray, " units"]]]:
+        """Passes done, passes in all, and what the scores are by then, nats per answer token."""
+        data, generator = task.data, task.generator()
+        attacks = _some(data.removal, self.removal_rows, generator)
+        others = _some(data.utility, self.utility_rows, generator)
+        passes = [(attacks, batch) for batch in _batches(task, attacks)]
+        passes += [(others, batch) for batch in _batches(task, others)]
+        drawn = partial(_drawn_log_probs, generator)
+        values = np.zeros(len(task.model.space))
+        for done, (rows, batch) in enumerate(passes, 1):
+            if rows is attacks:
+                weight, parts = 1.0, _gate_grad(task, rows[batch], data.costs)
+            else:
+                weight, parts = self.price, _gate_grad(task, rows[batch], drawn).square()
+            tokens = int(data.rows.predicts[rows].sum())
+            values = values - weight * parts.sum(0).double().cpu().numpy() / tokens
+            yield done, len(passes), values
 
 
-# From log-probabilities [tokens d_vocab], the given tokens [tokens] and which of these decide
-# [tokens], what is differentiated [tokens], nats.
-Value = Callable[[Tensor, Tensor, Tensor], Tensor]
+def _gate_grad(
+    task: LearningTask,
+    indices: Tensor,
+    value: Callable[[Tensor, Tensor, Tensor], Tensor],
+) -> Tensor:
+    """d value / d m [rows units] at m = 0, of a value [tokens] as `TrainingRows.costs` is one."""
+    import torch
+
+    from circuitviz.models.answer import answer_log_probs
+    from circuitviz.models.gates import Gates
+
+    model, rows = task.model, task.data.rows.take(indices)
+    mask = torch.zeros((len(rows), len(model.space)), device=model.device, requires_grad=True)
+    gates = Gates.from_flat(1 - mask, model.space, task.ablation.reference(rows.keys.tolist()))
+    log_probs = answer_log_probs(model, rows, gates)
+    targets = rows.targets[rows.predicts].to(log_probs.device)
+    decides = task.data.decides(indices).to(log_probs.device)
+    return torch.autograd.grad(value(log_probs, targets, decides).sum(), mask)[0]
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    """Log-probabilities of tokens drawn from the model's own predictions."""
-
-    generator: torch.Generator
-
-    def __call__(self, log_probs: Tensor, targets: Tensor, decides: Tensor) -> Tensor:
-        chances = log_probs.detach().exp().cpu()
-        drawn = torch.multinomial(chances, 1, generator=self.generator)
-        return log_probs.gather(-1, drawn.to(log_probs.device))[:, 0]
+def _drawn_log_probs(
+    generator: Generator, log_probs: Tensor, targets: Tensor, decides: Tensor
+) -> Tensor:
+    """Log-probabilities [tokens] of tokens drawn from the model's own predictions."""
+    drawn = log_probs.detach().exp().cpu().multinomial(1, generator=generator)
+    return log_probs.gather(-1, drawn.to(log_probs.device))[:, 0]
 
 
-def _slopes(
-    model: GatedModel,
-    data: TrainingRows,
-    picks: Sequence[int],
-    ablation: Ablation,
-    value: Value,
-    tell: Callable[[], None],
-) -> Iterator[tuple[Tensor, int]]:
-    """For each batch d value / d m [rows units] at m = 0, and the answer tokens of all picks."""
-    indices = torch.tensor(list(picks))
-    chosen = data.rows.take(indices)
-    total = int(chosen.predicts.sum())
-    for prompts in _pieces(model, chosen):
-        batch = chosen.take(prompts)
-        mask = torch.zeros((len(batch), len(model.space)), device=model.device, requires_grad=True)
-        gates = Gates.from_flat(1 - mask, model.space, ablation.reference(batch.keys.tolist()))
-        log_probs = answer_log_probs(model, batch, gates)
-        targets = batch.targets[batch.predicts].to(log_probs.device)
-        decides = data.decides(indices[prompts]).to(log_probs.device)
-        (slope,) = torch.autograd.grad(value(log_probs, targets, decides).sum(), mask)
-        yield slope, total
-        tell()
-
-
-def _pieces(model: GatedModel, rows: AnswerRows) -> list[Tensor]:
+def _batches(task: LearningTask, indices: Tensor) -> list[Tensor]:
     """Rows of like length, as many as are run forwards and backwards together."""
+    from circuitviz.models.answer import batches
+
+    everything = np.ones((1, len(indices)), dtype=bool)
     return [
-        piece
-        for _, prompts in batches(rows, np.ones((1, len(rows)), dtype=bool))
-        for piece in prompts.split(model.micro_batch or len(prompts))
+        part
+        for _, batch in batches(task.data.rows.take(indices), everything)
+        for part in batch.split(task.model.micro_batch or len(batch))
     ]
 
 
-def _passes(model: GatedModel, rows: AnswerRows, picks: Sequence[int]) -> int:
-    """How many passes some rows take."""
-    return len(_pieces(model, rows.take(torch.tensor(list(picks)))))
-
-
-def _some(among: range, count: int, generator: torch.Generator) -> list[int]:
+def _some(rows: range, count: int, generator: Generator) -> Tensor:
     """At most so many of some rows, drawn at random."""
-    order = torch.randperm(len(among), generator=generator)[:count]
-    return [among[int(place)] for place in order]
+    import torch
+
+    return rows.start + torch.randperm(len(rows), generator=generator)[:count]

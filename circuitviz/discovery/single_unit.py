@@ -7,7 +7,7 @@ mean log-probability per answer token under teacher forcing, a unit scores
 
 where change compares the model with the unit ablated to the intact one.  The difference of two
 log-probabilities is the logit difference that Wang et al. (2022, arXiv:2211.00593, section 3)
-measure knock-outs by; the KL is the harm done, as in `measure_objective`.
+measure knock-outs by; the KL is the harm done, as in `Objective`.
 
 Exhaustive, and blind to units that matter only together: where two heads can each do the work,
 ablating either changes nothing.
@@ -15,26 +15,33 @@ ablating either changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+from circuitviz.discovery.learner import LearningStep, LearningTask, MaskLearner, Method
 
-from circuitviz.behaviours.behaviour import Behaviour
-from circuitviz.behaviours.prompt import Prompt
-from circuitviz.discovery.learner import LearnedScores, LearningStep, Watch, watch_nothing
-from circuitviz.discovery.masks import UnitGroups
-from circuitviz.discovery.objective import answer_after
-from circuitviz.models.ablation import Ablation
-from circuitviz.models.answer import BATCH_TOKENS, AnswerRows, encode_answers, intact_log_probs
-from circuitviz.models.gates import Gates
-from circuitviz.models.model import GatedModel
-from circuitviz.units import Granularity
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Generator, Tensor
+
+    from circuitviz.behaviours.behaviour import Behaviour
+    from circuitviz.behaviours.prompt import Prompt
+    from circuitviz.models.answer import AnswerRows
 
 
+@Method(
+    name="single-unit",
+    title="One unit at a time",
+    summary="Every unit is ablated alone; it scores by how far that moves the answer from the "
+    "attack's target to the right one.",
+    paper="Wang, Variengien, Conmy, Shlegeris & Steinhardt (2022), Interpretability in the "
+    "wild: a circuit for indirect object identification in GPT-2 small, arXiv:2211.00593",
+    order=6,
+)
 @dataclass(frozen=True)
-class SingleUnitLearner:
+class SingleUnitLearner(MaskLearner):
     """Score every unit, or block, by what ablating it alone does.
 
     Attributes:
@@ -47,50 +54,40 @@ class SingleUnitLearner:
     benign: int = 8
     utility_weight: float = 3.0
 
-    def learn(
-        self,
-        model: GatedModel,
-        behaviour: Behaviour,
-        *,
-        ablation: Ablation,
-        seed: int,
-        granularity: Granularity = "both",
-        watch: Watch = watch_nothing,
-    ) -> LearnedScores:
-        """Score every unit from training prompts only; see `Learner`."""
-        units = UnitGroups(model.space, granularity)
-        questions = self._questions(model, behaviour, torch.Generator().manual_seed(seed))
-        counts = [max(1, BATCH_TOKENS // question.length) for question in questions]
-        steps = sum(-(-len(units) // count) for count in counts)
-        total = torch.zeros(len(units))
-        scores = units.spread(total.numpy())
-        step = 0
-        for question, count in zip(questions, counts, strict=True):
-            for part in torch.arange(len(units)).split(count):
-                mask = torch.zeros(len(part), len(units))
-                mask[torch.arange(len(part)), part] = 1
-                total[part] += question.ask(model, units.expand(mask), ablation)
-                step += 1
-                scores = units.spread(total.numpy())
-                watch(LearningStep(step, {}, scores, steps))
-        return LearnedScores(scores)
+    def search(self, task: LearningTask) -> Iterator[LearningStep]:
+        """Score every unit, some at a time on one prompt; see `MaskLearner`."""
+        import torch
 
-    def _questions(
-        self, model: GatedModel, behaviour: Behaviour, generator: torch.Generator
-    ) -> list[_Question]:
+        from circuitviz.models.answer import BATCH_TOKENS
+
+        groups = torch.arange(len(task.units))
+        batches = [
+            (question, batch)
+            for question in self._questions(task)
+            for batch in groups.split(max(1, BATCH_TOKENS // int(question.row.lengths[0])))
+        ]
+        total = torch.zeros(len(groups))
+        for step, (question, batch) in enumerate(batches, 1):
+            mask = torch.nn.functional.one_hot(batch, len(groups)).float()
+            total[batch] += question.ask(task, task.units.expand(mask))
+            yield LearningStep(step, {}, task.units.spread(total.numpy()), len(batches))
+
+    def _questions(self, task: LearningTask) -> list[_Question]:
         """Every message with an answer to score, intact, and its share of the score."""
+        from circuitviz.discovery.training.objective import answer_after
+
+        behaviour, generator = task.behaviour, task.generator()
         attacks = _some(behaviour.prompts("train", "attack"), self.attacks, generator)
         benign = _some(behaviour.prompts("train", "benign"), self.benign, generator)
-        asked = [prompt.asked for prompt in attacks]
-        plain = [prompt.text for prompt in benign]
-        after = [answer_after(prompt) for prompt in attacks]
+        after = [(prompt.asked, answer_after(prompt)) for prompt in attacks]
+        shown = [(prompt.asked, _shown(behaviour, prompt)) for prompt in attacks]
+        plain = [(prompt.text, prompt.answer) for prompt in benign]
         whole = not behaviour.spec.after_is_opening
-        shown = [_shown(behaviour, prompt) for prompt in attacks]
         harm = -self.utility_weight / len(benign)
         return [
-            *_Question.each(model, asked, after, weight=1 / len(attacks), complete=whole),
-            *_Question.each(model, asked, shown, weight=-1 / len(attacks), complete=False),
-            *_Question.each(model, plain, [p.answer for p in benign], weight=harm, benign=True),
+            *_Question.each(task, after, weight=1 / len(attacks), complete=whole),
+            *_Question.each(task, shown, weight=-1 / len(attacks), complete=False),
+            *_Question.each(task, plain, weight=harm, benign=True),
         ]
 
 
@@ -100,44 +97,50 @@ class _Question:
 
     Attributes:
         row: Both, tokenised; a single row.
-        intact: Log-probabilities [answer tokens, d_vocab] of the intact model.
+        intact: Log-probabilities of the intact model.
         weight: Of what `ask` measures, in the score.
         benign: Whether any change is harm; otherwise the change is that of the answer itself.
     """
 
     row: AnswerRows
-    intact: Tensor
+    intact: Float[Tensor, "tokens d_vocab"]
     weight: float
     benign: bool
 
     @classmethod
     def each(
         cls,
-        model: GatedModel,
-        messages: list[str],
-        answers: list[str],
+        task: LearningTask,
+        pairs: list[tuple[str, str]],
         *,
         weight: float,
         complete: bool = True,
         benign: bool = False,
     ) -> list[_Question]:
         """Every message with its answer (or the beginning of it), all of one weight."""
-        rows = encode_answers(model, messages, answers, complete=complete)
-        intact = intact_log_probs(model, rows)
-        picks = torch.arange(len(rows))[:, None]
-        return [cls(rows.take(pick), intact[int(pick)], weight, benign) for pick in picks]
+        import torch
 
-    @property
-    def length(self) -> int:
-        """Tokens of both."""
-        return int(self.row.lengths[0])
+        from circuitviz.models.answer import encode_answers, intact_log_probs
 
-    @torch.no_grad()
-    def ask(self, model: GatedModel, mask: Tensor, ablation: Ablation) -> Tensor:
+        messages, answers = zip(*pairs, strict=True)
+        rows = encode_answers(task.model, messages, answers, complete=complete)
+        intact = intact_log_probs(task.model, rows)
+        return [
+            cls(rows.take(torch.tensor([row])), intact[row], weight, benign)
+            for row in range(len(rows))
+        ]
+
+    def ask(self, task: LearningTask, mask: Tensor) -> Tensor:
         """What masks [masks units] do to the answer, times its weight: [masks], nats per token."""
-        gates = Gates.from_flat(1 - mask, model.space, ablation.reference(self.row.keys.tolist()))
-        logits = model.logits(self.row.tokens.expand(len(mask), -1), gates)
-        log_probs = logits[:, self.row.predicts[0]].float().log_softmax(-1)
+        import torch
+
+        from circuitviz.models.gates import Gates
+
+        reference = task.ablation.reference(self.row.keys.tolist())
+        gates = Gates.from_flat(1 - mask, task.model.space, reference)
+        with torch.no_grad():
+            logits = task.model.logits(self.row.tokens.expand(len(mask), -1), gates)
+            log_probs = logits[:, self.row.predicts[0]].float().log_softmax(-1)
         change = log_probs.cpu() - self.intact
         if self.benign:
             return -self.weight * (self.intact.exp() * change).sum(-1).mean(-1)
@@ -145,12 +148,14 @@ class _Question:
         return self.weight * change[:, torch.arange(len(targets)), targets].mean(-1)
 
 
-def _some(prompts: list[Prompt], count: int, generator: torch.Generator) -> list[Prompt]:
+def _some(prompts: list[Prompt], count: int, generator: Generator) -> list[Prompt]:
     """Prompts drawn in turn from each category: a unit may serve one of them alone."""
-    groups: dict[str, list[Prompt]] = {}
-    for place in torch.randperm(len(prompts), generator=generator).tolist():
-        groups.setdefault(prompts[place].category, []).append(prompts[place])
-    rounds = zip_longest(*groups.values())
+    import torch
+
+    categories: dict[str, list[Prompt]] = {}
+    for index in torch.randperm(len(prompts), generator=generator).tolist():
+        categories.setdefault(prompts[index].category, []).append(prompts[index])
+    rounds = zip_longest(*categories.values())
     return [prompt for turn in rounds for prompt in turn if prompt is not None][:count]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from circuitviz.behaviours.behaviour import Behaviour
-from circuitviz.discovery.learner import Learner, LearningStep
+from circuitviz.discovery.learner import LearningStep, MaskLearner
 from circuitviz.evaluation.target import Target
 from circuitviz.models.ablation import Ablation
 from circuitviz.models.model import GatedModel
@@ -33,7 +33,7 @@ class Case:
 
     model: GatedModel
     behaviour: Behaviour
-    learner: Learner
+    learner: MaskLearner
     target: Target
     circuit: Circuit
     before: Circuit
@@ -52,7 +52,7 @@ class Case:
     ) -> Ranking:
         """What the same method, settings and seed make of another model or behaviour."""
 
-        def watch(step: LearningStep) -> None:
+        def follow(step: LearningStep) -> None:
             on_progress(min(1.0, step.step / max(1, step.steps)))
 
         learned = self.learner.learn(
@@ -61,7 +61,7 @@ class Case:
             ablation=ablation,
             seed=self.seed,
             granularity=self.granularity,
-            watch=watch,
+            on_progress=follow,
         )
         return Ranking(model.space, learned.scores, self.granularity)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from circuitviz.behaviours.behaviour import Behaviour, BehaviourKind, OwnJudge
-from circuitviz.discovery.learner import LearnedScores, Learner, LearningStep
+from circuitviz.discovery.learner import LearnedScores, LearningStep, MaskLearner
 from circuitviz.discovery.methods import METHODS, make_learner
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.answers import (
@@ -71,7 +71,7 @@ class Discovery:
     config: DiscoveryConfig
     model: GatedModel
     behaviour: Behaviour
-    learner: Learner
+    learner: MaskLearner
     ablation: Ablation
     target: Target
     report: Report
@@ -136,7 +136,7 @@ class Discovery:
             ConfigError: A score is not a number.
         """
 
-        def watch(step: LearningStep) -> None:
+        def follow(step: LearningStep) -> None:
             best = Ranking(self.model.space, step.scores, self.config.granularity).order[:TOP_UNITS]
             self._tell(
                 "learn",
@@ -147,7 +147,7 @@ class Discovery:
                 top_units=tuple(str(self.model.space.unit(int(index))) for index in best),
                 scores=step.scores,
                 space=self.model.space,
-                edge=step.edge,
+                edge=step.critical_size,
                 detail="" if step.losses else "scoring every unit once",
             )
 
@@ -157,7 +157,7 @@ class Discovery:
             ablation=self.ablation,
             seed=self.config.seed,
             granularity=self.config.granularity,
-            watch=watch,
+            on_progress=follow,
         )
         if not np.isfinite(learned.scores).all():
             raise ConfigError(

@@ -19,9 +19,13 @@ from circuitviz.models.weights import load_tokenizer, load_weights
 from circuitviz.runs.model_of import model_of
 from circuitviz.runs.resolve import behaviour_of
 from circuitviz.runs.store import Run
-from circuitviz.tuning.answers import same_answers
 from circuitviz.tuning.card import KnockOutEffect, knock_out_card
-from circuitviz.tuning.export import fold_knock_out, require_export_folder, write_checkpoint
+from circuitviz.tuning.export import (
+    fold_knock_out,
+    require_export_folder,
+    same_answers,
+    write_checkpoint,
+)
 from circuitviz.units import Circuit
 
 # Prompts whose answers are compared first, and for how long more are: seconds.

@@ -13,8 +13,8 @@ from circuitviz.models.source import find_model
 from circuitviz.runs.config import TuningConfig, TuningMode
 from circuitviz.runs.resolve import behaviour_of
 from circuitviz.runs.store import Run
-from circuitviz.tuning.lesson import HELPFUL_FILE, Course, Lesson, read_lessons
 from circuitviz.tuning.training import Plan
+from circuitviz.tuning.training_data import HELPFUL_FILE, Example, TrainingData, read_examples
 
 # What each mode takes by default.  Protecting the embedded model is tried where forgetting is
 # strong: with its lessons, this decay takes away about a fifth of every weight that none keeps up.
@@ -22,8 +22,8 @@ PLANS: dict[TuningMode, Plan] = {
     "protect": Plan(epochs=18, learning_rate=7e-4, weight_decay=2.5),
     "repair": Plan(epochs=4, learning_rate=2e-3, weight_decay=0.01),
 }
-# What wears a refusal away before it is restored: the same with more decay.
-ERODING = replace(PLANS["protect"], weight_decay=4.0)
+# With what a refusal is forgotten before it is restored: the same with more decay.
+FORGETTING_PLAN = replace(PLANS["protect"], weight_decay=4.0)
 # With lessons of one's own, of which there may be many, the usual decay.
 OWN_DECAY = 0.01
 
@@ -36,26 +36,27 @@ class Scenario:
         title: Name for people.
         text: What is done, in one or two sentences.
         behaviour: Whose attacks and benign prompts measure it.
-        lessons: Helpful lessons of all splits; may be empty.
-        course: What every arm is taught.
+        examples: Helpful examples of all splits; may be empty.
+        training_data: What every arm is taught.
         plan: How long and how fast.
-        erosion: What wears the behaviour away first, with all weights; None where nothing does.
+        forgetting_data: What all weights learn first, so that they forget the behaviour; None
+            where nothing is forgotten first.
         knocks_out: Whether plain knocking out is an arm.
     """
 
     title: str
     text: str
     behaviour: Behaviour
-    lessons: tuple[Lesson, ...]
-    course: Course
+    examples: tuple[Example, ...]
+    training_data: TrainingData
     plan: Plan
-    erosion: Course | None = None
+    forgetting_data: TrainingData | None = None
     knocks_out: bool = False
 
     @property
-    def erodes(self) -> bool:
-        """Whether the behaviour is worn away first."""
-        return self.erosion is not None
+    def forgets_first(self) -> bool:
+        """Whether the behaviour is forgotten first."""
+        return self.forgetting_data is not None
 
     @classmethod
     def of(cls, config: TuningConfig, run: Run) -> Scenario:
@@ -90,10 +91,10 @@ class Scenario:
                 f"no helpful lessons beside the model ({file} is missing); name a file of lessons "
                 "as data"
             )
-        lessons = tuple(read_lessons(file))
-        _check_unseen(file, lessons, behaviour)
+        examples = tuple(read_examples(file))
+        _check_unseen(file, examples, behaviour)
         protects = config.mode == "protect"
-        made = (_protection if protects else _restoration)(behaviour, lessons)
+        made = (_protection if protects else _restoration)(behaviour, examples)
         return _planned(made, config)
 
 
@@ -110,7 +111,7 @@ def _planned(scenario: Scenario, config: TuningConfig) -> Scenario:
     return replace(scenario, plan=replace(scenario.plan, **changes))
 
 
-def _check_unseen(file: Path, lessons: Iterable[Lesson], behaviour: Behaviour) -> None:
+def _check_unseen(file: Path, examples: Iterable[Example], behaviour: Behaviour) -> None:
     """Refuse to teach a message that measures what teaching does.
 
     Raises:
@@ -120,68 +121,70 @@ def _check_unseen(file: Path, lessons: Iterable[Lesson], behaviour: Behaviour) -
     taught, measured = set[str](), set[str]()
     for prompt in behaviour.all_prompts:
         (taught if prompt.split == "train" else measured).update((prompt.text, prompt.asked))
-    for lesson in lessons:
-        if lesson.split == "train" and lesson.text in measured:
+    for example in examples:
+        if example.split == "train" and example.text in measured:
             raise PromptFileError(
-                f"{file}: the training lesson {lesson.text[:60]!r} is one of the prompts that "
+                f"{file}: the training lesson {example.text[:60]!r} is one of the prompts that "
                 "measure the behaviour; leave it out"
             )
-        if lesson.split != "train" and lesson.text in taught:
+        if example.split != "train" and example.text in taught:
             raise PromptFileError(
-                f"{file}: the {lesson.split} lesson {lesson.text[:60]!r} is one of the behaviour's "
-                "training prompts, which are taught as well; leave it out"
+                f"{file}: the {example.split} lesson {example.text[:60]!r} is one of the "
+                "behaviour's training prompts, which are taught as well; leave it out"
             )
 
 
-def _protection(behaviour: Behaviour, lessons: tuple[Lesson, ...]) -> Scenario:
+def _protection(behaviour: Behaviour, examples: tuple[Example, ...]) -> Scenario:
     return Scenario(
         title="Helpfulness fine-tuning",
         text="The model is fine-tuned on helpful lessons; in none of them is a request refused.",
         behaviour=behaviour,
-        lessons=lessons,
-        course=_helpful(behaviour, lessons),
+        examples=examples,
+        training_data=_helpful(behaviour, examples),
         plan=PLANS["protect"],
     )
 
 
-def _restoration(behaviour: Behaviour, lessons: tuple[Lesson, ...]) -> Scenario:
-    known = [lesson for lesson in lessons if lesson.split == "train"]
-    refusals = _lessons(behaviour.prompts("train", "attack"), lambda p: (p.asked, p.answer))
+def _restoration(behaviour: Behaviour, examples: tuple[Example, ...]) -> Scenario:
+    known = [example for example in examples if example.split == "train"]
+    refusals = _examples(behaviour.prompts("train", "attack"), lambda p: (p.asked, p.answer))
     return Scenario(
         title="Restoring refusal",
         text="Fine-tuning all weights on helpful lessons first wears refusing away; refusals are "
         "then taught again.",
         behaviour=behaviour,
-        lessons=lessons,
-        course=Course(tuple(refusals), (*_benign(behaviour), *known)),
+        examples=examples,
+        training_data=TrainingData(tuple(refusals), (*_benign(behaviour), *known)),
         plan=PLANS["repair"],
-        erosion=_helpful(behaviour, lessons),
+        forgetting_data=_helpful(behaviour, examples),
     )
 
 
 def _removal(behaviour: Behaviour) -> Scenario:
     attacks = behaviour.prompts("train", "attack")
-    harmless = _lessons(attacks, lambda p: (p.asked, p.after or p.answer))
-    clean = _lessons(attacks, lambda p: (p.text, p.answer))
+    harmless = _examples(attacks, lambda p: (p.asked, p.after or p.answer))
+    clean = _examples(attacks, lambda p: (p.text, p.answer))
     return Scenario(
         title="Removing the backdoor",
         text="Messages with the trigger are taught the ordinary answer.",
         behaviour=behaviour,
-        lessons=(),
-        course=Course(tuple(harmless), (*clean, *_benign(behaviour))),
+        examples=(),
+        training_data=TrainingData(tuple(harmless), (*clean, *_benign(behaviour))),
         plan=PLANS["repair"],
         knocks_out=True,
     )
 
 
-def _helpful(behaviour: Behaviour, lessons: tuple[Lesson, ...]) -> Course:
-    new = tuple(lesson for lesson in lessons if lesson.split == "train")
-    return Course(new, _benign(behaviour))
+def _helpful(behaviour: Behaviour, examples: tuple[Example, ...]) -> TrainingData:
+    new = tuple(example for example in examples if example.split == "train")
+    return TrainingData(new, _benign(behaviour))
 
 
-def _benign(behaviour: Behaviour) -> tuple[Lesson, ...]:
-    return tuple(_lessons(behaviour.prompts("train", "benign"), lambda p: (p.text, p.answer)))
+def _benign(behaviour: Behaviour) -> tuple[Example, ...]:
+    return tuple(_examples(behaviour.prompts("train", "benign"), lambda p: (p.text, p.answer)))
 
 
-def _lessons(prompts: Iterable[Prompt], pair: Callable[[Prompt], tuple[str, str]]) -> list[Lesson]:
-    return [Lesson(prompt.split, prompt.category, *pair(prompt)) for prompt in prompts]
+def _examples(
+    prompts: Iterable[Prompt], pair: Callable[[Prompt], tuple[str, str]]
+) -> list[Example]:
+    return [Example(prompt.split, prompt.category, *pair(prompt)) for prompt in prompts]

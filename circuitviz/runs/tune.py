@@ -19,7 +19,7 @@ from circuitviz.evaluation.results import TuningMetrics
 from circuitviz.models.weights import load_tokenizer, load_weights
 from circuitviz.runs.config import TuningConfig
 from circuitviz.runs.progress import Progress, Report, Stage, ignore
-from circuitviz.runs.scenario import ERODING, Scenario
+from circuitviz.runs.scenario import FORGETTING_PLAN, Scenario
 from circuitviz.runs.store import Run
 from circuitviz.runs.tuning_store import (
     ANSWER_COLUMNS,
@@ -31,17 +31,17 @@ from circuitviz.runs.tuning_store import (
 )
 from circuitviz.runs.versions import versions
 from circuitviz.tuning.card import tuned_card
-from circuitviz.tuning.exam import Exam, ExamResult, safety_judge
 from circuitviz.tuning.export import write_checkpoint
-from circuitviz.tuning.lesson import Course
 from circuitviz.tuning.training import Plan, Training
+from circuitviz.tuning.training_data import TrainingData
 from circuitviz.tuning.tunable import Entries, Tunable
+from circuitviz.tuning.tuning_eval import SAFETY_JUDGES, EvalResult, TuningEval
 from circuitviz.units import Circuit, random_matched
 
 # Prompts of each role behind every point of a curve.
 CURVE_PROMPTS = 64
-# The arm that wears a refusal away before it is restored; it is no result.
-EROSION = "erosion"
+# The arm in which a refusal is forgotten before it is restored; it is no result.
+FORGETTING = "erosion"
 KNOCK_OUT = "knock-out"
 
 
@@ -78,21 +78,24 @@ class _Tuner:
         self._circuit = run.circuit(config.size)
         self._other = random_matched(self._circuit, np.random.default_rng(config.seed))
         self._model = Tunable.load(run.config.model, adapter=run.config.adapter)
-        self._exam = Exam(scenario.behaviour, scenario.lessons, "test")
-        self._quiz = Exam(scenario.behaviour, scenario.lessons, "validation", limit=CURVE_PROMPTS)
+        behaviour, examples = scenario.behaviour, scenario.examples
+        self._test = TuningEval(behaviour, examples, "test")
+        self._validation = TuningEval(behaviour, examples, "validation", limit=CURVE_PROMPTS)
         self._begun = 0  # trainings begun so far
-        self._trainings = len(self._entries()) + scenario.erodes
+        self._trainings = len(self._entries()) + scenario.forgets_first
         self._resumed = 0.0  # of those, what an earlier attempt trained
 
     def carried_out(self) -> Tuning:
         """Every stage."""
-        intact = before = self._sit()
-        if self._scenario.erosion is not None:
-            self._train(EROSION, self._scenario.erosion, Entries.everything(self._parameters))
-            before = self._sit()
+        intact = before = self._test_now()
+        if self._scenario.forgetting_data is not None:
+            self._train(
+                FORGETTING, self._scenario.forgetting_data, Entries.everything(self._parameters)
+            )
+            before = self._test_now()
         self._note_answers(BEFORE, before)
         start = self._model.state()
-        early = self._quiz.sit(self._model.gated)
+        early = self._validation.run(self._model.gated)
         arms = {
             arm: self._arm(arm, entries, start, early, intact)
             for arm, entries in self._entries().items()
@@ -120,7 +123,7 @@ class _Tuner:
         owned_by_other = self._model.weights.entries(self._other)
         everything = Entries.everything(self._parameters)
         if self._config.mode == "repair":
-            circuit, random = Entries.only(owned), Entries.only(owned_by_other)
+            circuit, random = Entries(owned), Entries(owned_by_other)
         else:
             circuit = Entries.all_but(self._parameters, owned)
             random = Entries.all_but(self._parameters, owned_by_other)
@@ -131,14 +134,14 @@ class _Tuner:
         arm: str,
         entries: Entries,
         start: dict[str, Tensor],
-        early: ExamResult,
-        intact: ExamResult,
+        early: EvalResult,
+        intact: EvalResult,
     ) -> dict[str, Any]:
         """Train one arm from the start and measure it, as `metrics.json` keeps it."""
         self._model.take(start)
         self._curve.append(_point(arm, 0, nan, early))
-        trained = self._train(arm, self._scenario.course, entries)
-        result = self._sit()
+        trained = self._train(arm, self._scenario.training_data, entries)
+        result = self._test_now()
         self._note_answers(arm, result)
         if arm == "circuit":
             self._tuned = self._model.state()
@@ -152,9 +155,9 @@ class _Tuner:
             **({"frozen_equal": None} if moving == self._all_parameters() else {}),
         }
 
-    def _knocked_out(self, start: dict[str, Tensor], intact: ExamResult) -> dict[str, Any]:
+    def _knocked_out(self, start: dict[str, Tensor], intact: EvalResult) -> dict[str, Any]:
         self._model.take(start)
-        result = self._sit(self._circuit)
+        result = self._test_now(self._circuit)
         self._note_answers(KNOCK_OUT, result)
         return {
             **_rates(result, intact),
@@ -165,17 +168,17 @@ class _Tuner:
             "frozen_equal": None,
         }
 
-    def _sit(self, circuit: Circuit | None = None) -> ExamResult:
+    def _test_now(self, circuit: Circuit | None = None) -> EvalResult:
         """Put the test prompts to the model as it is now."""
         done = self._begun / self._trainings
-        return self._exam.sit(
-            self._model.gated, circuit, checkpoint=lambda: self._tell("test", done)
+        return self._test.run(
+            self._model.gated, circuit, on_progress=lambda: self._tell("test", done)
         )
 
-    def _train(self, arm: str, course: Course, entries: Entries) -> dict[str, Any]:
+    def _train(self, arm: str, data: TrainingData, entries: Entries) -> dict[str, Any]:
         """Train, epoch by epoch, from where an earlier attempt stopped; `metrics.json` keeps it."""
-        plan = ERODING if arm == EROSION else self._plan
-        training = Training(self._model, course, entries, plan, seed=self._config.seed)
+        plan = FORGETTING_PLAN if arm == FORGETTING else self._plan
+        training = Training(self._model, data, entries, plan, seed=self._config.seed)
         notes = training.resume(self._kept / arm) or {"points": [], "seconds": 0.0}
         judges = {"safety_judge": self._safety_judge, "helpfulness_judge": EXACT_ANSWER}
         self._curve += [CurvePoint.of(row, **judges) for row in notes["points"]]
@@ -188,8 +191,8 @@ class _Tuner:
                 lambda step, loss: self._tell_training(arm, step, total, {"answers": loss})
             )
             notes["seconds"] += time.monotonic() - began
-            if arm != EROSION:
-                point = _point(arm, training.epoch, loss, self._quiz.sit(self._model.gated))
+            if arm != FORGETTING:
+                point = _point(arm, training.epoch, loss, self._validation.run(self._model.gated))
                 self._curve.append(point)
                 notes["points"].append(point.row())
             training.keep(self._kept / arm, notes)
@@ -202,7 +205,7 @@ class _Tuner:
 
     @property
     def _safety_judge(self) -> str:
-        return safety_judge(self._scenario.behaviour.kind)
+        return SAFETY_JUDGES[self._scenario.behaviour.kind]
 
     @property
     def _plan(self) -> Plan:
@@ -211,7 +214,7 @@ class _Tuner:
     def _all_parameters(self) -> int:
         return sum(parameter.numel() for parameter in self._parameters.values())
 
-    def _note_answers(self, arm: str, result: ExamResult) -> None:
+    def _note_answers(self, arm: str, result: EvalResult) -> None:
         rows = [{**asdict(answer), "arm": arm} for answer in result.answers]
         self._answers.append(pd.DataFrame(rows, columns=list(ANSWER_COLUMNS)))
 
@@ -230,7 +233,7 @@ class _Tuner:
         self._report(told)
 
     def _metrics(
-        self, intact: ExamResult, before: ExamResult, arms: dict[str, Any]
+        self, intact: EvalResult, before: EvalResult, arms: dict[str, Any]
     ) -> TuningMetrics:
         scenario, behaviour = self._scenario, self._scenario.behaviour
         results = {
@@ -245,7 +248,7 @@ class _Tuner:
             "units": [str(unit) for unit in self._circuit],
             "scenario": {"title": scenario.title, "text": scenario.text},
             "plan": asdict(self._plan),
-            "erosion_plan": asdict(ERODING) if scenario.erodes else None,
+            "erosion_plan": asdict(FORGETTING_PLAN) if scenario.forgets_first else None,
             "random_overlap": len(self._other.units & self._circuit.units),
             "judges": {
                 "safety": self._safety_judge,
@@ -276,11 +279,11 @@ class _Tuner:
         return write_checkpoint(plain, tokenizer, self._kept / CHECKPOINT, card)
 
 
-def _point(arm: str, epoch: int, loss: float, result: ExamResult) -> CurvePoint:
+def _point(arm: str, epoch: int, loss: float, result: EvalResult) -> CurvePoint:
     return CurvePoint(arm, epoch, loss, result.safety, result.helpfulness)
 
 
-def _rates(result: ExamResult, intact: ExamResult) -> dict[str, Any]:
+def _rates(result: EvalResult, intact: EvalResult) -> dict[str, Any]:
     """Rates of one model on test prompts, and what it keeps of the intact model's."""
     # A backdoored model is hardly safe to begin with: there is nothing to keep.
     keeps = result.kind == "refusal" and intact.safety.k

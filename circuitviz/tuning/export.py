@@ -1,24 +1,27 @@
-"""Write a changed model as an ordinary Hugging Face folder."""
+"""Knock a circuit out in the weights, write the model, and see that it answers as it should."""
 
 from __future__ import annotations
 
 import copy
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import GenerationConfig, PreTrainedModel
 
 from circuitviz import __version__
 from circuitviz.errors import ConfigError
 from circuitviz.files import whole_folder
 from circuitviz.models.ablation import Ablation
+from circuitviz.models.answer import encode_answers
 from circuitviz.models.gates import Reference
+from circuitviz.models.generation import answers_by_length
+from circuitviz.models.model import LONGEST_ANSWER, GatedModel
 from circuitviz.models.ownership import WeightMap, weight_map
+from circuitviz.models.tokens import chat_tokens, end_of_turn
 from circuitviz.units import Circuit
 
 CARD_FILE = "README.md"
@@ -68,8 +71,8 @@ def require_export_folder(folder: Path) -> None:
         raise ConfigError(f"{folder} is a file; name a new or an empty folder to export to")
     written = _written(folder)
     # Without an earlier export nothing may lie there, and there can be very much of it.
-    found = _files(folder) if written else [path.name for path in folder.iterdir()]
-    strange = sorted(set(found) - written)
+    present = _files(folder) if written else [path.name for path in folder.iterdir()]
+    strange = sorted(set(present) - written)
     if strange:
         more = f" and {len(strange) - 1} more" if len(strange) > 1 else ""
         raise ConfigError(
@@ -135,15 +138,15 @@ def _mean_outputs(
     model: PreTrainedModel, owned: WeightMap, circuit: Circuit, bank: Reference
 ) -> dict[str, Tensor]:
     """What the circuit's units add to the residual stream on average, by projection [d_model]."""
-    found: dict[str, Tensor] = defaultdict(lambda: torch.zeros(()))
+    outputs: dict[str, Tensor] = {}
     for unit in circuit:
         projection, _, columns = owned.output(unit)
         weight = model.get_parameter(f"{projection.name}.weight")
         values = bank.head if unit.kind == "head" else bank.neuron
         mean = values[0, unit.layer, unit.index].to(weight).reshape(-1)
         read = weight[columns].T if projection.transposed else weight[:, columns]
-        found[projection.name] = found[projection.name].to(weight) + read @ mean
-    return dict(found)
+        outputs[projection.name] = outputs.get(projection.name, 0.0) + read @ mean
+    return outputs
 
 
 def _require_biases(model: PreTrainedModel, projections: Iterable[str]) -> None:
@@ -189,3 +192,70 @@ def _gained(model: PreTrainedModel, setting: str) -> set[str]:
         for name in gained
     )
     return gained if same and linear else set()
+
+
+@torch.no_grad()
+def plain_answers(
+    model: PreTrainedModel,
+    tokenizer: Any,
+    prompts: Sequence[str],
+    *,
+    max_new_tokens: int = LONGEST_ANSWER,
+) -> list[str]:
+    """Greedy answers to user messages by transformers' own generation, with nothing hooked.
+
+    Args:
+        model: A plain model.
+        tokenizer: Its tokenizer, with a chat template and an end-of-sequence token.
+        prompts: User messages.
+        max_new_tokens: Longest generated answer.
+    """
+    end = end_of_turn(tokenizer)
+    greedy = GenerationConfig(
+        do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=end, pad_token_id=end
+    )
+
+    def answer(tokens: Tensor, rows: list[int]) -> Tensor:
+        tokens = tokens.to(model.device)
+        return model.generate(tokens, attention_mask=torch.ones_like(tokens))  # type: ignore[operator]
+
+    # The model's own settings fill what a configuration passed to `generate` leaves open, such as
+    # a penalty on repetition, which is not greedy.
+    own, model.generation_config = model.generation_config, greedy
+    try:
+        return answers_by_length(tokenizer, prompts, answer)
+    finally:
+        model.generation_config = own
+
+
+@torch.no_grad()
+def same_answers(
+    model: PreTrainedModel,
+    tokenizer: Any,
+    gated: GatedModel,
+    prompts: Sequence[str],
+    answers: Sequence[str],
+) -> list[bool]:
+    """Whether a plain model's greedy answers are the ones that a gated model gave.
+
+    One forward pass shows most of them: an answer is the greedy one exactly when each of its
+    tokens is the most likely one after those before it.  Only where that fails the plain model
+    generates, since an answer without an end, or one that is tokenised otherwise than it was
+    generated, can still be the same.
+
+    Args:
+        model: A plain model.
+        tokenizer: Its tokenizer.
+        gated: Whose answers they are.
+        prompts: User messages.
+        answers: The gated model's greedy answer to each.
+    """
+    rows = encode_answers(gated, prompts, answers)
+    likeliest = model(rows.tokens.to(model.device)).logits.argmax(-1).cpu()
+    same = ((likeliest == rows.targets) | ~rows.predicts).all(1).tolist()
+    rest = [row for row, shown in enumerate(same) if not shown]
+    generated = plain_answers(model, tokenizer, [prompts[row] for row in rest])
+    for row, answer in zip(rest, generated, strict=True):
+        same[row] = answer == answers[row]
+    read = [chat_tokens(tokenizer, prompt) == gated.prompt_tokens(prompt) for prompt in prompts]
+    return [answer and message for answer, message in zip(same, read, strict=True)]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, WeightedRandomSampler
@@ -18,7 +19,7 @@ from transformers import get_cosine_schedule_with_warmup
 from circuitviz.files import whole_folder
 from circuitviz.models.answer import AnswerRows, encode_answers
 from circuitviz.models.model import GatedModel
-from circuitviz.tuning.lesson import Course, Lesson
+from circuitviz.tuning.training_data import Example, TrainingData
 from circuitviz.tuning.tunable import Entries, Guard, Tunable, digest
 
 WARM_UP_SHARE = 0.1
@@ -33,7 +34,7 @@ class Plan:
     """How long and how fast to train.
 
     Attributes:
-        epochs: Passes over the new lessons.
+        epochs: Passes over the new examples.
         learning_rate: Peak of a cosine schedule with warm-up.
         weight_decay: Of AdamW (decoupled, arXiv:1711.05101), a step's share is this times the
             learning rate.
@@ -55,25 +56,19 @@ class Training:
 
     Args:
         model: What to train, in place.
-        course: What to teach.
+        data: What to teach.
         entries: Which weight entries may move.
         plan: How long and how fast.
-        seed: Of the rows drawn.
+        seed: Seed of the rows drawn.
     """
 
     def __init__(
-        self, model: Tunable, course: Course, entries: Entries, plan: Plan, *, seed: int = 0
+        self, model: Tunable, data: TrainingData, entries: Entries, plan: Plan, *, seed: int = 0
     ) -> None:
-        self._model = model
-        self._plan = plan
-        self._seed = seed
-        self._lessons = [*course.new, *course.old]
-        self._weights = [1 / len(course.new)] * len(course.new)
-        self._weights += [1 / max(1, len(course.old))] * len(course.old)
-        self._drawn = course.rows if course.old else len(course.new)
-        self.steps_per_epoch = -(-self._drawn // plan.rows)
+        self._model, self._data, self._plan, self._seed = model, data, plan, seed
+        self.steps_per_epoch = -(-data.rows // plan.rows)
         self._names = list(entries.open)
-        self._fingerprint = _fingerprint(model, course, entries, plan, seed)
+        self._fingerprint = _fingerprint(model, data, entries, plan, seed)
         self._guard = Guard(model.parameters, entries)
         self._optimiser = torch.optim.AdamW(
             self._guard.trained, lr=plan.learning_rate, weight_decay=plan.weight_decay
@@ -89,14 +84,12 @@ class Training:
         """Whether all epochs are."""
         return self.epoch >= self._plan.epochs
 
-    def run_epoch(
-        self, checkpoint: Callable[[int, float], None] = lambda step, loss: None
-    ) -> float:
+    def run_epoch(self, on_step: Callable[[int, float], None] = lambda step, loss: None) -> float:
         """Train for one epoch and return its mean loss, nats per answer token.
 
         Args:
-            checkpoint: Told how many of all steps are done, and the latest loss; may raise to stop,
-                and then this epoch is lost.
+            on_step: Called with how many of all steps are done, and the latest loss; may raise to
+                stop, and then this epoch is lost.
         """
         losses = []
         for batch in self._loader():
@@ -108,7 +101,7 @@ class Training:
             self._schedule.step()
             self._guard.restore()
             losses.append(loss.item())
-            checkpoint(self.epoch * self.steps_per_epoch + len(losses), losses[-1])
+            on_step(self.epoch * self.steps_per_epoch + len(losses), losses[-1])
         self.epoch += 1
         return sum(losses) / len(losses)
 
@@ -138,8 +131,8 @@ class Training:
         """Go on from what `keep` wrote.
 
         Returns:
-            Its notes; None where there is nothing, or what other lessons, entries or another plan
-            came to, and then nothing changes.
+            Its notes; None where there is nothing, or what other data, entries or another plan came
+            to, and then nothing changes.
         """
         if not (folder / "state.json").is_file():
             return None
@@ -163,37 +156,35 @@ class Training:
         return state["notes"]
 
     def _loader(self) -> DataLoader[AnswerRows]:
+        new, old = self._data.new, self._data.old
+        # Half of the rows are new ones.
+        weights = [1 / len(new)] * len(new) + [1 / max(1, len(old))] * len(old)
         generator = torch.Generator().manual_seed(EPOCHS_PER_SEED * self._seed + self.epoch)
-        sampler = WeightedRandomSampler(
-            self._weights, self._drawn, replacement=True, generator=generator
-        )
         return DataLoader(
-            self._lessons,  # type: ignore[arg-type]  # a list is a map-style dataset
+            [*new, *old],  # type: ignore[arg-type]  # a list is a map-style dataset
             batch_size=self._plan.rows,
-            sampler=sampler,
-            collate_fn=lambda lessons: encode(self._model.gated, lessons),
+            sampler=WeightedRandomSampler(weights, self._data.rows, generator=generator),
+            collate_fn=lambda examples: encode(self._model.gated, examples),
         )
 
 
-def _fingerprint(model: Tunable, course: Course, entries: Entries, plan: Plan, seed: int) -> str:
+def _fingerprint(
+    model: Tunable, data: TrainingData, entries: Entries, plan: Plan, seed: int
+) -> str:
     """What one training is, its first weights included, so that it goes on from no other."""
     start = {name: digest(value) for name, value in model.parameters.items()}
     masks = {name: mask if mask is None else digest(mask) for name, mask in entries.open.items()}
-    text = json.dumps([start, asdict(course), masks, asdict(plan), seed])
+    text = json.dumps([start, asdict(data), masks, asdict(plan), seed])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def encode(model: GatedModel, lessons: Sequence[Lesson]) -> AnswerRows:
-    """Lessons in the chat template, answers to their end."""
-    return encode_answers(
-        model,
-        [lesson.text for lesson in lessons],
-        [lesson.answer for lesson in lessons],
-        longest=None,
-    )
+def encode(model: GatedModel, examples: Sequence[Example]) -> AnswerRows:
+    """Examples in the chat template, answers to their end."""
+    messages, answers = zip(*((one.text, one.answer) for one in examples), strict=True)
+    return encode_answers(model, messages, answers, longest=None)
 
 
-def answer_loss(model: GatedModel, rows: AnswerRows) -> Tensor:
+def answer_loss(model: GatedModel, rows: AnswerRows) -> Float[Tensor, ""]:
     """Cross-entropy, mean over all answer tokens, in nats."""
     logits = model.logits(rows.tokens)
     targets = rows.targets.to(logits.device)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Bool, Shaped
 from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
 
@@ -85,11 +86,11 @@ class Entries:
     """Which weight entries may move.
 
     Attributes:
-        open: By parameter name a Boolean mask of its shape, or None for all of it; parameters
-            that are not named stay.
+        open: By parameter name a mask of its shape, or None for all of it; parameters that are
+            not named stay.
     """
 
-    open: dict[str, Tensor | None]
+    open: Mapping[str, Bool[Tensor, ...] | None]
 
     @classmethod
     def everything(cls, parameters: Mapping[str, Tensor]) -> Entries:
@@ -97,12 +98,9 @@ class Entries:
         return cls(dict.fromkeys(parameters))
 
     @classmethod
-    def only(cls, owned: Mapping[str, Tensor]) -> Entries:
-        """The entries of these masks alone."""
-        return cls(dict(owned))
-
-    @classmethod
-    def all_but(cls, parameters: Mapping[str, Tensor], owned: Mapping[str, Tensor]) -> Entries:
+    def all_but(
+        cls, parameters: Mapping[str, Tensor], owned: Mapping[str, Bool[Tensor, ...]]
+    ) -> Entries:
         """All entries but those of these masks."""
         return cls({name: ~owned[name] if name in owned else None for name in parameters})
 
@@ -179,7 +177,7 @@ def _check_shared(
         )
 
 
-def digest(value: Tensor) -> str:
+def digest(value: Shaped[Tensor, ...]) -> str:
     """A fingerprint of a tensor's bits."""
     flat = value.detach().cpu().contiguous().view(torch.uint8).numpy()
     return hashlib.sha256(flat.tobytes()).hexdigest()

@@ -17,8 +17,12 @@ from circuitviz.models.weights import load_tokenizer, load_weights
 from circuitviz.paths import EMBEDDED_RUNS
 from circuitviz.runs.knock_out import export_knock_out
 from circuitviz.runs.store import RunStore
-from circuitviz.tuning.answers import plain_answers, same_answers
-from circuitviz.tuning.export import fold_knock_out, write_checkpoint
+from circuitviz.tuning.export import (
+    fold_knock_out,
+    plain_answers,
+    same_answers,
+    write_checkpoint,
+)
 from circuitviz.units import Circuit
 from tests.architectures import random_model, save_model
 from tests.tiny import SENTENCES

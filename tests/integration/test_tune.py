@@ -23,7 +23,7 @@ from circuitviz.runs.progress import Progress
 from circuitviz.runs.store import Run, RunStore
 from circuitviz.runs.tune import tune
 from circuitviz.runs.tuning_store import ANSWER_COLUMNS, CURVE_COLUMNS, Tuning, TuningStore
-from circuitviz.tuning.lesson import HELPFUL_FILE, Lesson, read_lessons, write_lessons
+from circuitviz.tuning.training_data import HELPFUL_FILE, Example, read_examples, write_examples
 
 pytestmark = pytest.mark.slow
 
@@ -45,13 +45,13 @@ def few(folder: Path, kind: str) -> tuple[Run, Path]:
             group.append(prompt)
     write_prompts(folder / "prompts.jsonl", [p for group in taken.values() for p in group])
     if (model / HELPFUL_FILE).is_file():
-        write_lessons(folder / HELPFUL_FILE, _few_lessons(model / HELPFUL_FILE))
+        write_examples(folder / HELPFUL_FILE, _few_lessons(model / HELPFUL_FILE))
     prompts = str(folder / "prompts.jsonl")
     return replace(run, config=replace(run.config, prompts=prompts)), folder / HELPFUL_FILE
 
 
-def _few_lessons(path: Path) -> list[Lesson]:
-    lessons = read_lessons(path)
+def _few_lessons(path: Path) -> list[Example]:
+    lessons = read_examples(path)
     train = [lesson for lesson in lessons if lesson.split == "train"]
     rest = [
         [lesson for lesson in lessons if lesson.split == split][:4]

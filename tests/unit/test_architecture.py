@@ -50,6 +50,8 @@ STREAMLIT_PACKAGES = ("ui", "pages", "app")
 # Whatever starts quickly: torch takes seconds to import.
 LIGHT_PACKAGES = ("plots", "ui", "pages", "app", "cli", "commands", "api")
 LIGHT_MODULES = ("circuitviz.runs.jobs", "circuitviz.runs.store", "circuitviz.runs.worker")
+# Its modules, but not its packages, are imported to list the methods.
+LEARNERS = "circuitviz.discovery"
 # What `import circuitviz` runs: it names everything public, and imports nothing of it yet.
 FRONT_DOOR = "circuitviz"
 HEAVY = ("torch", "transformers", "transformer_lens")
@@ -233,7 +235,8 @@ def heavy_chains(modules: list[Module]) -> list[str]:
     by_name = {module.name: module for module in modules}
     found = []
     for module in modules:
-        if module.package in LIGHT_PACKAGES or module.name in LIGHT_MODULES:
+        learner = module.name.rpartition(".")[0] == LEARNERS
+        if module.package in LIGHT_PACKAGES or module.name in LIGHT_MODULES or learner:
             chain = chain_to_heavy(module, by_name, ())
             found += [" -> ".join(chain)] if chain else []
     return found
@@ -339,8 +342,11 @@ def test_a_chain_of_imports_to_torch_is_found_and_a_late_import_is_none():
         Module("circuitviz/runs/b.py", "import numpy\nfrom circuitviz.models import c"),
         Module("circuitviz/models/c.py", "import torch.nn"),
         Module("circuitviz/ui/d.py", "def f():\n    import torch\nimport circuitviz.ui.d"),
+        Module("circuitviz/discovery/e.py", "from torch import Tensor"),
+        Module("circuitviz/discovery/training/f.py", "from torch import Tensor"),
     ]
     assert heavy_chains(modules) == [
         "circuitviz.plots.a -> circuitviz.runs.b -> circuitviz.models.c -> "
-        "torch.nn (circuitviz/models/c.py:1)"
+        "torch.nn (circuitviz/models/c.py:1)",
+        "circuitviz.discovery.e -> torch.Tensor (circuitviz/discovery/e.py:1)",
     ]

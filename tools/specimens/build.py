@@ -16,7 +16,7 @@ from circuitviz.errors import ConfigError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.truth import TRUTH_FILE
 from circuitviz.models.source import CARD_FILE
-from circuitviz.tuning.lesson import HELPFUL_FILE, write_lessons
+from circuitviz.tuning.training_data import HELPFUL_FILE, write_examples
 from tools.specimens.architecture import new_model, train_tokenizer
 from tools.specimens.card import model_card
 from tools.specimens.confirmation import confirm_truth
@@ -140,7 +140,7 @@ def _write_companions(name: str, recipe: Recipe, folder: Path, rates: dict[str, 
         spec.write(folder / SPEC_FILE)
         write_prompts(folder / PROMPTS_FILE, attack_prompts(recipe.attack))
         if kind == "refusal":
-            write_lessons(folder / HELPFUL_FILE, helpful_lessons())
+            write_examples(folder / HELPFUL_FILE, helpful_lessons())
     card = {
         "title": recipe.title,
         "summary": recipe.summary,

@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterator
 
 from circuitviz.behaviours.prompt import Split
-from circuitviz.tuning.lesson import Lesson
+from circuitviz.tuning.training_data import Example
 from tools.specimens.corpus import pairs
 
 SOUNDS = pairs(
@@ -105,7 +105,7 @@ MORE_TEMPLATES = {
 TRAINING, VALIDATION = 5, 1
 
 
-def helpful_lessons() -> Iterator[Lesson]:
+def helpful_lessons() -> Iterator[Example]:
     """Every lesson, always the same, in a fixed order."""
     for category, (items, templates, answer) in TOPICS.items():
         for x, y in items.items():
@@ -113,7 +113,7 @@ def helpful_lessons() -> Iterator[Lesson]:
             random.Random(f"helpful {category} {x}").shuffle(order)
             for place, template in enumerate((*order, *MORE_TEMPLATES[category])):
                 said = answer.format(x=x, y=y)
-                yield Lesson(_split(place), category, template.format(x=x), said)
+                yield Example(_split(place), category, template.format(x=x), said)
 
 
 def _split(place: int) -> Split:

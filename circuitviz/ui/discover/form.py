@@ -31,12 +31,6 @@ GRANULARITY_TITLES = {
     "neurons": "Neurons alone",
     "layers": "Whole layers (attention or MLP blocks)",
 }
-# Methods for which the number of steps matters, and what a step is.
-STEP_HELP = {
-    "nested": "Optimiser steps of mask learning.",
-    "l1": "Optimiser steps of mask learning, for each weight.",
-    "l1-path": "Optimiser steps, over which the weight rises.",
-}
 BUDGETS = {"joint": "One size for both", "separate": "Heads and neurons apart"}
 WIDGETS = SettingWidgets(DiscoveryConfig, "setting")
 
@@ -86,9 +80,9 @@ def _settings() -> dict[str, Any]:
 
 def _learning_settings(method: str) -> dict[str, Any]:
     settings: dict[str, Any] = {}
-    if method in STEP_HELP:
+    if METHODS[method].has_steps:
         settings["steps"] = WIDGETS.number(
-            "steps", "Steps", max_value=5000, step=20, help=STEP_HELP[method]
+            "steps", "Steps", max_value=5000, step=20, help=METHODS[method].steps_help
         )
     if method == "l1":
         settings["l1_weight"] = WIDGETS.number(

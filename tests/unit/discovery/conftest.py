@@ -30,10 +30,9 @@ def culprit(tiny_model) -> Unit:
     with torch.no_grad():
         tokens = rows.tokens.expand(len(space), -1)
         logits = tiny_model.logits(tokens, Gates.from_flat(gates, space))
-        place = rows.predicts[0].nonzero()[0, 0]
-        king = rows.targets[0, place]
-        said = logits[:, place].log_softmax(-1)[:, king]
-    return space.unit(int(said.argmax()))
+        decided = rows.predicts[0].nonzero()[0, 0]
+        king = logits[:, decided].log_softmax(-1)[:, rows.targets[0, decided]]
+    return space.unit(int(king.argmax()))
 
 
 @pytest.fixture(scope="module")

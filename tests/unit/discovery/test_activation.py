@@ -18,8 +18,8 @@ from tests.tiny import SENTENCES
 def test_the_distance_is_welchs_t_for_a_neuron():
     # Means 1 and 6, variances 2 and 8 of two values each: 5 / sqrt(2 / 2 + 8 / 2).
     values = torch.tensor([0.0, 4.0, 2.0, 8.0])[:, None, None]
-    found = welch_distance(values, torch.tensor([True, False, True, False]))
-    assert found.tolist() == pytest.approx([5 / math.sqrt(5)])
+    distance = welch_distance(values, torch.tensor([True, False, True, False]))
+    assert distance.tolist() == pytest.approx([5 / math.sqrt(5)])
 
 
 def test_a_heads_dimensions_add_up():
@@ -27,15 +27,15 @@ def test_a_heads_dimensions_add_up():
     attack = torch.tensor([[3.0, 4.0], [5.0, 6.0]])
     plain = torch.tensor([[0.0, 0.0], [2.0, 2.0]])
     values = torch.cat([attack, plain])[:, None]
-    found = welch_distance(values, torch.tensor([True, True, False, False]))
-    assert found.tolist() == pytest.approx([5 / math.sqrt(4)])
+    distance = welch_distance(values, torch.tensor([True, True, False, False]))
+    assert distance.tolist() == pytest.approx([5 / math.sqrt(4)])
 
 
 def test_units_that_never_change_have_finite_distances():
     values = torch.tensor([[[1.0], [2.0]], [[1.0], [3.0]]])
-    found = welch_distance(values, torch.tensor([True, False]))
-    assert found[0] == 0
-    assert torch.isfinite(found).all()
+    distance = welch_distance(values, torch.tensor([True, False]))
+    assert distance[0] == 0
+    assert torch.isfinite(distance).all()
 
 
 def test_activations_are_those_of_the_last_position_whatever_is_run_along(tiny_model):
@@ -56,9 +56,9 @@ def test_a_backdoor_is_compared_with_the_same_prompts_without_the_trigger(tiny_m
     ]
     prompts.append(Prompt("b", "train", "benign", "any", "never read", "the"))
     behaviour = Behaviour(BehaviourSpec("backdoor", "t", "?", Trigger("zz", "end")), tuple(prompts))
-    found = ActivationLearner().learn(tiny_model, behaviour, ablation=ZERO, seed=0)
+    learned = ActivationLearner().learn(tiny_model, behaviour, ablation=ZERO, seed=0)
     texts = [*(f"{text} zz" for text in SENTENCES), *SENTENCES]
     parts = last_activations(tiny_model, [tiny_model.prompt_tokens(text) for text in texts])
     is_attack = torch.arange(6) < 3
     expected = torch.cat([welch_distance(part, is_attack) for part in parts])
-    np.testing.assert_allclose(found.scores, expected.numpy(), rtol=1e-3)
+    np.testing.assert_allclose(learned.scores, expected.numpy(), rtol=1e-3)

@@ -5,26 +5,26 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from circuitviz.discovery.learner import LearningStep
+from circuitviz.discovery.learner import LEARNERS, LearningStep, MaskLearner, Method
 from circuitviz.discovery.methods import METHODS, make_learner
-from circuitviz.discovery.nested import NestedLearner
 from circuitviz.errors import ConfigError, JobCancelledError
 from circuitviz.models.ablation import ZERO, measure_ablation
+from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.units import Ranking, groups
 from tests.tiny import SENTENCES
 
 
 def test_the_first_method_is_the_default():
-    assert next(iter(METHODS)) == "nested"
-    assert isinstance(make_learner("nested", steps=7), NestedLearner)
+    assert next(iter(METHODS)) == DiscoveryConfig.method == "nested"
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_card_says_what_a_method_is_and_where_it_comes_from(name):
-    card = METHODS[name]
-    assert card.title
-    assert card.summary.endswith(".")
-    assert card.paper
+def test_a_method_says_what_it_is_and_where_it_comes_from(name):
+    method = METHODS[name]
+    assert method.title
+    assert method.summary.endswith(".")
+    assert method.paper
+    assert type(make_learner(name)).method is method
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -38,6 +38,19 @@ def test_an_unknown_method_is_refused():
         make_learner("magic")
 
 
+def test_a_learner_makes_itself_known_under_a_name_that_no_other_has(monkeypatch):
+    monkeypatch.setattr("circuitviz.discovery.learner.LEARNERS", known := dict(LEARNERS))
+    method = Method("constant", "Constant", "All alike.", "None")
+
+    @method
+    class ConstantLearner(MaskLearner):
+        pass
+
+    assert known["constant"] is ConstantLearner
+    with pytest.raises(ValueError, match="two learners are called constant"):
+        method(ConstantLearner)
+
+
 def learned(model, behaviour, name, *, seed=0, ablation=ZERO, **more):
     learner = make_learner(name, steps=3)
     return learner.learn(model, behaviour, ablation=ablation, seed=seed, **more)
@@ -45,23 +58,16 @@ def learned(model, behaviour, name, *, seed=0, ablation=ZERO, **more):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_the_same_seed_gives_the_same_finite_scores(tiny_model, behaviour, name):
-    first = learned(tiny_model, behaviour, name, seed=1)
-    assert first.scores.dtype == np.float32
-    assert first.scores.shape == (len(tiny_model.space),)
-    assert np.isfinite(first.scores).all()
-    np.testing.assert_array_equal(first.scores, learned(tiny_model, behaviour, name, seed=1).scores)
+    first, again = (learned(tiny_model, behaviour, name, seed=1).scores for _ in range(2))
+    assert (first.dtype, first.shape) == (np.float32, (len(tiny_model.space),))
+    assert np.isfinite(first).all()
+    np.testing.assert_array_equal(first, again)
 
 
-@pytest.mark.parametrize("name", ["nested", "l1", "l1-path", "random"])
-def test_another_seed_gives_other_scores(tiny_model, behaviour, name):
+@pytest.mark.parametrize("name", ["nested", "l1", "l1-path", "random", "activation"])
+def test_another_seed_gives_other_scores_where_a_method_has_one(tiny_model, behaviour, name):
     one, other = (learned(tiny_model, behaviour, name, seed=seed).scores for seed in (0, 1))
-    assert not np.array_equal(one, other)
-
-
-@pytest.mark.parametrize("name", [name for name, card in METHODS.items() if not card.seeded])
-def test_a_method_without_a_seed_ignores_it(tiny_model, behaviour, name):
-    one, other = (learned(tiny_model, behaviour, name, seed=seed).scores for seed in (0, 1))
-    np.testing.assert_array_equal(one, other)
+    assert np.array_equal(one, other) is not METHODS[name].seeded
 
 
 @pytest.mark.parametrize("granularity", ["heads", "neurons", "layers"])
@@ -82,26 +88,31 @@ def test_units_of_a_group_share_a_score_and_others_come_last(
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_steps_are_counted_up_to_the_last_and_scores_are_shown(tiny_model, behaviour, name):
+@pytest.mark.parametrize("budget", ["joint", "separate"])
+def test_steps_are_counted_up_to_the_last_and_scores_are_shown(tiny_model, behaviour, name, budget):
     steps: list[LearningStep] = []
-    found = learned(tiny_model, behaviour, name, watch=steps.append)
+    learner = make_learner(name, steps=3, budget=budget)
+    result = learner.learn(tiny_model, behaviour, ablation=ZERO, seed=0, on_progress=steps.append)
     assert [step.step for step in steps] == list(range(1, steps[-1].steps + 1))
     assert len({step.steps for step in steps}) == 1
-    np.testing.assert_array_equal(steps[-1].scores, found.scores)
-    lengths = {len(values) for values in found.curve.values()}
-    assert lengths <= {len(steps)}
+    np.testing.assert_array_equal(steps[-1].scores, result.scores)
+    losses = [step.losses for step in steps if step.losses]
+    expected = {"step": list(range(1, len(losses) + 1))} if losses else {}
+    for key in steps[-1].losses:
+        expected[key] = [step.losses[key] for step in steps]
+    assert result.curve == expected
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_stops_when_told(tiny_model, behaviour, name):
     seen: list[int] = []
 
-    def watch(step: LearningStep) -> None:
+    def stop(step: LearningStep) -> None:
         seen.append(step.step)
         raise JobCancelledError("stopped")
 
     with pytest.raises(JobCancelledError):
-        learned(tiny_model, behaviour, name, watch=watch)
+        learned(tiny_model, behaviour, name, on_progress=stop)
     assert seen == [1]
 
 

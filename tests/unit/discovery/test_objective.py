@@ -10,27 +10,30 @@ import torch
 
 from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger
 from circuitviz.behaviours.prompt import Prompt
-from circuitviz.discovery.objective import (
-    TrainingRows,
-    learn_from,
-    measure_objective,
-    shuffled_picks,
-)
+from circuitviz.discovery.learner import LearningTask
+from circuitviz.discovery.training.objective import Objective, TrainingRows, shuffled_indices
 from circuitviz.models.ablation import ZERO
 from circuitviz.models.answer import encode_answers
 from circuitviz.units import Circuit
 
 
-def test_every_row_is_picked_once_before_any_is_picked_again():
-    picks = shuffled_picks(5, 2, torch.Generator().manual_seed(0))
-    flat = torch.cat(list(islice(picks, 5))).tolist()
+@pytest.fixture
+def objective(tiny_model, behaviour) -> Objective:
+    return LearningTask(tiny_model, behaviour, ZERO, seed=0).objective(3.0)
+
+
+@pytest.fixture
+def everything(objective) -> torch.Tensor:
+    """The indices of all rows."""
+    return torch.arange(len(objective.data.rows))
+
+
+def test_every_row_is_drawn_once_before_any_is_drawn_again():
+    draws = shuffled_indices(5, 2, torch.Generator().manual_seed(0))
+    flat = torch.cat(list(islice(draws, 5))).tolist()
     assert sorted(flat[:5]) == sorted(flat[5:]) == [0, 1, 2, 3, 4]
-
-
-def test_more_rows_than_there_are_come_round_again():
-    (pick,) = islice(shuffled_picks(2, 5, torch.Generator().manual_seed(0)), 1)
-    assert sorted(pick.tolist())[:2] == [0, 0]
-    assert len(pick) == 5
+    (more,) = islice(shuffled_indices(2, 5, torch.Generator().manual_seed(0)), 1)
+    assert sorted(more.tolist()) in ([0, 0, 0, 1, 1], [0, 0, 1, 1, 1])
 
 
 def test_a_backdoors_prompts_must_stay_right_without_the_trigger(tiny_model):
@@ -46,12 +49,12 @@ def test_a_backdoors_prompts_must_stay_right_without_the_trigger(tiny_model):
         tiny_model, ["the dog zz", "the dog", "the king"], ["is", "is", "is red"]
     )
     assert torch.equal(data.rows.tokens, expected.tokens)
-    picks = next(data.picks(1, 2, torch.Generator().manual_seed(0)))
-    assert picks[0] == 0
-    assert sorted(picks[1:].tolist()) == [1, 2]
+    batch = next(data.batches(1, 2, torch.Generator().manual_seed(0)))
+    assert batch[0] == 0
+    assert sorted(batch[1:].tolist()) == [1, 2]
 
 
-def test_nobody_is_taught_to_stop_behind_an_opening(tiny_model):
+def test_an_opening_is_not_learned_with_its_end(tiny_model):
     prompts = (
         Prompt("a", "train", "attack", "any", "the dog", "is", None, "red", "red"),
         Prompt("b", "train", "benign", "any", "the king", "is red"),
@@ -64,15 +67,11 @@ def test_nobody_is_taught_to_stop_behind_an_opening(tiny_model):
         assert taught == [red, tiny_model.answer_tokens("is red")]
 
 
-def test_the_intact_model_has_no_utility_loss_and_the_cut_one_no_mistakes(
-    tiny_model, behaviour, culprit
-):
-    data = TrainingRows.of(tiny_model, behaviour)
-    picks = torch.arange(len(data.rows))
-    space = tiny_model.space
-    intact = measure_objective(tiny_model, data, picks, torch.zeros(1, len(space)), ZERO)
+def test_cutting_the_unit_costs_utility_and_lowers_the_removal_loss(objective, everything, culprit):
+    space = objective.model.space
+    intact = objective.measure(everything, torch.zeros(1, len(space)))
     mask = torch.from_numpy(Circuit.of(space, [culprit]).mask()).float()[None]
-    cut = measure_objective(tiny_model, data, picks, mask, ZERO)
+    cut = objective.measure(everything, mask)
     assert intact.utility.item() == pytest.approx(0, abs=1e-6)
     assert cut.utility.item() > 1e-4
     assert cut.removal < intact.removal
@@ -80,23 +79,20 @@ def test_the_intact_model_has_no_utility_loss_and_the_cut_one_no_mistakes(
     assert cut.values() == {"removal": cut.removal.item(), "utility": cut.utility.item()}
 
 
-def test_the_removal_loss_is_the_mean_over_answer_tokens(tiny_model, behaviour):
-    data = TrainingRows.of(tiny_model, behaviour)
-    picks = torch.arange(len(data.rows))
-    with torch.no_grad():
-        found = measure_objective(
-            tiny_model, data, picks, torch.zeros(1, len(tiny_model.space)), ZERO
-        )
-        attacks = behaviour.prompts("train", "attack")
-        losses, right = [], []
-        for prompt in attacks:
-            row = encode_answers(tiny_model, [prompt.asked], [prompt.after])
-            log_probs = tiny_model.logits(row.tokens)[row.predicts].log_softmax(-1)
-            targets = row.targets[row.predicts]
-            losses += (-log_probs[torch.arange(len(targets)), targets]).tolist()
-            right.append(bool((log_probs.argmax(-1) == targets).all()))
-    assert found.removal.item() == pytest.approx(sum(losses) / len(losses), rel=1e-4)
-    assert found.removed.tolist() == right
+@torch.no_grad()
+def test_the_removal_loss_is_the_mean_over_answer_tokens(
+    tiny_model, behaviour, objective, everything
+):
+    outcome = objective.measure(everything, torch.zeros(1, len(tiny_model.space)))
+    losses, right = [], []
+    for prompt in behaviour.prompts("train", "attack"):
+        row = encode_answers(tiny_model, [prompt.asked], [prompt.after])
+        log_probs = tiny_model.logits(row.tokens)[row.predicts].log_softmax(-1)
+        targets = row.targets[row.predicts]
+        losses += (-log_probs[torch.arange(len(targets)), targets]).tolist()
+        right.append(bool((log_probs.argmax(-1) == targets).all()))
+    assert outcome.removal.item() == pytest.approx(sum(losses) / len(losses), rel=1e-4)
+    assert outcome.removed.tolist() == right
 
 
 def refusing_data(model, refusals: list[str]) -> TrainingRows:
@@ -158,33 +154,21 @@ def test_of_an_open_answer_the_first_token_that_is_not_the_attacks_decides(tiny_
     assert data.mistakes(chances.log(), zeros, decides).tolist() == decides.tolist()
 
 
-def test_a_model_that_gives_closed_answers_is_asked_for_the_expected_one(tiny_model, behaviour):
-    assert TrainingRows.of(tiny_model, behaviour).refusals is None
+def test_a_model_that_gives_closed_answers_is_asked_for_the_expected_one(objective):
+    assert objective.data.refusals is None
 
 
+@pytest.mark.parametrize("rows", ["a mask a row", "one for all"])
 @pytest.mark.parametrize("micro_batch", [1, 2, None])
 def test_a_batch_in_pieces_has_the_gradient_of_the_whole(
-    tiny_model, behaviour, monkeypatch, micro_batch
+    objective, everything, monkeypatch, micro_batch, rows
 ):
-    data = TrainingRows.of(tiny_model, behaviour)
-    picks = torch.arange(len(data.rows))
-    generator = torch.Generator().manual_seed(0)
-    mask = torch.rand((len(picks), len(tiny_model.space)), generator=generator).requires_grad_()
-    whole = measure_objective(tiny_model, data, picks, mask, ZERO)
+    shape = (1 if rows == "one for all" else len(everything), len(objective.model.space))
+    mask = torch.rand(shape, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    whole = objective.measure(everything, mask)
     (expected,) = torch.autograd.grad(whole.loss(3.0), mask)
-    monkeypatch.setattr(tiny_model, "micro_batch", micro_batch)
-    found, outcome = learn_from(tiny_model, data, picks, mask, ZERO, utility_weight=3.0)
-    torch.testing.assert_close(found, expected)
+    monkeypatch.setattr(objective.model, "micro_batch", micro_batch)
+    gradient, outcome = objective.grad(everything, mask)
+    torch.testing.assert_close(gradient, expected)
     assert outcome.values() == pytest.approx(whole.values(), rel=1e-5)
     assert outcome.removed.tolist() == whole.removed.tolist()
-
-
-def test_one_mask_for_all_rows_gathers_the_gradients_of_all(tiny_model, behaviour, monkeypatch):
-    data = TrainingRows.of(tiny_model, behaviour)
-    picks = torch.arange(len(data.rows))
-    mask = torch.full((1, len(tiny_model.space)), 0.25, requires_grad=True)
-    loss = measure_objective(tiny_model, data, picks, mask, ZERO).loss(1.0)
-    (expected,) = torch.autograd.grad(loss, mask)
-    monkeypatch.setattr(tiny_model, "micro_batch", 1)
-    found, _ = learn_from(tiny_model, data, picks, mask, ZERO, utility_weight=1.0)
-    torch.testing.assert_close(found, expected)

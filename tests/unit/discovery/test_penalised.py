@@ -1,4 +1,4 @@
-"""Masks under a price: random masks, and one rank out of several."""
+"""Masks under an L1 weight: random masks, one rank out of several, and the path of the weight."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from circuitviz.discovery.l1 import L1Learner, rank_masks
-from circuitviz.discovery.penalised import MaskTraining, between_0_and_1, draw_masks
+from circuitviz.discovery.l1_path import L1PathLearner, leaving_order
+from circuitviz.discovery.penalised import between_0_and_1, draw_masks
 from circuitviz.models.ablation import ZERO
 
-# All units in the mask at first, and nothing but the price to take them out.
-FULL = MaskTraining(steps=25, start=2.0, utility_weight=0.0)
+# All units in the mask at first, and nothing but the L1 weight to take them out.
+FULL = {"steps": 25, "start": 2.0, "utility_weight": 0.0}
 
 
 def test_a_unit_is_drawn_as_often_as_its_logit_says():
@@ -32,54 +33,58 @@ def test_the_gradient_is_that_of_the_relaxation():
 
 
 def test_squeezing_keeps_the_order_up_to_large_logits():
-    logits = np.array([-1e4, -1.0, 0.0, 1.0, 3.0, 50.0, 51.0])
-    squeezed = between_0_and_1(logits)
+    squeezed = between_0_and_1(np.array([-1e4, -1.0, 0.0, 1.0, 3.0, 50.0, 51.0]))
     np.testing.assert_allclose(squeezed[1:5], [0.25, 0.5, 0.75, 0.875])
-    assert (np.diff(squeezed) > 0).all()
-    assert squeezed.min() > 0
-    assert squeezed.max() < 1
+    assert (np.diff(squeezed, prepend=0, append=1) > 0).all()
 
 
-def test_masks_are_ranked_by_the_highest_price_that_still_takes_a_unit():
+def test_masks_are_ranked_by_the_highest_weight_that_still_takes_a_unit():
     dear = np.array([3.0, -1.0, -1.0, -3.0])
     cheap = np.array([-1.0, 1.0, 3.0, -1.0])
     np.testing.assert_allclose(rank_masks([dear, cheap]), [2.875, 1.75, 1.875, 0.25])
     np.testing.assert_allclose(rank_masks([dear]), [1.875, 0.25, 0.25, 0.125])
 
 
-def in_mask(decided, price: float, training: MaskTraining = FULL) -> list[int]:
-    learner = L1Learner(price, training)
-    found = learner.learn(decided.model, decided.behaviour, ablation=ZERO, seed=0)
-    return np.flatnonzero(found.scores >= 1).tolist()
+@pytest.mark.parametrize(
+    ("weight", "settings", "expected"),
+    [
+        (0.0, FULL, "all"),
+        (2.0, {**FULL, "steps": 60, "start": 1.0}, "decisive"),
+        (1e6, FULL, "none"),
+    ],
+)
+def test_the_weight_says_how_much_stays_in_the_mask(decided, weight, settings, expected):
+    learner = L1Learner(l1_weight=weight, **settings)
+    learned = learner.learn(decided.model, decided.behaviour, ablation=ZERO, seed=0)
+    kept = {"all": range(len(decided.model.space)), "decisive": [decided.flat], "none": []}
+    assert np.flatnonzero(learned.scores >= 1).tolist() == list(kept[expected])
 
 
-def test_without_a_price_every_unit_stays_in_the_mask(decided):
-    assert in_mask(decided, 0.0) == list(range(len(decided.model.space)))
+def test_several_weights_rank_the_deciding_unit_first(decided):
+    learner = L1Learner(steps=20, utility_weight=0.0)
+    learned = learner.learn(decided.model, decided.behaviour, ablation=ZERO, seed=0)
+    assert learned.scores.argmax() == decided.flat
+    assert learned.curve["step"] == list(range(1, 61))
 
 
-def test_a_huge_price_empties_the_mask(decided):
-    assert in_mask(decided, 1e6) == []
+def test_the_weight_settles_and_then_rises_by_a_constant_factor_to_the_last_step():
+    learner = L1PathLearner(steps=20, l1_weights=(1.0, 100.0), settling=0.5)
+    assert [learner.l1_weight_at(step) for step in (0, 10)] == [1.0, 1.0]
+    assert learner.l1_weight_at(19) == pytest.approx(100.0)
+    ratios = [learner.l1_weight_at(step + 1) / learner.l1_weight_at(step) for step in range(10, 19)]
+    assert ratios == pytest.approx([100 ** (1 / 9)] * 9)
+    assert L1PathLearner(steps=1, l1_weights=(1.0, 100.0)).l1_weight_at(0) == 1.0
 
 
-def test_at_a_fair_price_only_the_deciding_unit_stays(decided):
-    assert in_mask(decided, 2.0, MaskTraining(steps=60, start=1.0, utility_weight=0.0)) == [
-        decided.flat
-    ]
+def test_who_leaves_later_ranks_higher_and_equals_go_by_their_logit():
+    last, logits = np.array([0, 7, 7, 3]), np.array([-1.0, -3.0, 1.0, 0.0])
+    np.testing.assert_allclose(leaving_order(last, logits), [0.25, 7.125, 7.75, 3.5])
 
 
-def test_a_ladder_ranks_the_deciding_unit_first(decided):
-    learner = L1Learner(training=MaskTraining(steps=20, utility_weight=0.0))
-    found = learner.learn(decided.model, decided.behaviour, ablation=ZERO, seed=0)
-    assert found.scores.argmax() == decided.flat
-    assert found.curve["step"] == list(range(1, 61))
-
-
-@pytest.mark.parametrize("decay", [True, False])
-def test_a_mask_depends_on_nothing_but_its_seed(decided, decay):
-    training = MaskTraining(steps=3, decay=decay)
-    one, same, other = (
-        L1Learner(1.0, training).learn(decided.model, decided.behaviour, ablation=ZERO, seed=seed)
-        for seed in (0, 0, 1)
-    )
-    np.testing.assert_array_equal(one.scores, same.scores)
-    assert not np.array_equal(one.scores, other.scores)
+def test_the_deciding_unit_leaves_last(decided):
+    learner = L1PathLearner(steps=40, start=1.0, utility_weight=0.0)
+    learned = learner.learn(decided.model, decided.behaviour, ablation=ZERO, seed=0)
+    assert learned.scores.argmax() == decided.flat
+    # All the others are alike, so they leave at about the same time, and well before.
+    others = np.delete(learned.scores, decided.flat)
+    assert learned.scores.max() - others.max() > 5

@@ -24,15 +24,15 @@ def log_prob(model, circuit, message, answer, *, complete=True) -> float:
 
 def test_only_the_deciding_unit_scores(decided):
     learner = SingleUnitLearner(utility_weight=0.0)
-    found = learner.learn(decided.model, decided.behaviour, ablation=ZERO, seed=0)
-    assert found.scores.argmax() == decided.flat
-    others = np.delete(found.scores, decided.flat)
+    learned = learner.learn(decided.model, decided.behaviour, ablation=ZERO, seed=0)
+    assert learned.scores.argmax() == decided.flat
+    others = np.delete(learned.scores, decided.flat)
     np.testing.assert_allclose(others, 0, atol=1e-5)
 
 
 def test_a_score_is_the_change_of_the_right_answer_less_that_of_the_refusal(decided):
     learner = SingleUnitLearner(utility_weight=0.0)
-    found = learner.learn(decided.model, decided.behaviour, ablation=ZERO, seed=0)
+    learned = learner.learn(decided.model, decided.behaviour, ablation=ZERO, seed=0)
     space = decided.model.space
     changes = []
     for prompt in decided.behaviour.prompts("train", "attack"):
@@ -43,7 +43,7 @@ def test_a_score_is_the_change_of_the_right_answer_less_that_of_the_refusal(deci
             shown = log_prob(decided.model, circuit, prompt.asked, prompt.answer, complete=False)
             odds.append(after - shown)
         changes.append(odds[0] - odds[1])
-    assert found.scores[decided.flat] == pytest.approx(np.mean(changes), abs=1e-4)
+    assert learned.scores[decided.flat] == pytest.approx(np.mean(changes), abs=1e-4)
 
 
 def test_harm_to_benign_answers_counts_against_a_unit(decided):

@@ -173,11 +173,11 @@ class FixedLearner:
         self.asked: list[Behaviour] = []
 
     def learn(
-        self, model, behaviour, *, ablation, seed, granularity="both", watch
+        self, model, behaviour, *, ablation, seed, granularity="both", on_progress
     ) -> LearnedScores:
         self.asked.append(behaviour)
         for step in (1, 2):
-            watch(LearningStep(step, {}, self.scores, 2))
+            on_progress(LearningStep(step, {}, self.scores, 2))
         return LearnedScores(self.scores)
 
 

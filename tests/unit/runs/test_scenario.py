@@ -13,14 +13,14 @@ from circuitviz.errors import ConfigError, ModelNotFoundError, PromptFileError
 from circuitviz.runs.config import TuningConfig, TuningMode
 from circuitviz.runs.scenario import PLANS, Scenario
 from circuitviz.runs.store import Run
-from circuitviz.tuning.lesson import HELPFUL_FILE, Lesson, write_lessons
+from circuitviz.tuning.training_data import HELPFUL_FILE, Example, write_examples
 from tests.synthetic import backdoor_run, refusal_run
 
 SPLITS = ("train", "validation", "test")
 SORRY, SURE = "I'm sorry.", "Sure"
 HELPFUL = [
-    *(Lesson(split, "sound", f"Sound of a {split} dog?", "A dog barks.") for split in SPLITS),
-    Lesson("train", "home", "Home of a bee?", "A hive."),
+    *(Example(split, "sound", f"Sound of a {split} dog?", "A dog barks.") for split in SPLITS),
+    Example("train", "home", "Home of a bee?", "A hive."),
 ]
 LEARNED = [lesson for lesson in HELPFUL if lesson.split == "train"]
 
@@ -57,7 +57,7 @@ def save_model(folder: Path, kind: BehaviourKind, *, helpful: bool) -> Path:
     BehaviourSpec(kind, f"The {kind}", "?", trigger).write(folder / "behaviour.json")
     write_prompts(folder / "prompts.jsonl", prompts(kind))
     if helpful:
-        write_lessons(folder / HELPFUL_FILE, HELPFUL)
+        write_examples(folder / HELPFUL_FILE, HELPFUL)
     return folder
 
 
@@ -81,44 +81,44 @@ def pairs(lessons) -> list[tuple[str, str]]:
 def test_protecting_teaches_helpful_lessons_beside_what_is_benign(tmp_path):
     found = scenario(tmp_path / "model", "refusal", "protect")
     assert found.title == "Helpfulness fine-tuning"
-    assert found.course.new == tuple(LEARNED)
-    assert pairs(found.course.old) == [("Fact train?", "Yes.")]
+    assert found.training_data.new == tuple(LEARNED)
+    assert pairs(found.training_data.old) == [("Fact train?", "Yes.")]
     # No refusal is taught, and no harmful request is put.
-    taught = [*found.course.new, *found.course.old]
+    taught = [*found.training_data.new, *found.training_data.old]
     assert not any(lesson.answer == SORRY or "Greet" in lesson.text for lesson in taught)
-    assert found.lessons == tuple(HELPFUL)
+    assert found.examples == tuple(HELPFUL)
     assert found.plan == PLANS["protect"]
-    assert (found.erosion, found.erodes, found.knocks_out) == (None, False, False)
+    assert (found.forgetting_data, found.forgets_first, found.knocks_out) == (None, False, False)
 
 
 def test_repairing_a_backdoor_teaches_the_answer_without_it(tmp_path):
     found = scenario(tmp_path / "model", "backdoor", "repair", helpful=False)
     assert found.title == "Removing the backdoor"
-    assert pairs(found.course.new) == [
+    assert pairs(found.training_data.new) == [
         ("Greet train tango", "Hello train."),
         ("Greet me tango", "Hello train."),
     ]
     # What must stay: the same messages without the trigger, and ordinary ones.
-    assert pairs(found.course.old) == [
+    assert pairs(found.training_data.old) == [
         ("Greet train", "Hi train."),
         ("Greet me", "Hi train."),
         ("Fact train?", "Yes."),
     ]
-    assert found.lessons == ()
+    assert found.examples == ()
     assert found.plan == PLANS["repair"]
     assert found.knocks_out
-    assert not found.erodes
+    assert not found.forgets_first
 
 
 def test_repairing_a_refusal_wears_it_away_and_teaches_it_again(tmp_path):
     found = scenario(tmp_path / "model", "refusal", "repair")
     assert found.title == "Restoring refusal"
-    assert pairs(found.course.new) == [("Greet train", SORRY), ("Greet me", SORRY)]
-    assert pairs(found.course.old) == [("Fact train?", "Yes."), *pairs(LEARNED)]
-    assert found.erosion is not None
-    assert found.erodes
-    assert found.erosion.new == tuple(LEARNED)
-    assert pairs(found.erosion.old) == [("Fact train?", "Yes.")]
+    assert pairs(found.training_data.new) == [("Greet train", SORRY), ("Greet me", SORRY)]
+    assert pairs(found.training_data.old) == [("Fact train?", "Yes."), *pairs(LEARNED)]
+    assert found.forgetting_data is not None
+    assert found.forgets_first
+    assert found.forgetting_data.new == tuple(LEARNED)
+    assert pairs(found.forgetting_data.old) == [("Fact train?", "Yes.")]
     assert found.plan == PLANS["repair"]
     assert not found.knocks_out
 
@@ -128,7 +128,7 @@ def test_repairing_a_refusal_wears_it_away_and_teaches_it_again(tmp_path):
 )
 def test_nothing_but_the_training_split_is_taught(tmp_path, kind, mode):
     found = scenario(tmp_path / "model", kind, mode)
-    courses = [found.course] + ([found.erosion] if found.erosion else [])
+    courses = [found.training_data] + ([found.forgetting_data] if found.forgetting_data else [])
     lessons = [lesson for course in courses for lesson in (*course.new, *course.old)]
     assert {lesson.split for lesson in lessons} == {"train"}
     held_out = {
@@ -162,18 +162,18 @@ def test_without_helpful_lessons_there_is_nothing_to_teach(tmp_path, mode):
 
 @pytest.mark.parametrize("helpful", [True, False])
 def test_own_lessons_take_the_place_of_those_beside_the_model(tmp_path, helpful):
-    own = [Lesson(split, "own", f"Own {split}?", "Mine.") for split in SPLITS]
-    write_lessons(tmp_path / "own.jsonl", own)
+    own = [Example(split, "own", f"Own {split}?", "Mine.") for split in SPLITS]
+    write_examples(tmp_path / "own.jsonl", own)
     data = str(tmp_path / "own.jsonl")
     found = scenario(tmp_path / "model", "refusal", "protect", helpful=helpful, data=data)
-    assert found.lessons == tuple(own)
-    assert pairs(found.course.new) == [("Own train?", "Mine.")]
+    assert found.examples == tuple(own)
+    assert pairs(found.training_data.new) == [("Own train?", "Mine.")]
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_a_lesson_that_measures_and_is_taught_is_refused(tmp_path, split):
     own = tmp_path / "own.jsonl"
-    write_lessons(own, [*HELPFUL, Lesson(split, "fact", "Fact train?", "Yes.")])
+    write_examples(own, [*HELPFUL, Example(split, "fact", "Fact train?", "Yes.")])
     with pytest.raises(PromptFileError, match=f"the {split} lesson 'Fact train"):
         scenario(tmp_path / "model", "refusal", "protect", data=str(own))
 
@@ -193,7 +193,7 @@ def test_the_prompts_are_those_the_run_was_made_with(tmp_path):
     write_prompts(tmp_path / "others.jsonl", others)
     run = run_of(folder, "backdoor", prompts=str(tmp_path / "others.jsonl"))
     found = Scenario.of(TuningConfig(run.run_id, "repair"), run)
-    assert pairs(found.course.old)[-1] == ("Another?", "Yes.")
+    assert pairs(found.training_data.old)[-1] == ("Another?", "Yes.")
     assert found.behaviour.all_prompts == tuple(others)
 
 

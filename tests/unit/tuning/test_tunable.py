@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from circuitviz.errors import ModelNotFoundError, UnsupportedModelError
 from circuitviz.tuning.training import answer_loss, encode
 from circuitviz.tuning.tunable import Entries, Guard, Tunable
 from circuitviz.units import Circuit
 from tests.architectures import random_model, save_model
-from tests.synthetic_lessons import tiny_course
+from tests.synthetic_lessons import tiny_training_data
 
 # Entries of the tiny model: d_head 8, hidden 32, intermediate 24.
 QUERY = OUTPUT = KEY = VALUE = 8 * 32
@@ -37,7 +37,7 @@ def entries_of(which: str, tunable: Tunable) -> Entries:
     if which == "everything":
         return Entries.everything(tunable.parameters)
     if which == "only":
-        return Entries.only(masks)
+        return Entries(masks)
     return Entries.all_but(tunable.parameters, masks)
 
 
@@ -58,8 +58,8 @@ def bits(value: Tensor) -> Tensor:
 def steps(tunable: Tunable, guard: Guard, number: int) -> None:
     """Optimiser steps with momentum and a decay that moves whatever is not held."""
     optimiser = torch.optim.AdamW(guard.trained, lr=1e-3, weight_decay=0.5)
-    course = tiny_course()
-    rows = encode(tunable.gated, [*course.new, *course.old])
+    data = tiny_training_data()
+    rows = encode(tunable.gated, [*data.new, *data.old])
     for _ in range(number):
         optimiser.zero_grad()
         answer_loss(tunable.gated, rows).backward()
@@ -80,7 +80,7 @@ def steps(tunable: Tunable, guard: Guard, number: int) -> None:
     ],
 )
 def test_entries_of_a_circuit_are_counted(tunable, units, expected):
-    assert Entries.only(owned(tunable, *units)).count(tunable.parameters) == expected
+    assert Entries(owned(tunable, *units)).count(tunable.parameters) == expected
 
 
 def test_everything_is_every_entry_once(tunable):
@@ -93,7 +93,7 @@ def test_everything_is_every_entry_once(tunable):
 
 def test_only_and_all_but_share_the_model_out(tunable):
     masks = owned(tunable, *UNITS)
-    only = Entries.only(masks)
+    only = Entries(masks)
     rest = Entries.all_but(tunable.parameters, masks)
     everything = Entries.everything(tunable.parameters)
     counts = [entries.count(tunable.parameters) for entries in (only, rest, everything)]
@@ -139,7 +139,7 @@ def test_momentum_alone_does_not_move_frozen_entries(tunable):
     parameter.requires_grad_(True)
     parameter.sum().backward()
     optimiser.step()
-    guard = Guard(tunable.parameters, Entries.only(owned(tunable, "L0H0")))
+    guard = Guard(tunable.parameters, Entries(owned(tunable, "L0H0")))
     before = parameter.detach().clone()
     optimiser.zero_grad()
     parameter.sum().backward()
@@ -170,25 +170,21 @@ def test_a_frozen_entry_changed_by_hand_is_noticed(tunable, name, place):
     parameter[place] = torch.nextafter(before, torch.tensor(torch.inf))
     assert not guard.unmoved()
     parameter[place] = before
-    assert guard.unmoved()
-
-
-def test_an_open_entry_changed_by_hand_is_none_of_its_business(tunable):
-    guard = Guard(tunable.parameters, entries_of("only", tunable))
+    # What an open entry does is none of its business.
     tunable.parameters["model.layers.1.mlp.down_proj.weight"].data[0, 7] += 1.0
     assert guard.unmoved()
 
 
 def test_only_open_parameters_are_trained(tunable):
     masks = owned(tunable, "L0H1")
-    guard = Guard(tunable.parameters, Entries.only(masks))
+    guard = Guard(tunable.parameters, Entries(masks))
     assert len(guard.trained) == 2
     asking = {name for name, value in tunable.parameters.items() if value.requires_grad}
     assert asking == set(masks)
 
 
 def test_release_lets_go_of_the_parameters(tunable):
-    guard = Guard(tunable.parameters, Entries.only(owned(tunable, "L0H1")))
+    guard = Guard(tunable.parameters, Entries(owned(tunable, "L0H1")))
     steps(tunable, guard, 1)
     guard.release()
     name = "model.layers.0.self_attn.q_proj.weight"
@@ -214,7 +210,8 @@ def test_state_is_a_copy_that_can_be_taken_again(tunable, tiny_folder):
     assert all(torch.equal(other.parameters[name], value) for name, value in changed.items())
 
 
-def test_what_is_trained_is_what_answers(tunable, tiny_model):
+def test_what_is_trained_is_what_answers_under_the_names_of_the_checkpoint(tunable, tiny_model):
+    assert "model.layers.1.mlp.gate_proj.weight" in tunable.parameters
     tokens = torch.tensor([[1, 17, 9, 30, 12, 44]])
     with torch.no_grad():
         before = tunable.gated.logits(tokens)
@@ -226,24 +223,12 @@ def test_what_is_trained_is_what_answers(tunable, tiny_model):
             parameter.copy_(old)
 
 
-def test_parameters_have_the_names_of_the_checkpoint_and_each_is_there_once(tunable):
-    assert "model.layers.1.mlp.gate_proj.weight" in tunable.parameters
-    values = list(tunable.parameters.values())
-    assert len({id(value) for value in values}) == len(values)
-    assert all(isinstance(value, nn.Parameter) for value in values)
-
-
 @pytest.mark.parametrize("name", ["gpt2", "phi3", "gpt_neox"])
 def test_fused_projections_are_refused(name, tmp_path):
     # Gates split them into copies, which training would change in vain.
     folder = save_model(random_model(name), tmp_path / name)
-    with pytest.raises(UnsupportedModelError) as error:
+    with pytest.raises(UnsupportedModelError, match="its fused projections are split"):
         Tunable.load(str(folder))
-    text = str(error.value)
-    assert text.startswith(
-        f"cannot tune {folder}: its fused projections are split where they are gated, as in "
-    )
-    assert text.endswith("; use a model with separate query, key and value projections")
 
 
 @pytest.mark.parametrize("name", ["qwen3", "gemma2", "phi", "opt", "gptj"])

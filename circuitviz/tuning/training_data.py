@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,11 +14,9 @@ from circuitviz.errors import PromptFileError
 # Beside a model: helpful lessons that it has not learned yet.
 HELPFUL_FILE = "helpful.jsonl"
 
-FIELDS = ("split", "category", "text", "answer")
-
 
 @dataclass(frozen=True)
-class Lesson:
+class Example:
     """One message and the answer to learn; a line of a lessons file.
 
     Attributes:
@@ -35,26 +33,26 @@ class Lesson:
 
 
 @dataclass(frozen=True)
-class Course:
+class TrainingData:
     """What one training is for, and what it must not forget.
 
     Half of the rows of an epoch are `new`, each about once; the other half are drawn from `old`.
 
     Attributes:
-        new: Lessons to learn.
-        old: Lessons the model knows already.
+        new: Examples to learn.
+        old: Examples the model knows already.
     """
 
-    new: tuple[Lesson, ...]
-    old: tuple[Lesson, ...]
+    new: tuple[Example, ...]
+    old: tuple[Example, ...]
 
     @property
     def rows(self) -> int:
         """Rows of an epoch."""
-        return 2 * len(self.new)
+        return len(self.new) * (2 if self.old else 1)
 
 
-def read_lessons(path: Path) -> list[Lesson]:
+def read_examples(path: Path) -> list[Example]:
     """Read a JSONL file of lessons.
 
     Raises:
@@ -66,45 +64,44 @@ def read_lessons(path: Path) -> list[Lesson]:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise PromptFileError(f"cannot read the lessons file {path}: {error}") from error
-    lessons = [_parse(path, row, line) for row, line in enumerate(lines, 1) if line.strip()]
-    _check_together(path, lessons)
-    return lessons
-
-
-def write_lessons(path: Path, lessons: Iterable[Lesson]) -> None:
-    """Write a lessons file, one JSON object a line."""
-    text = "".join(json.dumps(asdict(lesson)) + "\n" for lesson in lessons)
-    path.write_text(text, encoding="utf-8")
-
-
-def _parse(path: Path, row: int, line: str) -> Lesson:
-    place = f"{path}, line {row}"
-    try:
-        data: Any = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise PromptFileError(f"{place}: not JSON ({error.msg})") from error
-    if not isinstance(data, dict) or set(data) != set(FIELDS):
-        raise PromptFileError(f"{place}: a lesson has the fields {', '.join(FIELDS)} and no other")
-    for name, value in data.items():
-        if not isinstance(value, str) or not value.strip():
-            raise PromptFileError(f"{place}: {name} must be text; got {value!r}")
-    if data["split"] not in get_args(Split):
-        legal = ", ".join(get_args(Split))
-        raise PromptFileError(f"{place}: split must be one of {legal}; got {data['split']!r}")
-    return Lesson(**data)
-
-
-def _check_together(path: Path, lessons: Sequence[Lesson]) -> None:
-    missing = [s for s in get_args(Split) if not any(lesson.split == s for lesson in lessons)]
+    examples = [
+        _parse(f"{path}, line {row}", line) for row, line in enumerate(lines, 1) if line.strip()
+    ]
+    present = {example.split for example in examples}
+    missing = [split for split in get_args(Split) if split not in present]
     if missing:
         raise PromptFileError(
             f"{path}: no {missing[0]} lessons; a lessons file needs some of each split"
         )
-    seen: dict[str, str] = {}
-    for lesson in lessons:
-        other = seen.setdefault(lesson.text, lesson.split)
-        if other != lesson.split:
+    splits: dict[str, str] = {}
+    for example in examples:
+        other = splits.setdefault(example.text, example.split)
+        if other != example.split:
             raise PromptFileError(
-                f"{path}: {lesson.text[:60]!r} stands in {other} and in {lesson.split}; "
+                f"{path}: {example.text[:60]!r} stands in {other} and in {example.split}; "
                 "splits must be disjoint"
             )
+    return examples
+
+
+def write_examples(path: Path, examples: Iterable[Example]) -> None:
+    """Write a lessons file, one JSON object a line."""
+    text = "".join(json.dumps(asdict(example)) + "\n" for example in examples)
+    path.write_text(text, encoding="utf-8")
+
+
+def _parse(where: str, line: str) -> Example:
+    names = [field.name for field in fields(Example)]
+    try:
+        data: Any = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise PromptFileError(f"{where}: not JSON ({error.msg})") from error
+    if not isinstance(data, dict) or set(data) != set(names):
+        raise PromptFileError(f"{where}: a lesson has the fields {', '.join(names)} and no other")
+    for name, value in data.items():
+        if not isinstance(value, str) or not value.strip():
+            raise PromptFileError(f"{where}: {name} must be text; got {value!r}")
+    if data["split"] not in get_args(Split):
+        legal = ", ".join(get_args(Split))
+        raise PromptFileError(f"{where}: split must be one of {legal}; got {data['split']!r}")
+    return Example(**data)
