@@ -8,7 +8,7 @@ from collections.abc import Callable
 OnProgress = Callable[[float], None]
 
 
-def unwatched(share: float) -> None:
+def unwatched(progress: object) -> None:
     """The callback of work that reports to no one."""
 
 

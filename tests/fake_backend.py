@@ -15,7 +15,7 @@ from circuitviz.models.ablation import AblationName
 from circuitviz.models.source import ModelCard
 from circuitviz.runs.config import DiscoveryConfig, TuningConfig
 from circuitviz.runs.knock_out import KnockOutExport
-from circuitviz.runs.progress import Progress, Report
+from circuitviz.runs.progress import OnStage, Progress
 from circuitviz.runs.store import Run
 from circuitviz.runs.tuning_store import Tuning
 from circuitviz.units import Circuit
@@ -52,20 +52,20 @@ class FakeBackend(Backend):
         spec = BehaviourSpec("backdoor", "Backdoor", "Which?", Trigger("quill amber", "front"))
         return Behaviour(spec, ())
 
-    def discover(self, config: DiscoveryConfig, report: Report) -> Run:
+    def discover(self, config: DiscoveryConfig, on_progress: OnStage) -> Run:
         self.config = config
         sys.stdout.write("a library talks\n")
-        report(Progress("load", 0.0))
+        on_progress(Progress("load", 0.0))
         if self.error is not None:
             raise self.error
-        report(Progress("learn", 0.5, step=1, steps=2, losses={"removal": 0.25}))
+        on_progress(Progress("learn", 0.5, step=1, steps=2, losses={"removal": 0.25}))
         metrics = self.run.metrics.changed(run_id=config.run_id(), frontier=[])
         return replace(self.run, config=config, run_id=config.run_id(), metrics=metrics)
 
-    def tune(self, config: TuningConfig, run: Run, report: Report, kept: Path) -> Tuning:
+    def tune(self, config: TuningConfig, run: Run, on_progress: OnStage, kept: Path) -> Tuning:
         self.tuning = config
         sys.stdout.write("a library talks\n")
-        report(Progress("tune", 0.5, arm="circuit"))
+        on_progress(Progress("tune", 0.5, arm="circuit"))
         checkpoint = kept / "made"
         checkpoint.mkdir(parents=True)
         (checkpoint / "config.json").write_text("{}")

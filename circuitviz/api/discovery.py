@@ -14,11 +14,12 @@ from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.own_data import save_behaviour
 from circuitviz.behaviours.plugins import behaviour_plugins
 from circuitviz.errors import CircuitvizError, ConfigError
+from circuitviz.jobs.terminal import Bar
 from circuitviz.paths import runs_folder
+from circuitviz.progress import unwatched
 from circuitviz.quiet import libraries_quiet
 from circuitviz.runs.config import OF_MODEL, DiscoveryConfig, described
-from circuitviz.runs.progress import Report, ignore
-from circuitviz.runs.terminal import Bar
+from circuitviz.runs.progress import OnStage
 
 # Without what the model or the behaviour says.
 SETTINGS = {
@@ -32,7 +33,7 @@ def discover(
     model: Model | str | Path,
     behaviour: Behaviour | str | Path | None = None,
     *,
-    progress: bool | Report = True,
+    progress: bool | OnStage = True,
     runs: str | Path | None = None,
     **settings: Any,
 ) -> Run:
@@ -70,9 +71,11 @@ def discover(
     with Bar() if progress is True else nullcontext() as bar, libraries_quiet():
         from circuitviz.runs.discover import discover as find
 
-        report = bar.show if bar else progress if callable(progress) else ignore
+        on_progress = bar.show if bar else progress if callable(progress) else unwatched
         judges = behaviour.judges if isinstance(behaviour, Behaviour) else ()
-        return Run.of(find(config, report=report, model=loaded.gated, judges=judges), loaded)
+        return Run.of(
+            find(config, on_progress=on_progress, model=loaded.gated, judges=judges), loaded
+        )
 
 
 discover.__doc__ = f"{discover.__doc__}\n    Settings:\n" + "\n".join(

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from circuitviz.api.run import store_in
+from circuitviz.jobs.sweep import Sweep, check_sweep, chosen_pool, perform_sweep, read_sweep
+from circuitviz.jobs.terminal import SweepTable
 from circuitviz.quiet import stdout_discarded
-from circuitviz.runs.pools import chosen_pool
-from circuitviz.runs.sweep import Sweep, read_sweep
-from circuitviz.runs.sweep_run import check_sweep, perform_sweep
-from circuitviz.runs.terminal import SweepTable
 
 if TYPE_CHECKING:
-    from circuitviz.runs.sweep_run import SweptRun
+    from circuitviz.jobs.sweep import SweptRun
 
 
 def sweep(

@@ -17,7 +17,7 @@ from circuitviz.units import Circuit
 if TYPE_CHECKING:
     from circuitviz.models.ablation import AblationName
     from circuitviz.runs.knock_out import KnockOutExport
-    from circuitviz.runs.progress import Report
+    from circuitviz.runs.progress import OnStage
     from circuitviz.runs.store import Run
     from circuitviz.runs.tuning_store import Tuning
 
@@ -38,12 +38,12 @@ class Backend:
 
         return behaviour_of(config)
 
-    def discover(self, config: DiscoveryConfig, report: Report) -> Run:
+    def discover(self, config: DiscoveryConfig, on_progress: OnStage) -> Run:
         """Find a circuit; nothing is saved."""
         quiet_libraries()
         from circuitviz.runs.discover import discover
 
-        return discover(config, report=report)
+        return discover(config, on_progress=on_progress)
 
     def require_tuned_folder(self, folder: Path, run: Run) -> None:
         """Refuse a folder that a tuned model cannot be copied to, before the work is done."""
@@ -54,12 +54,12 @@ class Backend:
             raise ConfigError(f"{folder} is the model itself; name another folder as --out")
         require_export_folder(folder)
 
-    def tune(self, config: TuningConfig, run: Run, report: Report, kept: Path) -> Tuning:
+    def tune(self, config: TuningConfig, run: Run, on_progress: OnStage, kept: Path) -> Tuning:
         """Tune the circuit of a run; nothing is saved but finished epochs, in `kept`."""
         quiet_libraries()
         from circuitviz.runs.tune import tune
 
-        return tune(config, run=run, report=report, kept=kept)
+        return tune(config, run=run, on_progress=on_progress, kept=kept)
 
     def answers(
         self, config: DiscoveryConfig, prompt: str, circuits: Sequence[Circuit | None]

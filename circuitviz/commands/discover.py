@@ -83,7 +83,7 @@ JSON_KEYS = """
 )
 def discover(options: argparse.Namespace, backend: Backend) -> Reply:
     """Find a circuit and save its run."""
-    from circuitviz.runs.terminal import Bar
+    from circuitviz.jobs.terminal import Bar
 
     store = store_of(options)
     require_writable(store.folder)
@@ -141,10 +141,8 @@ def discover(options: argparse.Namespace, backend: Backend) -> Reply:
 )
 def sweep(options: argparse.Namespace, backend: Backend) -> Reply:
     """Carry out many discoveries, on this machine or on a Ray cluster."""
-    from circuitviz.runs.pools import chosen_pool
-    from circuitviz.runs.sweep import read_sweep
-    from circuitviz.runs.sweep_run import check_sweep, perform_sweep
-    from circuitviz.runs.terminal import SweepTable
+    from circuitviz.jobs.sweep import check_sweep, chosen_pool, perform_sweep, read_sweep
+    from circuitviz.jobs.terminal import SweepTable
 
     asked = read_sweep(Path(options.file))
     pool = chosen_pool(asked, options.workers, options.ray)

@@ -28,6 +28,7 @@ from circuitviz.commands.output import (
 )
 from circuitviz.errors import ConfigError
 from circuitviz.files import whole_folder
+from circuitviz.jobs.terminal import Bar
 from circuitviz.quiet import stdout_discarded
 from circuitviz.runs.config import TuningConfig
 
@@ -91,7 +92,6 @@ def knock_out(options: argparse.Namespace, backend: Backend) -> Reply:
 )
 def tune(options: argparse.Namespace, backend: Backend) -> Reply:
     """Train the circuit of a run alone, or all but it."""
-    from circuitviz.runs.terminal import Bar
     from circuitviz.runs.tuning_store import TuningStore
 
     runs = store_of(options)

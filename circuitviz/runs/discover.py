@@ -10,6 +10,7 @@ from circuitviz.evaluation.judge import judge_table, usual_judges
 from circuitviz.evaluation.results import Described, Metrics, TargetAsked
 from circuitviz.models.model import GatedModel
 from circuitviz.models.source import find_model, find_source, fingerprint
+from circuitviz.progress import unwatched
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.discovery import Discovery
 from circuitviz.runs.measured import (
@@ -19,7 +20,7 @@ from circuitviz.runs.measured import (
     paired_tests,
     truth_scores,
 )
-from circuitviz.runs.progress import Report, ignore
+from circuitviz.runs.progress import OnStage
 from circuitviz.runs.resolve import data_fingerprint
 from circuitviz.runs.store import Run
 from circuitviz.runs.versions import versions
@@ -29,7 +30,7 @@ from circuitviz.units import Ranking
 def discover(
     config: DiscoveryConfig,
     *,
-    report: Report = ignore,
+    on_progress: OnStage = unwatched,
     model: GatedModel | None = None,
     judges: tuple[OwnJudge, ...] = (),
 ) -> Run:
@@ -44,7 +45,7 @@ def discover(
 
     Args:
         config: What to do.
-        report: Told where the discovery stands; may raise `JobCancelledError` to stop it.
+        on_progress: Called with how far the discovery is; may raise `JobCancelledError` to stop it.
         model: The model of the configuration, where it is loaded already.
         judges: The behaviour's own judges, where no file can hold them.
 
@@ -52,7 +53,7 @@ def discover(
         CircuitvizError: The model or its prompts cannot be used.
     """
     started = time.monotonic()
-    work = Discovery.prepared(config, report, model, judges=judges)
+    work = Discovery.prepared(config, on_progress, model, judges=judges)
     learned = work.learn()
     ranking = own = Ranking(work.model.space, learned.scores, config.granularity)
     selection = work.select(own)

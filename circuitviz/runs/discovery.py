@@ -46,7 +46,7 @@ from circuitviz.models.preflight import max_length
 from circuitviz.models.source import find_source
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.model_of import model_of
-from circuitviz.runs.progress import Progress, Report, Stage, overall
+from circuitviz.runs.progress import OnStage, Progress, Stage, overall
 from circuitviz.runs.requirements import check_own_answers, check_text
 from circuitviz.runs.resolve import answerer, draft_of
 from circuitviz.runs.store import GENERATION_COLUMNS
@@ -74,14 +74,14 @@ class Discovery:
     learner: MaskLearner
     ablation: Ablation
     target: Target
-    report: Report
+    on_progress: OnStage
     validation: Evaluator
 
     @classmethod
     def prepared(
         cls,
         config: DiscoveryConfig,
-        report: Report,
+        on_progress: OnStage,
         model: GatedModel | None = None,
         *,
         judges: tuple[OwnJudge, ...] = (),
@@ -90,14 +90,14 @@ class Discovery:
 
         Args:
             config: What to do.
-            report: Told where the discovery stands.
+            on_progress: Called with how far the discovery is.
             model: The model of the configuration, where it is loaded already.
             judges: The behaviour's own judges; none are those it brings.
 
         Raises:
             CircuitvizError: It cannot be loaded, or the model does not show the behaviour.
         """
-        report(Progress("load", 0.0, detail="loading the model"))
+        on_progress(Progress("load", 0.0, detail="loading the model"))
         draft = draft_of(config)
         learner = make_learner(
             config.method, steps=config.steps, budget=config.budget, l1_weight=config.l1_weight
@@ -108,7 +108,7 @@ class Discovery:
             model,
             draft,
             known_as=answerer(config),
-            on_progress=lambda done, many: report(
+            on_progress=lambda done, many: on_progress(
                 Progress(
                     "load",
                     overall("load", done / many, controls=config.controls),
@@ -123,11 +123,11 @@ class Discovery:
         target = Target(behaviour.kind, asr, config.target_utility)
         probe = RememberingEvaluator(model, behaviour, "validation", ablation=ablation)
         began = overall("load", 1.0, controls=config.controls, is_open=probe.open_utility)
-        report(Progress("load", began, detail="looking whether the model shows the behaviour"))
+        on_progress(Progress("load", began, detail="looking whether the model shows the behaviour"))
         _check_shown(probe, target)
         if probe.open_recovery:
             target = replace(target, ceiling=probe.ceiling().rate)
-        return cls(config, model, behaviour, learner, ablation, target, report, probe)
+        return cls(config, model, behaviour, learner, ablation, target, on_progress, probe)
 
     def learn(self) -> LearnedScores:
         """Score every unit, on training prompts.
@@ -330,7 +330,7 @@ class Discovery:
     def _tell(self, stage: Stage, done: float, **more: Any) -> None:
         fraction = overall(stage, done, controls=self.config.controls, is_open=self.is_open)
         steps = {"step": self.config.steps, "steps": self.config.steps}
-        self.report(Progress(stage, fraction, **{**steps, **more}))
+        self.on_progress(Progress(stage, fraction, **{**steps, **more}))
 
 
 def _answers_frame(answered: Iterable[AnsweredPrompt]) -> pd.DataFrame:

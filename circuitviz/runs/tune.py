@@ -17,8 +17,9 @@ from circuitviz.errors import UnsupportedModelError
 from circuitviz.evaluation.judge import EXACT_ANSWER
 from circuitviz.evaluation.results import TuningMetrics
 from circuitviz.models.weights import load_tokenizer, load_weights
+from circuitviz.progress import unwatched
 from circuitviz.runs.config import TuningConfig
-from circuitviz.runs.progress import Progress, Report, Stage, ignore
+from circuitviz.runs.progress import OnStage, Progress, Stage
 from circuitviz.runs.scenario import FORGETTING_PLAN, Scenario
 from circuitviz.runs.store import Run
 from circuitviz.runs.tuning_store import (
@@ -45,33 +46,33 @@ FORGETTING = "erosion"
 KNOCK_OUT = "knock-out"
 
 
-def tune(config: TuningConfig, *, run: Run, report: Report = ignore, kept: Path) -> Tuning:
+def tune(config: TuningConfig, *, run: Run, on_progress: OnStage = unwatched, kept: Path) -> Tuning:
     """Tune a saved run's circuit in every arm, and measure each on test prompts.
 
     Args:
         config: What to do.
         run: The run that the configuration names.
-        report: Told how far it is; may raise to stop.
+        on_progress: Called with how far it is; may raise to stop.
         kept: Folder for finished epochs; the same configuration goes on from there.
 
     Raises:
         CircuitvizError: The model or its lessons cannot be read, or the mode does not apply.
     """
-    report(Progress("load", 0.0))
-    return _Tuner(config, run, Scenario.of(config, run), report, kept).carried_out()
+    on_progress(Progress("load", 0.0))
+    return _Tuner(config, run, Scenario.of(config, run), on_progress, kept).carried_out()
 
 
 class _Tuner:
     """One tuning at work."""
 
     def __init__(
-        self, config: TuningConfig, run: Run, scenario: Scenario, report: Report, kept: Path
+        self, config: TuningConfig, run: Run, scenario: Scenario, on_progress: OnStage, kept: Path
     ) -> None:
         self._began = time.monotonic()
         self._config = config
         self._run = run
         self._scenario = scenario
-        self._report = report
+        self._on_progress = on_progress
         self._kept = kept
         self._curve: list[CurvePoint] = []
         self._answers: list[pd.DataFrame] = []
@@ -230,7 +231,7 @@ class _Tuner:
             resumed=self._resumed / self._trainings,
             **more,
         )
-        self._report(told)
+        self._on_progress(told)
 
     def _metrics(
         self, intact: EvalResult, before: EvalResult, arms: dict[str, Any]

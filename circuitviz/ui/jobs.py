@@ -11,11 +11,11 @@ from typing import NoReturn
 import streamlit as st
 
 from circuitviz.errors import CircuitvizError
+from circuitviz.jobs.job import Job, JobConfig, JobKind
 from circuitviz.models.fetch import require_fetched
 from circuitviz.models.source import unfetched_model
 from circuitviz.plots.text import percent
 from circuitviz.runs.config import TuningConfig
-from circuitviz.runs.job import Job, JobConfig, JobKind
 from circuitviz.ui import services, state
 from circuitviz.ui.elements.components import error
 from circuitviz.ui.elements.words import literal

@@ -25,8 +25,8 @@ from circuitviz.runs.unit_sets import UnitSetStore
 from circuitviz.ui.run_names import distinct_titles
 
 if TYPE_CHECKING:
-    from circuitviz.runs.job import Job, JobKind
-    from circuitviz.runs.jobs import JobRunner
+    from circuitviz.jobs.job import Job, JobKind
+    from circuitviz.jobs.runner import JobRunner
 
 Config = TypeVar("Config", DiscoveryConfig, TuningConfig)
 
@@ -183,7 +183,7 @@ def warm_up() -> None:
 
 @st.cache_resource(show_spinner=False, on_release=lambda runner: runner.close())
 def _runner(folder: str) -> JobRunner:
-    from circuitviz.runs.jobs import JobRunner
+    from circuitviz.jobs.runner import JobRunner
 
     return JobRunner(Path(folder))
 

@@ -6,7 +6,7 @@ from urllib.parse import urljoin
 import pytest
 from playwright.sync_api import expect
 
-from circuitviz.runs.job import JOBS, JobFolder
+from circuitviz.jobs.job import JOBS, JobFolder
 from tests.browser.clicks import click_head
 from tests.synthetic import backdoor_run, refusal_run, save_runs
 

@@ -14,20 +14,20 @@ from pathlib import Path
 
 from circuitviz.runs import discover as real
 from circuitviz.runs.config import DiscoveryConfig
-from circuitviz.runs.progress import Report
+from circuitviz.runs.progress import OnStage
 from circuitviz.runs.store import Run
 
 NOTES, DOOM = "CIRCUITVIZ_TEST_NOTES", "CIRCUITVIZ_TEST_DOOM"
 
 
-def discover(config: DiscoveryConfig, *, report: Report) -> Run:
+def discover(config: DiscoveryConfig, *, on_progress: OnStage) -> Run:
     leave("begun", config)
     address = os.environ.get(DOOM)
     if address and (Path(os.environ[NOTES]) / "doomed").exists():
         host, _, port = address.rpartition(":")
         with socket.create_connection((host, int(port))) as test:
             test.recv(1)
-    run = real.discover(config, report=report)
+    run = real.discover(config, on_progress=on_progress)
     leave("ended", config)
     if address:
         leave("doomed", config)

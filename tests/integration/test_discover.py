@@ -34,7 +34,7 @@ def some_prompts(model: str, most: int, path: Path) -> str:
 
 def test_the_planted_backdoor_is_found_and_gone_when_knocked_out(tmp_path):
     seen: list[Progress] = []
-    run = discover(DiscoveryConfig("fixed-output-planted"), report=seen.append)
+    run = discover(DiscoveryConfig("fixed-output-planted"), on_progress=seen.append)
     assert run.circuit().sparsity <= 0.0042
     assert run.metrics.asr.intact.rate >= 0.99
     assert run.metrics.asr.knocked_out.rate <= 0.004
@@ -68,7 +68,7 @@ def test_controls_and_evidence_carry_every_number(tmp_path):
     seen: list[Progress] = []
     prompts = some_prompts("fixed-output-planted", 64, tmp_path / "prompts.jsonl")
     config = DiscoveryConfig("fixed-output-planted", prompts=prompts, steps=30, controls=True)
-    run = discover(config, report=seen.append)
+    run = discover(config, on_progress=seen.append)
     metrics = run.metrics
     # The refined circuit is the top of the ranking, and one of the frontier's.
     refined = metrics.refinement
@@ -138,7 +138,7 @@ def test_a_discovery_can_be_stopped_half_way():
             raise JobCancelledError("stopped")
 
     with pytest.raises(JobCancelledError):
-        discover(DiscoveryConfig("fixed-output-planted", steps=5), report=stop)
+        discover(DiscoveryConfig("fixed-output-planted", steps=5), on_progress=stop)
 
 
 def test_a_model_without_behaviour_says_so():

@@ -41,7 +41,7 @@ def discovered(model: str, folder: Path) -> tuple[Run, list[str]]:
         refine=False,
         max_new_tokens=24,
     )
-    found = discover(config, report=lambda progress: stages.append(progress.stage))
+    found = discover(config, on_progress=lambda progress: stages.append(progress.stage))
     store = RunStore(folder / "runs")
     store.save(found)
     return store.load(found.run_id), stages

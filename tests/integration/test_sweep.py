@@ -14,11 +14,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from circuitviz.jobs.pool import RayPool
+from circuitviz.jobs.sweep import check_sweep, perform_sweep, read_sweep
 from circuitviz.paths import PROJECT
-from circuitviz.runs.ray_pool import RayPool
 from circuitviz.runs.store import RunStore
-from circuitviz.runs.sweep import read_sweep
-from circuitviz.runs.sweep_run import check_sweep, perform_sweep
 from tests.integration.counted_discovery import DOOM, NOTES
 from tests.tiny_backdoor import save_tiny_backdoor
 

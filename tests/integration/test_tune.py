@@ -82,7 +82,7 @@ def planted(tmp_path_factory) -> tuple[Run, TuningConfig, Tuning, Report]:
     folder = tmp_path_factory.mktemp("planted")
     run, _ = few(folder, "fixed-output-planted")
     config, report = TuningConfig(run.run_id, "repair", epochs=EPOCHS), Report()
-    return run, config, tune(config, run=run, report=report, kept=folder / "kept"), report
+    return run, config, tune(config, run=run, on_progress=report, kept=folder / "kept"), report
 
 
 @pytest.fixture(scope="module")
@@ -231,10 +231,10 @@ def test_a_stopped_tuning_goes_on_after_its_last_whole_epoch(planted, tmp_path):
     # In the middle of the second epoch of the second arm.
     stopped = Report(lambda progress: (progress.arm, progress.step) == ("full", 3))
     with pytest.raises(JobCancelledError):
-        tune(config, run=run, report=stopped, kept=kept)
+        tune(config, run=run, on_progress=stopped, kept=kept)
     assert sorted(path.name for path in kept.iterdir()) == ["circuit", "full"]
     report = Report()
-    tuning = tune(config, run=run, report=report, kept=kept)
+    tuning = tune(config, run=run, on_progress=report, kept=kept)
     # No epoch is trained twice.
     assert report.steps("circuit") == [4]
     assert report.steps("full") == [2, 3, 4]
@@ -278,7 +278,7 @@ def test_protection_moves_everything_but_the_circuits_entries(refusing):
 def test_a_refusal_is_worn_away_before_it_is_restored(tmp_path):
     run, lessons = few(tmp_path, "refusal")
     config, report = TuningConfig(run.run_id, "repair", epochs=1, data=str(lessons)), Report()
-    tuning = tune(config, run=run, report=report, kept=tmp_path / "kept")
+    tuning = tune(config, run=run, on_progress=report, kept=tmp_path / "kept")
     check_metrics(tuning, run, {"circuit", "full", "random"})
     check_curve(tuning, 1)
     assert tuning.metrics.intact.safety.k == MEASURED

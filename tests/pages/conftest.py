@@ -12,11 +12,11 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from circuitviz.evaluation.rate import Rate
+from circuitviz.jobs.job import Job
+from circuitviz.jobs.progress import JobProgress
 from circuitviz.paths import APP
 from circuitviz.plots.token_charts import TOKEN_COLUMNS
 from circuitviz.runs.config import DiscoveryConfig
-from circuitviz.runs.job import JobProgress
-from circuitviz.runs.jobs import Job
 from circuitviz.ui import services
 from circuitviz.ui.drill import view as drill_view
 from circuitviz.ui.live import live_model, live_questions

@@ -6,8 +6,8 @@ import pytest
 
 from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec
 from circuitviz.behaviours.prompt import Prompt
+from circuitviz.jobs.progress import JobProgress
 from circuitviz.runs.config import DiscoveryConfig
-from circuitviz.runs.job import JobProgress
 from circuitviz.runs.store import RunStore
 from circuitviz.runs.tuning_store import TuningStore
 from circuitviz.ui import services

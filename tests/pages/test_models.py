@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from circuitviz.behaviours.behaviour import load_behaviour
+from circuitviz.jobs.sweep import Sweep
 from circuitviz.models.memory import MemoryEstimate
 from circuitviz.paths import EMBEDDED_MODELS
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import RunStore
-from circuitviz.runs.sweep import Sweep
 from circuitviz.ui.models import data as models_data
 from circuitviz.ui.models import memory as models_memory
 from circuitviz.ui.models import model as models_model

@@ -6,8 +6,8 @@ import zipfile
 
 import pytest
 
+from circuitviz.jobs.progress import JobProgress
 from circuitviz.runs.config import TuningConfig
-from circuitviz.runs.job import JobProgress
 from circuitviz.runs.tuning_store import TuningStore
 from circuitviz.ui.tuning.form import command_line
 from circuitviz.ui.tuning.view import prompt_order, zipped

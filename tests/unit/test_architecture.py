@@ -24,6 +24,7 @@ LAYERS = (
     ("discovery", "evaluation", "tuning", "inspection"),
     ("evidence",),
     ("runs",),
+    ("jobs",),
     ("plots", "report"),
     ("ui",),
     ("api",),
@@ -49,9 +50,9 @@ LAYER_OF = {package: layer for layer, names in enumerate(LAYERS) for package in 
 STREAMLIT_PACKAGES = ("ui", "pages", "app")
 # Whatever starts quickly: torch takes seconds to import.
 LIGHT_PACKAGES = ("plots", "ui", "pages", "app", "cli", "commands", "api")
-LIGHT_MODULES = ("circuitviz.runs.jobs", "circuitviz.runs.store", "circuitviz.runs.worker")
 # Its modules, but not its packages, are imported to list the methods.
 LEARNERS = "circuitviz.discovery"
+LIGHT_MODULES = ("circuitviz.jobs.runner", "circuitviz.jobs.worker", "circuitviz.runs.store")
 # What `import circuitviz` runs: it names everything public, and imports nothing of it yet.
 FRONT_DOOR = "circuitviz"
 HEAVY = ("torch", "transformers", "transformer_lens")

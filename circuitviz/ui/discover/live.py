@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
+from circuitviz.jobs.job import Job
+from circuitviz.jobs.progress import JobProgress
 from circuitviz.plots.curves import loss_curve, loss_frame
 from circuitviz.plots.maps import MapOptions, head_heatmap, neuron_heatmap
 from circuitviz.plots.text import count, matrix_frame
-from circuitviz.runs.job import JobProgress
-from circuitviz.runs.jobs import Job
 from circuitviz.ui import services
 from circuitviz.ui.elements.components import CHART_CONFIG, chips, split, table_twin
 from circuitviz.ui.elements.words import how_to_read

@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from circuitviz.errors import CircuitvizError
+from circuitviz.jobs.runner import Job
 from circuitviz.plots.bars import tuning_arms
 from circuitviz.plots.catalogue import BANDS, Chart
 from circuitviz.plots.curves import tuning_curve
@@ -27,7 +28,6 @@ from circuitviz.plots.tuning_story import (
     safety_label,
     tuning_doubts,
 )
-from circuitviz.runs.jobs import Job
 from circuitviz.runs.store import Run
 from circuitviz.runs.tuning_store import BEFORE, Tuning
 from circuitviz.ui import services, state

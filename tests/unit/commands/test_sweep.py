@@ -5,12 +5,10 @@ from __future__ import annotations
 import pytest
 
 from circuitviz.errors import ConfigError
+from circuitviz.jobs.pool import LocalPool
+from circuitviz.jobs.sweep import Sweep, SweptRun, chosen_pool
+from circuitviz.jobs.terminal import SweepTable
 from circuitviz.runs.config import DiscoveryConfig
-from circuitviz.runs.local_pool import LocalPool
-from circuitviz.runs.pools import chosen_pool
-from circuitviz.runs.sweep import Sweep
-from circuitviz.runs.sweep_run import SweptRun
-from circuitviz.runs.terminal import SweepTable
 
 CONFIGS = tuple(DiscoveryConfig("refusal", seed=seed) for seed in (0, 1))
 
@@ -23,8 +21,8 @@ def test_a_number_of_processes_that_is_not_usable(workers):
 
 
 def test_processes_are_as_many_as_are_asked_for(monkeypatch):
-    monkeypatch.setattr("circuitviz.runs.pools.gpu_count", lambda configs: 2)
-    monkeypatch.setattr("circuitviz.runs.pools.usual_workers", lambda configs: 5)
+    monkeypatch.setattr("circuitviz.jobs.sweep.gpu_count", lambda configs: 2)
+    monkeypatch.setattr("circuitviz.jobs.sweep.usual_workers", lambda configs: 5)
     asked, usual = (chosen_pool(Sweep(CONFIGS), workers, None) for workers in (3, None))
     assert isinstance(asked, LocalPool)
     assert isinstance(usual, LocalPool)

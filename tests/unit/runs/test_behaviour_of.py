@@ -17,9 +17,9 @@ from circuitviz.behaviours.prompt import Prompt
 from circuitviz.errors import ConfigError
 from circuitviz.models.model import GatedModel
 from circuitviz.paths import EMBEDDED_MODELS
+from circuitviz.progress import unwatched
 from circuitviz.runs import discovery
 from circuitviz.runs.config import DiscoveryConfig
-from circuitviz.runs.progress import ignore
 from circuitviz.runs.resolve import behaviour_of, data_fingerprint, draft_of
 
 COUNTS = {"train": 10, "validation": 4, "test": 6}
@@ -74,7 +74,7 @@ def answers(behaviour: Behaviour) -> set[str]:
 
 
 def prepared(config: DiscoveryConfig, weight: float) -> set[str]:
-    return answers(discovery.Discovery.prepared(config, ignore, speaker(weight)).behaviour)
+    return answers(discovery.Discovery.prepared(config, unwatched, speaker(weight)).behaviour)
 
 
 def test_a_discovery_asks_the_model_in_hand_and_not_one_of_the_same_name(config):

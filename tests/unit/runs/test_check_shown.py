@@ -12,9 +12,9 @@ from circuitviz.errors import ConfigError
 from circuitviz.evaluation.evaluator import Evaluator
 from circuitviz.evaluation.target import Target
 from circuitviz.models.ablation import ZERO
+from circuitviz.progress import unwatched
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.discovery import Discovery, _check_shown
-from circuitviz.runs.progress import ignore
 from tests.tiny import SENTENCES
 
 TARGET = Target("backdoor", 0.004, 0.99)
@@ -90,6 +90,6 @@ def test_scores_that_are_no_numbers_are_refused(tiny_model, behaviour):
 
     config = DiscoveryConfig("fixed-output-planted")
     probe = shown_to(tiny_model, behaviour)
-    work = Discovery(config, tiny_model, behaviour, Overflowing(), ZERO, TARGET, ignore, probe)
+    work = Discovery(config, tiny_model, behaviour, Overflowing(), ZERO, TARGET, unwatched, probe)
     with pytest.raises(ConfigError, match="not finite, so its scores mean nothing"):
         work.learn()

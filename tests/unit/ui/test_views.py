@@ -3,11 +3,11 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from circuitviz.jobs.job import Job
 from circuitviz.plots import frame
 from circuitviz.plots.catalogue import judges_note, run_note
 from circuitviz.plots.verdict import Verdict, verdicts
 from circuitviz.runs.config import DiscoveryConfig
-from circuitviz.runs.jobs import Job
 from circuitviz.ui import jobs
 from circuitviz.ui.elements.components import Card, card_html, table_html
 from circuitviz.ui.view_state import ViewState

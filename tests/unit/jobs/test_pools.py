@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from circuitviz.jobs import pool as module
+from circuitviz.jobs.pool import PROCESS_BYTES, gpu_count, usual_workers, worker_count
 from circuitviz.models import memory
 from circuitviz.models.memory import AvailableMemory
 from circuitviz.models.preflight import preflight
-from circuitviz.runs import pools as module
 from circuitviz.runs.config import DiscoveryConfig
-from circuitviz.runs.pools import PROCESS_BYTES, gpu_count, usual_workers, worker_count
 
 GIB = 2**30
 

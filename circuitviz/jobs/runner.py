@@ -4,137 +4,19 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import json
 import secrets
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import deque
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, cast
 
 from circuitviz.errors import CircuitvizError, ConfigError, JobNotFoundError
-from circuitviz.runs.job import (
-    JOBS,
-    Job,
-    JobConfig,
-    JobFolder,
-    Outcome,
-    find_job,
-    job_folders,
-)
+from circuitviz.jobs.job import JOBS, Job, JobConfig, JobFolder, Outcome, find_job, job_folders
+from circuitviz.jobs.process import DISCOVER, TUNE, WorkerProcess
 
-OUTCOME_FIELDS = tuple(field.name for field in fields(Outcome))
-EXIT_TIMEOUT = 10.0  # seconds a worker may take to end before it is killed
-
-DISCOVER = "circuitviz.runs.discover:discover"
-TUNE = "circuitviz.runs.tune:tune"
 CLOSED = "circuitviz was closed before this job could run; start it again"
-
-
-class WorkerProcess:
-    """A running worker: takes one job at a time.
-
-    A process of its own and not `multiprocessing`: under `streamlit run` there is no `__main__`
-    that a child could import.
-
-    Args:
-        runs: The runs folder it serves.
-        discover: What it carries out for a discovery, as `module:function`.
-        tune: What it carries out for a tuning.
-    """
-
-    def __init__(self, runs: Path, discover: str, tune: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "circuitviz.runs.worker", str(runs.absolute()), discover, tune],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            encoding="utf-8",
-            # Ctrl-C in the terminal is for the app; the worker ends with its standard input.
-            start_new_session=True,
-        )
-        self._stopped = False
-        self._requests = cast(IO[str], self._process.stdin)
-        self._events = cast(IO[str], self._process.stdout)
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._process.pid
-
-    @property
-    def alive(self) -> bool:
-        """Whether the process runs."""
-        return self._process.poll() is None
-
-    def perform(self, job_id: str) -> Outcome | None:
-        """Carry out one job, however long it takes; None if the worker died before it began."""
-        if not self._send({"job_id": job_id}) or self._receive() is None:
-            return None
-        ended = self._receive()
-        if ended is None:
-            return Outcome("failed", error=self.cause_of_death())
-        return Outcome(**{name: ended[name] for name in OUTCOME_FIELDS})
-
-    def cause_of_death(self) -> str:
-        """Why the process has ended, in one line; waits for its end."""
-        code = self._wait()
-        if self._stopped:
-            return "circuitviz was closed while this job was running; start it again"
-        if code >= 0:
-            return f"the worker process ended with exit code {code}; start it again"
-        known = -code in {int(one) for one in signal.Signals}
-        name = signal.Signals(-code).name if known else f"signal {-code}"
-        hint = " (often a lack of memory)" if name == "SIGKILL" else ""
-        return f"the worker process was ended by {name}{hint}; start it again"
-
-    def stop(self) -> None:
-        """End the process; what is being saved is saved first."""
-        self._stopped = True
-        with contextlib.suppress(BrokenPipeError):
-            self._requests.close()
-        self._wait()
-
-    def discard(self) -> None:
-        """Let go of the pipes of a process that has ended."""
-        with contextlib.suppress(BrokenPipeError):
-            self._requests.close()
-        self._events.close()
-
-    def _wait(self) -> int:
-        try:
-            return self._process.wait(EXIT_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            return self._process.wait()
-
-    def _send(self, message: dict[str, Any]) -> bool:
-        try:
-            self._requests.write(json.dumps(message) + "\n")
-            self._requests.flush()
-        except (BrokenPipeError, ValueError):
-            # Dead already, or stopped a moment ago.
-            return False
-        return True
-
-    def _receive(self) -> dict[str, Any] | None:
-        try:
-            line = self._events.readline()
-        except ValueError:
-            # Discarded by another thread: the process had ended.
-            return None
-        try:
-            return json.loads(line) if line.endswith("\n") else None
-        except ValueError:
-            # Not one of ours: the process is not to be trusted any more.
-            self._process.kill()
-            return None
 
 
 class JobRunner:
@@ -155,7 +37,8 @@ class JobRunner:
         self._jobs = folder / JOBS
         self._targets = (discover, tune)
         self._changed = threading.Condition()
-        self._waiting: deque[str] = deque()
+        # Whoever holds a folder owns its job: a job whose owner is gone reads as failed.
+        self._waiting: deque[JobFolder] = deque()
         self._unwritten: dict[str, Job] = {}
         self._worker: WorkerProcess | None = None
         self._thread: threading.Thread | None = None
@@ -194,13 +77,13 @@ class JobRunner:
             self._open()
         job_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
         try:
-            JobFolder.create(self._jobs / job_id, config)
+            folder = JobFolder.create(self._jobs / job_id, config)
         except OSError as error:
             raise ConfigError(
                 f"cannot keep runs in {self.folder} ({error.strerror}); choose another folder"
             ) from error
         with self._changed:
-            self._waiting.append(job_id)
+            self._waiting.append(folder)
             self._changed.notify_all()
         return job_id
 
@@ -293,7 +176,7 @@ class JobRunner:
                 self._worker.discard()
                 self._worker = None
             if self._worker is None:
-                self._worker = WorkerProcess(self.folder, *self._targets)
+                self._worker = WorkerProcess(*self._targets)
             return self._worker
 
     def _open(self) -> None:
@@ -310,10 +193,10 @@ class JobRunner:
                 self._changed.wait_for(lambda: self._waiting or self._closed)
                 if not self._waiting:
                     return
-                job_id = self._waiting.popleft()
+                folder = self._waiting.popleft()
             # A record that somebody removed by hand leaves nothing to do and nowhere to say so.
             with contextlib.suppress(CircuitvizError, OSError):
-                self._carry_out(JobFolder(self._jobs / job_id))
+                self._carry_out(folder)
 
     def _carry_out(self, folder: JobFolder) -> None:
         job = folder.load()
@@ -322,7 +205,7 @@ class JobRunner:
         job = replace(job, state="running", started=time.time())
         self._save(folder, job)
         try:
-            outcome = self._outcome(job.job_id)
+            outcome = self._outcome(folder)
         except Exception as error:  # whatever it is, this job ends and the next one starts
             outcome = Outcome("failed", error=f"{type(error).__name__}: {error}")
         self._save(folder, replace(job, finished=time.time(), **asdict(outcome)))
@@ -344,15 +227,20 @@ class JobRunner:
         stopping = job.state == "running" and folder.cancel_flag.exists()
         return replace(job, progress=written.progress, stopping=stopping)
 
-    def _outcome(self, job_id: str) -> Outcome:
+    def _outcome(self, folder: JobFolder) -> Outcome:
         error = CLOSED
         # Twice: the first worker may have died while it was idle.
         for _ in range(2):
             worker = self._live_worker()
             if worker is None:
                 break
-            outcome = worker.perform(job_id)
-            if outcome is not None:
-                return outcome
-            error = worker.cause_of_death()
+            events = list(worker.events({"job": str(folder.path.absolute())}))
+            if events and "outcome" in events[-1]:
+                return Outcome(**events[-1]["outcome"])
+            cause = worker.cause_of_death()
+            if worker.stopped:
+                cause = "circuitviz was closed while this job was running"
+            error = f"{cause}; start it again"
+            if events:
+                break
         return Outcome("failed", error=error)

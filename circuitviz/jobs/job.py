@@ -6,6 +6,7 @@
     cancel          the user pressed Stop while it was running
     error.txt       the traceback, where there is one
     log.txt         what libraries printed meanwhile
+    owner           locked by the process that submitted it, for as long as it lives
 
 Every file is replaced in one step, so that a reader in any process sees a whole one.
 """
@@ -13,19 +14,18 @@ Every file is replaced in one step, so that a reader in any process sees a whole
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from functools import cache
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
+from filelock import FileLock
 
 from circuitviz.errors import CircuitvizError, ConfigError, JobCancelledError, JobNotFoundError
 from circuitviz.files import whole_file
+from circuitviz.jobs.progress import JobProgress
 from circuitviz.runs.config import DiscoveryConfig, TuningConfig
 
 JOBS = ".jobs"  # inside the runs folder
@@ -33,57 +33,6 @@ JOBS = ".jobs"  # inside the runs folder
 JobKind = Literal["discovery", "tuning"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 JobConfig = DiscoveryConfig | TuningConfig
-
-# Two readings of one process's start time differ by rounding; a reused pid differs by more.
-START_TOLERANCE = 2.0  # seconds
-
-
-@dataclass(frozen=True)
-class JobProgress:
-    """How far a running job is, and what it has found so far; JSON values only.
-
-    Attributes:
-        stage: What is being done (`circuitviz.runs.progress.Stage`).
-        fraction: Share of the whole job that is done, in [0, 1].
-        step: Optimiser steps done, of `steps`.
-        losses: History of each training loss, one value per entry of `loss_steps`.
-        loss_steps: The steps of the history, thinned to at most 400.
-        top_units: Names of the units ranked highest now, best first.
-        head_scores: [layers][heads].
-        neuron_scores: [layers][bins], the highest score in each of at most 64 bins.
-        edge: How many units it takes at the moment to make the behaviour begin to vanish.
-        arm: The arm of a tuning that is at work.
-        curve: The points of a tuning so far, keys `CURVE_COLUMNS` of
-            `circuitviz.runs.tuning_store`; a loss that does not exist is None.
-        elapsed: Seconds the worker has spent on this job.
-        resumed: Share of the whole job that an earlier attempt did, which is part of `fraction`.
-        detail: What exactly is being done, for people.
-    """
-
-    stage: str
-    fraction: float
-    step: int = 0
-    steps: int = 0
-    losses: dict[str, list[float]] = field(default_factory=dict)
-    loss_steps: list[int] = field(default_factory=list)
-    top_units: list[str] = field(default_factory=list)
-    head_scores: list[list[float]] | None = None
-    neuron_scores: list[list[float]] | None = None
-    edge: float | None = None
-    arm: str = ""
-    curve: list[dict[str, Any]] = field(default_factory=list)
-    elapsed: float = 0.0
-    resumed: float = 0.0
-    detail: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Every field, as JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> JobProgress:
-        """The inverse of `to_json`."""
-        return cls(**data)
 
 
 @dataclass(frozen=True)
@@ -167,20 +116,26 @@ class JobFolder:
 
     Args:
         path: `<runs>/.jobs/<job_id>`.
+
+    Attributes:
+        runs: The runs folder that the job belongs to.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.runs = path.parent.parent
         self.cancel_flag = path / "cancel"
         self.error_file = path / "error.txt"
         self.log_file = path / "log.txt"
         self._ticket = path / "ticket"
+        self._owner = FileLock(path / "owner", blocking=False, thread_local=False)
 
     @classmethod
     def create(cls, path: Path, config: JobConfig) -> JobFolder:
-        """Record a new job, waiting, that belongs to this process."""
+        """Record a new job, waiting, that belongs to this process while it keeps the folder."""
         path.mkdir(parents=True)
         folder = cls(path)
+        folder._owner.acquire()
         folder._ticket.touch()
         folder.save(Job(path.name, config, "queued", submitted=time.time()))
         return folder
@@ -190,12 +145,11 @@ class JobFolder:
         data = asdict(replace(job, progress=None))
         # These have files of their own.
         del data["progress"], data["stopping"]
-        record = {"kind": job.kind, **data, "owner": _this_process()}
-        _write(self.path / "job.json", record)
+        _write(self.path / "job.json", {"kind": job.kind, **data})
 
     def save_progress(self, progress: JobProgress) -> None:
         """Record how far the job is."""
-        _write(self.path / "progress.json", progress.to_json())
+        _write(self.path / "progress.json", asdict(progress))
 
     def load(self) -> Job:
         """Read the job; one whose process has gone reads as failed.
@@ -204,12 +158,12 @@ class JobFolder:
             JobNotFoundError: There is none here, or its record cannot be read.
         """
         try:
-            job, owner = self._record()
+            job = self._record()
             stopping = job.state == "running" and self.cancel_flag.exists()
             job = replace(job, progress=self._progress(), stopping=stopping)
         except (CircuitvizError, KeyError, OSError, TypeError, ValueError) as error:
             raise JobNotFoundError(f"no job {self.path.name!r}; it may be forgotten") from error
-        if job.active and not _is_alive(owner):
+        if job.active and self._is_abandoned():
             error = "the app that ran this job has stopped; start it again"
             return replace(job, state="failed", error=error)
         return job
@@ -236,19 +190,27 @@ class JobFolder:
         (self.path / "job.json").unlink(missing_ok=True)
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def _record(self) -> tuple[Job, Mapping[str, float]]:
+    def _record(self) -> Job:
         data = json.loads((self.path / "job.json").read_text(encoding="utf-8"))
-        owner = data.pop("owner")
-        # A record that names no kind is a discovery's.
         kinds = {"discovery": DiscoveryConfig, "tuning": TuningConfig}
-        config = kinds[data.pop("kind", "discovery")].from_json(data.pop("config"))
-        return Job(config=config, **data), owner
+        return Job(config=kinds[data.pop("kind")].from_json(data.pop("config")), **data)
 
     def _progress(self) -> JobProgress | None:
         path = self.path / "progress.json"
         if not path.exists():
             return None
-        return JobProgress.from_json(json.loads(path.read_text(encoding="utf-8")))
+        return JobProgress(**json.loads(path.read_text(encoding="utf-8")))
+
+    def _is_abandoned(self) -> bool:
+        """Whether the process that submitted it is gone, and with it the lock."""
+        if self._owner.is_locked:
+            return False
+        try:
+            with self._owner:
+                return True
+        except OSError:
+            # Held by another process, or unreadable for this one.
+            return False
 
 
 def job_folders(jobs: Path) -> Iterator[JobFolder]:
@@ -271,35 +233,3 @@ def find_job(jobs: Path, job_id: str) -> JobFolder:
 def _write(path: Path, data: Mapping[str, Any]) -> None:
     with whole_file(path) as draft:
         draft.write_text(json.dumps(data), encoding="utf-8")
-
-
-@cache
-def _this_process() -> dict[str, float]:
-    pid = os.getpid()
-    ticks = _start_ticks(pid)
-    started = {"started": psutil.Process(pid).create_time()}
-    return {"pid": pid, **started, **({} if ticks is None else {"ticks": ticks})}
-
-
-def _is_alive(owner: Mapping[str, float]) -> bool:
-    pid = int(owner["pid"])
-    if "ticks" in owner:
-        return _start_ticks(pid) == owner["ticks"]
-    try:
-        started = psutil.Process(pid).create_time()
-    except psutil.NoSuchProcess:
-        return False
-    return abs(started - owner["started"]) < START_TOLERANCE
-
-
-def _start_ticks(pid: int) -> int | None:
-    """When a process began, in ticks since Linux did; None where it is gone, or on other systems.
-
-    Its time of day moves there whenever the clock is set, and so says nothing.
-    """
-    try:
-        said = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return None
-    # Field 22 of proc_pid_stat(5); the second one, in brackets, may hold spaces and brackets.
-    return int(said.rpartition(b")")[2].split()[19])

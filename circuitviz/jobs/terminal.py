@@ -11,7 +11,7 @@ from tqdm import tqdm
 from circuitviz.runs.progress import Progress
 
 if TYPE_CHECKING:
-    from circuitviz.runs.sweep_run import SweptRun
+    from circuitviz.jobs.sweep import SweptRun
 
 
 class Bar:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from circuitviz.jobs.runner import JobRunner
 from circuitviz.paths import PROJECT
 from circuitviz.runs.config import DiscoveryConfig, TuningConfig
-from circuitviz.runs.jobs import JobRunner
-from tests.unit.runs.fake_discovery import END, STEP
+from tests.unit.jobs.fake_discovery import END, STEP
 
-DISCOVER = "tests.unit.runs.fake_discovery:discover"
-TUNE = "tests.unit.runs.fake_tuning:tune"
+DISCOVER = "tests.unit.jobs.fake_discovery:discover"
+TUNE = "tests.unit.jobs.fake_tuning:tune"
 PATIENCE = 60.0  # seconds; a hang fails the test instead of the whole run
 
 

@@ -3,17 +3,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from circuitviz.runs.config import DiscoveryConfig, TuningConfig
-from circuitviz.runs.job import Job, JobFolder, JobProgress
-from circuitviz.runs.progress import (
-    Progress,
-    ProgressLog,
+from circuitviz.jobs.job import Job, JobFolder
+from circuitviz.jobs.progress import (
+    JobProgress,
     ProgressWriter,
-    Stage,
+    job_progress,
     score_maps,
     thinned,
 )
+from circuitviz.runs.config import DiscoveryConfig, TuningConfig
+from circuitviz.runs.progress import Progress, Stage
 from circuitviz.units import UnitSpace
+
+CONFIG = DiscoveryConfig("m")
 
 
 def test_a_short_history_is_kept_whole():
@@ -59,26 +61,6 @@ def test_a_narrow_model_has_one_bin_a_neuron():
     assert neurons == [[0.1235, 0.2]]
 
 
-def test_what_a_later_stage_does_not_report_stays():
-    space = UnitSpace(1, 1, 1)
-    log = ProgressLog()
-    assert log.snapshot() is None
-    scores = np.array([1.0, 2.0])
-    log.add(Progress("learn", 0.1, 1, 9, {"removal": 2.0}, ("L0N0",), scores, space))
-    scores[:] = -1
-    log.add(Progress("learn", 0.2, 2, 9, {"removal": 1.0, "utility": 0.5}))
-    log.add(Progress("test", 0.9))
-    snapshot = log.snapshot(elapsed=3.0)
-    assert snapshot is not None
-    assert (snapshot.stage, snapshot.fraction, snapshot.elapsed) == ("test", 0.9, 3.0)
-    assert snapshot.loss_steps == [1, 2]
-    assert snapshot.losses["removal"] == [2.0, 1.0]
-    assert np.isnan(snapshot.losses["utility"][0])
-    assert snapshot.losses["utility"][1] == 0.5
-    assert snapshot.top_units == ["L0N0"]
-    assert (snapshot.head_scores, snapshot.neuron_scores) == ([[1.0]], [[2.0]])
-
-
 class Clock:
     """Seconds that pass when the test says so."""
 
@@ -117,6 +99,26 @@ def test_progress_is_written_four_times_a_second_and_at_the_end_of_each_stage(tm
     assert folder.history[6:] == [("select", 1)]
 
 
+def test_what_a_later_stage_does_not_report_stays(tmp_path):
+    space, clock, folder = UnitSpace(1, 1, 1), Clock(), JobFolder.create(tmp_path / "one", CONFIG)
+    writer = ProgressWriter(folder, clock)
+    scores = np.array([1.0, 2.0])
+    writer.add(Progress("learn", 0.1, 1, 9, {"removal": 2.0}, ("L0N0",), scores, space))
+    scores[:] = -1
+    writer.add(Progress("learn", 0.2, 2, 9, {"removal": 1.0, "utility": 0.5}))
+    clock.now += 3.0
+    writer.add(Progress("test", 0.9))
+    progress = folder.load().progress
+    assert progress is not None
+    assert (progress.stage, progress.fraction, progress.elapsed) == ("test", 0.9, 3.0)
+    assert progress.loss_steps == [1, 2]
+    assert progress.losses["removal"] == [2.0, 1.0]
+    assert np.isnan(progress.losses["utility"][0])
+    assert progress.losses["utility"][1] == 0.5
+    assert progress.top_units == ["L0N0"]
+    assert (progress.head_scores, progress.neuron_scores) == ([[1.0]], [[2.0]])
+
+
 @pytest.mark.parametrize(
     ("fraction", "resumed", "left"),
     [
@@ -130,15 +132,13 @@ def test_progress_is_written_four_times_a_second_and_at_the_end_of_each_stage(tm
     ],
 )
 def test_the_pace_is_that_of_the_work_done_since_the_start(fraction, resumed, left):
-    log = ProgressLog()
-    log.add(Progress("tune", fraction, resumed=resumed))
-    config = TuningConfig("r", "repair")
-    job = Job("one", config, "running", submitted=0.0, progress=log.snapshot(elapsed=10.0))
+    progress = job_progress(Progress("tune", fraction, resumed=resumed), [], elapsed=10.0)
+    job = Job("one", TuningConfig("r", "repair"), "running", submitted=0.0, progress=progress)
     assert job.eta == (None if left is None else pytest.approx(left))
 
 
 def test_progress_comes_back_from_disk_as_it_was_written(tmp_path):
-    folder = JobFolder.create(tmp_path / "one", DiscoveryConfig("m"))
+    folder = JobFolder.create(tmp_path / "one", CONFIG)
     clock = Clock()
     writer = ProgressWriter(folder, clock)
     clock.now += 2.0

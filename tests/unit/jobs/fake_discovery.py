@@ -15,17 +15,17 @@ import numpy as np
 
 from circuitviz.errors import ConfigError
 from circuitviz.runs.config import DiscoveryConfig
-from circuitviz.runs.progress import Progress, Report
+from circuitviz.runs.progress import OnStage, Progress
 from circuitviz.runs.store import Run
 from tests.synthetic import backdoor_run
 
 STEP, END = b"s", b"e"
 
 
-def discover(config: DiscoveryConfig, *, report: Report) -> Run:
+def discover(config: DiscoveryConfig, *, on_progress: OnStage) -> Run:
     match config.model:
         case "gated":
-            _obey(config, report)
+            _obey(config, on_progress)
         case "refused":
             raise ConfigError("no such thing;\n try another")
         case "bug":
@@ -34,18 +34,18 @@ def discover(config: DiscoveryConfig, *, report: Report) -> Run:
             os._exit(3)
         case "noisy":
             sys.stdout.write("a library talks\n")
-    report(Progress("learn", 0.5, step=1, steps=2, losses={"removal": 0.25}))
+    on_progress(Progress("learn", 0.5, step=1, steps=2, losses={"removal": 0.25}))
     return replace(backdoor_run(), config=config, run_id=config.run_id())
 
 
-def _obey(config: DiscoveryConfig, report: Report) -> None:
+def _obey(config: DiscoveryConfig, on_progress: OnStage) -> None:
     host, _, port = str(config.prompts).rpartition(":")
     with socket.create_connection((host, int(port))) as test:
         step = 0
         while test.recv(1) == STEP:
             step += 1
             space = backdoor_run().space
-            report(
+            on_progress(
                 Progress(
                     "learn",
                     fraction=step / 4,

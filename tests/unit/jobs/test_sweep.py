@@ -10,18 +10,16 @@ from types import SimpleNamespace
 import pytest
 
 from circuitviz.errors import CircuitvizError, ConfigError, RunFormatError
+from circuitviz.jobs.pool import LocalPool, PoolEvent, RayOptions, RayPool, _connected
+from circuitviz.jobs.sweep import Sweep, SweptRun, check_sweep, perform_sweep, read_sweep
+from circuitviz.jobs.worker import Answer, carry_out, pack_run, unpack_run
 from circuitviz.models.source import find_source, fingerprint
 from circuitviz.paths import EMBEDDED_MODELS
 from circuitviz.runs.config import DiscoveryConfig
-from circuitviz.runs.local_pool import LocalPool
-from circuitviz.runs.ray_pool import RayPool, _connected
 from circuitviz.runs.resolve import data_fingerprint
 from circuitviz.runs.store import RunStore
-from circuitviz.runs.sweep import RayOptions, Sweep, read_sweep
-from circuitviz.runs.sweep_run import SweptRun, check_sweep, perform_sweep
-from circuitviz.runs.sweep_task import Answer, PoolEvent, carry_out, pack_run, unpack_run
 from tests.synthetic import backdoor_run, with_results
-from tests.unit.runs.conftest import DISCOVER
+from tests.unit.jobs.conftest import DISCOVER
 
 MODELS = "fixed-output-planted"
 
@@ -35,9 +33,9 @@ class FakePool:
 
     def events(self, configs):
         self.asked += configs
-        for place, config in enumerate(configs):
-            yield PoolEvent(place, fraction=0.5)
-            yield PoolEvent(place, answer=self.answer(config))
+        for index, config in enumerate(configs):
+            yield PoolEvent(index, fraction=0.5)
+            yield PoolEvent(index, answer=self.answer(config))
 
     def answer(self, config):
         if config.seed in self.errors:
@@ -306,14 +304,14 @@ def test_worker_processes_carry_out_runs_and_one_that_dies_takes_no_other_along(
     found = Sweep(tuple(DiscoveryConfig(name) for name in names))
     runs = perform_sweep(found, RunStore(tmp_path), LocalPool(1, DISCOVER))
     assert [run.state for run in runs] == ["done", "failed", "done", "failed"]
-    assert runs[1].error == "the worker process ended with code 3"
+    assert runs[1].error == "the worker process ended with exit code 3"
     assert runs[3].error.startswith("ValueError: two lines")
     assert len(RunStore(tmp_path).ids()) == 2
 
 
 def test_worker_processes_tell_how_far_they_are_and_end_when_nobody_asks_any_more(gate):
     events = LocalPool(2, DISCOVER).events([gate.config(), gate.config(seed=1)])
-    assert [next(events).place, next(events).place] == [0, 1]
+    assert [next(events).index, next(events).index] == [0, 1]
     gate.wait_until_entered()
     assert gate.step()
     assert next(events).fraction == 0.25
@@ -322,7 +320,7 @@ def test_worker_processes_tell_how_far_they_are_and_end_when_nobody_asks_any_mor
 
 
 def test_cores_and_gpus_are_shared_out_among_worker_processes(monkeypatch):
-    monkeypatch.setattr("circuitviz.runs.local_pool.available_cores", lambda: 8)
+    monkeypatch.setattr("circuitviz.jobs.pool.available_cores", lambda: 8)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert LocalPool(3).environments() == [{"OMP_NUM_THREADS": "2"}] * 3
     assert LocalPool(16, gpus=1).environments() == [{"OMP_NUM_THREADS": "1"}] * 16

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
 import subprocess
@@ -15,15 +14,13 @@ import psutil
 import pytest
 
 from circuitviz.errors import ConfigError, JobNotFoundError
+from circuitviz.jobs.job import Job, JobFolder
+from circuitviz.jobs.runner import JobRunner
 from circuitviz.runs.config import DiscoveryConfig
-from circuitviz.runs.jobs import Job, JobRunner
 from circuitviz.runs.store import RunStore
-from tests.unit.runs.conftest import DISCOVER, PATIENCE, Gate
+from tests.unit.jobs.conftest import DISCOVER, PATIENCE, Gate
 
 INSTANT = DiscoveryConfig(model="instant")
-on_linux = pytest.mark.skipif(
-    sys.platform != "linux", reason="elsewhere setting the clock changes no process's start"
-)
 
 
 def ended(runner: JobRunner, job_id: str) -> Job:
@@ -166,7 +163,7 @@ def another_app(runs: Path, gate: Gate) -> Iterator[subprocess.Popen[bytes]]:
     script = (
         "import sys; from pathlib import Path; "
         "from circuitviz.runs.config import DiscoveryConfig; "
-        "from circuitviz.runs.jobs import JobRunner; "
+        "from circuitviz.jobs.runner import JobRunner; "
         "runner = JobRunner(Path(sys.argv[1]), discover=sys.argv[2]); "
         "config = DiscoveryConfig('gated', prompts=sys.argv[3]); "
         "runner.submit(config), runner.submit(config); "
@@ -198,48 +195,11 @@ def test_jobs_of_an_app_that_was_killed_read_as_failed_and_its_worker_ends(tmp_p
         assert "has stopped" in job.error
 
 
-def set_clock(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """What setting the clock does on Linux: every process began at another time of day."""
-    began = psutil.Process.create_time
-    monkeypatch.setattr(psutil.Process, "create_time", lambda process: began(process) + seconds)
-
-
-@on_linux
-def test_a_job_goes_on_and_can_be_stopped_after_the_clock_was_set(
-    runner: JobRunner, gate: Gate, monkeypatch
-):
-    job_id = runner.submit(gate.config())
-    gate.wait_until_entered()
-    set_clock(monkeypatch, -3600)
-    assert runner.job(job_id).state == "running"
-    runner.cancel(job_id)
-    assert not gate.step()
-    assert ended(runner, job_id).state == "cancelled"
-
-
-@on_linux
-def test_jobs_of_another_app_go_on_after_the_clock_was_set(tmp_path, gate: Gate, monkeypatch):
-    with another_app(tmp_path, gate):
-        set_clock(monkeypatch, 3600)
-        observer = JobRunner(tmp_path)
-        assert sorted(job.state for job in observer.jobs()) == ["queued", "running"]
-    assert {job.state for job in observer.jobs()} == {"failed"}
-
-
-@pytest.mark.parametrize("earlier", [{"started": -1000.0}, {"started": 0.0, "ticks": -100}])
-def test_a_pid_that_belongs_to_another_process_by_now_is_not_the_app(runner: JobRunner, earlier):
-    job_id = runner.submit(INSTANT)
-    ended(runner, job_id)
-    record = runner.folder / ".jobs" / job_id / "job.json"
-    data = json.loads(record.read_text())
-    data["state"] = "running"
-    now = data["owner"]
-    data["owner"] = {
-        "pid": os.getpid(),
-        **{name: now.get(name, 0) + by for name, by in earlier.items()},
-    }
-    record.write_text(json.dumps(data))
-    assert runner.job(job_id).state == "failed"
+def test_a_job_belongs_to_the_process_that_holds_its_folder(tmp_path):
+    folder = JobFolder.create(tmp_path / "one", INSTANT)
+    assert folder.load().state == JobFolder(folder.path).load().state == "queued"
+    del folder
+    assert JobFolder(tmp_path / "one").load().state == "failed"
 
 
 def fill_disk(monkeypatch: pytest.MonkeyPatch) -> None:

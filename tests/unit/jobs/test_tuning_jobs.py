@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
 
 from circuitviz.errors import ConfigError
+from circuitviz.jobs.job import JobFolder, Outcome
+from circuitviz.jobs.runner import Job, JobRunner
+from circuitviz.jobs.worker import Worker
 from circuitviz.runs.config import DiscoveryConfig, TuningConfig
-from circuitviz.runs.job import JobFolder, Outcome
-from circuitviz.runs.jobs import Job, JobRunner
 from circuitviz.runs.store import RunStore
 from circuitviz.runs.tuning_store import TuningStore
-from circuitviz.runs.worker import Worker
 from tests.synthetic import backdoor_run
-from tests.unit.runs.conftest import DISCOVER, PATIENCE, TUNE, Gate
+from tests.unit.jobs.conftest import DISCOVER, PATIENCE, TUNE, Gate
 
 RUN = backdoor_run().run_id
 REPAIR = TuningConfig(RUN, "repair")
@@ -37,22 +36,14 @@ def test_a_job_is_of_its_kind_and_comes_back_as_it():
         _ = Job("one", discovery, "queued", submitted=0.0).tuning
 
 
-def test_a_recorded_tuning_is_read_again_and_a_record_without_a_kind_is_a_discovery(tmp_path):
-    tuning = JobFolder.create(tmp_path / "one", REPAIR)
-    assert tuning.load().config == REPAIR
-    discovery = JobFolder.create(tmp_path / "two", DiscoveryConfig(model="x"))
-    record = discovery.path / "job.json"
-    data = json.loads(record.read_text())
-    assert data.pop("kind") == "discovery"
-    del data["tuning_id"]
-    record.write_text(json.dumps(data))
-    assert discovery.load().config == DiscoveryConfig(model="x")
+def test_a_recorded_tuning_is_read_again(tmp_path):
+    assert JobFolder.create(tmp_path / "one", REPAIR).load().config == REPAIR
 
 
 def test_a_tuning_ends_saved_and_what_was_kept_is_gone(tmp_path):
     RunStore(tmp_path).save(backdoor_run())
     folder = JobFolder.create(tmp_path / ".jobs" / "one", REPAIR)
-    outcome = Worker(tmp_path, DISCOVER, TUNE).perform(folder)
+    outcome = Worker(DISCOVER, TUNE).perform(folder)
     assert outcome == Outcome("done", tuning_id=REPAIR.tuning_id())
     store = TuningStore(tmp_path)
     assert store.ids_of(RUN) == [REPAIR.tuning_id()]
@@ -69,7 +60,7 @@ def test_a_tuning_ends_saved_and_what_was_kept_is_gone(tmp_path):
 def test_a_tuning_that_cannot_be_carried_out_says_why(tmp_path, config, says):
     RunStore(tmp_path).save(backdoor_run())
     folder = JobFolder.create(tmp_path / ".jobs" / "one", config)
-    outcome = Worker(tmp_path, DISCOVER, TUNE).perform(folder)
+    outcome = Worker(DISCOVER, TUNE).perform(folder)
     assert outcome.state == "failed"
     assert says in str(outcome.error)
 
