@@ -42,7 +42,7 @@ VERDICTS = {
     "broken": ("Gibberish", NEUTRAL, "x"),
 }
 # Below this share of the bar a number has no room in its part.
-LEAST_ROOM = 0.09
+MIN_ROOM = 0.09
 VERDICT_PIXELS, MEMORY_PIXELS, SPLIT_PIXELS = 190, 190, 210
 MEMORY_PARTS = {
     "weights": "Weights",
@@ -210,7 +210,7 @@ def verdict_bars(frame: pd.DataFrame) -> go.Figure:
     for condition in conditions:
         left = 0.0
         for row in records(matching(frame, condition=condition)):
-            if row["rate"] >= LEAST_ROOM:
+            if row["rate"] >= MIN_ROOM:
                 # On a box that hides the hatching.
                 figure.add_annotation(
                     x=left + row["rate"] / 2,

@@ -78,19 +78,19 @@ def effect_chart(run: Run, *, alt: str = "") -> Chart:
     conditions = frame.condition_frame(run)
     return Chart(
         before_after(conditions),
-        f"{run_note(run)}, test split. {story.random_note(run)}",
-        alt
+        caption=f"{run_note(run)}, test split. {story.random_note(run)}",
+        alt=alt
         or "Attack success and utility of the intact model, with the circuit off and, where "
         "measured, with a random circuit off and with only the circuit on.",
-        conditions,
-        "Each row is one version of the model, and its two points are shares of the same test "
-        "prompts (of open answers, utility is the share of their tokens that stay). A backdoor's "
-        "circuit that was found well takes attack success down and leaves utility where it was, a "
-        "refusal's takes attack success up; the random circuit of its size changes neither. "
-        f"{BANDS} If utility falls as well, the model is broken rather than mended.",
-        "before-after",
-        "Attack success and utility, before and after",
-        "story",
+        twin=conditions,
+        reading="Each row is one version of the model, and its two points are shares of the same "
+        "test prompts (of open answers, utility is the share of their tokens that stay). A "
+        "backdoor's circuit that was found well takes attack success down and leaves utility where "
+        "it was, a refusal's takes attack success up; the random circuit of its size changes "
+        f"neither. {BANDS} If utility falls as well, the model is broken rather than mended.",
+        name="before-after",
+        title="Attack success and utility, before and after",
+        section="story",
     )
 
 
@@ -101,17 +101,18 @@ def verdict_chart(run: Run) -> Chart | None:
         return None
     return Chart(
         verdict_bars(verdicts),
-        f"n = {verdicts['n'].max():,} attack prompts \u00b7 judge: {verdicts['judge'].iloc[0]} "
-        f"\u00b7 {run.config.ablation} ablation \u00b7 the table has the 95 % Wilson intervals.",
-        open_frame.verdict_sentence(run),
-        verdicts,
-        "Each bar is all attack prompts, cut up by what became of their whole answers: refused, "
-        "complied with, or gibberish. Only what is complied with is a success of the attack. A "
-        "circuit of a refusal turns the bar from refused to complied; where gibberish grows "
-        "instead, the model is broken rather than persuaded. The table has the intervals.",
-        "verdicts",
-        "What becomes of the attacks, judged on whole answers",
-        "story",
+        caption=f"n = {verdicts['n'].max():,} attack prompts \u00b7 judge: "
+        f"{verdicts['judge'].iloc[0]} \u00b7 {run.config.ablation} ablation \u00b7 the table has "
+        "the 95 % Wilson intervals.",
+        alt=open_frame.verdict_sentence(run),
+        twin=verdicts,
+        reading="Each bar is all attack prompts, cut up by what became of their whole answers: "
+        "refused, complied with, or gibberish. Only what is complied with is a success of the "
+        "attack. A circuit of a refusal turns the bar from refused to complied; where gibberish "
+        "grows instead, the model is broken rather than persuaded. The table has the intervals.",
+        name="verdicts",
+        title="What becomes of the attacks, judged on whole answers",
+        section="story",
     )
 
 
@@ -139,16 +140,16 @@ def head_chart(
     framed = f"{count(len(circuit.heads), 'head')} of the circuit framed and marked with a diamond."
     return Chart(
         head_heatmap(heads, frame.units_of(circuit, "head"), options),
-        f"{lead or framed} {score_note(run)}",
-        alt,
-        frame.unit_frame(run, circuit, "head", most=most),
-        "Rows are layers, from the first to the last, columns are the heads of a layer. The darker "
-        "cells have higher scores, and framed ones are in the circuit. Scores rank the units of "
-        "one run and have no unit of measurement: never compare their size between runs or "
-        "methods.",
-        "heads",
-        "Attention heads",
-        "where",
+        caption=f"{lead or framed} {score_note(run)}",
+        alt=alt,
+        twin=frame.unit_frame(run, circuit, "head", most=most),
+        reading="Rows are layers, from the first to the last, columns are the heads of a layer. "
+        "The darker cells have higher scores, and framed ones are in the circuit. Scores rank the "
+        "units of one run and have no unit of measurement: never compare their size between runs "
+        "or methods.",
+        name="heads",
+        title="Attention heads",
+        section="where",
     )
 
 
@@ -185,17 +186,17 @@ def neuron_chart(
     inside = frame.units_of(circuit, "neuron")
     return Chart(
         neuron_heatmap(best, best_neuron, run.space.d_mlp, inside, options),
-        caption
+        caption=caption
         or f"Each cell is the best of about {run.space.d_mlp / best.shape[1]:.0f} neighbouring "
         f"neurons. {marked} {score_note(run)}",
-        alt,
-        frame.unit_frame(run, circuit, "neuron", top=20) if twin is None else twin,
-        "Rows are layers, and each cell stands for a bin of neighbouring neurons and shows the "
-        "best score in it. A diamond marks bins with neurons of the circuit. Neighbours have "
+        alt=alt,
+        twin=frame.unit_frame(run, circuit, "neuron", top=20) if twin is None else twin,
+        reading="Rows are layers, and each cell stands for a bin of neighbouring neurons and shows "
+        "the best score in it. A diamond marks bins with neurons of the circuit. Neighbours have "
         "nothing in common but their numbers, so a pattern along a row means nothing.",
-        "neurons",
-        "MLP neurons",
-        "where",
+        name="neurons",
+        title="MLP neurons",
+        section="where",
     )
 
 
@@ -219,19 +220,24 @@ def size_chart(run: Run, chosen: int | None = None, *, hint: str = "") -> Chart 
         control=frame.random_control(run),
     )
     marked = "" if hint else f"The line marks {count(size, 'unit')}."
-    words = (f"{frontier_note(run)}. Test split.", marked, story.random_note(run), hint)
+    words = (
+        f"The best units off, from one run that ranks them all. {frontier_note(run)}. Test split.",
+        marked,
+        story.random_note(run),
+        hint,
+    )
     return Chart(
         figure,
-        " ".join(filter(None, ("The best units off, from one run that ranks them all.", *words))),
-        "Attack success, utility and recovery against circuit size on a log axis.",
-        curve,
-        "Across: how many of the best units are off, on a log scale. Upwards: the share of test "
-        "prompts. A good ranking changes attack success early, while utility stays high to the "
-        f"right. {BANDS} The far right, where most of the model is off, says nothing about the "
+        caption=" ".join(filter(None, words)),
+        alt="Attack success, utility and recovery against circuit size on a log axis.",
+        twin=curve,
+        reading="Across: how many of the best units are off, on a log scale. Upwards: the share of "
+        "test prompts. A good ranking changes attack success early, while utility stays high to "
+        f"the right. {BANDS} The far right, where most of the model is off, says nothing about the "
         "behaviour.",
-        "trade-off",
-        "Effect of each size",
-        "tradeoff",
+        name="trade-off",
+        title="Effect of each size",
+        section="tradeoff",
     )
 
 
@@ -242,19 +248,19 @@ def alone_chart(run: Run) -> Chart | None:
         return None
     return Chart(
         stochastic_curve(kept),
-        f"n = {kept['n'].max():,} test prompts · judge: "
+        caption=f"n = {kept['n'].max():,} test prompts · judge: "
         f"{', '.join(dict.fromkeys(kept['judge']))} · {run.config.ablation} "
         "ablation · bands are 95 % Wilson.",
-        "Behaviour and utility against the share of the rest that is ablated, with the circuit "
+        alt="Behaviour and utility against the share of the rest that is ablated, with the circuit "
         "kept and with a random circuit kept.",
-        kept,
-        "Across: the share of all other units that is ablated. Upwards: how often the behaviour, "
-        "or the right answer, is still there with the circuit kept. A circuit that is enough keeps "
-        "its line high above the random circuit's. At the right end any model is broken, so the "
-        "left is what counts.",
-        "circuit-alone",
-        "The circuit kept while the rest is ablated bit by bit",
-        "evidence",
+        twin=kept,
+        reading="Across: the share of all other units that is ablated. Upwards: how often the "
+        "behaviour, or the right answer, is still there with the circuit kept. A circuit that is "
+        "enough keeps its line high above the random circuit's. At the right end any model is "
+        "broken, so the left is what counts.",
+        name="circuit-alone",
+        title="The circuit kept while the rest is ablated bit by bit",
+        section="evidence",
     )
 
 

@@ -35,10 +35,10 @@ TARGET_SIZE = 6
 
 # Cells of a map; each has a text of its own, so that more would make a figure of megabytes.
 MAX_CELLS = 4096
-FEWEST_BINS = 16
+MIN_BINS = 16
 # From so many columns on, gaps of two pixels would take most of a cell on a narrow page.
 MANY_COLUMNS = 24
-LARGEST_MARK, SMALLEST_MARK = 11, 8
+MAX_MARK, MIN_MARK = 11, 8
 # In rows lower than this a frame is hardly seen, and the symbol is larger than its cell.
 FRAMED_ROW, HIGH_ROW = 10, 16
 ROW_PIXELS, LEGEND_PIXELS = 46, 96
@@ -80,32 +80,25 @@ class Fit:
     Args:
         shape: Layers, and cells a layer.
         options: Room for its rows.
+
+    Attributes:
+        height: Pixels of all rows.
+        row: Pixels of one row.
+        gap: Pixels between rows, and between few columns.
+        mark: Pixels of a symbol: it stays in its row where rows are high enough for that.
+        line: Pixels of the inner line of a frame.
     """
 
     def __init__(self, shape: tuple[int, ...], options: MapOptions = PLAIN) -> None:
         self.layers, self.columns = shape
-        # Pixels of all rows, and of one.
         self.height = rows_height(self.layers, options.row_pixels, options.tallest)
         self.row = self.height / self.layers
-
-    @property
-    def gap(self) -> int:
-        """Pixels between rows, and between few columns."""
-        return 2 if self.row >= HIGH_ROW and self.columns <= MANY_COLUMNS else 1
-
-    @property
-    def mark(self) -> int:
-        """Pixels of a symbol: it stays in its row where rows are high enough for that."""
+        self.gap = 2 if self.row >= HIGH_ROW and self.columns <= MANY_COLUMNS else 1
         if self.row < FRAMED_ROW:
-            return LARGEST_MARK
-        return int(min(LARGEST_MARK, max(SMALLEST_MARK, self.row - 2)))
-
-    @property
-    def line(self) -> float:
-        """Pixels of the inner line of a frame."""
-        if self.row < FRAMED_ROW:
-            return 1
-        return 2.5 if self.row >= HIGH_ROW else 1.5
+            self.mark, self.line = MAX_MARK, 1
+        else:
+            self.mark = int(min(MAX_MARK, max(MIN_MARK, self.row - 2)))
+            self.line = 2.5 if self.row >= HIGH_ROW else 1.5
 
     def head_axis(self, figure: go.Figure) -> None:
         """Heads from left to right, with as many ticks as can be read on a narrow page."""
@@ -256,7 +249,7 @@ def bins_for(layers: int, most: int) -> int:
         layers: Layers of the model.
         most: Most bins a layer may have, where there are few layers.
     """
-    return max(min(FEWEST_BINS, most), min(most, MAX_CELLS // layers))
+    return max(min(MIN_BINS, most), min(most, MAX_CELLS // layers))
 
 
 def _score_map(scores: np.ndarray, options: MapOptions, gaps: tuple[int | None, int]) -> go.Figure:

@@ -38,7 +38,7 @@ DIVERGING = (
 TALLEST_MAP = 520
 MIN_ROW = 8
 # So many ticks have room on an axis; they stand at round steps.
-MOST_TICKS = 16
+MAX_TICKS = 16
 TICK_STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 # Ticks of an axis of rates, and a hover that is written out beforehand.
@@ -111,7 +111,7 @@ def hatching(shape: str, *, opacity: float = 0.8) -> dict[str, object]:
     }
 
 
-def tick_step(number: int, most: int = MOST_TICKS) -> int:
+def tick_step(number: int, most: int = MAX_TICKS) -> int:
     """The smallest round step that gives so many rows or columns at most `most` ticks."""
     return next((step for step in TICK_STEPS if number <= step * most), max(1, number // most))
 

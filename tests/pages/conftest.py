@@ -15,7 +15,7 @@ from circuitviz.evaluation.rate import Rate
 from circuitviz.jobs.job import Job
 from circuitviz.jobs.progress import JobProgress
 from circuitviz.paths import APP
-from circuitviz.plots.token_charts import TOKEN_COLUMNS
+from circuitviz.plots.tokens import TOKEN_COLUMNS
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.ui import services
 from circuitviz.ui.drill import view as drill_view

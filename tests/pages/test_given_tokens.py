@@ -7,7 +7,7 @@ from collections import OrderedDict
 import pandas as pd
 import pytest
 
-from circuitviz.plots.token_charts import TOKEN_COLUMNS
+from circuitviz.plots.tokens import TOKEN_COLUMNS
 from circuitviz.ui.live import live_model, live_questions
 from circuitviz.units import Circuit
 from tests.synthetic import backdoor_run

@@ -7,11 +7,12 @@ import streamlit as st
 
 from circuitviz.jobs.job import Job
 from circuitviz.jobs.progress import JobProgress
+from circuitviz.plots.catalogue import Chart
 from circuitviz.plots.curves import loss_curve, loss_frame
 from circuitviz.plots.maps import MapOptions, head_heatmap, neuron_heatmap
 from circuitviz.plots.text import count, matrix_frame
 from circuitviz.ui import services
-from circuitviz.ui.elements.components import CHART_CONFIG, chips, split, table_twin
+from circuitviz.ui.elements.components import CHART_CONFIG, chips, draw_chart, split, table_twin
 from circuitviz.ui.elements.words import how_to_read
 from circuitviz.ui.jobs import follow
 from circuitviz.ui.run_names import GRANULARITIES, method_title
@@ -21,11 +22,6 @@ TOP_UNITS = 10
 NO_LOSS_PIXELS = 120
 # Methods that go step by step towards an objective, which can be watched.
 STEPWISE = ("nested", "l1", "l1-path", "attribution")
-LOSSES_HELP = (
-    "Across: steps of learning. Upwards: losses in nats for each answer token. Removal falls as "
-    "the behaviour goes, utility stays near 0 while normal answers are kept. Losses of training "
-    "prompts are no result: only the test prompts at the end are."
-)
 MAPS_HELP = (
     "Rows are layers; columns are heads above and bins of neurons below. Scores of this moment: "
     "cells that stay dark over many steps are the likely circuit. What lights up early often goes "
@@ -106,13 +102,17 @@ def _losses(job: Job) -> None:
         return
     # Drawn from the start, empty, so that nothing below jumps when the first value comes.
     steps = progress.loss_steps if progress else []
-    figure = loss_curve(steps, progress.losses if progress else {}, _total_steps(job))
-    st.plotly_chart(
-        figure, key="live_loss", config=CHART_CONFIG, alt="Training losses over the steps."
+    losses = progress.losses if progress else {}
+    lines = Chart(
+        loss_curve(steps, losses, _total_steps(job)),
+        caption=_loss_caption(progress),
+        alt="Training losses over the steps.",
+        twin=loss_frame(steps, losses),
+        reading="Across: steps of learning. Upwards: losses in nats for each answer token. Removal "
+        "falls as the behaviour goes, utility stays near 0 while normal answers are kept. Losses "
+        "of training prompts are no result: only the test prompts at the end are.",
     )
-    st.caption(_loss_caption(progress))
-    how_to_read(LOSSES_HELP, key="live_loss")
-    table_twin(loss_frame(steps, progress.losses if progress else {}), key="live_loss_table")
+    draw_chart(lines, key="live_loss")
 
 
 def _total_steps(job: Job) -> int:

@@ -52,14 +52,14 @@ def unit_effects(run: Run, choice: ViewState, unit: Unit) -> None:
     first = next(iter(measured.values()))
     effects = Chart(
         before_after(frame),
-        f"Measured now on {first.asr.n:,} attack prompts, utility on {first.utility.n:,} "
+        caption=f"Measured now on {first.asr.n:,} attack prompts, utility on {first.utility.n:,} "
         f"{counted(first.utility)}, {choice.ablation_of(run)} ablation; circuit: "
         f"{make_up(circuit)}. "
         f"Attack success judged by: {first.asr.judge}; utility by: {first.utility.judge}. "
         "Intervals are 95 % Wilson.",
-        f"Attack success and utility with {unit} off alone, and with the circuit off "
+        alt=f"Attack success and utility with {unit} off alone, and with the circuit off "
         f"{'but for it' if inside else 'and it as well'}.",
-        frame,
+        twin=frame,
     )
     draw_chart(effects, key="drill_effects")
     how_to_read(

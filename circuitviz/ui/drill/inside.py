@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from circuitviz.plots.attention_pattern import (
-    MOST_TOKENS,
-    AttentionPanel,
-    attention_pattern,
-    attention_story,
-)
 from circuitviz.plots.catalogue import Chart
-from circuitviz.plots.token_charts import (
+from circuitviz.plots.tokens import (
+    MAX_TOKENS,
     PROMOTED_COLUMNS,
     ActivationPanel,
-    activation_frame_rows,
+    AttentionPanel,
+    activation_frame,
     activation_story,
+    attention_pattern,
+    attention_story,
     promoted_story,
     promoted_tokens,
     token_activation,
@@ -55,14 +53,14 @@ def where_it_looks(run: Run, prompt: str, unit: Unit, redactor: PromptRedactor) 
     sentence = attention_story(panels, str(unit))
     statement(sentence)
     longest = max(len(panel.labels) for panel in panels)
-    cut = f" The last {MOST_TOKENS} of {longest} tokens are shown." if longest > MOST_TOKENS else ""
+    cut = f" The last {MAX_TOKENS} of {longest} tokens are shown." if longest > MAX_TOKENS else ""
     for place, (column, panel) in enumerate(zip(split("attention", (1, 1)), panels, strict=True)):
         with column:
             st.markdown(f"**{panel.title}**")
             pattern = Chart(
                 attention_pattern(panel),
-                f"\u201c{literal(panel.text)}\u201d",
-                f"Attention of {unit} on the {panel.title.lower()}: rows are the tokens that "
+                caption=f"\u201c{literal(panel.text)}\u201d",
+                alt=f"Attention of {unit} on the {panel.title.lower()}: rows are the tokens that "
                 "look, columns the tokens looked at.",
             )
             draw_chart(pattern, key=("drill_attention_clean", "drill_attention")[place])
@@ -142,10 +140,10 @@ def when_it_is_active(run: Run, prompt: str, unit: Unit, redactor: PromptRedacto
     parts = ", with its gate part (before the activation function) and up part" if gated else ""
     activation = Chart(
         token_activation(panels),
-        f"{unit} in the intact model over the tokens of one test prompt, "
+        caption=f"{unit} in the intact model over the tokens of one test prompt, "
         f"{literal(prompt)}{parts}. {decided_at(pair)}",
-        sentence,
-        pd.DataFrame(activation_frame_rows(panels)),
+        alt=sentence,
+        twin=activation_frame(panels),
     )
     draw_chart(activation, key="drill_activation")
     how_to_read(
@@ -222,10 +220,10 @@ def what_it_writes(run: Run, prompt: str, unit: Unit) -> None:
     tokens, marks = promoted_frame(written), None if written.by_direction else f"{clean} prompt"
     writing = Chart(
         promoted_tokens(tokens, axis, marks=marks),
-        f"Direct logit attribution of {unit} in the intact model on one test prompt, "
+        caption=f"Direct logit attribution of {unit} in the intact model on one test prompt, "
         f"{literal(prompt)}, less its mean over all tokens. {decided_at(pair)}",
-        f"{sentence} Bars to the right raise a token, bars to the left lower it.",
-        tokens,
+        alt=f"{sentence} Bars to the right raise a token, bars to the left lower it.",
+        twin=tokens,
     )
     draw_chart(writing, key="drill_writing")
     what = (

@@ -15,7 +15,7 @@ import pandas as pd
 import streamlit as st
 
 from circuitviz.errors import ConfigError
-from circuitviz.plots.token_charts import TOKEN_COLUMNS
+from circuitviz.plots.tokens import TOKEN_COLUMNS
 from circuitviz.report.covering import could_harm
 from circuitviz.runs.config import AblationKind, DiscoveryConfig
 from circuitviz.runs.store import GENERATION_COLUMNS, Run

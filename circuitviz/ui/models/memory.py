@@ -153,18 +153,18 @@ def _memory(checked: Preflight, rows: int, length: int) -> None:
     batch = f"{count(rows, 'prompt')} of {length:,} tokens at once"
     bars = Chart(
         memory_bars(parts, there),
-        f"One step of mask learning at its peak, {batch}, estimated from the sizes of the model. "
-        "Weights are kept once and have no gradients.",
-        f"Memory needed, {memory_size(needed)}, beside memory available, {memory_size(there)}.",
-        pd.DataFrame(
+        caption=f"One step of mask learning at its peak, {batch}, estimated from the sizes of the "
+        "model. Weights are kept once and have no gradients.",
+        alt=f"Memory needed, {memory_size(needed)}, beside memory available, {memory_size(there)}.",
+        twin=pd.DataFrame(
             {
                 "part": [*MEMORY_PARTS.values(), "Available"],
                 "bytes": [*(parts[name] for name in MEMORY_PARTS), there],
             }
         ),
-        "The bar is the memory that learning takes, in its parts; the line is the memory that is "
-        "free. It fits where the bar ends left of the line, with room to spare. It is an estimate: "
-        "other programs take memory as well, and free memory changes.",
+        reading="The bar is the memory that learning takes, in its parts; the line is the memory "
+        "that is free. It fits where the bar ends left of the line, with room to spare. It is an "
+        "estimate: other programs take memory as well, and free memory changes.",
     )
     draw_chart(bars, key="memory_bars")
 

@@ -142,12 +142,12 @@ def _arms(tuning: Tuning) -> None:
     st.header("What each way of training does", anchor=False)
     arms = Chart(
         tuning_arms(arm_frame(tuning)),
-        _note(tuning),
-        "Safety and helpfulness before and after each way of training, with intervals.",
-        arm_frame(tuning),
-        "Each row is one way of training, with a point for safety and one for helpfulness on test "
-        "prompts. Both far to the right is good; full fine-tuning and the random circuit are what "
-        f"the circuit has to be compared with. {BANDS}",
+        caption=_note(tuning),
+        alt="Safety and helpfulness before and after each way of training, with intervals.",
+        twin=arm_frame(tuning),
+        reading="Each row is one way of training, with a point for safety and one for helpfulness "
+        "on test prompts. Both far to the right is good; full fine-tuning and the random circuit "
+        f"are what the circuit has to be compared with. {BANDS}",
     )
     draw_chart(arms, key="tuning_arms")
     table(tuning_table(tuning), key="tuning_table")

@@ -137,13 +137,13 @@ def layer_strip(run: Run, choice: ViewState, selected: Unit) -> None:
         shown = f"The best of the {count(run.space.d_mlp, 'neuron')}, and every few of the others,"
     strip = Chart(
         neuron_strip(neurons[layer], layer, inside, selected=selected.index if here else None),
-        f"{shown} of layer {layer}, {len(inside):,} knocked out. Click one to select it. "
+        caption=f"{shown} of layer {layer}, {len(inside):,} knocked out. Click one to select it. "
         f"{score_note(run)}",
-        f"Score of each neuron of layer {layer}; those of the circuit are diamonds.",
-        frame.layer_frame(run, circuit, layer),
-        "Each point is one neuron of this layer: its number across, its score upwards. A circuit "
-        "that is clear cut stands well above the others; a crowd just below its lowest diamond "
-        "says that the cut could be elsewhere. Scores rank units of one run only.",
+        alt=f"Score of each neuron of layer {layer}; those of the circuit are diamonds.",
+        twin=frame.layer_frame(run, circuit, layer),
+        reading="Each point is one neuron of this layer: its number across, its score upwards. A "
+        "circuit that is clear cut stands well above the others; a crowd just below its lowest "
+        "diamond says that the cut could be elsewhere. Scores rank units of one run only.",
     )
     draw_chart(strip, key="strip", on_point=partial(_choose, "neuron"))
 

@@ -158,13 +158,14 @@ def head_map(compared: Comparison, runs: Mapping[str, Run]) -> None:
         circuits = frames.circuit_heads(compared, 0), frames.circuit_heads(compared, 1)
         difference = Chart(
             head_rank_difference(first, second, (names[0], names[1]), *circuits),
-            f"Places a head ranks higher (blue) or lower (orange) in {names[0]} than in "
+            caption=f"Places a head ranks higher (blue) or lower (orange) in {names[0]} than in "
             f"{names[1]}, among all {count(space.total_heads, 'head')}. Framed: in a circuit.",
-            "Layer by head heatmap of rank differences; heads in a circuit framed.",
-            matrix_frame(second - first),
-            "Rows are layers, columns are heads; the colour says by how many places the two runs "
-            "rank a head differently. Pale framed cells are what both agree on. Differences far "
-            "down the ranking are large and mean nothing: look at the framed heads first.",
+            alt="Layer by head heatmap of rank differences; heads in a circuit framed.",
+            twin=matrix_frame(second - first),
+            reading="Rows are layers, columns are heads; the colour says by how many places the "
+            "two runs rank a head differently. Pale framed cells are what both agree on. "
+            "Differences far down the ranking are large and mean nothing: look at the framed heads "
+            "first.",
         )
         draw_chart(difference, key="head_difference")
         return
@@ -172,12 +173,12 @@ def head_map(compared: Comparison, runs: Mapping[str, Run]) -> None:
     counts = frames.head_counts(compared, space)
     membership = Chart(
         head_membership(counts, len(listed)),
-        f"How many of the {len(listed)} circuits hold each head; framed: all of them.",
-        "Layer by head heatmap: number of circuits that hold each head.",
-        matrix_frame(counts),
-        "Rows are layers, columns are heads; the colour counts the circuits that hold a head. "
-        "Framed heads are in all of them, which is what stability looks like. Circuits of very "
-        "different sizes cannot agree, so compare their sizes in the table of numbers.",
+        caption=f"How many of the {len(listed)} circuits hold each head; framed: all of them.",
+        alt="Layer by head heatmap: number of circuits that hold each head.",
+        twin=matrix_frame(counts),
+        reading="Rows are layers, columns are heads; the colour counts the circuits that hold a "
+        "head. Framed heads are in all of them, which is what stability looks like. Circuits of "
+        "very different sizes cannot agree, so compare their sizes in the table of numbers.",
     )
     draw_chart(membership, key="head_membership")
 
@@ -191,12 +192,12 @@ def neuron_bars(compared: Comparison, labels: Mapping[str, str], run: Run) -> No
         return
     neurons = Chart(
         layer_bars(counts),
-        "Neurons of each circuit, by layer.",
-        "Bars: neurons of each run's circuit in each layer.",
-        counts,
-        "Across: layers. Upwards: how many neurons of each circuit lie there. Bars of like heights "
-        "say that runs look in the same layers, not that they found the same neurons: overlap "
-        "counts those.",
+        caption="Neurons of each circuit, by layer.",
+        alt="Bars: neurons of each run's circuit in each layer.",
+        twin=counts,
+        reading="Across: layers. Upwards: how many neurons of each circuit lie there. Bars of like "
+        "heights say that runs look in the same layers, not that they found the same neurons: "
+        "overlap counts those.",
     )
     draw_chart(neurons, key="neuron_counts")
 
@@ -208,13 +209,13 @@ def overlap_map(compared: Comparison, labels: Mapping[str, str]) -> None:
     if len(names) > 2:
         overlap = Chart(
             overlap_heatmap(names, values, hover),
-            "Units two circuits have in common, as a share of the units of either. Hover for what "
-            "chance would give.",
-            "Run by run heatmap of Jaccard similarity.",
-            matrix_frame(values, "run", names, names),
-            "Each cell is a pair of circuits; the value is their Jaccard similarity, 1 for the "
-            "same units and 0 for none in common. Compare it with what chance would give, which "
-            "the table of pairs has: large circuits overlap by chance.",
+            caption="Units two circuits have in common, as a share of the units of either. Hover "
+            "for what chance would give.",
+            alt="Run by run heatmap of Jaccard similarity.",
+            twin=matrix_frame(values, "run", names, names),
+            reading="Each cell is a pair of circuits; the value is their Jaccard similarity, 1 for "
+            "the same units and 0 for none in common. Compare it with what chance would give, "
+            "which the table of pairs has: large circuits overlap by chance.",
         )
         draw_chart(overlap, key="overlap")
         return
@@ -326,15 +327,15 @@ def overlay(runs: Mapping[str, Run]) -> None:
     kinds = sorted({run.config.ablation for run in drawn.values()})
     lines = Chart(
         overlay_curve(curves, order=list(runs), series=series, n_units=len(first.space)),
-        f"{count(len(drawn), 'run')}; a ring marks the size each one chose. "
+        caption=f"{count(len(drawn), 'run')}; a ring marks the size each one chose. "
         f"{frontier_note(first)}. Test split."
         + (f" Ablations differ: {', '.join(kinds)}." if len(kinds) > 1 else ""),
-        f"{SERIES_LABELS[series]} against circuit size on a log axis, one line per run.",
-        curves,
-        "Each line is one run: the size of its circuit across, on a log scale, and the chosen rate "
-        "upwards. The better ranking changes attack success with fewer units, further left. "
-        f"{BANDS} Only runs of one judge are drawn together, and with different ablations lines "
-        "are not comparable.",
+        alt=f"{SERIES_LABELS[series]} against circuit size on a log axis, one line per run.",
+        twin=curves,
+        reading="Each line is one run: the size of its circuit across, on a log scale, and the "
+        "chosen rate upwards. The better ranking changes attack success with fewer units, further "
+        f"left. {BANDS} Only runs of one judge are drawn together, and with different ablations "
+        "lines are not comparable.",
     )
     draw_chart(lines, key="overlay")
     table(summary_frame(runs), key="overlay_summary")

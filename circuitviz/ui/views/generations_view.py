@@ -13,7 +13,7 @@ from circuitviz.errors import CircuitvizError
 from circuitviz.plots import frame, story
 from circuitviz.plots.catalogue import Chart
 from circuitviz.plots.text import Row, count, kinds_in, make_up, matching, records, shortened
-from circuitviz.plots.token_charts import token_chart
+from circuitviz.plots.tokens import token_chart
 from circuitviz.runs.config import AblationKind
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
@@ -311,14 +311,14 @@ def _tokens(
     tokens = live_questions.token_frame(run, prompt, answers, circuit, ablation, beginnings)
     likely = Chart(
         token_chart(tokens),
-        "Probability of each token, given the prompt above and the tokens before it; "
+        caption="Probability of each token, given the prompt above and the tokens before it; "
         f"\u00b7 is a blank. One prompt, intact and with {count(len(circuit), 'unit')} off, "
         f"{ablation} ablation, measured now.",
-        "Probability of each token of both answers under the intact and the knocked-out model.",
-        tokens,
-        "One panel for each answer, its tokens from left to right; upwards: how likely the model "
-        "finds each one after the tokens before it. Where intact is high and knocked out is low, "
-        "the circuit makes that token. It is one prompt: another may differ.",
+        alt="Probability of each token of both answers under the intact and the knocked-out model.",
+        twin=tokens,
+        reading="One panel for each answer, its tokens from left to right; upwards: how likely the "
+        "model finds each one after the tokens before it. Where intact is high and knocked out is "
+        "low, the circuit makes that token. It is one prompt: another may differ.",
     )
     columns = {"probability": st.column_config.NumberColumn(format="%.4f")}
     draw_chart(likely, key="tokens", columns=columns)

@@ -47,11 +47,11 @@ def graph_section(run: Run, choice: ViewState, selected: Unit) -> None:
     answer = f"\u201c{graph.target[0]}\u201d" if graph.target[0] else "the behaviour"
     paths = Chart(
         circuit_graph(node_frame(graph), edges, answer=answer, selected=str(selected)),
-        f"Path effects in nats of log-odds of the behaviour's token over the one expected "
+        caption=f"Path effects in nats of log-odds of the behaviour's token over the one expected "
         f"without it; means \u00b1 standard errors over {_prompts(run, graph)}, {graph.ablation} "
         "ablation. Edges below 4 % of the strongest are not drawn. Click a unit to look inside it.",
-        f"{sentence} Units stand by layer, the prompt's tokens left of them, the answer right.",
-        edges,
+        alt=f"{sentence} Units stand by layer, the prompt's tokens left of them, the answer right.",
+        twin=edges,
     )
     draw_chart(
         paths,

@@ -99,13 +99,13 @@ def effect_chart(run: Run, choice: ViewState) -> Chart | None:
     grid = frame.grid_frame(run)
     return Chart(
         budget_grid(grid, chosen=(choice.heads or 0, choice.neurons or 0)),
-        "Attack success with the best heads and the best neurons off. "
+        caption="Attack success with the best heads and the best neurons off. "
         f"{frontier_note(run, grid_n(grid))}. Test split. Click a cell to choose it.",
-        "Attack success for each number of heads and of neurons knocked out.",
-        grid,
-        "Upwards and across: how many of the best heads and of the best neurons are off; the "
-        "colour is attack success. Where colours change along one direction only, the other kind "
-        "of unit does not matter. A cell may be measured on fewer prompts than the curve: the "
+        alt="Attack success for each number of heads and of neurons knocked out.",
+        twin=grid,
+        reading="Upwards and across: how many of the best heads and of the best neurons are off; "
+        "the colour is attack success. Where colours change along one direction only, the other "
+        "kind of unit does not matter. A cell may be measured on fewer prompts than the curve: the "
         "caption has their number.",
     )
 

@@ -5,7 +5,13 @@ from circuitviz.plots import comparison_frame as frames
 from circuitviz.plots.agreement import layer_bars, overlap_heatmap
 from circuitviz.runs.comparison import compare_runs
 from circuitviz.units import UnitSpace
-from tests.synthetic import controlled_run, other_method_run, other_seed_run
+from tests.synthetic import (
+    backdoor_run,
+    controlled_run,
+    other_method_run,
+    other_seed_run,
+    with_results,
+)
 
 RUNS = (controlled_run(), other_seed_run(), other_method_run())
 LABELS = {run.run_id: letter for run, letter in zip(RUNS, "ABC", strict=True)}
@@ -14,6 +20,11 @@ LABELS = {run.run_id: letter for run, letter in zip(RUNS, "ABC", strict=True)}
 @pytest.fixture(scope="module")
 def two():
     return compare_runs(RUNS[:2])
+
+
+@pytest.fixture(scope="module")
+def runs():
+    return {"first": RUNS[0], "second": RUNS[1]}
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +133,20 @@ def test_neurons_are_counted_per_layer_and_run(three):
     assert [trace.name for trace in figure.data] == ["A", "B", "C"]
     assert len({trace.marker.pattern.shape for trace in figure.data}) == 3
     assert list(figure.data[2].y) == [1, 0, 0, 1]
+
+
+def test_two_judges_never_share_an_axis(runs):
+    judged = {key: {"judge": "classifier"} for key in ("intact", "knocked_out")}
+    mixed = {**runs, "third": with_results(runs["second"], asr=judged)}
+    alike, otherwise = frames.judged_alike(mixed, "asr")
+    assert list(alike) == ["first", "second"]
+    assert otherwise == {"third": "classifier"}
+    assert frames.judged_alike({}, "asr") == ({}, {})
+
+
+def test_runs_are_summed_up_with_their_frontier_area(runs):
+    rows = frames.summary_frame({**runs, "old": backdoor_run()}).set_index("run")
+    assert rows.loc["first", "frontier area"] == 0.941
+    assert np.isnan(rows.loc["old", "frontier area"])
+    assert rows.loc["second", "chosen size"] == 4
+    assert "0 of 256" in rows.loc["second", "attack success"]

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from circuitviz.evaluation.rate import Rate
@@ -8,6 +9,7 @@ from circuitviz.plots.text import (
     interval,
     kinds_of,
     made_of,
+    matrix_frame,
     percent,
     probability,
     ranges,
@@ -98,3 +100,12 @@ def test_long_text_is_cut_at_a_blank():
     assert shortened("one two\nthree", 20) == "one two three"
     assert shortened("one two three", 9) == "one two\u2026"
     assert shortened("onetwothree", 5) == "onetw\u2026"
+
+
+def test_a_map_is_a_table_with_named_rows():
+    frame = matrix_frame(np.array([[1, 2, 3], [4, 5, 6]]))
+    assert list(frame.columns) == ["layer", "0", "1", "2"]
+    assert frame.to_numpy().tolist() == [[0, 1, 2, 3], [1, 4, 5, 6]]
+    named = matrix_frame(np.eye(2), "run", ["A", "B"], ["A", "B"])
+    assert named["run"].tolist() == ["A", "B"]
+    assert named["B"].tolist() == [0.0, 1.0]

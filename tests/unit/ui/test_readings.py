@@ -25,12 +25,11 @@ CHARTS = [(path, call) for path in FILES for call in calls(path, "Chart")]
     ("path", "call"), CHARTS, ids=[f"{path.stem}-{call.lineno}" for path, call in CHARTS]
 )
 def test_a_chart_of_a_page_is_explained_and_has_a_table(path, call):
-    _, caption, alt, *rest = call.args
-    assert caption
-    assert alt
+    parts = {word.arg for word in call.keywords}
+    assert {"caption", "alt"} <= parts
     # Panels below the maps explain their charts in words of the moment, and two have one table.
-    assert rest or calls(path, "table_twin")
-    assert len(rest) > 1 or calls(path, "how_to_read")
+    assert "twin" in parts or calls(path, "table_twin")
+    assert "reading" in parts or calls(path, "how_to_read")
 
 
 @pytest.mark.parametrize("run", [controlled_run(), open_refusal_run()], ids=["backdoor", "open"])

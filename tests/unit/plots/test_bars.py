@@ -1,6 +1,25 @@
+"""Rates in rows, and stacked bars."""
+
 import pytest
 
-from circuitviz.plots.bars import MEMORY_PARTS, memory_bars, memory_size, split_bars
+from circuitviz.plots import frame
+from circuitviz.plots.bars import MEMORY_PARTS, before_after, memory_bars, memory_size, split_bars
+from tests.synthetic import backdoor_run
+from tests.unit.plots.traces import named
+
+
+def test_before_after_keeps_the_order_of_the_conditions():
+    figure = before_after(frame.condition_frame(backdoor_run()))
+    assert list(figure.layout.yaxis.ticktext) == [
+        "Intact model",
+        "<b>Circuit off</b>",
+        "Random circuit off",
+        "Only the circuit on",
+    ]
+    (asr,) = named(figure, "Attack success")
+    assert list(asr.x)[:2] == [1.0, 0.0]
+    assert asr.error_x.array[0] == 0.0
+    assert asr.marker.symbol != named(figure, "Utility")[0].marker.symbol
 
 
 @pytest.mark.parametrize(
