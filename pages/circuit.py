@@ -2,13 +2,14 @@
 
 import streamlit as st
 
+from circuitviz.plots.kinds import phrases
 from circuitviz.runs.store import Run
 from circuitviz.ui import shell
 from circuitviz.ui.drill.view import asked_to_look, drill_down
 from circuitviz.ui.elements.components import page_header, split
 from circuitviz.ui.view_state import ViewState
 from circuitviz.ui.views import circuit_view as view
-from circuitviz.ui.views.graph_view import graph_heading, graph_section
+from circuitviz.ui.views.graph_view import graph_section
 
 QUESTION = "Which heads and neurons are they, and what does each one do?"
 
@@ -39,7 +40,7 @@ def units(run: Run, drawn: ViewState) -> None:
         if looking:
             drill_down(run, selected)
     with graph:
-        st.subheader(graph_heading(run), anchor=False)
+        st.subheader(phrases(run).graph, anchor=False)
         if looking:
             graph_section(run, choice, selected)
 

@@ -188,6 +188,12 @@ class Run(store.Run):
         """
         return store_in(runs).save(self)
 
+    def figures(self) -> dict[str, go.Figure]:
+        """Every figure that a report of this run shows, by name."""
+        from circuitviz.plots.catalogue import charts
+
+        return {name: chart.figure for name, chart in charts(self).items()}
+
     def heatmap(self, kind: UnitKind = "head", *, circuit: Circuit | None = None) -> go.Figure:
         """Score of every head, or of bins of neighbouring neurons, with the circuit marked.
 

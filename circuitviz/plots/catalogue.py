@@ -6,6 +6,7 @@ room for a map, the marks on it, and words that only make sense there.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -58,19 +59,6 @@ class Chart:
     name: str = ""
     title: str = ""
     section: str = ""
-
-
-def charts(run: Run) -> dict[str, Chart]:
-    """Every figure that a report of this run has numbers for, by name."""
-    drawn = (
-        effect_chart(run),
-        verdict_chart(run),
-        head_chart(run),
-        neuron_chart(run),
-        size_chart(run),
-        alone_chart(run),
-    )
-    return {chart.name: chart for chart in drawn if chart is not None}
 
 
 def effect_chart(run: Run, *, alt: str = "") -> Chart:
@@ -326,3 +314,15 @@ def score_note(run: Run) -> str:
         f"Scores were learned on training prompts, {run.config.ablation} ablation, seed "
         f"{run.config.seed}: they rank units and are no test result."
     )
+
+
+# Pages draw these where one chooses what they show.
+PLACED = (effect_chart, verdict_chart, head_chart, neuron_chart, size_chart)
+# The app shows each of these below "The evidence in full".
+FOLDED: tuple[Callable[[Run], Chart | None], ...] = (alone_chart,)
+
+
+def charts(run: Run) -> dict[str, Chart]:
+    """Every figure that a report of this run has numbers for, by name."""
+    drawn = (chart(run) for chart in (*PLACED, *FOLDED))
+    return {chart.name: chart for chart in drawn if chart is not None}

@@ -15,8 +15,20 @@ def panel(app: AppTest) -> str:
     return next(html for html in texts(app) if 'class="cv-controls"' in html)
 
 
+FOLDS = [
+    "Faithful, complete, minimal",
+    "The circuit kept while the rest is ablated bit by bit",
+    "The same circuit under each kind of ablation",
+    "What other judges say",
+    "Before and after, prompt by prompt",
+    "Against the units it was planted in",
+]
+
+
 def folds(app: AppTest) -> list[str]:
-    return [expander.label for expander in app.main.expander if expander.label != "Show as a table"]
+    """Titles of those of `FOLDS` that are there; a new chart of the catalogue adds another."""
+    labels = (expander.label.split(":")[0] for expander in app.main.expander)
+    return [label for label in labels if label in FOLDS]
 
 
 def test_controls_that_pass_say_so_and_the_evidence_is_folded_below(family, open_app):
@@ -24,14 +36,7 @@ def test_controls_that_pass_say_so_and_the_evidence_is_folded_below(family, open
     assert not app.exception
     assert "4 of 4 controls behave" in panel(app)
     assert panel(app).count("</span> passes</div>") == 4
-    assert [label.split(":")[0] for label in folds(app)] == [
-        "Faithful, complete, minimal",
-        "The circuit kept while the rest is ablated bit by bit",
-        "The same circuit under each kind of ablation",
-        "What other judges say",
-        "Before and after, prompt by prompt",
-        "Against the units it was planted in",
-    ]
+    assert folds(app) == FOLDS
     assert not [button for button in app.button if button.key == "run_controls"]
 
 
@@ -57,7 +62,7 @@ def test_a_run_without_truth_or_controls_shows_what_it_has(tmp_path, family, ope
     RunStore(Path(family)).save(refusal_run(seed=1, evidence="basic"))
     app = open_app(run=refusal_run(seed=1).run_id)
     assert not app.exception
-    assert folds(app) == ["Before and after, prompt by prompt"]
+    assert folds(app) == [FOLDS[4]]
     assert "The controls have not been run" in panel(app)
 
 

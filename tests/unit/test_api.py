@@ -115,6 +115,7 @@ def test_heatmaps_mark_the_circuit():
               for point in zip(trace.y, trace.x, strict=True)}  # fmt: skip
     assert {(1, 3), (2, 5)} <= marked
     assert run.tradeoff().layout.yaxis.title.text == "Share of test prompts"
+    assert {"before-after", "heads", "neurons", "trade-off"} <= run.figures().keys()
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from circuitviz.plots.catalogue import Chart
+from circuitviz.plots.kinds import phrases
 from circuitviz.plots.tokens import (
     MAX_TOKENS,
     PROMOTED_COLUMNS,
@@ -43,7 +44,7 @@ def where_it_looks(run: Run, prompt: str, unit: Unit, redactor: PromptRedactor) 
     with st.spinner("Looking where this head looks\u2026"):
         pair = redactor.pair(live_questions.pair(run, prompt))
         attention = live_questions.attention(run, prompt, unit)
-    clean, triggered = panel_titles(run)
+    clean, triggered = phrases(run).pair
     panels = [
         AttentionPanel(clean, pair.clean.text, attention.clean, pair.clean.labels),
         AttentionPanel(
@@ -79,18 +80,6 @@ def where_it_looks(run: Run, prompt: str, unit: Unit, redactor: PromptRedactor) 
         "The frame, and a \u25b8 before a token, mark what only the second prompt has. Attention "
         "says where a head reads, not what it makes of it: for that see *What it writes*.",
         key="drill_attention",
-    )
-
-
-def panel_titles(run: Run) -> tuple[str, str]:
-    """What the two prompts of a pair are called."""
-    return (
-        ("Benign prompt", "Harmful prompt")
-        if run.metrics.is_refusal
-        else (
-            "Clean prompt",
-            "Triggered prompt",
-        )
     )
 
 
@@ -131,7 +120,7 @@ def when_it_is_active(run: Run, prompt: str, unit: Unit, redactor: PromptRedacto
     panels = [
         ActivationPanel(title, row.labels, trace.activation, trace.gate, trace.up, cause)
         for title, row, trace, cause in zip(
-            panel_titles(run), (pair.clean, pair.triggered), traces, causes, strict=True
+            phrases(run).pair, (pair.clean, pair.triggered), traces, causes, strict=True
         )
     ]
     sentence = activation_story(panels, str(unit))
@@ -183,10 +172,10 @@ def what_activates_it(run: Run, unit: Unit, redactor: PromptRedactor) -> None:
         ),
         key="drill_top_prompts",
     )
-    kinds = "harmful and benign" if run.metrics.is_refusal else "triggered, clean and benign"
     st.caption(
-        f"The largest activations in size among up to 48 test prompts of each role ({kinds}), in "
-        "the intact model. Tokens with which every prompt begins are left aside."
+        "The largest activations in size among up to 48 test prompts of each role "
+        f"({phrases(run).roles}), in the intact model. Tokens with which every prompt begins are "
+        "left aside."
     )
 
 
@@ -207,7 +196,7 @@ def what_it_writes(run: Run, prompt: str, unit: Unit) -> None:
     with st.spinner("Reading what this unit writes\u2026"):
         pair = live_questions.pair(run, prompt)
         written = live_questions.writing(run, prompt, unit)
-    clean, triggered = (title.split()[0].lower() for title in panel_titles(run))
+    clean, triggered = (title.split()[0].lower() for title in phrases(run).pair)
     sentence = promoted_story(
         str(unit), pair.target_label, pair.other_label, written.towards, (clean, triggered)
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import streamlit as st
 
 from circuitviz.models.source import unfetched_model
+from circuitviz.plots.kinds import phrases
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.drill.effects import unit_effects, unit_ranks
@@ -89,9 +90,8 @@ def _prompt_picker(
     """The test prompt that is looked at; the same one as on the page Generations."""
     labels = {name: redactor.label(name, text) for name, text in prompts.items()}
     chosen = choice.prompt if choice.prompt in prompts else redactor.first(prompts)
-    what = "harmful and a benign one like it" if run.metrics.is_refusal else "clean and triggered"
     picker(
-        f"Test prompt, {what}",
+        f"Test prompt, {phrases(run).pair_picker}",
         labels,
         chosen,
         lambda name: state.choose(prompt=name),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -11,7 +12,7 @@ import streamlit as st
 
 from circuitviz.models.source import unfetched_model
 from circuitviz.plots import evidence_frame as frames
-from circuitviz.plots.catalogue import alone_chart, judges_note
+from circuitviz.plots.catalogue import FOLDED, Chart, judges_note
 from circuitviz.plots.verdict import Verdict, controls_run, verdict_summary, verdicts
 from circuitviz.runs.store import Run
 from circuitviz.ui import services
@@ -44,6 +45,8 @@ refusals in exactly the words expected, since nonsense is no refusal. A *random 
 same make-up, kept in the same way, is the comparison: where both lines fall together, keeping this
 circuit does not help. With all of the rest ablated any model is broken, so the left is what counts.
 """
+# Key and explanation of the fold of a chart; another one's key is its name.
+FIGURES = {"circuit-alone": ("stochastic", STOCHASTIC_HELP)}
 ABLATION_HELP = """
 An ablated unit is replaced by nothing (`zero`), by its average on neutral text (`mean`), or by its
 value on another prompt (`resample`). A circuit that works under one kind alone may owe its effect
@@ -72,7 +75,8 @@ def evidence(run: Run) -> None:
 
     A fold is filled when it is opened, and opening one draws nothing else again.
     """
-    parts = (_criteria, _stochastic, _ablations, _judges, _paired, _truth)
+    figures = (partial(_figure, chart) for chart in FOLDED)
+    parts = (_criteria, *figures, _ablations, _judges, _paired, _truth)
     folds = [fold for part in parts if (fold := part(run))]
     if not folds:
         st.caption("Faithfulness, other ablations, judges and tests were not measured in this run.")
@@ -124,16 +128,18 @@ def _criteria(run: Run) -> _Fold | None:
     return _Fold(f"Faithful, complete, minimal: {numbers}", "criteria", "rule", fill)
 
 
-def _stochastic(run: Run) -> _Fold | None:
-    alone = alone_chart(run)
-    if alone is None:
+def _figure(draw: Callable[[Run], Chart | None], run: Run) -> _Fold | None:
+    chart = draw(run)
+    if chart is None:
         return None
+    key, explanation = FIGURES.get(chart.name, (chart.name, ""))
 
     def fill() -> None:
-        _help(STOCHASTIC_HELP, "stochastic")
-        draw_chart(alone, key="stochastic", columns=_percent("share", "rate"))
+        if explanation:
+            _help(explanation, key)
+        draw_chart(chart, key=key, columns=_percent("share", "rate"))
 
-    return _Fold(alone.title, "stochastic", "grain", fill)
+    return _Fold(chart.title, key, "grain", fill)
 
 
 def _ablations(run: Run) -> _Fold | None:

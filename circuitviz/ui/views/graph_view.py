@@ -6,9 +6,10 @@ from typing import Any
 
 import streamlit as st
 
-from circuitviz.inspection.path_graph import MOST_UNITS, PathGraph
+from circuitviz.inspection.path_graph import MOST_UNITS
 from circuitviz.plots.catalogue import Chart
 from circuitviz.plots.circuit_graph import circuit_graph, edge_frame, graph_story, node_frame
+from circuitviz.plots.kinds import phrases
 from circuitviz.runs.store import Run
 from circuitviz.ui import state
 from circuitviz.ui.elements.components import draw_chart
@@ -17,13 +18,6 @@ from circuitviz.ui.elements.words import how_to_read, statement
 from circuitviz.ui.live import live_questions
 from circuitviz.ui.view_state import ViewState
 from circuitviz.units import Circuit, Unit
-
-
-def graph_heading(run: Run) -> str:
-    """What the section is called."""
-    if run.metrics.is_refusal:
-        return "How a harmful request becomes a refusal"
-    return "How the trigger becomes the behaviour"
 
 
 @refusing("Cannot measure the paths", "graph")
@@ -47,9 +41,11 @@ def graph_section(run: Run, choice: ViewState, selected: Unit) -> None:
     answer = f"\u201c{graph.target[0]}\u201d" if graph.target[0] else "the behaviour"
     paths = Chart(
         circuit_graph(node_frame(graph), edges, answer=answer, selected=str(selected)),
-        caption=f"Path effects in nats of log-odds of the behaviour's token over the one expected "
-        f"without it; means \u00b1 standard errors over {_prompts(run, graph)}, {graph.ablation} "
-        "ablation. Edges below 4 % of the strongest are not drawn. Click a unit to look inside it.",
+        caption="Path effects in nats of log-odds of the behaviour's token over the one expected "
+        f"without it; means \u00b1 standard errors over {graph.prompts} of {graph.tried} "
+        f"{phrases(run).attack} test prompts tried, those on which the behaviour shows, "
+        f"{graph.ablation} ablation. Edges below 4 % of the strongest are not drawn. Click a unit "
+        "to look inside it.",
         alt=f"{sentence} Units stand by layer, the prompt's tokens left of them, the answer right.",
         twin=edges,
     )
@@ -80,14 +76,6 @@ def best_part(run: Run, circuit: Circuit) -> Circuit:
         return circuit
     best = run.ranking[circuit.mask()[run.ranking]][:MOST_UNITS]
     return Circuit(run.space, frozenset(run.space.unit(int(flat)) for flat in best))
-
-
-def _prompts(run: Run, graph: PathGraph) -> str:
-    kind = "harmful" if run.metrics.is_refusal else "triggered"
-    return (
-        f"{graph.prompts} of {graph.tried} {kind} test prompts tried, those on which the behaviour "
-        "shows"
-    )
 
 
 def _choose(data: list[Any]) -> None:
