@@ -224,6 +224,12 @@ def _unit_record(run: Run, position: int, inside: bool) -> dict[str, Any]:
     }
 
 
+def best_part(run: Run, circuit: Circuit, most: int) -> Circuit:
+    """The units of a circuit that rank highest, at most so many."""
+    best = run.ranking[circuit.mask()[run.ranking]][:most]
+    return Circuit(run.space, frozenset(run.space.unit(int(flat)) for flat in best))
+
+
 def layer_frame(run: Run, circuit: Circuit, layer: int) -> pd.DataFrame:
     """A layer's neurons in order: unit, score, in_circuit.
 
@@ -232,7 +238,7 @@ def layer_frame(run: Run, circuit: Circuit, layer: int) -> pd.DataFrame:
     _, neurons = run.space.split(run.scores)
     scores = neurons[layer]
     inside = np.zeros(len(scores), dtype=bool)
-    inside[[unit.index for unit in circuit.units if _is_neuron(unit, layer)]] = True
+    inside[[unit.index for unit in circuit.neurons if unit.layer == layer]] = True
     kept = inside.copy()
     kept[np.argsort(-scores, kind="stable")[:LAYER_ROWS]] = True
     index = np.flatnonzero(kept)
@@ -243,10 +249,6 @@ def layer_frame(run: Run, circuit: Circuit, layer: int) -> pd.DataFrame:
             "in_circuit": inside[index],
         }
     )
-
-
-def _is_neuron(unit: Unit, layer: int) -> bool:
-    return unit.kind == "neuron" and unit.layer == layer
 
 
 def unit_effect(run: Run, unit: Unit) -> Rate | None:

@@ -130,7 +130,7 @@ def layer_strip(run: Run, choice: ViewState, selected: Unit) -> None:
     _, neurons = run.space.split(run.scores)
     st.header("One layer's neurons in full", anchor=False)
     layer = _layer_control(run, selected)
-    inside = [unit.index for unit in circuit.units if unit.kind == "neuron" and unit.layer == layer]
+    inside = [unit.index for unit in circuit.neurons if unit.layer == layer]
     here = selected.kind == "neuron" and selected.layer == layer
     shown = f"All {count(run.space.d_mlp, 'neuron')}"
     if thinned(run.space.d_mlp):
@@ -179,7 +179,7 @@ def unit_panel(run: Run, choice: ViewState, unit: Unit) -> Callable[[], None]:
     rank = int((run.ranking == flat).argmax()) + 1
     inside = unit in circuit
     with st.container(border=True, key="unit_panel"):
-        _unit_picker(run, _listed(run, circuit, unit), unit)
+        _unit_picker(run, listed(run, circuit, unit), unit)
         kind = "Attention head" if unit.kind == "head" else "Neuron"
         st.subheader(f"{kind} {unit}", anchor=False)
         st.caption(
@@ -277,13 +277,10 @@ def _own_effect(run: Run, choice: ViewState, effect: Alone) -> None:
     )
 
 
-def _listed(run: Run, circuit: Circuit, unit: Unit) -> Circuit:
+def listed(run: Run, circuit: Circuit, unit: Unit) -> Circuit:
     """The circuit's best units, as many as a list can hold, and the one selected."""
-    if len(circuit) <= frame.UNIT_ROWS:
-        return circuit
-    best = run.ranking[circuit.mask()[run.ranking]][: frame.UNIT_ROWS]
-    named = {run.space.unit(int(flat)) for flat in best}
-    return Circuit(run.space, frozenset(named | ({unit} & circuit.units)))
+    best = frame.best_part(run, circuit, frame.UNIT_ROWS)
+    return Circuit(run.space, best.units | ({unit} & circuit.units))
 
 
 def _saved_alone(run: Run, choice: ViewState, unit: Unit) -> Alone | None:

@@ -72,12 +72,8 @@ def default_comparison(run: Run) -> tuple[str, ...]:
         # The same settings again are a run of another version: the last to choose.
         return sum(price.get(name, 8) for name in differing) or 99
 
-    others = {
-        run_id: distance(config)
-        for run_id, config in services.run_configs().items()
-        if config.model == run.config.model and run_id != run.run_id
-    }
-    return tuple(sorted(others, key=lambda run_id: others[run_id])[:DEFAULT_OTHERS])
+    others = _siblings(run)
+    return tuple(sorted(others, key=lambda run_id: distance(others[run_id]))[:DEFAULT_OTHERS])
 
 
 def comparison(runs: Mapping[str, Run]) -> Comparison | None:
@@ -346,7 +342,9 @@ def overlay(runs: Mapping[str, Run]) -> None:
 
 def method_form(run: Run) -> None:
     """Start a method that was not yet run with these settings, from here."""
-    left = [name for name in METHODS if _not_run(replace_method(run.config, name))]
+    left = [
+        name for name in METHODS if services.saved_run_of(replace_method(run.config, name)) is None
+    ]
     if not left:
         st.caption("Every method has been run with these settings.")
         return
@@ -386,7 +384,3 @@ def replace_method(config: DiscoveryConfig, method: str) -> DiscoveryConfig:
     if method == config.method:
         return config
     return replace(config, method=method, l1_weight=None, controls=False)
-
-
-def _not_run(config: DiscoveryConfig) -> bool:
-    return services.saved_run_of(config) is None

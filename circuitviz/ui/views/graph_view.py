@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from circuitviz.inspection.path_graph import MOST_UNITS
+from circuitviz.plots import frame
 from circuitviz.plots.catalogue import Chart
 from circuitviz.plots.circuit_graph import circuit_graph, edge_frame, graph_story, node_frame
 from circuitviz.plots.kinds import phrases
@@ -17,7 +16,7 @@ from circuitviz.ui.elements.fetch_button import refusing
 from circuitviz.ui.elements.words import how_to_read, statement
 from circuitviz.ui.live import live_questions
 from circuitviz.ui.view_state import ViewState
-from circuitviz.units import Circuit, Unit
+from circuitviz.units import Unit
 
 
 @refusing("Cannot measure the paths", "graph")
@@ -27,7 +26,7 @@ def graph_section(run: Run, choice: ViewState, selected: Unit) -> None:
     if not len(whole):
         st.info("Nothing is knocked out: there is no graph.", icon=":material/account_tree:")
         return
-    circuit = best_part(run, whole)
+    circuit = frame.best_part(run, whole, MOST_UNITS)
     if len(circuit) < len(whole):
         st.caption(
             f"Of the {len(whole):,} units that are off, the {len(circuit)} that rank highest: a "
@@ -52,7 +51,7 @@ def graph_section(run: Run, choice: ViewState, selected: Unit) -> None:
     draw_chart(
         paths,
         key="graph",
-        on_point=_choose,
+        on_point=lambda data: state.choose(unit=str(data[0])),
         columns={
             "effect": st.column_config.NumberColumn("effect, nats", format="%+.3f"),
             "error": st.column_config.NumberColumn("standard error", format="%.3f"),
@@ -68,15 +67,3 @@ def graph_section(run: Run, choice: ViewState, selected: Unit) -> None:
         "errors. Effects do not add up exactly: units make up for each other.",
         key="graph",
     )
-
-
-def best_part(run: Run, circuit: Circuit) -> Circuit:
-    """The units of a circuit that rank highest, as many as a graph can hold."""
-    if len(circuit) <= MOST_UNITS:
-        return circuit
-    best = run.ranking[circuit.mask()[run.ranking]][:MOST_UNITS]
-    return Circuit(run.space, frozenset(run.space.unit(int(flat)) for flat in best))
-
-
-def _choose(data: list[Any]) -> None:
-    state.choose(unit=str(data[0]))

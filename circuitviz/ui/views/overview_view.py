@@ -39,16 +39,16 @@ def size_note(run: Run, shown: Run, base: Circuit) -> str:
         base: The circuit of the chosen size.
     """
     units = make_up(base)
-    found = f"the circuit of {story.named_circuit(run)} that this run found"
+    circuit = f"the circuit of {story.named_circuit(run)} that this run found"
     if shown is run:
         return (
             f"Only the headline numbers and the map are of your choice, {units}. All else on this "
-            f"page is about {found}."
+            f"page is about {circuit}."
         )
     return (
         f"You chose this size, {units}, with test results in view: optimistic. The controls, the "
-        f"evidence in full and the answers to one prompt are of {found}; all else on this page is "
-        "about your size."
+        f"evidence in full and the answers to one prompt are of {circuit}; all else on this page "
+        "is about your size."
     )
 
 

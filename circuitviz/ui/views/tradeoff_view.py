@@ -210,13 +210,15 @@ def _pair_sliders(run: Run, choice: ViewState, points: list[tuple[int, int]]) ->
             values,
             key=keys[place],
             on_change=when_changed(
-                keys[place], lambda _, place=place: _move_pair(points, keys, place)
+                keys[place],
+                lambda _, place=place: _choose_nearest(
+                    points, (st.session_state[keys[0]], st.session_state[keys[1]]), place
+                ),
             ),
         )
 
 
-def _move_pair(points: list[tuple[int, int]], keys: tuple[str, str], moved: int) -> None:
-    wanted = (st.session_state[keys[0]], st.session_state[keys[1]])
+def _choose_nearest(points: list[tuple[int, int]], wanted: tuple[int, int], moved: int) -> None:
     heads, neurons = nearest_point(points, wanted, moved)
     state.choose(size=None, heads=heads, neurons=neurons)
 
@@ -234,10 +236,7 @@ def nearest_point(
 
 def _change_mode(run: Run, points: list[tuple[int, int]], mode: str) -> None:
     if mode == SEPARATE:
-        circuit = state.choice().base_circuit(run)
-        wanted = kinds_in(circuit)
-        heads, neurons = nearest_point(points, wanted, 0)
-        state.choose(size=None, heads=heads, neurons=neurons)
+        _choose_nearest(points, kinds_in(state.choice().base_circuit(run)), 0)
     else:
         state.choose(size=None, heads=None, neurons=None)
 

@@ -15,7 +15,6 @@ from circuitviz.ui.views import (
     circuit_view,
     compare_view,
     generations_view,
-    graph_view,
     open_view,
     tradeoff_view,
 )
@@ -82,10 +81,10 @@ def test_layers_are_counted_where_their_numbers_would_be_a_long_list():
 def test_a_set_of_nearly_the_whole_model_is_listed_in_part(run):
     everything = run.circuit().complement
     unit = Unit.parse("L1N40")
-    listed = circuit_view._listed(run, everything, unit)
+    listed = circuit_view.listed(run, everything, unit)
     assert len(listed) == frame.UNIT_ROWS
     assert unit in listed
-    assert circuit_view._listed(run, run.circuit(), unit) == run.circuit()
+    assert circuit_view.listed(run, run.circuit(), unit) == run.circuit()
 
 
 def test_the_panel_starts_with_the_best_unit(run):
@@ -302,8 +301,6 @@ def test_cards_of_open_answers_carry_what_they_rest_on(run):
     assert "2 heads of 32 (6.2 %) and 2 neurons of 2,048 (0.10 %)" in plain(circuit.note)
 
 
-def test_a_graph_of_many_units_is_of_those_that_rank_highest(run):
-    whole = run.circuit(64)
-    part = graph_view.best_part(run, whole)
-    assert part == run.circuit(24)
-    assert graph_view.best_part(run, run.circuit()) == run.circuit()
+def test_the_best_part_of_a_circuit_is_what_ranks_highest(run):
+    assert frame.best_part(run, run.circuit(64), 24) == run.circuit(24)
+    assert frame.best_part(run, run.circuit(), 24) == run.circuit()
