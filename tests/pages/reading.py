@@ -23,9 +23,9 @@ __all__ = [
 
 def heading(app: AppTest) -> str:
     """The text of the page's answer."""
-    found = [html for html in texts(app) if 'class="cv-answer"' in html]
-    assert len(found) == 1
-    return found[0].split('class="cv-answer">')[1].split("</h1>")[0]
+    answers = [html for html in texts(app) if 'class="cv-answer"' in html]
+    assert len(answers) == 1
+    return answers[0].split('class="cv-answer">')[1].split("</h1>")[0]
 
 
 def plain(message: str) -> str:

@@ -289,13 +289,13 @@ def harmful_prompts(monkeypatch, live):
 
 def everything(app):
     """All that a reader, or a download of it, could see of the drill-down."""
-    found = [*texts(app)]
-    found += [chart.proto.spec for chart in app.get("plotly_chart")]
-    found += [frame.value.to_csv() for frame in app.dataframe]
-    found += [frame.value.to_csv() for frame in app.table]
-    found += [element.value for element in (*app.caption, *app.markdown)]
-    found += [option for box in app.selectbox for option in box.options]
-    return json.dumps(found, ensure_ascii=False).lower()
+    shown = [*texts(app)]
+    shown += [chart.proto.spec for chart in app.get("plotly_chart")]
+    shown += [frame.value.to_csv() for frame in app.dataframe]
+    shown += [frame.value.to_csv() for frame in app.table]
+    shown += [element.value for element in (*app.caption, *app.markdown)]
+    shown += [option for box in app.selectbox for option in box.options]
+    return json.dumps(shown, ensure_ascii=False).lower()
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,8 @@ def model(monkeypatch):
 
 
 def widgets(app) -> set[str]:
-    found = [*app.number_input, *app.selectbox, *app.toggle]
-    return {widget.key.removeprefix("setting_") for widget in found if widget.key}
+    widgets = [*app.number_input, *app.selectbox, *app.toggle]
+    return {widget.key.removeprefix("setting_") for widget in widgets if widget.key}
 
 
 def test_fields_are_shown_only_where_they_matter(runs, open_app, model, runner):

@@ -140,10 +140,10 @@ def test_a_graph_without_edges_says_so():
 
 def test_the_standard_error_is_that_of_the_mean_over_prompts():
     # 1 and 3: mean 2, standard deviation sqrt(2), standard error 1.
-    found = Sampled(np.array([[1.0, 1.0], [3.0, 1.2]]))
-    assert found.mean == pytest.approx([2.0, 1.1])
-    assert found.error == pytest.approx([1.0, 0.1])
-    assert found.sure.tolist() == [False, True]
+    sampled = Sampled(np.array([[1.0, 1.0], [3.0, 1.2]]))
+    assert sampled.mean == pytest.approx([2.0, 1.1])
+    assert sampled.error == pytest.approx([1.0, 0.1])
+    assert sampled.sure.tolist() == [False, True]
     alone = Sampled(np.array([[1.0]]))
     assert np.isnan(alone.error).all()
     assert not alone.sure.any()

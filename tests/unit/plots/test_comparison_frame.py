@@ -50,11 +50,11 @@ def test_three_runs_in_one_line(three):
 
 def test_nothing_in_common_is_said(two):
     unit = next(one for one in two.units if one.found_by == 1)
-    found = two.changed(units=[unit], mean_jaccard=0.0, chance_jaccard=0.0004)
-    assert frames.answer(found) == (
+    changed = two.changed(units=[unit], mean_jaccard=0.0, chance_jaccard=0.0004)
+    assert frames.answer(changed) == (
         "They hardly agree: Jaccard 0.00, by chance 0.0004; no unit is in the circuit of both runs"
     )
-    assert frames.lead(found).startswith("1 unit more is in the circuit of some only.")
+    assert frames.lead(changed).startswith("1 unit more is in the circuit of some only.")
 
 
 def test_only_settings_that_differ_are_listed(two, three):

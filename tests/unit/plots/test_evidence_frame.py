@@ -32,10 +32,10 @@ def test_a_run_without_evidence_gives_nothing_to_show():
 
 
 def test_criteria_have_a_value_and_what_it_means(run):
-    found = frames.criteria(run)
-    assert found["Faithfulness"] == ("0.97", "everything but the circuit ablated")
-    assert found["Completeness"][0] == "1.00"
-    assert found["Minimality"] == ("0.75", "3 of the circuit's 4 parts needed")
+    criteria = frames.criteria(run)
+    assert criteria["Faithfulness"] == ("0.97", "everything but the circuit ablated")
+    assert criteria["Completeness"][0] == "1.00"
+    assert criteria["Minimality"] == ("0.75", "3 of the circuit's 4 parts needed")
 
 
 def test_a_criterion_that_is_not_a_number_says_so(run):
@@ -51,22 +51,22 @@ def test_units_without_which_the_behaviour_returns_come_first(run):
 
 
 def test_the_circuit_kept_stands_beside_a_random_one(run):
-    found = frames.stochastic_frame(run)
-    at_half = found[found["share"] == 0.5].set_index("series")
+    kept = frames.stochastic_frame(run)
+    at_half = kept[kept["share"] == 0.5].set_index("series")
     assert at_half.loc["shown", "k"] == 154
     assert at_half.loc["random", "k"] == 0
     assert at_half.loc["utility", "judge"] == "exact match"
 
 
 def test_the_ablation_of_the_run_is_marked(run):
-    found = frames.ablation_frame(run)
-    assert list(found["replaced by"]) == ["zero (this run)", "mean", "resample"]
-    assert plain(found["attack success"].iloc[2]) == "3.9 % (10 of 256 · 95 % CI 2.1–7.0 %)"
+    ablations = frames.ablation_frame(run)
+    assert list(ablations["replaced by"]) == ["zero (this run)", "mean", "resample"]
+    assert plain(ablations["attack success"].iloc[2]) == "3.9 % (10 of 256 · 95 % CI 2.1–7.0 %)"
 
 
 def test_judges_keep_their_own_rows_and_degenerate_answers_come_last(run):
-    found = frames.judge_frame(run)
-    assert list(found["judge"]) == [
+    judges = frames.judge_frame(run)
+    assert list(judges["judge"]) == [
         "starts with the target answer",
         "no refusal prefix",
         "degenerate answers",
@@ -95,11 +95,11 @@ def next_to(run, *units):
 def test_what_is_next_in_line_is_named_with_what_it_adds(run):
     assert frames.next_sentence(run) == next_to(run) == ""
     # Of size 6 right answers were measured on test prompts, of size 5 nothing was.
-    found = rates_at(run, size=6)["recovery"]
+    recovery = rates_at(run, size=6)["recovery"]
     assert next_to(run, "L0N3", "L0N9") == (
         "Next in line, for what the circuit leaves: L0N3, L0N9. With them off as well, right "
-        f"answers go from {run.metrics.recovery.k} to {found.k} of {found.n} test prompts "
-        f"(95\u202f% CI {interval(found)}; judge: {found.judge})."
+        f"answers go from {run.metrics.recovery.k} to {recovery.k} of {recovery.n} test prompts "
+        f"(95\u202f% CI {interval(recovery)}; judge: {recovery.judge})."
     )
     assert next_to(run, "L0N3") == "Next in line, for what the circuit leaves: L0N3."
     block = [f"L0N{neuron}" for neuron in range(500)]
@@ -117,12 +117,12 @@ def test_refinement_names_what_it_dropped(run):
 
 
 def test_truth_is_scored_for_all_and_for_each_kind(run):
-    found = frames.truth_frame(run)
-    assert list(found["units"]) == ["Heads and neurons", "Heads alone", "Neurons alone"]
-    assert list(found["planted"]) == [5, 2, 3]
-    assert found["precision at |truth|"].iloc[0] == pytest.approx(4 / 5)
+    scores = frames.truth_frame(run)
+    assert list(scores["units"]) == ["Heads and neurons", "Heads alone", "Neurons alone"]
+    assert list(scores["planted"]) == [5, 2, 3]
+    assert scores["precision at |truth|"].iloc[0] == pytest.approx(4 / 5)
 
 
 def test_a_kind_the_truth_has_no_unit_of_has_no_row(run):
-    found = frames.truth_frame(with_results(run, truth={"heads": None}))
-    assert list(found["units"]) == ["Heads and neurons", "Neurons alone"]
+    scores = frames.truth_frame(with_results(run, truth={"heads": None}))
+    assert list(scores["units"]) == ["Heads and neurons", "Neurons alone"]

@@ -30,10 +30,10 @@ def test_tradeoff_has_a_row_per_size_and_series_with_its_interval(run):
     curve = frame.tradeoff_frame(run)
     assert list(curve.columns) == list(frame.TRADEOFF_COLUMNS)
     assert len(curve) == 3 * len(SIZES)
-    found = curve[(curve["size"] == 4) & (curve["series"] == "asr")].iloc[0]
-    assert (found["k"], found["n"], found["rate"], found["low"]) == (0, 256, 0.0, 0.0)
+    point = curve[(curve["size"] == 4) & (curve["series"] == "asr")].iloc[0]
+    assert (point["k"], point["n"], point["rate"], point["low"]) == (0, 256, 0.0, 0.0)
     # Wilson's upper end at k = 0 is z^2 / (n + z^2).
-    assert found["high"] == pytest.approx(3.8415 / (256 + 3.8415), abs=1e-6)
+    assert point["high"] == pytest.approx(3.8415 / (256 + 3.8415), abs=1e-6)
 
 
 def test_rates_of_the_reported_circuit_are_the_headline_numbers(run):

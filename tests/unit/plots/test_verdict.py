@@ -38,10 +38,10 @@ def test_one_failure_of_one_control():
 def test_controls_that_were_not_run_say_what_they_would_show(evidence):
     run = backdoor_run(evidence=evidence)
     assert not controls_run(run)
-    found = verdicts(run)
-    assert [verdict.passed for verdict in found] == [None] * 4
-    assert all(verdict.sentence and not verdict.number for verdict in found)
-    assert verdict_summary(found) == "The controls have not been run"
+    controls = verdicts(run)
+    assert [verdict.passed for verdict in controls] == [None] * 4
+    assert all(verdict.sentence and not verdict.number for verdict in controls)
+    assert verdict_summary(controls) == "The controls have not been run"
 
 
 def test_every_control_carries_its_counts_and_judge():

@@ -57,10 +57,10 @@ def test_prepared_data_is_listed_latest_first_under_names_of_its_own(tmp_path, m
         folders.append(str(folder.resolve()))
     (tmp_path / ".data" / "broken").mkdir()
     (tmp_path / ".data" / "broken" / "behaviour.json").write_text("[")
-    found = prepared_data()
-    assert list(found) == folders[::-1]
-    assert found[folders[2]] == "Mine · zz"
-    assert len(set(found.values())) == 3
+    prepared = prepared_data()
+    assert list(prepared) == folders[::-1]
+    assert prepared[folders[2]] == "Mine · zz"
+    assert len(set(prepared.values())) == 3
 
 
 def test_the_longest_prompt_is_counted_in_tokens_of_the_model(tmp_path):

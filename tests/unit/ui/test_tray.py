@@ -62,8 +62,8 @@ def test_where_the_set_comes_from_is_said(run, choice, words):
 
 
 def test_saved_numbers_answer_for_exactly_the_sets_a_run_measured(run):
-    found = saved_rates(run, run.circuit(), "zero")
-    assert (found["asr"].k, found["asr"].n) == (0, 256)
+    rates = saved_rates(run, run.circuit(), "zero")
+    assert (rates["asr"].k, rates["asr"].n) == (0, 256)
     assert saved_rates(run, run.ranked.best(2), "zero")["asr"].k == 51
     assert saved_rates(run, run.circuit_of(2, 16), "zero")["asr"].n == 64
     nothing = Circuit(run.space, frozenset())

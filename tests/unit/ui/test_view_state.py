@@ -179,10 +179,10 @@ def test_nothing_and_the_found_circuit_are_one_step_away(run):
 
 
 def counts(circuit):
-    found = {}
+    placed = {}
     for unit in circuit:
-        found[unit.kind, unit.layer] = found.get((unit.kind, unit.layer), 0) + 1
-    return found
+        placed[unit.kind, unit.layer] = placed.get((unit.kind, unit.layer), 0) + 1
+    return placed
 
 
 def test_a_random_control_has_as_many_of_each_kind_in_each_layer(run):
