@@ -75,11 +75,7 @@ def unit_effects(run: Run, choice: ViewState, unit: Unit) -> None:
 def condition_rows(rates: dict[str, tuple[Rate, Rate]]) -> pd.DataFrame:
     """ASR and utility of each condition, columns `CONDITION_COLUMNS`."""
     rows = [
-        {
-            "condition": name,
-            "series": series,
-            **rate_row(rate),
-        }
+        {"condition": name, "series": series, **rate_row(rate)}
         for name, pair in rates.items()
         for series, rate in zip(("asr", "utility"), pair, strict=True)
     ]

@@ -113,10 +113,8 @@ def next_step(run: Run) -> None:
 
 def labels_of(runs: Mapping[str, Run]) -> dict[str, str]:
     """The labels of the runs by id, each with the letter that stands for it where room is short."""
-    return {
-        run.run_id: f"{letter} · {label}"
-        for letter, (label, run) in zip(ascii_uppercase, runs.items(), strict=False)
-    }
+    letters = letters_of(runs)
+    return {run.run_id: f"{letters[run.run_id]} · {label}" for label, run in runs.items()}
 
 
 def letters_of(runs: Mapping[str, Run]) -> dict[str, str]:
