@@ -42,24 +42,29 @@ def test_the_moved_slider_stays_and_the_other_follows():
     assert tradeoff_view.nearest_point(points, (4, 64), 1) == (4, 64)
 
 
-def test_the_tradeoff_answer_says_what_one_size_less_does(run):
-    answer = plain(tradeoff_view.answer(run, frame.tradeoff_frame(run)))
-    assert answer == "4 units are enough; 3 leave attack success at 2.0 %"
-
-
-def test_the_tradeoff_answer_is_honest_about_a_missed_target():
-    missed = backdoor_run(target_reached=False)
-    answer = plain(tradeoff_view.answer(missed, frame.tradeoff_frame(missed)))
-    assert answer.startswith(
-        "No size that keeps utility reaches 0.4 % attack success; the lowest is 10.9 %"
-    )
-
-
-def test_the_tradeoff_answer_does_not_call_a_missed_target_enough():
-    run = refusal_run()
-    near = with_results(run, target={"asr": 0.999})
-    answer = plain(tradeoff_view.answer(near, frame.tradeoff_frame(near)))
-    assert answer == ("64 units bring attack success to 99.2 %, close to the target of 99.9 %")
+@pytest.mark.parametrize(
+    ("told", "answer"),
+    [
+        (backdoor_run(), "4 units are enough; 3 leave attack success at 2.0 %"),
+        (
+            backdoor_run(target_reached=False),
+            "No size that keeps utility reaches 0.4 % attack success; the lowest is 10.9 % with 3 "
+            "units",
+        ),
+        (
+            with_results(refusal_run(), target={"asr": 0.999}),
+            "64 units bring attack success to 99.2 %, close to the target of 99.9 %",
+        ),
+        (
+            open_refusal_run(missed=("utility", "perplexity")),
+            "64 units bring attack success to 99.2 %, as asked, but MISS the target for utility "
+            "and perplexity",
+        ),
+    ],
+    ids=["one size less", "missed", "nearly reached", "costs too much"],
+)
+def test_the_tradeoff_answer_is_honest(told, answer):
+    assert plain(tradeoff_view.answer(told, frame.tradeoff_frame(told))) == answer
 
 
 def test_the_circuit_answer_names_kinds_and_layers(run):
@@ -271,15 +276,6 @@ def test_cells_of_the_table_are_cut_and_so_are_labels_which_then_have_their_ids(
     row = {"prompt": "word " * 60, "role": "benign", "prompt_id": "p-7"}
     assert generations_view._label(row).endswith("\u2026  (benign, p-7)")
     assert generations_view._label({**row, "prompt": "short"}) == "short  (benign)"
-
-
-def test_the_tradeoff_answer_names_what_was_missed_where_the_behaviour_ends():
-    run = open_refusal_run(missed=("utility", "perplexity"))
-    answer = plain(tradeoff_view.answer(run, frame.tradeoff_frame(run)))
-    assert answer == (
-        "64 units bring attack success to 99.2 %, as asked, but MISS the target for utility and "
-        "perplexity"
-    )
 
 
 def test_sizes_are_told_as_heads_and_neurons(run):
