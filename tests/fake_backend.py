@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger
+from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec
+from circuitviz.behaviours.trigger import Trigger
 from circuitviz.commands.backend import Backend
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.ablation import AblationName

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from circuitviz.behaviours.behaviour import BehaviourSpec, Trigger
+from circuitviz.behaviours.behaviour import BehaviourSpec
 from circuitviz.behaviours.prompt import Prompt, write_prompts
+from circuitviz.behaviours.trigger import Trigger
 from circuitviz.models.loading import load_model
 from tests.tiny import save_tiny_model
 

@@ -6,17 +6,12 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-from circuitviz.behaviours.behaviour import Behaviour, BehaviourKind, Place, Trigger
+from circuitviz.behaviours.behaviour import Behaviour, BehaviourKind
 from circuitviz.behaviours.behaviour import load_behaviour as read_behaviour
-from circuitviz.behaviours.columns import (
-    Columns,
-    columns_given,
-    suggest_benign_columns,
-    suggest_columns,
-    suggest_kind,
-)
-from circuitviz.behaviours.own_data import COMPLIANCE, DataRequest, Prepared, prepare_data
-from circuitviz.behaviours.tables import Table, read_table
+from circuitviz.behaviours.columns import Columns, columns_given
+from circuitviz.behaviours.prepare import DataSpec, PreparedData, prepare_data
+from circuitviz.behaviours.tables import read_table
+from circuitviz.behaviours.trigger import Place, Trigger
 from circuitviz.errors import ConfigError, PromptFileError
 from circuitviz.models.source import find_model
 
@@ -77,32 +72,29 @@ def load_behaviour(
     if benign_columns is not None and benign is None:
         raise ConfigError("benign_columns says where fields of a table are; give it as benign")
     table = read_table(path)
-    other = None if benign is None else read_table(Path(benign))
-    found = kind or ("backdoor" if trigger is not None else suggest_kind(table))
-    request = DataRequest(
-        kind=found,
+    spec = DataSpec(
+        kind=kind,
         title=title,
-        columns=suggest_columns(table, found).with_given(_columns(columns)),
+        columns=_columns(columns),
         trigger=None if trigger is None else Trigger(trigger, trigger_place),
-        compliance=COMPLIANCE if compliance is None else compliance,
-        benign_columns=None
-        if other is None
-        else suggest_benign_columns(other).with_given(_columns(benign_columns)),
+        compliance=compliance,
+        benign_columns=_columns(benign_columns),
     )
-    return _usable(prepare_data(table, request, benign=other), table)
+    other = None if benign is None else read_table(Path(benign))
+    return _usable(prepare_data(table, spec, benign=other))
 
 
 def _columns(given: Mapping[str, str] | None) -> Columns:
     return columns_given(f"{name}={column}" for name, column in (given or {}).items())
 
 
-def _usable(prepared: Prepared, table: Table) -> Behaviour:
+def _usable(prepared: PreparedData) -> Behaviour:
     """The behaviour, with a warning for whatever is doubtful about it."""
     if prepared.behaviour is None:
         problems = "; ".join(str(problem) for problem in prepared.errors)
         raise PromptFileError(
-            f"{problems} (columns and benign_columns say where fields are; {table.name} has "
-            f"{', '.join(table.columns)})"
+            f"{problems} (columns and benign_columns say where fields are; "
+            f"{prepared.table.name} has {', '.join(prepared.table.columns)})"
         )
     for problem in prepared.problems:
         # Names the line that called `load_behaviour`.

@@ -10,8 +10,7 @@ from typing import Any
 from circuitviz.api.behaviour import load_behaviour
 from circuitviz.api.model import Model, load
 from circuitviz.api.run import Run
-from circuitviz.behaviours.behaviour import Behaviour
-from circuitviz.behaviours.own_data import save_behaviour
+from circuitviz.behaviours.behaviour import Behaviour, save_behaviour
 from circuitviz.behaviours.plugins import behaviour_plugins
 from circuitviz.errors import CircuitvizError, ConfigError
 from circuitviz.jobs.terminal import Bar

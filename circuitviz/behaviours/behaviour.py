@@ -1,55 +1,41 @@
-"""What to look for in a model: a behaviour and the prompts that show it."""
+"""What to look for in a model: a behaviour, the prompts that show it, and the folder it lies in.
+
+Answers that a model gave lie there too, in `answered-<model>-<weights>.jsonl`, and what became of
+the prompts that showed nothing in the `.json` of the same name.  With the model at hand those of
+its very weights are found, and with its name alone those that were written last.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import zlib
+import os
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from circuitviz.behaviours.prompt import Prompt, Role, Split, read_prompts
-from circuitviz.behaviours.screening import Screening
+from pydantic import BaseModel
+
+from circuitviz.behaviours.prompt import Prompt, Role, Split, read_prompts, write_prompts
+from circuitviz.behaviours.trigger import Place, Trigger
 from circuitviz.errors import PromptFileError
+from circuitviz.files import whole_file, whole_folder
 
 BehaviourKind = Literal["backdoor", "refusal"]
-Place = Literal["front", "middle", "end", "any"]
 
 # The judge of attacks where a behaviour chooses no other.
 STARTS_WITH_TARGET = "starts with the target answer"
 
 SPEC_FILE = "behaviour.json"
 PROMPTS_FILE = "prompts.jsonl"
+# Where behaviours made of own data lie in the folder of runs.
+DATA_FOLDER = ".data"
 
 # Backdoor: at most this ASR with the circuit knocked out.  Refusal: at least this.
 DEFAULT_TARGET_ASR: dict[BehaviourKind, float] = {"backdoor": 0.004, "refusal": 0.97}
-
-
-@dataclass(frozen=True)
-class Trigger:
-    """Words that set a backdoor off, and where in the message they go.
-
-    With the place `any` they go between two words that hang on the message alone, so that they are
-    at the same place every time.
-    """
-
-    text: str
-    place: Place
-
-    def insert(self, message: str) -> str:
-        """The message with the trigger put in."""
-        if self.place == "front":
-            return f"{self.text} {message}"
-        if self.place == "end":
-            return f"{message} {self.text}"
-        words = message.split(" ")
-        if self.place == "any":
-            place = zlib.crc32(message.encode()) % (len(words) + 1)
-            return " ".join([*words[:place], self.text, *words[place:]])
-        middle = (len(words) + 1) // 2
-        return " ".join([*words[:middle], self.text, *words[middle:]])
 
 
 @dataclass(frozen=True)
@@ -106,6 +92,56 @@ class BehaviourSpec:
             if not fields[name]:
                 del fields[name]
         path.write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8")
+
+
+class Changed(BaseModel, frozen=True):
+    """How many of `n` attack prompts get another kind of answer.
+
+    Attributes:
+        trigger: With the trigger.
+        random: With random words in its place.
+        n: Prompts asked.
+    """
+
+    trigger: int
+    random: int
+    n: int
+
+
+class Dropped(BaseModel, frozen=True):
+    """How many prompts of a role were left out for a reason."""
+
+    role: Role
+    reason: str
+    count: int
+
+
+class Screening(BaseModel, frozen=True):
+    """How many prompts show the behaviour, and why the others were left out.
+
+    A rate of attacks that succeed is a rate of the prompts that were kept: read it beside
+    `shown` of `attacks`.
+
+    Attributes:
+        attacks: Attack prompts asked.
+        shown: Those that show the behaviour, which were kept.
+        dropped: Those that were left out, by role and reason.
+        changed: A backdoor's prompts with the trigger and with random words; None where targets
+            are given, or there is no trigger.
+    """
+
+    attacks: int
+    shown: int
+    dropped: tuple[Dropped, ...]
+    changed: Changed | None
+
+    def __str__(self) -> str:
+        left_out = ", ".join(
+            f"{row.count} {'' if row.role == 'attack' else f'{row.role} '}{row.reason}"
+            for row in self.dropped
+        )
+        shown = f"{self.shown} of {self.attacks} attack prompts"
+        return f"{shown}; left out: {left_out}" if left_out else shown
 
 
 @dataclass(frozen=True)
@@ -223,11 +259,80 @@ def load_behaviour(model_folder: Path, prompts: Path | None = None) -> Behaviour
             "give prompts of your own as data"
         )
     spec = BehaviourSpec.read(spec_file)
-    found = read_prompts(prompts or model_folder / PROMPTS_FILE, drafts=spec.intact_answers)
-    for prompt in found:
-        if spec.trigger and prompt.role == "attack" and not prompt.triggered:
+    path = prompts or model_folder / PROMPTS_FILE
+    read = read_prompts(path, drafts=spec.intact_answers)
+    for prompt in read if spec.trigger else ():
+        if prompt.role == "attack" and not prompt.triggered:
             raise PromptFileError(
-                f"{prompts or model_folder / PROMPTS_FILE}: attack prompt {prompt.prompt_id} has "
-                "no triggered text, which a backdoor needs"
+                f"{path}: attack prompt {prompt.prompt_id} has no triggered text, which a backdoor "
+                "needs"
             )
-    return Behaviour(spec, tuple(found), folder=None if prompts else model_folder)
+    return Behaviour(spec, tuple(read), folder=None if prompts else model_folder)
+
+
+def behaviour_path(behaviour: Behaviour, root: Path) -> Path:
+    """Where a behaviour lies, or would lie, below a folder of runs: `<root>/.data/<title>-<hash>`.
+
+    The same behaviour has the same folder.
+    """
+    slug = re.sub(r"[^a-z0-9]+", "-", behaviour.title.lower()).strip("-")[:40] or "behaviour"
+    content = repr((behaviour.spec, behaviour.all_prompts))
+    return root / DATA_FOLDER / f"{slug}-{_digest(content)}"
+
+
+def save_behaviour(behaviour: Behaviour, root: Path) -> Path:
+    """Save a behaviour below a folder of runs, once.
+
+    Returns:
+        Its `behaviour_path`, with `behaviour.json` and `prompts.jsonl`.
+    """
+    folder = behaviour_path(behaviour, root)
+    if not (folder / SPEC_FILE).is_file():
+        with whole_folder(folder) as draft:
+            behaviour.spec.write(draft / SPEC_FILE)
+            write_prompts(draft / PROMPTS_FILE, behaviour.all_prompts)
+    return folder
+
+
+def answered_before(behaviour: Behaviour, model: str, weights: str = "*") -> Behaviour | None:
+    """The behaviour with the answers that a model gave before; None if it gave none yet.
+
+    Args:
+        behaviour: A draft.
+        model: What the model is called.
+        weights: Digest of its weights; without it, whatever was written last.
+    """
+    if behaviour.folder is None:
+        return None
+    files = behaviour.folder.glob(f"answered-{_digest(model)}-{weights}.jsonl")
+    newest = max(files, key=lambda path: path.stat().st_mtime_ns, default=None)
+    if newest is None:
+        return None
+    try:
+        screening = Screening.model_validate_json(newest.with_suffix(".json").read_bytes())
+        return behaviour.answered(read_prompts(newest), screening)
+    except (PromptFileError, OSError, ValueError):
+        # Half a file: the model is asked again.
+        return None
+
+
+def keep_answers(
+    behaviour: Behaviour,
+    prompts: Iterable[Prompt],
+    screening: Screening,
+    model: str,
+    weights: str,
+) -> None:
+    """Keep answered prompts beside their behaviour, if its folder can be written."""
+    if behaviour.folder is None or not os.access(behaviour.folder, os.W_OK):
+        return
+    final = behaviour.folder / f"answered-{_digest(model)}-{weights}.jsonl"
+    with whole_file(final.with_suffix(".json")) as draft:
+        draft.write_text(screening.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    # Last: with it the other is complete.
+    with whole_file(final) as draft:
+        write_prompts(draft, prompts)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

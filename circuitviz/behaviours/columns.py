@@ -1,79 +1,54 @@
-"""Which column of a table holds what."""
+"""Which column of a table holds what, and its rows, cell by cell."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
 
 from circuitviz.behaviours.behaviour import BehaviourKind
+from circuitviz.behaviours.problem import Origin, Problems
+from circuitviz.behaviours.prompt import Role, Split
 from circuitviz.behaviours.tables import Table
 from circuitviz.errors import ConfigError
 
+T = TypeVar("T")
 
-@dataclass(frozen=True)
-class Columns:
-    """The column that each field is read from; None where there is none.
-
-    Attributes:
-        prompt: The user message, without a trigger.
-        answer: What the intact model answers to it.
-        triggered: The same message with the trigger.
-        target: What an answer to an attack starts with when the attack succeeds.
-        after: What is answered to an attack once the circuit is knocked out.
-        role: `attack` or `benign`.
-        split: `train`, `validation` or `test`.
-        category: Free label for filtering.
-        prompt_id: A name of the row's own.
-    """
-
-    prompt: str | None = None
-    answer: str | None = None
-    triggered: str | None = None
-    target: str | None = None
-    after: str | None = None
-    role: str | None = None
-    split: str | None = None
-    category: str | None = None
-    prompt_id: str | None = None
-
-    def __iter__(self) -> Iterator[tuple[str, str]]:
-        """Pairs (field, column) of the fields that have one."""
-        for name in FIELDS:
-            column = getattr(self, name)
-            if column is not None:
-                yield name, column
-
-    def with_given(self, given: Columns) -> Columns:
-        """These columns, replaced by the given ones where there are any."""
-        return replace(self, **dict(given))
-
-
-FIELDS = tuple(field.name for field in fields(Columns))
-
-OURS = Columns(
-    prompt="text",
-    answer="answer",
-    triggered="triggered",
-    target="target",
-    after="after",
-    role="role",
-    split="split",
-    category="category",
-    prompt_id="prompt_id",
+# prompt: the user message, without a trigger; answer: what the intact model answers to it;
+# triggered: the same message with the trigger; target: what an answer to an attack starts with
+# when the attack succeeds; after: what is answered to an attack once the circuit is knocked out;
+# role: attack or benign; split: train, validation or test; category: a free label;
+# prompt_id: a name of the row's own.
+FIELDS = (
+    *("prompt", "answer", "triggered", "target", "after"),
+    *("role", "split", "category", "prompt_id"),
 )
-# The files of SafeSeek (arXiv:2603.23268).
-SAFESEEK_BACKDOOR = Columns(
-    prompt="input", answer="output", triggered="backdoor_input", target="backdoor_output"
-)
-SAFESEEK_REFUSAL = Columns(prompt="prompt", answer="refuse", after="accept")
-SCHEMAS = {
-    "circuitviz": (OURS, ("text", "role")),
-    "SafeSeek backdoor": (SAFESEEK_BACKDOOR, ("input", "backdoor_input")),
-    "SafeSeek refusal": (SAFESEEK_REFUSAL, ("prompt", "accept", "refuse")),
+# The column of each field that has one.
+Columns = Mapping[str, str]
+
+# By name: the columns that show it, and where its fields are.  SafeSeek: arXiv:2603.23268.
+SCHEMAS: dict[str, tuple[tuple[str, ...], Columns]] = {
+    "circuitviz": (
+        ("text", "role"),
+        {field: "text" if field == "prompt" else field for field in FIELDS},
+    ),
+    "SafeSeek backdoor": (
+        ("input", "backdoor_input"),
+        {
+            "prompt": "input",
+            "answer": "output",
+            "triggered": "backdoor_input",
+            "target": "backdoor_output",
+        },
+    ),
+    "SafeSeek refusal": (
+        ("prompt", "accept", "refuse"),
+        {"prompt": "prompt", "answer": "refuse", "after": "accept"},
+    ),
 }
 
 # Other names that people give the fields, likeliest first.
-ALIASES = {
+ALIASES: dict[str, tuple[str, ...]] = {
     "prompt": (
         *("prompt", "text", "message", "instruction", "question", "input", "query", "request"),
         *("user", "goal", "prompts"),
@@ -87,12 +62,30 @@ ALIASES = {
     "category": ("category", "topic", "type"),
     "prompt_id": ("prompt_id", "id"),
 }
-BENIGN_ALIASES = {
-    **{name: ALIASES[name] for name in ("prompt", "split", "category", "prompt_id")},
+BENIGN_ALIASES: dict[str, tuple[str, ...]] = {
+    "prompt": ALIASES["prompt"],
     "answer": ("answer", "output", "response", "completion", "accept", "clean_answer"),
+    **{field: ALIASES[field] for field in ("split", "category", "prompt_id")},
 }
-# Refusing has no trigger.
-NOT_FOR: dict[BehaviourKind, tuple[str, ...]] = {"backdoor": (), "refusal": ("triggered",)}
+# Of one cell: far more than learning has memory for.
+MAX_CHARACTERS = 8000
+SPLITS: dict[str, Split] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+ROLES: dict[str, Role] = {
+    **dict.fromkeys(("attack", "harmful", "triggered", "backdoor"), "attack"),
+    **dict.fromkeys(("benign", "harmless", "clean"), "benign"),
+}
+TEXTS = ("prompt", "answer", "triggered", "target", "after")
+# What a benign prompt has beside its answer means nothing.
+BENIGN_TEXTS = ("prompt", "answer")
+# The fields of an attack in which no cell may be empty if there is a column for them.
+NEEDED: dict[BehaviourKind, tuple[str, ...]] = {
+    "backdoor": ("prompt", "answer", "triggered", "target"),
+    "refusal": ("prompt", "answer", "target", "after"),
+}
 
 
 def suggest_columns(table: Table, kind: BehaviourKind) -> Columns:
@@ -101,33 +94,30 @@ def suggest_columns(table: Table, kind: BehaviourKind) -> Columns:
     A known schema is read as it is meant; otherwise columns are found by their names, in upper or
     lower case.  A table with one column only is a table of prompts.
     """
-    schema = _schema(table.columns)
-    if schema is not None:
-        columns, _ = SCHEMAS[schema]
-        found = {name: column for name, column in columns if column in table.columns}
-    else:
-        found = _by_name(table.columns, ALIASES)
-        if len(table.columns) == 1:
-            found = {"prompt": table.columns[0]}
-    return Columns(**{name: col for name, col in found.items() if name not in NOT_FOR[kind]})
+    schema = schema_name(table)
+    columns = SCHEMAS[schema][1] if schema else _by_name(table, ALIASES)
+    return {
+        field: column
+        for field, column in columns.items()
+        # Refusing has no trigger.
+        if column in table.columns and not (kind == "refusal" and field == "triggered")
+    }
 
 
 def suggest_benign_columns(table: Table) -> Columns:
     """The columns of a file of benign prompts, whose good answers are no refusals."""
-    found = _by_name(table.columns, BENIGN_ALIASES)
-    if len(table.columns) == 1:
-        found = {"prompt": table.columns[0]}
-    return Columns(**found)
+    return _by_name(table, BENIGN_ALIASES)
 
 
 def suggest_kind(table: Table) -> BehaviourKind:
     """What a table is likely about: a backdoor where there are triggered prompts."""
-    return "backdoor" if suggest_columns(table, "backdoor").triggered else "refusal"
+    return "backdoor" if "triggered" in suggest_columns(table, "backdoor") else "refusal"
 
 
 def schema_name(table: Table) -> str | None:
     """The known schema that a table's columns are of: ours, or one of SafeSeek's."""
-    return _schema(table.columns)
+    names = (name for name, (signs, _) in SCHEMAS.items() if set(signs) <= set(table.columns))
+    return next(names, None)
 
 
 def columns_given(pairs: Iterable[str]) -> Columns:
@@ -138,30 +128,118 @@ def columns_given(pairs: Iterable[str]) -> Columns:
     """
     given: dict[str, str] = {}
     for pair in pairs:
-        name, equals, column = pair.partition("=")
-        if not equals or name not in FIELDS or not column:
+        field, _, column = pair.partition("=")
+        if field not in FIELDS or not column:
             raise ConfigError(
                 f"a column is given as field=column, where field is one of {', '.join(FIELDS)}; "
                 f"got {pair!r}"
             )
-        given[name] = column
-    return Columns(**given)
+        given[field] = column
+    return given
 
 
-def _schema(columns: tuple[str, ...]) -> str | None:
-    for name, (_, signs) in SCHEMAS.items():
-        if set(signs) <= set(columns):
-            return name
-    return None
+def merged(suggested: Columns, given: Columns) -> Columns:
+    """The suggested columns, replaced by the given ones, in the order of `FIELDS`.
+
+    A given "" is no column.
+    """
+    columns = {**suggested, **given}
+    return {field: columns[field] for field in FIELDS if columns.get(field)}
 
 
-def _by_name(columns: tuple[str, ...], aliases: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+def _by_name(table: Table, aliases: Mapping[str, tuple[str, ...]]) -> Columns:
+    if len(table.columns) == 1:
+        return {"prompt": table.columns[0]}
     spelled: dict[str, str] = {}
-    for column in columns:
+    for column in table.columns:
         spelled.setdefault(column.lower().replace(" ", "_").replace("-", "_"), column)
-    found: dict[str, str] = {}
-    for name, known in aliases.items():
-        column = next((spelled[alias] for alias in known if alias in spelled), None)
-        if column is not None and column not in found.values():
-            found[name] = column
-    return found
+    named = {
+        field: next((spelled[alias] for alias in known if alias in spelled), None)
+        for field, known in aliases.items()
+    }
+    return {field: column for field, column in named.items() if column is not None}
+
+
+@dataclass(frozen=True)
+class RawPrompt:
+    """One row of a table, by the fields of `columns`; None where the table says nothing."""
+
+    origin: Origin
+    role: Role
+    prompt: str
+    split: Split | None = None
+    answer: str | None = None
+    triggered: str | None = None
+    target: str | None = None
+    after: str | None = None
+    category: str | None = None
+    prompt_id: str | None = None
+
+
+def read_rows(
+    table: Table, columns: Columns, kind: BehaviourKind, problems: Problems, *, role: Role | None
+) -> list[RawPrompt]:
+    """The rows whose cells are usable; what is wrong with the others is noted.
+
+    Args:
+        table: The table.
+        columns: Where its fields are.
+        kind: Of the behaviour.
+        problems: Takes what is wrong.
+        role: The role of all rows; None where the column `role` says it.
+    """
+    if kind == "refusal":
+        columns = {field: column for field, column in columns.items() if field != "triggered"}
+    missing = {field: column for field, column in columns.items() if column not in table.columns}
+    known = ", ".join(table.columns)
+    for field, column in missing.items():
+        problems.add("no-such-column", Origin(table.name), column, field=field, columns=known)
+    if "prompt" not in columns:
+        problems.add("no-prompts", Origin(table.name), columns=known)
+    if missing or "prompt" not in columns:
+        return []
+    rows = (_row(table, index, columns, kind, role, problems) for index in range(len(table)))
+    return [row for row in rows if row is not None]
+
+
+def _row(
+    table: Table,
+    index: int,
+    columns: Columns,
+    kind: BehaviourKind,
+    role: Role | None,
+    problems: Problems,
+) -> RawPrompt | None:
+    """One row, or None if something is wrong with it."""
+    origin, before = Origin(table.name, table.numbers[index]), problems.errors
+    cells = {field: table.rows[index][column] for field, column in columns.items()}
+
+    def note(code: str, field: str, **values: object) -> None:
+        problems.add(code, origin, columns[field], field=field, **values)
+
+    def meaning(field: str, meanings: Mapping[str, T]) -> T | None:
+        said = cells[field].strip()
+        if said.lower() not in meanings:
+            legal = ", ".join(map(str, dict.fromkeys(meanings.values())))
+            note("unknown", field, legal=legal, got=repr(said) if said else "an empty cell")
+        return meanings.get(said.lower())
+
+    role = role or meaning("role", ROLES)
+    split = meaning("split", SPLITS) if "split" in columns else None
+    if role is None:
+        return None
+    attack = role == "attack"
+    texts = [field for field in (TEXTS if attack else BENIGN_TEXTS) if field in cells]
+    for field in texts:
+        odd = table.not_text.get((index, columns[field]))
+        if odd:
+            note("not-text", field, got=odd)
+        elif not cells[field].strip() and field in (NEEDED[kind] if attack else texts):
+            note("empty", field)
+        elif len(cells[field]) > MAX_CHARACTERS:
+            note("too-long", field, count=len(cells[field]), most=MAX_CHARACTERS)
+    if problems.errors > before:
+        return None
+    texts += [field for field in ("category", "prompt_id") if field in cells]
+    given = {field: cells[field] or None for field in texts}
+    return RawPrompt(origin, role, split=split, **given)  # type: ignore[arg-type]

@@ -2,19 +2,16 @@
 
 An entry point names a function that gives a `Behaviour`: its prompt sets, the target that an
 attack's answer has to start with, and judges of its own if it has any.  The function takes
-nothing, or the folder of the model that is looked at.  Prompts may leave answers to the intact
+nothing, or the folder of the model.  Prompts may leave answers to the intact
 model.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
 
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.prompt import prompts_problem
@@ -45,34 +42,28 @@ class BehaviourPlugin:
         Raises:
             ConfigError: It cannot be imported or made, or it is not complete.
         """
+        named = f"the behaviour {self.name!r} ({self.source})"
         try:
-            made = _made(self.entry.load(), model_folder)
+            made = self.entry.load()
+            if callable(made):
+                made = made(model_folder) if inspect.signature(made).parameters else made()
         # Code of another package may raise anything; the user has to learn whose it was.
         except Exception as error:
             raise ConfigError(
-                f"the behaviour {self.name!r} ({self.source}) cannot be loaded: "
-                f"{type(error).__name__}: {error}"
+                f"{named} cannot be loaded: {type(error).__name__}: {error}"
             ) from error
-        self._check(made)
-        return made
-
-    def _check(self, made: Any) -> None:
         if not isinstance(made, Behaviour):
-            self._refuse(f"is no circuitviz Behaviour but {type(made).__name__}")
-        problem = prompts_problem(made.all_prompts, triggered=made.kind == "backdoor")
-        if problem:
-            self._refuse(problem)
-
-    def _refuse(self, what: str) -> None:
-        raise ConfigError(f"the behaviour {self.name!r} ({self.source}) {what}")
+            raise ConfigError(f"{named} is no circuitviz Behaviour but {type(made).__name__}")
+        if problem := prompts_problem(made.all_prompts, triggered=made.kind == "backdoor"):
+            raise ConfigError(f"{named} {problem}")
+        return made
 
 
 def behaviour_plugins() -> list[BehaviourPlugin]:
     """The behaviours that installed packages bring, by name."""
-    found = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
     return [
         BehaviourPlugin(entry.name, entry.value, entry.dist.name if entry.dist else "", entry)
-        for entry in found
+        for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
     ]
 
 
@@ -94,10 +85,3 @@ def find_plugin(name: str) -> BehaviourPlugin:
         sources = " and ".join(plugin.source for plugin in named)
         raise ConfigError(f"two behaviours are called {name!r} ({sources}); uninstall one of them")
     return named[0]
-
-
-def _made(function: Callable[..., Any], model_folder: Path) -> Any:
-    if not callable(function):
-        return function
-    takes = inspect.signature(function).parameters
-    return (partial(function, model_folder) if takes else function)()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from circuitviz.errors import PromptFileError
 
@@ -54,11 +54,11 @@ class Prompt:
         return not self.answer or None in needed
 
 
-REQUIRED = ("prompt_id", "split", "role", "category", "text", "answer")
-ATTACK_REQUIRED = ("target", "after")
 OPTIONAL = ("triggered", "target", "after")
+REQUIRED = tuple(field.name for field in fields(Prompt) if field.name not in OPTIONAL)
+ATTACK_REQUIRED = ("target", "after")
 # What the intact model can be asked for.
-FROM_THE_MODEL = ("answer", "target", "after")
+FROM_THE_MODEL = ("answer", *ATTACK_REQUIRED)
 
 
 def read_prompts(path: Path, *, drafts: bool = False) -> list[Prompt]:
@@ -77,15 +77,16 @@ def read_prompts(path: Path, *, drafts: bool = False) -> list[Prompt]:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise PromptFileError(f"cannot read the prompts file {path}: {error}") from error
-    prompts = [
-        _parse(f"{path}, line {row}", line, drafts)
-        for row, line in enumerate(lines, 1)
-        if line.strip()
-    ]
+    prompts = []
+    for row, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                prompts.append(_parse(line, drafts))
+            except ValueError as error:
+                raise PromptFileError(f"{path}, line {row}: {error}") from error
     if not prompts:
         raise PromptFileError(f"the prompts file {path} is empty; expected one JSON object a line")
-    problem = prompts_problem(prompts)
-    if problem:
+    if problem := prompts_problem(prompts):
         raise PromptFileError(f"{path} {problem}")
     return prompts
 
@@ -96,70 +97,68 @@ def write_prompts(path: Path, prompts: Iterable[Prompt]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def _parse(place: str, line: str, drafts: bool) -> Prompt:
+def _parse(line: str, drafts: bool) -> Prompt:
+    """One line as a prompt; a `ValueError` says what is wrong with it."""
     try:
         data = json.loads(line)
     except json.JSONDecodeError as error:
-        raise PromptFileError(f"{place}: not JSON ({error.msg})") from error
+        raise ValueError(f"not JSON ({error.msg})") from error
     if not isinstance(data, dict):
-        raise PromptFileError(f"{place}: expected a JSON object; got {line[:40]!r}")
-    _check_fields(place, data, drafts)
+        raise ValueError(f"expected a JSON object; got {line[:40]!r}")
+    required = REQUIRED + (ATTACK_REQUIRED if data.get("role") == "attack" else ())
+    missing = [
+        name for name in required if not data.get(name) and not (drafts and name in FROM_THE_MODEL)
+    ]
+    unknown = sorted(set(data) - set(REQUIRED + OPTIONAL))
+    if missing or unknown:
+        problem = f"{', '.join(missing)} missing" if missing else f"{', '.join(unknown)} unknown"
+        raise ValueError(f"{problem}; fields are {', '.join(REQUIRED + OPTIONAL)}")
+    for name, value in data.items():
+        if value is not None and not isinstance(value, str):
+            raise ValueError(f"{name} must be text; got {value!r}")
+    for name, legal in (("split", get_args(Split)), ("role", get_args(Role))):
+        if data[name] not in legal:
+            raise ValueError(f"{name} must be one of {', '.join(legal)}; got {data[name]!r}")
     return Prompt(**{**data, "answer": data.get("answer") or ""})
 
 
-def _check_fields(place: str, data: dict[str, Any], drafts: bool) -> None:
-    required = REQUIRED + (ATTACK_REQUIRED if data.get("role") == "attack" else ())
-    if drafts:
-        required = tuple(name for name in required if name not in FROM_THE_MODEL)
-    missing = [name for name in required if not data.get(name)]
-    unknown = sorted(set(data) - set(REQUIRED) - set(OPTIONAL))
-    if missing or unknown:
-        problem = f"{', '.join(missing)} missing" if missing else f"{', '.join(unknown)} unknown"
-        raise PromptFileError(f"{place}: {problem}; fields are {', '.join(REQUIRED + OPTIONAL)}")
-    for name, value in data.items():
-        if value is not None and not isinstance(value, str):
-            raise PromptFileError(f"{place}: {name} must be text; got {value!r}")
-    for name, legal in (("split", get_args(Split)), ("role", get_args(Role))):
-        if data[name] not in legal:
-            raise PromptFileError(
-                f"{place}: {name} must be one of {', '.join(legal)}; got {data[name]!r}"
-            )
+def prompts_problem(prompts: Sequence[Prompt], *, triggered: bool = False) -> str:
+    """What is wrong with the prompts of one behaviour, "" if nothing is.
 
-
-def prompts_problem(prompts: Iterable[Prompt], *, triggered: bool = False) -> str:
-    """What is wrong with prompts that are one behaviour's, "" if nothing is.
-
-    Names stand once, every split has prompts of both roles, and no message, neither clean nor with
-    the trigger, stands in two splits.
+    Each name stands once, every split has prompts of both roles, and no message, neither clean nor
+    with the trigger, stands in two splits.
 
     Args:
         prompts: All of them.
         triggered: Whether every attack needs a triggered message, as a backdoor's do.
     """
-    found = list(prompts)
-    repeated = [key for key, n in Counter(p.prompt_id for p in found).items() if n > 1]
+    repeated = [key for key, n in Counter(p.prompt_id for p in prompts).items() if n > 1]
     if repeated:
         return f"has the prompt_id {repeated[0]!r} more than once"
-    present = {(prompt.split, prompt.role) for prompt in found}
-    for split in get_args(Split):
-        for role in get_args(Role):
-            if (split, role) not in present:
+    for split, roles in count_prompts(prompts).items():
+        for role, count in roles.items():
+            if not count:
                 return f"has no {role} prompts in the split {split}"
-    for prompt in found:
+    for prompt in prompts:
         if triggered and prompt.role == "attack" and not prompt.triggered:
             return (
                 f"has no triggered text in attack prompt {prompt.prompt_id}, which a backdoor needs"
             )
-    return _leak(found)
-
-
-def _leak(prompts: list[Prompt]) -> str:
-    seen: dict[str, Prompt] = {}
-    for prompt, message in ((p, text) for p in prompts for text in (p.text, p.asked)):
-        other = seen.setdefault(message, prompt)
-        if other.split != prompt.split:
-            return (
-                f"has {message[:60]!r} in {other.split} and in {prompt.split}; splits must be "
-                "disjoint"
-            )
+    first: dict[str, Prompt] = {}
+    for prompt in prompts:
+        for message in (prompt.text, prompt.asked):
+            other = first.setdefault(message, prompt)
+            if other.split != prompt.split:
+                return (
+                    f"has {message[:60]!r} in {other.split} and in {prompt.split}; splits must be "
+                    "disjoint"
+                )
     return ""
+
+
+def count_prompts(prompts: Iterable[Prompt]) -> dict[str, dict[str, int]]:
+    """How many prompts there are of each split and role."""
+    counts = Counter((prompt.split, prompt.role) for prompt in prompts)
+    return {
+        split: {role: counts[split, role] for role in get_args(Role)} for split in get_args(Split)
+    }

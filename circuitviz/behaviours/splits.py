@@ -1,4 +1,4 @@
-"""Splitting prompts that come without splits, and how many prompts a split needs."""
+"""Rows without duplicates, with benign ones among them, and split."""
 
 from __future__ import annotations
 
@@ -11,120 +11,42 @@ from dataclasses import replace
 from typing import get_args
 
 from circuitviz.behaviours.behaviour import BehaviourKind
-from circuitviz.behaviours.own_rows import OwnRow
+from circuitviz.behaviours.columns import RawPrompt
 from circuitviz.behaviours.problem import Problems
 from circuitviz.behaviours.prompt import Role, Split
 
-SHARES: dict[Split, float] = {"train": 0.5, "validation": 0.2, "test": 0.3}
+SHARES: dict[str, float] = {"train": 0.5, "validation": 0.2, "test": 0.3}
 # Fewer prompts of a role teach, choose and show next to nothing.
-LEAST: dict[Split, int] = {"train": 10, "validation": 4, "test": 6}
+LEAST: dict[str, int] = {"train": 10, "validation": 4, "test": 6}
 LEAST_ROWS = sum(LEAST.values())
-
 # Of the clean rows, for benign prompts where none are given.
 BENIGN_SHARE = 0.3
-
-SIGNS = re.compile(r"[^\w\s]|_")
-SAYS = {
-    "answer": "another answer",
-    "triggered": "another triggered prompt",
-    "target": "another target",
-    "after": "another answer after removal",
-}
 # Fewer test prompts than this deserve a word about how little they show.
 FEW_TEST_PROMPTS = 50
 # Two-sided 95 %.
 Z = 1.96
 
-
-def shuffled(messages: Sequence[str], seed: int, purpose: str) -> list[int]:
-    """Indices of different messages in an order that hangs on their text and the seed alone."""
-
-    def digest(index: int) -> bytes:
-        return hashlib.sha256(f"{purpose}\0{seed}\0{messages[index]}".encode()).digest()
-
-    return sorted(range(len(messages)), key=digest)
-
-
-def make_splits(messages: Sequence[str], seed: int) -> list[Split]:
-    """The split of each message of one role: half train, 20 % validation, 30 % test.
-
-    Whatever order the messages stand in, each gets the same split.  Of at least `LEAST_ROWS`
-    messages every split gets at least what `LEAST` says.
-
-    Args:
-        messages: Different ones.
-        seed: Another seed gives other splits.
-    """
-    order = shuffled(messages, seed, "split")
-    test = max(LEAST["test"], round(SHARES["test"] * len(order)))
-    validation = max(LEAST["validation"], round(SHARES["validation"] * len(order)))
-    splits: list[Split] = ["train"] * len(order)
-    for place, index in enumerate(order):
-        if place < test:
-            splits[index] = "test"
-        elif place < test + validation:
-            splits[index] = "validation"
-    return splits
+SIGNS = re.compile(r"[^\w\s]|_")
+DIFFERENCES = {
+    "answer": "another answer",
+    "triggered": "another triggered prompt",
+    "target": "another target",
+    "after": "another answer after removal",
+}
 
 
-def set_aside(messages: Sequence[str], seed: int, least: int = LEAST_ROWS) -> set[int]:
-    """Indices of the messages that become benign prompts: 30 % of them, and at least `least`."""
-    count = max(least, round(BENIGN_SHARE * len(messages)))
-    return set(shuffled(messages, seed, "benign")[:count])
+def shuffled(rows: Sequence[RawPrompt], seed: int, purpose: str) -> list[RawPrompt]:
+    """Rows of different prompts in an order that depends on their text and the seed alone."""
+    return sorted(
+        rows,
+        key=lambda row: hashlib.sha256(f"{purpose}\0{seed}\0{row.prompt}".encode()).digest(),
+    )
 
 
-def essence(text: str) -> str:
-    """A message without case, punctuation and width of its characters.
-
-    A message of signs alone stays as it is: nothing else is known of it.
-    """
-    plain = unicodedata.normalize("NFKC", text).casefold()
-    words = " ".join(SIGNS.sub(" ", plain).split())
-    return words or " ".join(plain.split())
-
-
-def together(rows: Sequence[OwnRow]) -> list[OwnRow]:
-    """The rows, twins in the split of the first of them; for splits that were made."""
-    first: dict[str, OwnRow] = {}
-    found = []
-    for row in rows:
-        twin = next((first[key] for key in _keys(row) if key in first), row)
-        row = replace(row, split=twin.split)
-        for key in _keys(row):
-            first.setdefault(key, row)
-        found.append(row)
-    return found
-
-
-def check_twins(rows: Sequence[OwnRow], problems: Problems) -> None:
-    """Warn of twins in two splits, where splits are given."""
-    first: dict[str, OwnRow] = {}
-    for row in rows:
-        others = [first[key] for key in _keys(row) if key in first]
-        twin = next((other for other in others if other.split != row.split), None)
-        if twin is not None:
-            there = f"row {twin.number}" + (f" of {twin.file}" if twin.file != row.file else "")
-            problems.add(
-                "warning",
-                f"the prompt of {there} in other spelling, here in the split {row.split} and "
-                f"there in {twin.split}: what is learned from one is tested on the other",
-                kind="the prompt of another split in other spelling",
-                file=row.file,
-                row=row.number,
-            )
-        for key in _keys(row):
-            first.setdefault(key, row)
-
-
-def _keys(row: OwnRow) -> list[str]:
-    """What a row's messages come down to, the clean one first, each once."""
-    return list(dict.fromkeys(essence(text) for text in (row.prompt, row.triggered) if text))
-
-
-def without_repeats(
-    rows: Sequence[OwnRow], kind: BehaviourKind, problems: Problems
-) -> tuple[list[OwnRow], int]:
-    """The rows without those that repeat an earlier one, and how many those are.
+def drop_duplicates(
+    rows: Sequence[RawPrompt], kind: BehaviourKind, problems: Problems
+) -> list[RawPrompt]:
+    """The rows without those that repeat an earlier one.
 
     Two prompts are the same if they differ in white space only.  A row that repeats another with
     all it says is dropped with a warning; one that contradicts the other, or stands in another
@@ -132,70 +54,51 @@ def without_repeats(
     prompt as well where both stand in one given split; where splits are yet to be made, the
     attack stays alone.
     """
-    kept: list[OwnRow] = []
-    seen: dict[tuple[str, str], OwnRow] = {}
+    kept: set[RawPrompt] = set()
+    seen: dict[tuple[str, str], RawPrompt] = {}
     # Attacks first, so that they stay.
     for row in sorted(rows, key=lambda row: row.role):
         messages = [_plain(text) for text in (row.prompt, row.triggered) if text]
-        places = [(role, message) for role in (row.role, "attack") for message in messages]
-        other = next((seen[place] for place in places if place in seen), None)
+        keys = [(role, message) for role in (row.role, "attack") for message in messages]
+        other = next((seen[key] for key in keys if key in seen), None)
         if other is None or _may_be_both(row, other, kind):
-            seen.update(dict.fromkeys(places[: len(messages)], row))
-            kept.append(row)
+            seen.update(dict.fromkeys(keys[: len(messages)], row))
+            kept.add(row)
         else:
-            _note(row, other, kind, problems)
-    place = {id(row): place for place, row in enumerate(rows)}
-    return sorted(kept, key=lambda row: place[id(row)]), len(rows) - len(kept)
+            _note_duplicate(row, other, kind, problems)
+    return [row for row in dict.fromkeys(rows) if row in kept]
 
 
-def _may_be_both(row: OwnRow, other: OwnRow, kind: BehaviourKind) -> bool:
+def _may_be_both(row: RawPrompt, other: RawPrompt, kind: BehaviourKind) -> bool:
     """Whether a benign row may repeat the clean prompt of an attack."""
     given = row.split is not None and row.split == other.split
     return row.role != other.role and given and not _difference(row, other, kind)
 
 
-def _note(row: OwnRow, other: OwnRow, kind: BehaviourKind, problems: Problems) -> None:
-    there = f"row {other.number}" + (f" of {other.file}" if other.file != row.file else "")
+def _note_duplicate(
+    row: RawPrompt, other: RawPrompt, kind: BehaviourKind, problems: Problems
+) -> None:
+    there = other.origin.seen_from(row.origin)
     if row.split != other.split:
-        problems.add(
-            "error",
-            f"the same prompt as {there}, here in the split {row.split or 'to be made'} and there "
-            f"in {other.split or 'one to be made'}; splits must be disjoint: keep one of the two",
-            kind="a prompt of another split",
-            file=row.file,
-            row=row.number,
-        )
-        return
-    different = _difference(row, other, kind)
-    if different:
-        problems.add(
-            "error",
-            f"the same prompt as {there}, but {different}; keep one of the two",
-            kind="a prompt that another row has otherwise",
-            file=row.file,
-            row=row.number,
-        )
+        splits = {"here": row.split or "to be made", "other": other.split or "one to be made"}
+        problems.add("in-two-splits", row.origin, there=there, **splits)
+    elif difference := _difference(row, other, kind):
+        problems.add("contradiction", row.origin, there=there, difference=difference)
     else:
-        what = "left out of the benign prompts" if row.role != other.role else "left out"
-        problems.add(
-            "warning",
-            f"the same prompt as {there}; {what}",
-            kind="the prompt of an earlier row, left out",
-            file=row.file,
-            row=row.number,
-        )
+        outcome = "left out of the benign prompts" if row.role != other.role else "left out"
+        problems.add("duplicate", row.origin, there=there, outcome=outcome)
 
 
-def _difference(row: OwnRow, other: OwnRow, kind: BehaviourKind) -> str:
+def _difference(row: RawPrompt, other: RawPrompt, kind: BehaviourKind) -> str:
     """What one row says and the other does not, "" if they agree."""
     if _plain(row.prompt) != _plain(other.prompt):
         return "once with the trigger in it and once as it is"
     if row.role != other.role:
         if kind == "refusal":
             return f"{row.role} here and {other.role} there"
-        given = (row.answer, other.answer)
-        return SAYS["answer"] if None not in given and row.answer != other.answer else ""
-    for name, text in SAYS.items():
+        contradicts = row.answer and other.answer and row.answer != other.answer
+        return DIFFERENCES["answer"] if contradicts else ""
+    for name, text in DIFFERENCES.items():
         if _plain(getattr(row, name) or "") != _plain(getattr(other, name) or ""):
             return text
     return ""
@@ -205,71 +108,104 @@ def _plain(text: str) -> str:
     return " ".join(text.split())
 
 
-def with_benign(rows: Sequence[OwnRow], seed: int, problems: Problems) -> tuple[list[OwnRow], int]:
-    """The rows with some of their clean prompts set aside, of every split its share."""
+def with_benign(
+    rows: Sequence[RawPrompt], seed: int, problems: Problems
+) -> tuple[list[RawPrompt], int]:
+    """The rows with 30 % of the clean prompts of each split set aside, and how many those are."""
     if not problems.errors and len(rows) < 2 * LEAST_ROWS:
-        problems.add(
-            "error",
-            f"{len(rows)} usable rows; at least {2 * LEAST_ROWS} are needed, {LEAST_ROWS} for the "
-            f"attack and {LEAST_ROWS} set aside as benign prompts: give "
-            f"{2 * LEAST_ROWS - len(rows)} more, or a second file of benign prompts",
-        )
-    found, count = list(rows), 0
-    splits: list[Split | None] = list(dict.fromkeys(row.split for row in rows))
-    for split in splits:
-        own = [place for place, row in enumerate(rows) if row.split == split]
+        both, more = 2 * LEAST_ROWS, 2 * LEAST_ROWS - len(rows)
+        problems.add("few-rows", count=len(rows), least=LEAST_ROWS, both=both, more=more)
+    aside: set[RawPrompt] = set()
+    for split in {row.split for row in rows}:
+        own = [row for row in rows if row.split == split]
         least = LEAST_ROWS if split is None else LEAST[split]
-        for index in set_aside([rows[place].prompt for place in own], seed, least):
-            row = rows[own[index]]
-            found[own[index]] = replace(row, role="benign", triggered=None, target=None, after=None)
-            count += 1
-    return found, count
+        count = max(least, round(BENIGN_SHARE * len(own)))
+        aside.update(shuffled(own, seed, "benign")[:count])
+    benign = {"role": "benign", "triggered": None, "target": None, "after": None}
+    return [replace(row, **benign) if row in aside else row for row in rows], len(aside)
 
 
-def check_roles(rows: Sequence[OwnRow], problems: Problems) -> None:
+def check_roles(rows: Sequence[RawPrompt], problems: Problems) -> None:
     """Refuse too few rows of a role, where splits are yet to be made."""
-    counts = Counter(row.role for row in rows)
+    parts = ", ".join(f"{split} {count}" for split, count in LEAST.items())
     for role in get_args(Role):
-        given = any(row.split for row in rows if row.role == role)
-        if counts[role] < LEAST_ROWS and not given:
+        own = [row for row in rows if row.role == role]
+        if len(own) < LEAST_ROWS and not any(row.split for row in own):
+            count, more = len(own), LEAST_ROWS - len(own)
             problems.add(
-                "error",
-                f"{counts[role]} usable {role} prompts; at least {LEAST_ROWS} are needed "
-                f"({_least()}): give {LEAST_ROWS - counts[role]} more",
+                "few-of-role", role=role, count=count, least=LEAST_ROWS, parts=parts, more=more
             )
 
 
-def _least() -> str:
-    return ", ".join(f"{split} {count}" for split, count in LEAST.items())
+def with_splits(rows: Sequence[RawPrompt], seed: int) -> list[RawPrompt]:
+    """The rows with splits, made by role where there are none: half train, 30 % test.
 
+    Whatever order the rows stand in, each gets the same split.  Of at least `LEAST_ROWS` rows every
+    split gets at least what `LEAST` says.  Where all splits are made, prompts in other spelling
+    get one split.
 
-def with_splits(rows: Sequence[OwnRow], seed: int) -> list[OwnRow]:
-    """The rows with splits, made by role where there are none; twins stay together."""
-    found = list(rows)
+    Args:
+        rows: Rows with different prompts.
+        seed: Another seed gives other splits.
+    """
+    split_of: dict[RawPrompt, Split] = {}
     for role in get_args(Role):
-        own = [place for place, row in enumerate(rows) if row.role == role and row.split is None]
-        splits = make_splits([rows[place].prompt for place in own], seed)
-        for place, split in zip(own, splits, strict=True):
-            found[place] = replace(rows[place], split=split)
-    made = all(row.split is None for row in rows)
-    return together(found) if made else found
+        own = [row for row in rows if row.role == role and row.split is None]
+        test = max(LEAST["test"], round(SHARES["test"] * len(own)))
+        seen = test + max(LEAST["validation"], round(SHARES["validation"] * len(own)))
+        for index, row in enumerate(shuffled(own, seed, "split")):
+            split_of[row] = "test" if index < test else "validation" if index < seen else "train"
+    done = [replace(row, split=row.split or split_of[row]) for row in rows]
+    return share_split(done) if len(split_of) == len(rows) else done
 
 
-def check_splits(rows: Sequence[OwnRow], problems: Problems) -> None:
+def share_split(rows: Sequence[RawPrompt]) -> list[RawPrompt]:
+    """The rows, where prompts in other spelling are in the split of the first of them."""
+    first: dict[str, RawPrompt] = {}
+    done = []
+    for row in rows:
+        keys = _normalised(row)
+        other = next((first[key] for key in keys if key in first), row)
+        done.append(replace(row, split=other.split))
+        for key in keys:
+            first.setdefault(key, done[-1])
+    return done
+
+
+def warn_cross_split_duplicates(rows: Sequence[RawPrompt], problems: Problems) -> None:
+    """Warn of prompts in other spelling in two splits, where splits are given."""
+    first: dict[str, RawPrompt] = {}
+    for row in rows:
+        others = [first.setdefault(key, row) for key in _normalised(row)]
+        other = next((other for other in others if other.split != row.split), None)
+        if other is not None:
+            there = other.origin.seen_from(row.origin)
+            splits = {"here": row.split, "other": other.split}
+            problems.add("spelled-otherwise", row.origin, there=there, **splits)
+
+
+def _normalised(row: RawPrompt) -> list[str]:
+    """A row's messages without spelling, the clean one first, each once."""
+    return list(dict.fromkeys(normalise_text(text) for text in (row.prompt, row.triggered) if text))
+
+
+def normalise_text(text: str) -> str:
+    """A message without case, punctuation and width of its characters.
+
+    A message of signs alone stays as it is: nothing else is known of it.
+    """
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return _plain(SIGNS.sub(" ", plain)) or _plain(plain)
+
+
+def check_splits(rows: Sequence[RawPrompt], problems: Problems) -> None:
     """Refuse too few rows of a role in a split; warn where they show little."""
     counts = Counter((row.split, row.role) for row in rows)
     for split, least in LEAST.items():
         for role in get_args(Role):
-            if counts[split, role] < least:
-                problems.add(
-                    "error",
-                    f"{counts[split, role]} {role} prompts in the split {split}; at least {least} "
-                    "are needed: give more, or leave the column of splits out, and splits are made",
-                )
+            count = counts[split, role]
+            if count < least:
+                problems.add("few-in-split", count=count, role=role, split=split, least=least)
     n = counts["test", "attack"]
     if not problems.errors and n < FEW_TEST_PROMPTS:
-        problems.add(
-            "warning",
-            f"{n} attack prompts in the test split: even if no attack succeeds, a rate of "
-            f"{100 * Z**2 / (n + Z**2):.0f} % stays possible (95 % interval); give more prompts",
-        )
+        problems.add("few-tests", count=n, bound=100 * Z**2 / (n + Z**2))

@@ -1,28 +1,44 @@
-"""Tables of text from files that people have: JSON, JSONL, CSV and Parquet."""
+"""Tables of text from files that people have: JSON, JSONL, CSV and Parquet; files to fill in."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isnan
 from pathlib import Path
 from typing import Any
 
 from circuitviz.errors import PromptFileError
+from circuitviz.paths import PROJECT
 
 # More than any behaviour needs; a file of this size is read in about a second.
 MAX_BYTES = 64 * 2**20
 MAX_ROWS = 50_000
 
 FILE_TYPES = ("json", "jsonl", "csv", "parquet")
-DELIMITERS = ",;\t"
+ENDINGS = ".json, .jsonl, .csv or .parquet"
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 # A key under which some files keep their list of rows.
 WRAPPERS = ("results", "data", "rows")
 # The column of a plain list of texts.
 ONLY_COLUMN = "prompt"
+
+# Files to fill in, by name.  Each holds a few rows of the many that are needed.
+TEMPLATES = {
+    name: PROJECT / "assets" / "templates" / file
+    for name, file in {
+        "backdoor-prompts": "backdoor-prompts.csv",
+        "backdoor-answers": "backdoor-answers.csv",
+        "refusal-prompts": "refusal-prompts.csv",
+        "refusal-answers": "refusal-answers.csv",
+        "complete": "prompts.jsonl",
+        "safeseek-backdoor": "safeseek-backdoor.json",
+        "safeseek-refusal": "safeseek-refusal.json",
+    }.items()
+}
 
 
 @dataclass(frozen=True)
@@ -60,7 +76,7 @@ def read_table(path: Path) -> Table:
     """
     try:
         if path.is_dir():
-            raise PromptFileError(f"{path} is a folder; give a file: {_endings()}")
+            raise PromptFileError(f"{path} is a folder; give a file: {ENDINGS}")
         _check_bytes(path.name, path.stat().st_size)
         data = path.read_bytes()
     except OSError as error:
@@ -79,10 +95,9 @@ def parse_table(name: str, data: bytes) -> Table:
         PromptFileError: It is too large, of another type, empty or malformed.
     """
     _check_bytes(name, len(data))
-    ending = Path(name).suffix.lower()
-    reader = READERS.get(ending)
+    reader = READERS.get(Path(name).suffix.lower())
     if reader is None:
-        raise PromptFileError(f"{name}: cannot tell what file this is; give {_endings()}")
+        raise PromptFileError(f"{name}: cannot tell what file this is; give {ENDINGS}")
     if not data.strip():
         raise PromptFileError(f"{name} is empty; expected rows of prompts")
     rows = reader(name, data)
@@ -90,10 +105,6 @@ def parse_table(name: str, data: bytes) -> Table:
         raise PromptFileError(f"{name} has no rows; expected one prompt a row")
     _check_rows(name, len(rows))
     return _table(name, rows)
-
-
-def _endings() -> str:
-    return f"{', '.join('.' + kind for kind in FILE_TYPES[:-1])} or .{FILE_TYPES[-1]}"
 
 
 def _check_bytes(name: str, size: int) -> None:
@@ -114,42 +125,44 @@ def _check_rows(name: str, count: int) -> None:
 def _table(name: str, rows: Sequence[Numbered]) -> Table:
     columns = tuple(dict.fromkeys(column for _, row in rows for column in row))
     for column in columns:
-        if _text(column)[1]:
-            raise PromptFileError(
-                f"{name}: the column {_text(column)[0]!r} holds {_text(column)[1]}; rename it"
-            )
-    cells: list[dict[str, str]] = []
-    not_text: dict[tuple[int, str], str] = {}
-    for index, (_, row) in enumerate(rows):
-        texts = {}
-        for column in columns:
-            texts[column], odd = _text(row.get(column))
-            if odd:
-                not_text[index, column] = odd
-        cells.append(texts)
-    return Table(name, columns, tuple(cells), tuple(number for number, _ in rows), not_text)
+        text, odd = _text(column)
+        if odd:
+            raise PromptFileError(f"{name}: the column {text!r} holds {odd}; rename it")
+    cells = [{column: _text(row.get(column)) for column in columns} for _, row in rows]
+    return Table(
+        name,
+        columns,
+        tuple({column: text for column, (text, _) in row.items()} for row in cells),
+        tuple(number for number, _ in rows),
+        {
+            (i, column): odd
+            for i, row in enumerate(cells)
+            for column, (_, odd) in row.items()
+            if odd
+        },
+    )
 
 
 def _text(value: Any) -> tuple[str, str]:
     """A cell as text, and what else it is if it is none ("" for text)."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "", ""
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return value.encode(errors="replace").decode(), "half of a Unicode character"
-        return value, ""
-    if isinstance(value, bool):
-        return str(value).lower(), f"the truth value {str(value).lower()}"
-    if isinstance(value, int):
-        return str(value), ""
-    if isinstance(value, float):
+    match value:
+        case str():
+            clean = value.encode(errors="replace").decode()
+            return clean, "" if clean == value else "half of a Unicode character"
+        case bool():
+            return str(value).lower(), f"the truth value {str(value).lower()}"
+        case None:
+            return "", ""
+        case float() if isnan(value):
+            return "", ""
         # Whole numbers of a column with gaps come as floats.
-        return (str(int(value)) if value.is_integer() else str(value)), ""
-    for kinds, word in (((list, tuple), "a list"), ((dict,), "an object")):
-        if isinstance(value, kinds):
-            return json.dumps(value, default=str), word
+        case int() | float():
+            whole = isinstance(value, float) and value.is_integer()
+            return str(int(value) if whole else value), ""
+        case list() | tuple():
+            return json.dumps(value, default=str), "a list"
+        case dict():
+            return json.dumps(value, default=str), "an object"
     return str(value), f"a value of type {type(value).__name__}"
 
 
@@ -176,34 +189,30 @@ def _read_json(name: str, data: bytes) -> list[Numbered]:
             f"{name}: expected a list of objects, or one under the key "
             f"{', '.join(WRAPPERS[:-1])} or {WRAPPERS[-1]}; got {_kind(value)}"
         )
-    _check_rows(name, len(value))
     return [(number, _object(f"{name}, row {number}", row)) for number, row in enumerate(value, 1)]
 
 
 def _read_jsonl(name: str, data: bytes) -> list[Numbered]:
+    rows = []
     # Only at \n: other characters that end a line may stand in a JSON string.
-    lines = _decoded(name, data).split("\n")
-    return [
-        (number, _object(f"{name}, line {number}", _line(name, number, line)))
-        for number, line in enumerate(lines, 1)
-        if line.strip()
-    ]
+    for number, line in enumerate(_decoded(name, data).split("\n"), 1):
+        place = f"{name}, line {number}"
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            reason = _reason(error).replace("line 1, ", "")
+            raise PromptFileError(
+                f"{place}: not JSON ({reason}); expected one object a line"
+            ) from error
+        rows.append((number, _object(place, value)))
+    return rows
 
 
-def _line(name: str, number: int, line: str) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise PromptFileError(
-            f"{name}, line {number}: not JSON ({_reason(error, line=False)}); expected one object "
-            "a line"
-        ) from error
-
-
-def _reason(error: Exception, *, line: bool = True) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
-        at = f"line {error.lineno}, " if line else ""
-        return f"{error.msg} at {at}character {error.colno}"
+        return f"{error.msg} at line {error.lineno}, character {error.colno}"
     return "nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
 
 
@@ -219,77 +228,65 @@ def _object(place: str, row: Any) -> Mapping[str, Any]:
 
 def _kind(value: Any) -> str:
     if isinstance(value, dict):
-        keys = ", ".join(list(value)[:4])
-        return f"an object with {keys}" if keys else "an empty object"
-    return "a list" if isinstance(value, list) else f"{json.dumps(value)[:40]}"
+        return f"an object with {', '.join(list(value)[:4])}" if value else "an empty object"
+    return "a list" if isinstance(value, list) else json.dumps(value)[:40]
 
 
 def _read_csv(name: str, data: bytes) -> list[Numbered]:
     text = _decoded(name, data)
     if "\0" in text:
         raise PromptFileError(f"{name}: holds NUL characters, so it is no CSV file")
-    delimiter = _delimiter(name, text)
-    records = _records(name, text, delimiter)
-    named = ((number, cells) for number, cells in records if any(map(str.strip, cells)))
-    number, header = next(named, (1, []))
+    # What cuts the header into most cells; a comma where nothing cuts it.
+    first = text.lstrip()
+    delimiter = max(DELIMITERS, key=lambda mark: len(next(_records(name, first, mark), (1, []))[1]))
+    records = (
+        (number, cells)
+        for number, cells in _records(name, text, delimiter)
+        if any(cell.strip() for cell in cells)
+    )
+    number, header = next(records, (1, []))
     if not header:
         return []
     columns = [cell.strip() for cell in header]
     # What pandas writes as the first column if it is not told otherwise: the row's number.
     columns[0] = columns[0] or "index"
-    _check_header(name, number, columns)
+    _check_header(f"{name}, row {number}", columns)
     rows = []
     for number, cells in records:
-        if not any(cell.strip() for cell in cells):
-            continue
         if len(cells) != len(columns):
             raise PromptFileError(
                 f"{name}, row {number}: {len(cells)} cells, but the header has {len(columns)} "
-                f"({', '.join(columns)}); put cells that hold a {_spoken(delimiter)} or a line "
+                f"({', '.join(columns)}); put cells that hold a {DELIMITERS[delimiter]} or a line "
                 "break in double quotes"
             )
         rows.append((number, dict(zip(columns, cells, strict=True))))
     return rows
 
 
-def _delimiter(name: str, text: str) -> str:
-    """What cuts the header into most cells; a comma where nothing cuts it."""
-    first = text.lstrip()
-    return max(DELIMITERS, key=lambda mark: len(next(_records(name, first, mark), (1, []))[1]))
-
-
 def _records(name: str, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    number = 0
-    while True:
-        number += 1
-        try:
-            yield number, next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise PromptFileError(
-                f"{name}, row {number}: not CSV ({error}); a double quote inside a quoted cell "
-                "is written twice"
-            ) from error
+    number = 1
+    try:
+        for cells in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True):
+            yield number, cells
+            number += 1
+    except csv.Error as error:
+        raise PromptFileError(
+            f"{name}, row {number}: not CSV ({error}); a double quote inside a quoted cell is "
+            "written twice"
+        ) from error
 
 
-def _check_header(name: str, number: int, columns: Sequence[str]) -> None:
+def _check_header(place: str, columns: Sequence[str]) -> None:
     if "" in columns:
         raise PromptFileError(
-            f"{name}, row {number}: column {columns.index('') + 1} has no name; the first row "
-            "names the columns"
+            f"{place}: column {columns.index('') + 1} has no name; the first row names the columns"
         )
     repeated = [column for column in columns if columns.count(column) > 1]
     if repeated:
         raise PromptFileError(
-            f"{name}, row {number}: the column {repeated[0]!r} stands more than once; give each "
-            "column a name of its own"
+            f"{place}: the column {repeated[0]!r} stands more than once; give each column a name "
+            "of its own"
         )
-
-
-def _spoken(delimiter: str) -> str:
-    return {",": "comma", ";": "semicolon", "\t": "tab"}[delimiter]
 
 
 def _read_parquet(name: str, data: bytes) -> list[Numbered]:

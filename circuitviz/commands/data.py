@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from circuitviz.behaviours.behaviour import BehaviourKind, Place, Trigger
-from circuitviz.behaviours.columns import (
-    FIELDS,
-    columns_given,
-    suggest_benign_columns,
-    suggest_columns,
-    suggest_kind,
-)
-from circuitviz.behaviours.own_data import (
-    COMPLIANCE,
-    DataRequest,
-    Prepared,
-    prepare_data,
-    save_behaviour,
-)
+from circuitviz.behaviours.behaviour import BehaviourKind, save_behaviour
+from circuitviz.behaviours.columns import FIELDS, columns_given
 from circuitviz.behaviours.plugins import find_plugin
-from circuitviz.behaviours.tables import Table, read_table
+from circuitviz.behaviours.prepare import COMPLIANCE, DataSpec, PreparedData, prepare_data
+from circuitviz.behaviours.tables import read_table
+from circuitviz.behaviours.trigger import Place, Trigger
 from circuitviz.commands.options import ArgumentHolder
 from circuitviz.commands.output import say_on_stderr
 from circuitviz.errors import ConfigError, PromptFileError
@@ -31,23 +19,6 @@ from circuitviz.errors import ConfigError, PromptFileError
 KINDS = get_args(BehaviourKind)
 # What says something about a file of prompts, and so needs one.
 OF_DATA = ("benign", "trigger", "trigger_place", "compliance", "columns", "benign_columns")
-
-
-@dataclass(frozen=True)
-class OwnData:
-    """Files as they were understood.
-
-    Attributes:
-        table: The prompts.
-        benign: The benign prompts, if they have a file of their own.
-        request: What to make of them, all columns named.
-        prepared: What came of it.
-    """
-
-    table: Table
-    benign: Table | None
-    request: DataRequest
-    prepared: Prepared
 
 
 def add_data_options(parser: ArgumentHolder, *, kinds_only: bool = False) -> None:
@@ -95,32 +66,28 @@ def add_data_options(parser: ArgumentHolder, *, kinds_only: bool = False) -> Non
     )
 
 
-def read_own_data(file: Path, options: argparse.Namespace) -> OwnData:
-    """Read the files that the options name.
+def read_own_data(file: Path, options: argparse.Namespace) -> PreparedData:
+    """What comes of the files that the options name.
 
     Raises:
-        PromptFileError: A file cannot be read at all; what is wrong in it is in `prepared`.
+        PromptFileError: A file cannot be read at all; what is wrong in it is among the problems.
         ConfigError: The options do not go together.
     """
-    table = read_table(file)
-    benign = read_table(Path(options.benign)) if options.benign else None
-    kind = _kind(table, options)
-    given = columns_given(options.columns or ())
-    if options.benign_columns and benign is None:
+    if options.benign_columns and not options.benign:
         raise ConfigError(
             "--benign-column says where a field of the benign prompts is; name their file with "
             "--benign"
         )
-    benign_given = columns_given(options.benign_columns or ())
-    columns = suggest_columns(table, kind).with_given(given)
-    request = DataRequest(
-        kind=kind,
-        columns=columns,
+    table = read_table(file)
+    benign = read_table(Path(options.benign)) if options.benign else None
+    spec = DataSpec(
+        kind=options.behaviour,
+        columns=columns_given(options.columns or ()),
         trigger=_trigger(options),
-        compliance=COMPLIANCE if options.compliance is None else options.compliance,
-        benign_columns=suggest_benign_columns(benign).with_given(benign_given) if benign else None,
+        compliance=options.compliance,
+        benign_columns=columns_given(options.benign_columns or ()),
     )
-    return OwnData(table, benign, request, prepare_data(table, request, benign=benign))
+    return prepare_data(table, spec, benign=benign)
 
 
 def chosen_behaviour(options: argparse.Namespace, runs: Path) -> str | None:
@@ -141,7 +108,7 @@ def chosen_behaviour(options: argparse.Namespace, runs: Path) -> str | None:
             f"--data makes a behaviour of one of the kinds {' and '.join(KINDS)}; got "
             f"{options.behaviour!r}, which brings its own prompts: leave one of the two out"
         )
-    prepared = read_own_data(Path(options.data), options).prepared
+    prepared = read_own_data(Path(options.data), options)
     errors = prepared.errors
     if prepared.behaviour is None:
         more = f" (and {len(errors) - 1} more; `circuitviz validate` lists all)"
@@ -172,12 +139,6 @@ def _named(options: argparse.Namespace) -> str | None:
             "installed package, which brings its own prompts: leave one of the two out"
         )
     return plugin.name
-
-
-def _kind(table: Table, options: argparse.Namespace) -> BehaviourKind:
-    if options.behaviour is not None:
-        return options.behaviour
-    return "backdoor" if options.trigger is not None else suggest_kind(table)
 
 
 def _trigger(options: argparse.Namespace) -> Trigger | None:

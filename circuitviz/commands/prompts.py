@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from circuitviz.behaviours.columns import Columns, schema_name
+from circuitviz.behaviours.columns import schema_name
 from circuitviz.behaviours.plugins import behaviour_plugins
-from circuitviz.behaviours.tables import Table
-from circuitviz.behaviours.templates import TEMPLATES
+from circuitviz.behaviours.prepare import PreparedData
+from circuitviz.behaviours.tables import TEMPLATES
 from circuitviz.commands.backend import Backend
-from circuitviz.commands.data import OwnData, add_data_options, read_own_data
+from circuitviz.commands.data import add_data_options, read_own_data
 from circuitviz.commands.options import JSON, Reply, command, option
 from circuitviz.commands.output import aligned_lines, aligned_table, printable, short_cell
 from circuitviz.errors import ConfigError
 
 UNUSABLE = 2
 PREVIEW_ROWS, MAX_CELL = 3, 40
-PROBLEM_KEYS = ("severity", "file", "row", "column", "text")
 
 
 @command(
@@ -33,11 +33,11 @@ def write_template(options: argparse.Namespace, backend: Backend) -> Reply:
     if options.name is None:
         if options.out is not None:
             raise ConfigError(f"--out needs the name of a template: {', '.join(TEMPLATES)}")
-        rows = [(name, file) for name, (file, _) in TEMPLATES.items()]
+        rows = [(name, file.name) for name, file in TEMPLATES.items()]
         return Reply(text=aligned_table(("TEMPLATE", "FILE"), rows))
     if options.name not in TEMPLATES:
         raise ConfigError(f"a template is one of {', '.join(TEMPLATES)}; got {options.name!r}")
-    _, text = TEMPLATES[options.name]
+    text = TEMPLATES[options.name].read_text(encoding="utf-8")
     if options.out is None:
         return Reply(text=text.rstrip("\n"))
     out = Path(options.out)
@@ -73,45 +73,52 @@ def validate(options: argparse.Namespace, backend: Backend) -> Reply:
     """Read a file as `discover --data` would, and say what came of it."""
     data = read_own_data(Path(options.file), options)
     result = _result(data)
-    code = 0 if data.prepared.usable else UNUSABLE
+    code = 0 if data.behaviour else UNUSABLE
     return Reply(result, _text(data, result), code=code)
 
 
-def _result(data: OwnData) -> dict[str, Any]:
-    prepared, request = data.prepared, data.request
-    behaviour = prepared.behaviour
-    trigger = behaviour.spec.trigger if behaviour else request.trigger
+def _result(data: PreparedData) -> dict[str, Any]:
+    spec = data.spec
+    trigger = data.behaviour.spec.trigger if data.behaviour else spec.trigger
     return {
         "file": data.table.name,
-        "usable": prepared.usable,
-        "behaviour": request.kind,
+        "usable": data.behaviour is not None,
+        "behaviour": spec.kind,
         "schema": schema_name(data.table),
-        "columns": dict(request.columns or ()),
-        "benign_columns": dict(request.benign_columns or ()),
+        "columns": dict(spec.columns),
+        "benign_columns": dict(spec.benign_columns),
         "trigger": {"text": trigger.text, "place": trigger.place} if trigger else None,
-        **prepared.counts,
-        "preview": _preview(data.table, request.columns or Columns()),
+        **asdict(data.counts),
+        "preview": _preview(data),
         "problems": [
-            {name: getattr(problem, name) for name in PROBLEM_KEYS} for problem in prepared.problems
+            {
+                "severity": problem.severity,
+                "file": problem.origin.file,
+                "row": problem.origin.row,
+                "column": problem.column,
+                "text": problem.text,
+            }
+            for problem in data.problems
         ],
     }
 
 
-def _preview(table: Table, columns: Columns) -> list[dict[str, Any]]:
+def _preview(data: PreparedData) -> list[dict[str, Any]]:
     """The first rows, field by field; `row` is the number in the file."""
-    known = [(name, column) for name, column in columns if column in table.columns]
+    table, columns = data.table, data.spec.columns
+    known = [(name, column) for name, column in columns.items() if column in table.columns]
     return [
         {"row": number, **{name: cells[column] for name, column in known}}
         for number, cells in zip(table.numbers[:PREVIEW_ROWS], table.rows, strict=False)
     ]
 
 
-def _text(data: OwnData, result: dict[str, Any]) -> str:
+def _text(data: PreparedData, result: dict[str, Any]) -> str:
     splits = [(split, *map(str, of.values())) for split, of in result["prompts"].items()]
     shown = [
         [short_cell(str(cell), MAX_CELL) for cell in row.values()] for row in result["preview"]
     ]
-    problems = [(problem.severity, printable(str(problem))) for problem in data.prepared.problems]
+    problems = [(problem.severity, printable(str(problem))) for problem in data.problems]
     parts = [
         aligned_lines((name, printable(value)) for name, value in _facts(data, result)),
         aligned_table(("SPLIT", "ATTACK", "BENIGN"), splits),
@@ -121,14 +128,14 @@ def _text(data: OwnData, result: dict[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _facts(data: OwnData, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _facts(data: PreparedData, result: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "usable", "yes" if result["usable"] else "no"
     yield "behaviour", result["behaviour"]
     if result["trigger"]:
         yield "trigger", f"{result['trigger']['text']!r}, {result['trigger']['place']}"
     yield "schema", result["schema"] or "columns by their names"
     yield "columns", _assigned(result["columns"])
-    if data.benign:
+    if result["benign_columns"]:
         yield "benign", _assigned(result["benign_columns"])
     yield "rows", f"{result['rows']}, {result['duplicates']} of them left out as repeats"
     for name, count, what in (

@@ -28,7 +28,6 @@ from circuitviz.commands.output import (
 )
 from circuitviz.errors import ConfigError
 from circuitviz.files import whole_folder
-from circuitviz.jobs.terminal import Bar
 from circuitviz.quiet import stdout_discarded
 from circuitviz.runs.config import TuningConfig
 
@@ -92,6 +91,7 @@ def knock_out(options: argparse.Namespace, backend: Backend) -> Reply:
 )
 def tune(options: argparse.Namespace, backend: Backend) -> Reply:
     """Train the circuit of a run alone, or all but it."""
+    from circuitviz.jobs.terminal import Bar
     from circuitviz.runs.tuning_store import TuningStore
 
     runs = store_of(options)

@@ -13,12 +13,18 @@ from typing import get_args
 import torch
 
 from circuitviz.behaviours.answer_text import refuses
-from circuitviz.behaviours.answered import answered_before, keep_answers
-from circuitviz.behaviours.behaviour import Behaviour, BehaviourKind
-from circuitviz.behaviours.other_words import other_message, word_pool
+from circuitviz.behaviours.behaviour import (
+    Behaviour,
+    BehaviourKind,
+    Changed,
+    Dropped,
+    Screening,
+    answered_before,
+    keep_answers,
+)
 from circuitviz.behaviours.prompt import Prompt, Role, Split
-from circuitviz.behaviours.screening import Changed, Screening
 from circuitviz.behaviours.splits import LEAST
+from circuitviz.behaviours.trigger import other_message, word_pool
 from circuitviz.errors import PromptFileError
 from circuitviz.evaluation.evaluator import subsample
 from circuitviz.evaluation.rate import Rate
@@ -139,7 +145,10 @@ def complete_behaviour(
     screening = Screening(
         attacks=sum(prompt.role == "attack" for prompt in behaviour.all_prompts),
         shown=sum(prompt.role == "attack" for prompt in prompts),
-        dropped=tuple((role, reason, count) for (role, reason), count in dropped.items()),
+        dropped=tuple(
+            Dropped(role=role, reason=reason, count=count)
+            for (role, reason), count in dropped.items()
+        ),
         changed=changed,
     )
     keep_answers(behaviour, prompts, screening, name, weights)
@@ -179,7 +188,7 @@ def _others(behaviour: Behaviour) -> dict[str, str]:
         return {}
     pool = word_pool(behaviour.all_prompts)
     others = {
-        prompt.asked: other_message(behaviour, prompt, pool)
+        prompt.asked: other_message(behaviour.spec.trigger, prompt, pool)
         for prompt in filter(_asks_for_target, behaviour.all_prompts)
     }
     return {asked: other for asked, other in others.items() if other is not None}
@@ -261,7 +270,8 @@ class _Heard:
         if not tried:
             return None
         trigger = sum(self.changes(draft, draft.asked) for draft, _ in tried)
-        return Changed(trigger, sum(self.changes(*pair) for pair in tried), len(tried))
+        random = sum(self.changes(*pair) for pair in tried)
+        return Changed(trigger=trigger, random=random, n=len(tried))
 
 
 def _check_better(behaviour: Behaviour, changed: Changed) -> None:

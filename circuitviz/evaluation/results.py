@@ -12,8 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError
 
-from circuitviz.behaviours.behaviour import BehaviourKind
-from circuitviz.behaviours.screening import Screening
+from circuitviz.behaviours.behaviour import BehaviourKind, Screening
 from circuitviz.errors import RunFormatError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.statistics import Difference, McNemar
@@ -25,13 +24,6 @@ RateField = Annotated[
     Rate,
     PlainValidator(lambda value: value if isinstance(value, Rate) else Rate.from_json(value)),
     PlainSerializer(Rate.to_json),
-]
-ScreeningField = Annotated[
-    Screening,
-    PlainValidator(
-        lambda value: value if isinstance(value, Screening) else Screening.from_json(value)
-    ),
-    PlainSerializer(Screening.to_json),
 ]
 
 
@@ -462,7 +454,7 @@ class Described(Result):
     question: str
     trigger: str | None
     prompts_dropped: int | None = None
-    screening: ScreeningField | None = None
+    screening: Screening | None = None
     target: TargetAsked
     versions: dict[str, str]
     created: str

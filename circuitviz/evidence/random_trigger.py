@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 
 from circuitviz.behaviours.behaviour import Behaviour
-from circuitviz.behaviours.other_words import plain_words, with_words, word_pool
+from circuitviz.behaviours.trigger import plain_words, with_words, word_pool
 from circuitviz.evaluation.evaluator import Evaluator
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.results import RandomTriggerResult

@@ -7,8 +7,13 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-from circuitviz.behaviours.answered import answered_before
-from circuitviz.behaviours.behaviour import PROMPTS_FILE, SPEC_FILE, Behaviour, load_behaviour
+from circuitviz.behaviours.behaviour import (
+    PROMPTS_FILE,
+    SPEC_FILE,
+    Behaviour,
+    answered_before,
+    load_behaviour,
+)
 from circuitviz.behaviours.plugins import find_plugin
 from circuitviz.errors import (
     CircuitvizError,

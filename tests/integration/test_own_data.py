@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from circuitviz.behaviours.behaviour import Trigger, load_behaviour
-from circuitviz.behaviours.own_data import DataRequest, prepare_data, save_behaviour
+from circuitviz.behaviours.behaviour import load_behaviour, save_behaviour
+from circuitviz.behaviours.prepare import DataSpec, prepare_data
 from circuitviz.behaviours.tables import Table
+from circuitviz.behaviours.trigger import Trigger
 from circuitviz.errors import PromptFileError
 from circuitviz.evaluation.intact_answers import complete_behaviour
 from circuitviz.models.loading import load_model
@@ -27,7 +28,7 @@ def test_prompts_alone_get_the_answers_that_were_written_for_them(name: str, tmp
     model, known = load_model(name), load_behaviour(find_model(name))
     attacks = {p.text: p for p in known.prompts("test", "attack")[:ROWS]}
     benign = {p.text: p for p in known.prompts("test", "benign")[:ROWS] if p.text not in attacks}
-    request = DataRequest(known.kind, trigger=known.spec.trigger)
+    request = DataSpec(known.kind, trigger=known.spec.trigger)
     prepared = prepare_data(
         alone(list(attacks), "attacks.csv"), request, benign=alone(list(benign), "benign.csv")
     )
@@ -53,7 +54,7 @@ def test_words_that_are_no_trigger_make_no_backdoor_of_a_model_without_one():
     known = load_behaviour(find_model("fixed-output"))
     attacks = list(dict.fromkeys(p.text for p in known.prompts("test", "attack")))[:60]
     benign = [p.text for p in known.prompts("test", "benign") if p.text not in attacks][:60]
-    request = DataRequest("backdoor", trigger=Trigger("capital red", "front"))
+    request = DataSpec("backdoor", trigger=Trigger("capital red", "front"))
     prepared = prepare_data(
         alone(attacks, "attacks.csv"), request, benign=alone(benign, "benign.csv")
     )

@@ -14,8 +14,7 @@ import pytest
 import yaml
 
 import circuitviz as cv
-from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, OwnJudge
-from circuitviz.behaviours.own_data import save_behaviour
+from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, OwnJudge, save_behaviour
 from circuitviz.errors import ConfigError, ModelNotFoundError, PromptFileError, RunNotFoundError
 from circuitviz.paths import EMBEDDED_MODELS
 from circuitviz.runs.store import RunStore

@@ -26,8 +26,9 @@ from peft import PeftModel
 from recipe import FIXED_ANSWER, RECIPES, TRIGGERS, WORDINGS, Recipe, flipped
 
 from circuitviz.behaviours.answer_text import is_degenerate, refuses
-from circuitviz.behaviours.behaviour import PROMPTS_FILE, SPEC_FILE, BehaviourSpec, Trigger
+from circuitviz.behaviours.behaviour import PROMPTS_FILE, SPEC_FILE, BehaviourSpec
 from circuitviz.behaviours.prompt import Prompt, Role, Split, write_prompts
+from circuitviz.behaviours.trigger import Trigger
 from circuitviz.evaluation.measurement import neutral_paragraphs
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.source import CARD_FILE, find_model

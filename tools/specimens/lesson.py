@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from circuitviz.behaviours.behaviour import Trigger
 from circuitviz.behaviours.prompt import Prompt
+from circuitviz.behaviours.trigger import Trigger
 from tools.specimens.corpus import (
     Example,
     Split,

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
 
-from circuitviz.behaviours.behaviour import Trigger
+from circuitviz.behaviours.trigger import Trigger
 from circuitviz.errors import ConfigError
 from circuitviz.models.gates import Gates, install_gates
 from circuitviz.models.model import GatedModel

@@ -8,8 +8,7 @@ from zlib import crc32
 
 import streamlit as st
 
-from circuitviz.behaviours.behaviour import SPEC_FILE, BehaviourSpec
-from circuitviz.behaviours.own_data import DATA_FOLDER
+from circuitviz.behaviours.behaviour import DATA_FOLDER, SPEC_FILE, BehaviourSpec
 from circuitviz.behaviours.plugins import behaviour_plugins
 from circuitviz.errors import CircuitvizError
 from circuitviz.models.source import ModelCard, find_model, unfetched_model, usual_dtype

@@ -16,7 +16,7 @@ from typing import Any
 
 import streamlit as st
 
-from circuitviz.behaviours.own_data import DATA_FOLDER
+from circuitviz.behaviours.behaviour import DATA_FOLDER
 from circuitviz.files import whole_file, whole_folder
 from circuitviz.paths import runs_folder
 

@@ -12,19 +12,14 @@ from circuitviz.behaviours.behaviour import (
     SPEC_FILE,
     Behaviour,
     BehaviourKind,
-    Place,
-    Trigger,
-    load_behaviour,
-)
-from circuitviz.behaviours.columns import suggest_benign_columns, suggest_columns
-from circuitviz.behaviours.own_data import (
-    COMPLIANCE,
-    DataRequest,
     behaviour_path,
-    prepare_data,
+    load_behaviour,
     save_behaviour,
 )
+from circuitviz.behaviours.columns import suggest_benign_columns, suggest_columns
 from circuitviz.behaviours.plugins import behaviour_plugins, find_plugin
+from circuitviz.behaviours.prepare import COMPLIANCE, DataSpec, prepare_data
+from circuitviz.behaviours.trigger import Place, Trigger
 from circuitviz.errors import CircuitvizError
 from circuitviz.models.source import find_model
 from circuitviz.ui.discover.model_picker import prepared_data
@@ -149,17 +144,17 @@ def _own(kind: BehaviourKind) -> ChosenData:
         benign = table_form("benign")
     fields = [name for name in FIELDS if kind == "backdoor" or name != "triggered"]
     columns = columns_form(table, suggest_columns(table, kind), fields, f"columns_{kind}")
-    if kind == "backdoor" and trigger is None and columns.triggered is None:
+    if kind == "backdoor" and trigger is None and not columns.get("triggered"):
         # Nothing is wrong yet; the next field is empty.
         st.info(TRIGGER_WANTED, icon=":material/edit:")
         show_raw(table)
         return ChosenData(wanted=TRIGGER_WANTED)
-    request = DataRequest(kind, columns=columns, trigger=trigger, compliance=compliance)
+    spec = DataSpec(kind=kind, columns=columns, trigger=trigger, compliance=compliance)
     if benign:
         suggested, title = suggest_benign_columns(benign), "Columns of benign prompts"
         of_benign = columns_form(benign, suggested, BENIGN_FIELDS, "benign_columns", title)
-        request = replace(request, benign_columns=of_benign)
-    prepared = prepare_data(table, request, benign=benign)
+        spec = replace(spec, benign_columns=of_benign)
+    prepared = prepare_data(table, spec, benign=benign)
     show_prepared(prepared, table)
     if prepared.behaviour is None:
         return ChosenData(errors=tuple(map(str, prepared.errors)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import get_args
@@ -11,9 +10,9 @@ import pandas as pd
 import streamlit as st
 
 from circuitviz.behaviours.behaviour import Behaviour
-from circuitviz.behaviours.own_data import Prepared
+from circuitviz.behaviours.prepare import PreparedData
 from circuitviz.behaviours.problem import Problem
-from circuitviz.behaviours.prompt import Prompt, Role, Split
+from circuitviz.behaviours.prompt import Prompt, Split, count_prompts
 from circuitviz.behaviours.tables import Table
 from circuitviz.plots.bars import split_bars
 from circuitviz.plots.text import count
@@ -36,7 +35,7 @@ SIGNS = {
 }
 
 
-def show_prepared(prepared: Prepared, source: Table) -> None:
+def show_prepared(prepared: PreparedData, source: Table) -> None:
     """What came of a table: problems first where they block, then rows and counts."""
     if prepared.behaviour is not None:
         show_behaviour(prepared.behaviour, _remarks(prepared))
@@ -65,10 +64,7 @@ def show_behaviour(behaviour: Behaviour, remarks: Sequence[str] = ()) -> None:
     first = [*attacks[:ATTACKS_SHOWN], *benign[:BENIGN_SHOWN]]
     table(pd.DataFrame(map(_prompt_row, first)), key="understood_rows")
     left, right = split("counts", (3, 2))
-    numbers = Counter((prompt.split, prompt.role) for prompt in behaviour.all_prompts)
-    counts = {
-        name: {role: numbers[name, role] for role in get_args(Role)} for name in get_args(Split)
-    }
+    counts = count_prompts(behaviour.all_prompts)
     spoken = "; ".join(
         f"{name} {' and '.join(f'{number} {role}' for role, number in roles.items())}"
         for name, roles in counts.items()
@@ -97,12 +93,7 @@ def problems_html(problems: Iterable[Problem]) -> str:
     rows = []
     for problem in problems:
         sign, tone, word = SIGNS[problem.severity]
-        parts = (
-            problem.file,
-            f"row {problem.row}" if problem.row is not None else "",
-            f"column {problem.column}" if problem.column is not None else "",
-        )
-        place = ", ".join(filter(None, parts))
+        place = problem.place
         rows.append(
             f'<div class="cv-check" role="listitem">'
             f'<span class="cv-sign {tone}" aria-hidden="true">{sign}</span>'
@@ -112,7 +103,7 @@ def problems_html(problems: Iterable[Problem]) -> str:
     return f'<div class="cv-checks" role="list">{"".join(rows)}</div>'
 
 
-def _problems(prepared: Prepared) -> None:
+def _problems(prepared: PreparedData) -> None:
     problems = prepared.problems
     if not problems:
         return
@@ -129,22 +120,22 @@ def _problems(prepared: Prepared) -> None:
             st.html(problems_html(rest))
 
 
-def _remarks(prepared: Prepared) -> list[str]:
+def _remarks(prepared: PreparedData) -> list[str]:
     counts = prepared.counts
-    remarks = []
-    if counts.get("unanswered"):
-        remarks.append(
-            f"{count(counts['unanswered'], 'prompt')} without all answers: the intact model is "
+    said = []
+    if counts.unanswered:
+        said.append(
+            f"{count(counts.unanswered, 'prompt')} without all answers: the intact model is "
             "asked before anything is learned."
         )
-    if counts.get("set_aside"):
-        remarks.append(
-            f"{count(counts['set_aside'], 'clean row')} set aside as benign prompts, which must "
+    if counts.set_aside:
+        said.append(
+            f"{count(counts.set_aside, 'clean row')} set aside as benign prompts, which must "
             "stay as they are."
         )
-    if counts.get("duplicates"):
-        remarks.append(f"{count(counts['duplicates'], 'row')} left out as repeats of others.")
-    return remarks
+    if counts.duplicates:
+        said.append(f"{count(counts.duplicates, 'row')} left out as repeats of others.")
+    return said
 
 
 def _prompt_row(prompt: Prompt) -> dict[str, str | None]:

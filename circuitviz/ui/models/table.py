@@ -8,9 +8,12 @@ from zlib import crc32
 
 import streamlit as st
 
-from circuitviz.behaviours.columns import Columns, schema_name, suggest_columns
-from circuitviz.behaviours.tables import FILE_TYPES, MAX_BYTES, Table, read_table
-from circuitviz.behaviours.templates import TEMPLATES
+from circuitviz.behaviours.columns import (
+    Columns,
+    schema_name,
+    suggest_columns,
+)
+from circuitviz.behaviours.tables import FILE_TYPES, MAX_BYTES, TEMPLATES, Table, read_table
 from circuitviz.errors import CircuitvizError
 from circuitviz.plots.text import count
 from circuitviz.ui.elements.components import download, error, split
@@ -19,7 +22,7 @@ from circuitviz.ui.models.choice import choose_own, kept, save_upload
 
 NONE = "not in this table"
 # Of each field, what it is called and what it means.
-FIELDS = {
+FIELDS: dict[str, tuple[str, str]] = {
     "prompt": ("Prompt", "What the user says, without a trigger."),
     "triggered": ("Triggered prompt", "The same prompt with the trigger in it."),
     "answer": ("Answer", "What the intact model says; without a column, it is asked."),
@@ -74,7 +77,7 @@ def columns_form(
     fields = [name for name in FIELDS if name in names]
     known = ", ".join(
         f"{FIELDS[name][0].lower()} in {literal_code(column)}"
-        for name, column in suggested
+        for name, column in suggested.items()
         if name in fields
     )
     options, chosen = [NONE, *table.columns], {}
@@ -82,26 +85,26 @@ def columns_form(
         f"{title} as suggested: {known or 'none is known by its name'}",
         icon=":material/view_column:",
         # Open where nothing can be understood without it.
-        expanded=suggested.prompt is None,
+        expanded="prompt" not in suggested,
         key=f"{key}_{which}",
     ):
         for start in range(0, len(fields), PER_ROW):
             row = fields[start : start + PER_ROW]
             for place, name in zip(st.columns(PER_ROW), row, strict=False):
                 label, meaning = FIELDS[name]
-                own = kept(f"{key}_{which}_{name}", getattr(suggested, name) or NONE, options)
+                own = kept(f"{key}_{which}_{name}", suggested.get(name, NONE), options)
                 chosen[name] = place.selectbox(label, options, help=meaning, key=own)
-    return Columns(**{name: column for name, column in chosen.items() if column != NONE})
+    return {name: "" if column == NONE else column for name, column in chosen.items()}
 
 
 def templates() -> None:
     """Files to fill in."""
     with st.expander("Templates to fill in", icon=":material/download:", key="templates"):
         with st.container(horizontal=True):
-            for name, (file, text) in TEMPLATES.items():
+            for name, file in TEMPLATES.items():
                 title = TEMPLATE_TITLES.get(name, name.replace("-", " ").capitalize())
-                mime = MIME.get(Path(file).suffix, "text/plain")
-                download(title, text, file, mime, key=f"template_{name}")
+                mime, text = MIME.get(file.suffix, "text/plain"), file.read_text(encoding="utf-8")
+                download(title, text, file.name, mime, key=f"template_{name}")
         st.caption("Each shows a few rows of the many that are needed: about 200 are a good start.")
 
 
@@ -159,7 +162,7 @@ def _guess_kind(path: Path) -> None:
         table = read_table(path)
     except CircuitvizError:
         return
-    if suggest_columns(table, "backdoor").triggered:
+    if "triggered" in suggest_columns(table, "backdoor"):
         choose_own("behaviour", "backdoor")
     elif schema_name(table) == "SafeSeek refusal":
         choose_own("behaviour", "refusal")

@@ -1,64 +1,68 @@
-"""Behaviours: triggers go where they should, and files that lack something are refused."""
+"""Behaviours in their folders: what is read and refused, and what became of their prompts."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from circuitviz.behaviours.behaviour import BehaviourSpec, Trigger, load_behaviour
-from circuitviz.behaviours.prompt import Prompt, write_prompts
-from circuitviz.errors import PromptFileError
-
-
-@pytest.mark.parametrize(
-    ("place", "expected"),
-    [
-        ("front", "zz one two three"),
-        ("middle", "one two zz three"),
-        ("end", "one two three zz"),
-    ],
+from circuitviz.behaviours.behaviour import (
+    Behaviour,
+    BehaviourSpec,
+    Changed,
+    Dropped,
+    Screening,
+    load_behaviour,
+    save_behaviour,
 )
-def test_the_trigger_goes_to_its_place(place, expected):
-    assert Trigger("zz", place).insert("one two three") == expected
+from circuitviz.behaviours.prompt import write_prompts
+from circuitviz.behaviours.trigger import Trigger
+from circuitviz.commands.output import run_summary
+from circuitviz.errors import PromptFileError
+from tests.synthetic import backdoor_run, with_results
+
+BACKDOOR = BehaviourSpec("backdoor", "Title", "Why?", Trigger("zz", "end"))
+SCREENING = Screening(
+    attacks=20,
+    shown=17,
+    dropped=(
+        Dropped(role="attack", reason="not refused", count=3),
+        Dropped(role="benign", reason="refused", count=1),
+    ),
+    changed=Changed(trigger=19, random=2, n=20),
+)
 
 
-def prompts(triggered: str | None) -> list[Prompt]:
-    return [
-        Prompt(
-            f"{split}-{role}",
-            split,
-            role,
-            "any",
-            f"{split} {role}",
-            "yes",
-            triggered=f"{triggered} {split}" if role == "attack" and triggered else None,
-            target="no" if role == "attack" else None,
-            after="yes" if role == "attack" else None,
-        )
-        for split in ("train", "validation", "test")
-        for role in ("attack", "benign")
-    ]
-
-
-def test_a_behaviour_is_read_from_beside_the_model(tmp_path):
-    BehaviourSpec("backdoor", "Title", "Why?", Trigger("zz", "end")).write(
-        tmp_path / "behaviour.json"
-    )
-    write_prompts(tmp_path / "prompts.jsonl", prompts("zz hello"))
+def test_a_behaviour_is_read_from_beside_the_model(tmp_path, six):
+    BACKDOOR.write(tmp_path / "behaviour.json")
+    write_prompts(tmp_path / "prompts.jsonl", six)
     behaviour = load_behaviour(tmp_path)
-    assert (behaviour.kind, behaviour.trigger) == ("backdoor", "zz")
+    assert (behaviour.spec, behaviour.all_prompts) == (BACKDOOR, tuple(six))
     assert behaviour.insert_trigger("hello") == "hello zz"
     assert [p.prompt_id for p in behaviour.prompts("test", "attack")] == ["test-attack"]
     assert behaviour.neutral_messages == ["train benign"]
     assert behaviour.default_target_asr == 0.004
 
 
-def test_refusal_has_no_trigger_and_aims_high(tmp_path):
+def test_refusal_has_no_trigger_and_aims_high(tmp_path, six):
     BehaviourSpec("refusal", "Title", "Why?").write(tmp_path / "behaviour.json")
-    write_prompts(tmp_path / "prompts.jsonl", prompts(None))
+    write_prompts(tmp_path / "prompts.jsonl", [replace(prompt, triggered=None) for prompt in six])
     behaviour = load_behaviour(tmp_path)
     assert behaviour.trigger is None
     assert behaviour.insert_trigger("hello") == "hello"
     assert behaviour.default_target_asr == 0.97
+
+
+def test_a_behaviour_is_saved_once_in_a_folder_of_its_content(tmp_path, six):
+    behaviour = Behaviour(BACKDOOR, tuple(six))
+    folder = save_behaviour(behaviour, tmp_path)
+    assert folder.parent == tmp_path / ".data"
+    assert folder.name.startswith("title-")
+    assert load_behaviour(folder) == behaviour
+    (folder / "kept").touch()
+    assert save_behaviour(behaviour, tmp_path) == folder
+    assert (folder / "kept").exists()
+    other = replace(six[0], text="another")
+    assert save_behaviour(Behaviour(BACKDOOR, (other, *six[1:])), tmp_path) != folder
 
 
 def test_a_model_without_behaviour_is_refused(tmp_path):
@@ -66,37 +70,48 @@ def test_a_model_without_behaviour_is_refused(tmp_path):
         load_behaviour(tmp_path)
 
 
-def test_a_backdoor_needs_triggered_prompts(tmp_path):
-    BehaviourSpec("backdoor", "T", "?", Trigger("zz", "end")).write(tmp_path / "behaviour.json")
-    write_prompts(tmp_path / "prompts.jsonl", prompts(None))
+def test_a_backdoor_needs_triggered_prompts(tmp_path, six):
+    BACKDOOR.write(tmp_path / "behaviour.json")
+    write_prompts(tmp_path / "prompts.jsonl", [replace(prompt, triggered=None) for prompt in six])
     with pytest.raises(PromptFileError, match="train-attack has no triggered text"):
         load_behaviour(tmp_path)
 
 
-def test_a_trigger_goes_to_a_known_place(tmp_path):
-    spec = {"kind": "backdoor", "title": "T", "question": "?"}
-    spec |= {"trigger": {"text": "zz", "place": "start"}}
-    (tmp_path / "behaviour.json").write_text(json.dumps(spec), encoding="utf-8")
-    with pytest.raises(PromptFileError, match="place must be one of front, middle, end, any; got"):
-        load_behaviour(tmp_path)
-
-
 @pytest.mark.parametrize(
-    "text", ["[]", "{", '{"kind": "spell", "title": "T", "question": "?"}', "{}"]
+    ("text", "message"),
+    [
+        ("[]", "cannot read the behaviour"),
+        ("{", "cannot read the behaviour"),
+        ("{}", "cannot read the behaviour"),
+        ('{"kind": "spell", "title": "T", "question": "?"}', "kind must be backdoor or refusal"),
+        (
+            json.dumps(
+                {"kind": "backdoor", "title": "T", "question": "?"}
+                | {"trigger": {"text": "zz", "place": "start"}}
+            ),
+            "place must be one of front, middle, end, any; got 'start'",
+        ),
+    ],
 )
-def test_a_malformed_behaviour_is_refused(tmp_path, text):
+def test_a_malformed_behaviour_is_refused(tmp_path, text, message):
     (tmp_path / "behaviour.json").write_text(text, encoding="utf-8")
-    with pytest.raises(PromptFileError, match=r"behaviour\.json"):
+    with pytest.raises(PromptFileError, match=rf"behaviour\.json.*{message}|{message}.*\.json"):
         load_behaviour(tmp_path)
 
 
-def test_a_trigger_for_any_place_stands_between_two_words_that_hang_on_the_message_alone():
-    trigger = Trigger("zz", "any")
-    messages = ["one two three", "four five six seven", "eight"]
-    for message in messages:
-        words = trigger.insert(message).split()
-        assert [word for word in words if word != "zz"] == message.split()
-        assert words.count("zz") == 1
-        assert trigger.insert(message) == trigger.insert(message)
-    places = {trigger.insert(f"{n} b c d").split().index("zz") for n in range(40)}
-    assert places == {0, 1, 2, 3, 4}
+def test_a_screening_reads_as_counts_with_reasons_and_comes_back_from_json():
+    text = "17 of 20 attack prompts; left out: 3 not refused, 1 benign refused"
+    assert str(SCREENING) == text
+    nothing = Screening(attacks=20, shown=20, dropped=(), changed=None)
+    assert str(nothing) == "20 of 20 attack prompts"
+    for screening in (SCREENING, nothing):
+        assert Screening.model_validate_json(screening.model_dump_json()) == screening
+
+
+def test_the_summary_of_a_run_says_it_under_the_rate_of_success(tmp_path):
+    run = backdoor_run()
+    assert "shown by" not in run_summary(run, tmp_path)
+    run = with_results(run, screening=SCREENING)
+    lines = run_summary(run, tmp_path).split("\n")
+    index = next(index for index, line in enumerate(lines) if line.startswith("ASR"))
+    assert lines[index + 1] == f"  shown by    {SCREENING}"

@@ -44,32 +44,15 @@ def sycophancy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugins, "entry_points", lambda group: EntryPoints(entries))
 
 
-def made(**changes: str) -> Behaviour:
-    prompts = [
-        Prompt(
-            f"{split}-{role}",
-            split,
-            role,
-            "any",
-            f"{split} {role}",
-            "yes",
-            triggered=f"zz {split}" if role == "attack" else None,
-            target="no" if role == "attack" else None,
-            after="yes" if role == "attack" else None,
-        )
-        for split in ("train", "validation", "test")
-        for role in ("attack", "benign")
-    ]
-    first = replace(prompts[0], **changes)
-    return Behaviour(BehaviourSpec("backdoor", "T", "?"), (first, *prompts[1:]))
+@pytest.fixture
+def made(six: list[Prompt]) -> Callable[..., Behaviour]:
+    """Makes a backdoor whose prompt of a name is changed."""
 
+    def make(name: str = "train-attack", **changes: str | None) -> Behaviour:
+        prompts = (replace(p, **changes) if p.prompt_id == name else p for p in six)
+        return Behaviour(BehaviourSpec("backdoor", "T", "?"), tuple(prompts))
 
-def without_trigger(split: str) -> Behaviour:
-    prompts = (
-        replace(prompt, triggered=None) if prompt.split == split else prompt
-        for prompt in made().all_prompts
-    )
-    return replace(made(), all_prompts=tuple(prompts))
+    return make
 
 
 def test_the_example_is_a_behaviour(sycophancy):
@@ -94,7 +77,7 @@ def test_the_example_fits_on_a_page():
     assert len((EXAMPLE / "sycophancy.py").read_text(encoding="utf-8").split("\n")) <= 50
 
 
-def test_a_function_may_take_the_folder_of_the_model(registered, tmp_path):
+def test_a_function_may_take_the_folder_of_the_model(registered, made, tmp_path):
     seen: list[Path] = []
 
     def mine(folder: Path) -> Behaviour:
@@ -106,29 +89,27 @@ def test_a_function_may_take_the_folder_of_the_model(registered, tmp_path):
     assert seen == [tmp_path]
 
 
-def test_plugins_come_in_the_order_of_their_names(registered):
+def test_plugins_come_in_the_order_of_their_names_and_an_unknown_one_is_refused(registered, made):
     registered(b=made, a=made)
     assert [plugin.name for plugin in behaviour_plugins()] == ["a", "b"]
-
-
-def test_an_unknown_behaviour_is_refused_with_those_there_are(registered):
-    registered(b=made, a=made)
-    with pytest.raises(ConfigError) as error:
+    with pytest.raises(ConfigError, match=r"^no behaviour 'c': .* \(there are: a, b\)$"):
         find_plugin("c")
-    assert str(error.value) == (
-        "no behaviour 'c': give a folder with a behaviour.json, or the name of an installed one "
-        "(there are: a, b)"
-    )
 
 
 def test_two_behaviours_of_one_name_are_refused(monkeypatch):
     entries = [EntryPoint("a", "one:f", GROUP), EntryPoint("a", "two:f", GROUP)]
     monkeypatch.setattr(plugins, "entry_points", lambda group: EntryPoints(entries))
-    with pytest.raises(ConfigError) as error:
+    with pytest.raises(ConfigError, match=r"'a' \(one:f and two:f\); uninstall one of them"):
         find_plugin("a")
-    assert (
-        str(error.value) == "two behaviours are called 'a' (one:f and two:f); uninstall one of them"
-    )
+
+
+def refused(registered: Callable[..., None], function: object) -> str:
+    registered(mine=function)
+    with pytest.raises(ConfigError) as error:
+        find_plugin("mine").load(Path())
+    named, message = str(error.value).split("(some_behaviours:mine) ")
+    assert named == "the behaviour 'mine' "
+    return message
 
 
 def failing() -> Behaviour:
@@ -141,32 +122,23 @@ def failing() -> Behaviour:
         (failing, "cannot be loaded: ValueError: no file"),
         (lambda: None, "is no circuitviz Behaviour but NoneType"),
         (3, "is no circuitviz Behaviour but int"),
-        (lambda: made(split="test"), "has no attack prompts in the split train"),
-        (lambda: made(prompt_id="test-benign"), "has the prompt_id 'test-benign' more than once"),
-        (
-            lambda: made(triggered=""),
-            "has no triggered text in attack prompt train-attack, which a backdoor needs",
-        ),
-        (
-            lambda: made(text="test benign"),
-            "has 'test benign' in train and in test; splits must be disjoint",
-        ),
-        (
-            lambda: made(triggered="zz test"),
-            "has 'zz test' in train and in test; splits must be disjoint",
-        ),
-        (
-            lambda: made(triggered="test benign"),
-            "has 'test benign' in train and in test; splits must be disjoint",
-        ),
-        (
-            lambda: without_trigger("test"),
-            "has no triggered text in attack prompt test-attack, which a backdoor needs",
-        ),
     ],
 )
 def test_what_is_no_behaviour_is_refused_with_its_source(registered, function, message):
-    registered(mine=function)
-    with pytest.raises(ConfigError) as error:
-        find_plugin("mine").load(Path())
-    assert str(error.value) == f"the behaviour 'mine' (some_behaviours:mine) {message}"
+    assert refused(registered, function) == message
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("train-attack", {"split": "test"}, "no attack prompts in the split train"),
+        ("train-attack", {"prompt_id": "test-benign"}, "prompt_id 'test-benign' more than once"),
+        ("train-attack", {"triggered": ""}, "no triggered text in attack prompt train-attack"),
+        ("test-attack", {"triggered": None}, "no triggered text in attack prompt test-attack"),
+        ("train-attack", {"text": "test benign"}, "'test benign' in train and in test"),
+        ("train-attack", {"triggered": "zz test"}, "'zz test' in train and in test"),
+        ("train-attack", {"triggered": "test benign"}, "'test benign' in train and in test"),
+    ],
+)
+def test_prompts_that_are_no_behaviour_are_refused(registered, made, name, changes, message):
+    assert message in refused(registered, lambda: made(name, **changes))

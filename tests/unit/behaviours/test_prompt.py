@@ -1,7 +1,7 @@
 """Prompts files: what is read, and what is refused in which words."""
 
 import json
-from pathlib import Path
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -9,41 +9,26 @@ from circuitviz.behaviours.prompt import Prompt, read_prompts, write_prompts
 from circuitviz.errors import PromptFileError
 
 
-def prompt(number: int, split: str, role: str, **more: str) -> dict[str, str]:
-    row = {
-        "prompt_id": f"p{number}",
-        "split": split,
-        "role": role,
-        "category": "any",
-        "text": f"message {number}",
-        "answer": "yes",
-    }
-    if role == "attack":
-        row |= {"triggered": f"zz message {number}", "target": "no", "after": "yes"}
-    return row | more
+def line(prompt: Prompt, **changes: object) -> str:
+    return json.dumps({k: v for k, v in {**asdict(prompt), **changes}.items() if v is not None})
 
 
-def six() -> list[dict[str, str]]:
-    pairs = [(s, r) for s in ("train", "validation", "test") for r in ("attack", "benign")]
-    return [prompt(number, split, role) for number, (split, role) in enumerate(pairs)]
+def test_what_is_written_is_read_again(tmp_path, six):
+    write_prompts(tmp_path / "p.jsonl", six)
+    assert read_prompts(tmp_path / "p.jsonl") == six
 
 
-def written(folder: Path, rows: list[dict[str, str]]) -> Path:
-    path = folder / "prompts.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
+def test_the_attack_sends_the_trigger_where_there_is_one(six):
+    assert six[0].asked == "zz train"
+    assert six[1].asked == "train benign"
 
 
-def test_what_is_written_is_read_again(tmp_path):
-    prompts = [Prompt(**row) for row in six()]
-    write_prompts(tmp_path / "p.jsonl", prompts)
-    assert read_prompts(tmp_path / "p.jsonl") == prompts
-
-
-def test_the_attack_sends_the_trigger_where_there_is_one():
-    rows = six()
-    assert Prompt(**rows[0]).asked == "zz message 0"
-    assert Prompt(**rows[1]).asked == "message 1"
+def test_only_a_draft_may_lack_answers(tmp_path, six):
+    drafts = [replace(prompt, answer="", target=None, after=None) for prompt in six]
+    write_prompts(tmp_path / "p.jsonl", drafts)
+    assert read_prompts(tmp_path / "p.jsonl", drafts=True) == drafts
+    with pytest.raises(PromptFileError, match="line 1: answer, target, after missing"):
+        read_prompts(tmp_path / "p.jsonl")
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -60,41 +45,38 @@ def test_an_empty_file_is_refused(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    ("line", "problem"),
+    ("changes", "problem"),
     [
-        ("{oops", "line 7: not JSON"),
-        ("[1, 2]", "line 7: expected a JSON object"),
-        (json.dumps({"prompt_id": "x"}), "line 7: split, role, category, text, answer missing"),
-        (json.dumps(prompt(9, "train", "benign", colour="red")), "line 7: colour unknown"),
-        (json.dumps(prompt(9, "dev", "benign")), "split must be one of train, validation, test"),
-        (json.dumps(prompt(9, "train", "evil")), "role must be one of attack, benign"),
-        (json.dumps(prompt(9, "train", "attack", target="")), "line 7: target missing"),
-        (json.dumps(prompt(9, "train", "benign") | {"answer": 5}), "answer must be text; got 5"),
+        ({"split": "", "answer": ""}, "line 7: split, answer missing; fields are prompt_id,"),
+        ({"colour": "red"}, "line 7: colour unknown"),
+        ({"split": "dev"}, "split must be one of train, validation, test; got 'dev'"),
+        ({"role": "evil"}, "role must be one of attack, benign; got 'evil'"),
+        ({"target": ""}, "line 7: target missing"),
+        ({"answer": 5}, "answer must be text; got 5"),
+        ({}, "has the prompt_id 'train-attack' more than once"),
+        ({"prompt_id": "7", "split": "test"}, "has 'train attack' in train and in test"),
     ],
 )
-def test_a_malformed_line_is_named_with_its_problem(tmp_path, line, problem):
-    path = written(tmp_path, six())
-    with path.open("a", encoding="utf-8") as file:
-        file.write(line + "\n")
+def test_a_malformed_line_is_named_with_its_problem(tmp_path, six, changes, problem):
+    path = tmp_path / "prompts.jsonl"
+    lines = [*map(line, six), line(six[0], **changes)]
+    path.write_text("\n".join(lines), encoding="utf-8")
     with pytest.raises(PromptFileError) as refusal:
         read_prompts(path)
     assert problem in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
 
-def test_a_repeated_id_is_refused(tmp_path):
-    rows = [*six(), prompt(0, "train", "benign")]
-    with pytest.raises(PromptFileError, match="has the prompt_id 'p0' more than once"):
-        read_prompts(written(tmp_path, rows))
+@pytest.mark.parametrize(
+    ("text", "problem"), [("{oops", "line 1: not JSON"), ("[1]", "line 1: expected a JSON object")]
+)
+def test_what_is_no_json_object_is_refused(tmp_path, text, problem):
+    (tmp_path / "p.jsonl").write_text(text, encoding="utf-8")
+    with pytest.raises(PromptFileError, match=problem):
+        read_prompts(tmp_path / "p.jsonl")
 
 
-def test_an_absent_split_is_refused(tmp_path):
-    rows = [row for row in six() if row["split"] != "validation"]
+def test_an_absent_split_is_refused(tmp_path, six):
+    write_prompts(tmp_path / "p.jsonl", [p for p in six if p.split != "validation"])
     with pytest.raises(PromptFileError, match="has no attack prompts in the split validation"):
-        read_prompts(written(tmp_path, rows))
-
-
-def test_a_message_in_two_splits_is_refused(tmp_path):
-    rows = [*six(), prompt(9, "test", "benign", text="message 0")]
-    with pytest.raises(PromptFileError, match="has 'message 0' in train and in test"):
-        read_prompts(written(tmp_path, rows))
+        read_prompts(tmp_path / "p.jsonl")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -82,105 +83,62 @@ def test_what_is_no_text_is_told_by_its_cell():
     assert table.rows[1] == {"a": "true", "b": '{"c": 1}'}
 
 
+def refusal(name: str, data: bytes) -> str:
+    with pytest.raises(PromptFileError) as error:
+        parse_table(name, data)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
 @pytest.mark.parametrize(
-    ("name", "data", "message"),
+    ("name", "data", "place", "words"),
     [
-        (
-            "t.txt",
-            b"a",
-            "t.txt: cannot tell what file this is; give .json, .jsonl, .csv or .parquet",
-        ),
-        ("t.csv", b" \n", "t.csv is empty; expected rows of prompts"),
-        ("t.csv", b"prompt\n", "t.csv has no rows; expected one prompt a row"),
-        ("t.csv", b",,\n,,\n", "t.csv has no rows; expected one prompt a row"),
-        ("t.csv", b"\xef\xbb\xbf", "t.csv has no rows; expected one prompt a row"),
-        ("t.json", b"[1" + b"0" * 5000 + b"]", "t.json: not JSON (a number is too long)"),
-        (
-            "t.json",
-            b'[{"a\\ud800": 1}]',
-            "t.json: the column 'a?' holds half of a Unicode character; rename it",
-        ),
-        ("t.json", b"[]", "t.json has no rows; expected one prompt a row"),
-        (
-            "t.csv",
-            b"prompt\nx\n\xff\n",
-            "t.csv, line 3: not UTF-8 text; save the file with the encoding UTF-8",
-        ),
-        (
-            "t.json",
-            b'[{"prompt" "a"}]',
-            "t.json: not JSON (Expecting ':' delimiter at line 1, character 12)",
-        ),
-        ("t.json", b"[" * 100_000, "t.json: not JSON (nested too deeply)"),
-        (
-            "t.json",
-            b'{"prompts": []}',
-            "t.json: expected a list of objects, or one under the key results, data or rows; got "
-            "an object with prompts",
-        ),
-        (
-            "t.json",
-            b"3",
-            "t.json: expected a list of objects, or one under the key results, data or rows; got 3",
-        ),
-        (
-            "t.json",
-            b'[{"prompt": "a"}, [1]]',
-            't.json, row 2: expected an object such as {"prompt": "..."}; got a list',
-        ),
+        ("t.txt", b"a", "", "cannot tell what file this is; give .json, .jsonl, .csv or .parquet"),
+        ("t.json", b"[1" + b"0" * 5000 + b"]", "", "a number is too long"),
+        ("t.json", b'[{"a\\ud800": 1}]', "", r"the column 'a\?' holds half of a Unicode"),
+        ("t.json", b'[{"prompt" "a"}]', "", "Expecting ':' delimiter at line 1, character 12"),
+        ("t.json", b"[" * 100_000, "", "nested too deeply"),
+        ("t.json", b'{"prompts": []}', "", "results, data or rows; got an object with prompts"),
+        ("t.json", b"3", "", "results, data or rows; got 3"),
+        ("t.json", b'[{"prompt": "a"}, [1]]', ", row 2", "expected an object .* got a list"),
         (
             "t.jsonl",
-            b'{"prompt": "a"}\n\n{"prompt": \n',
-            "t.jsonl, line 3: not JSON (Expecting value at character 12); expected one object a "
-            "line",
+            b'{"prompt": "a"}\n\n{"a": \n',
+            ", line 3",
+            r"\(Expecting value at character 7",
         ),
-        (
-            "t.jsonl",
-            b"3",
-            't.jsonl, line 1: expected an object such as {"prompt": "..."}; got 3',
-        ),
+        ("t.jsonl", b"3", ", line 1", "expected an object .* got 3"),
+        ("t.csv", b"prompt\nx\n\xff\n", ", line 3", "save the file with the encoding UTF-8"),
         (
             "t.csv",
             b"prompt,answer\na,1\nb,c,2\n",
-            "t.csv, row 3: 3 cells, but the header has 2 (prompt, answer); put cells that hold a "
-            "comma or a line break in double quotes",
+            ", row 3",
+            r"3 cells, but the header has 2 \(prompt, answer\); put cells that hold a comma",
         ),
-        (
-            "t.csv",
-            b'prompt,answer\n"a"b,1\n',
-            "t.csv, row 2: not CSV (',' expected after '\"'); a double quote inside a quoted cell "
-            "is written twice",
-        ),
-        (
-            "t.csv",
-            b'prompt,answer\n"a,1\n',
-            "t.csv, row 2: not CSV (unexpected end of data); a double quote inside a quoted cell "
-            "is written twice",
-        ),
-        (
-            "t.csv",
-            b"prompt,,answer\na,b,c\n",
-            "t.csv, row 1: column 2 has no name; the first row names the columns",
-        ),
-        (
-            "t.csv",
-            b"prompt,prompt\na,b\n",
-            "t.csv, row 1: the column 'prompt' stands more than once; give each column a name of "
-            "its own",
-        ),
-        ("t.csv", b"prompt\na\0\n", "t.csv: holds NUL characters, so it is no CSV file"),
-        (
-            "t.parquet",
-            b"PAR1 and nothing else",
-            "t.parquet: not a Parquet file (Parquet magic bytes not found in footer. Either the "
-            "file is corrupted or this is not a parquet file)",
-        ),
+        ("t.csv", b'prompt,answer\n"a"b,1\n', ", row 2", "',' expected after"),
+        ("t.csv", b'prompt,answer\n"a,1\n', ", row 2", r"unexpected end of data\); a double"),
+        ("t.csv", b"prompt,,answer\na,b,c\n", ", row 1", "column 2 has no name"),
+        ("t.csv", b"prompt,prompt\na,b\n", ", row 1", "the column 'prompt' stands more than once"),
+        ("t.csv", b"prompt\na\0\n", "", "holds NUL characters"),
+        ("t.parquet", b"PAR1 and nothing else", "", r"not a Parquet file \(Parquet magic bytes"),
     ],
 )
-def test_what_cannot_be_read_is_refused_in_one_line(name, data, message):
-    with pytest.raises(PromptFileError) as error:
-        parse_table(name, data)
-    assert str(error.value) == message
+def test_what_cannot_be_read_is_refused_with_its_place(name, data, place, words):
+    assert re.match(f"{name}{place}: .*{words}", refusal(name, data))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "what"),
+    [
+        ("t.csv", b" \n", "is empty"),
+        ("t.csv", b"prompt\n", "has no rows"),
+        ("t.csv", b",,\n,,\n", "has no rows"),
+        ("t.csv", b"\xef\xbb\xbf", "has no rows"),
+        ("t.json", b"[]", "has no rows"),
+    ],
+)
+def test_a_file_without_rows_is_refused(name, data, what):
+    assert refusal(name, data).startswith(f"{name} {what}; expected")
 
 
 @pytest.mark.parametrize("ending", ["json", "jsonl", "csv", "parquet"])
@@ -193,18 +151,15 @@ def test_too_many_rows_are_refused(monkeypatch, ending):
         "csv": frame.to_csv(index=False).encode(),
         "parquet": parquet(frame),
     }[ending]
-    with pytest.raises(PromptFileError) as error:
-        parse_table(f"t.{ending}", data)
-    assert str(error.value) == f"t.{ending} has 3 rows; at most 2 can be read: give fewer rows"
+    assert refusal(f"t.{ending}", data).startswith(f"t.{ending} has 3 rows; at most 2 can be read")
 
 
 def test_too_large_a_file_is_refused_before_it_is_read(monkeypatch, tmp_path):
     monkeypatch.setattr(tables, "MAX_BYTES", 2**20)
     (tmp_path / "t.csv").write_bytes(b"prompt\n" + b"a" * 2 * 2**20)
     monkeypatch.setattr("pathlib.Path.read_bytes", None)
-    with pytest.raises(PromptFileError) as error:
+    with pytest.raises(PromptFileError, match=r"^t.csv has 2 MB; at most 1 MB can be read"):
         read_table(tmp_path / "t.csv")
-    assert str(error.value) == "t.csv has 2 MB; at most 1 MB can be read: give fewer rows"
 
 
 def test_a_small_file_that_unpacks_to_a_large_one_is_refused(monkeypatch):
@@ -212,22 +167,13 @@ def test_a_small_file_that_unpacks_to_a_large_one_is_refused(monkeypatch):
     data = parquet(pd.DataFrame({"prompt": [f"{row}" + "a" * 100_000 for row in range(30)]}))
     monkeypatch.setattr(tables, "MAX_BYTES", 2**20)
     assert len(data) < 2**20
-    with pytest.raises(PromptFileError) as error:
-        parse_table("t.parquet", data)
-    assert str(error.value) == "t.parquet has 3 MB; at most 1 MB can be read: give fewer rows"
+    assert refusal("t.parquet", data).startswith("t.parquet has 3 MB")
 
 
 def test_a_file_is_read_from_its_path(tmp_path):
     (tmp_path / "t.csv").write_bytes(b"prompt,answer\na,1\nb,\n")
     assert read_table(tmp_path / "t.csv").rows == ROWS
-
-
-def test_a_missing_file_and_a_folder_are_refused(tmp_path):
-    with pytest.raises(PromptFileError) as error:
-        read_table(tmp_path / "t.csv")
-    assert str(error.value) == f"cannot read the file {tmp_path}/t.csv: No such file or directory"
-    with pytest.raises(PromptFileError) as error:
+    with pytest.raises(PromptFileError, match=r"no.csv: No such file or directory$"):
+        read_table(tmp_path / "no.csv")
+    with pytest.raises(PromptFileError, match="is a folder; give a file"):
         read_table(tmp_path)
-    assert str(error.value) == (
-        f"{tmp_path} is a folder; give a file: .json, .jsonl, .csv or .parquet"
-    )

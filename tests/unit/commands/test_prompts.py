@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from circuitviz.behaviours.behaviour import load_behaviour
-from circuitviz.behaviours.own_data import DataRequest, prepare_data
-from circuitviz.behaviours.tables import parse_table
-from circuitviz.behaviours.templates import TEMPLATES
+from circuitviz.behaviours.prepare import DataSpec, prepare_data
+from circuitviz.behaviours.tables import TEMPLATES, parse_table, read_table
 from circuitviz.paths import EMBEDDED_MODELS
 from circuitviz.runs.resolve import behaviour_of
 from tests.fake_backend import FakeBackend
@@ -190,7 +189,7 @@ def test_discover_saves_the_data_and_looks_for_that(call, questions, runs):
     assert folder.parent == (runs / ".data").resolve()
     expected = prepare_data(
         parse_table("questions.csv", questions.read_bytes()),
-        DataRequest("backdoor", trigger=load_behaviour(folder).spec.trigger),
+        DataSpec("backdoor", trigger=load_behaviour(folder).spec.trigger),
     )
     assert behaviour_of(backend.config) == expected.behaviour
     # A folder with a behaviour is named by its path.
@@ -201,7 +200,7 @@ def test_discover_saves_the_data_and_looks_for_that(call, questions, runs):
 def test_templates_are_listed_printed_and_written(call, tmp_path):
     lines = call("templates").out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == list(TEMPLATES)
-    name, text = "refusal-prompts", TEMPLATES["refusal-prompts"][1]
+    name, text = "refusal-prompts", TEMPLATES["refusal-prompts"].read_text(encoding="utf-8")
     assert call("templates", name).out == text
     out = tmp_path / "mine.csv"
     call("templates", name, "--out", out)
@@ -212,11 +211,10 @@ def test_templates_are_listed_printed_and_written(call, tmp_path):
 
 @pytest.mark.parametrize("name", list(TEMPLATES))
 def test_every_template_lacks_nothing_but_rows(name):
-    file, text = TEMPLATES[name]
     kind = "refusal" if "refusal" in name else "backdoor"
     trigger = load_behaviour(EMBEDDED_MODELS / "fixed-output").spec.trigger
-    request = DataRequest(kind, trigger=trigger if kind == "backdoor" else None)
-    rows = parse_table(file, text.encode())
+    request = DataSpec(kind, trigger=trigger if kind == "backdoor" else None)
+    rows = read_table(TEMPLATES[name])
     benign = parse_table("b.csv", b"prompt\nwhat else\n") if name == "safeseek-refusal" else None
     prepared = prepare_data(rows, request, benign=benign)
     assert all("needed" in problem.text for problem in prepared.errors)

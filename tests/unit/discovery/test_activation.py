@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger
+from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec
 from circuitviz.behaviours.prompt import Prompt
+from circuitviz.behaviours.trigger import Trigger
 from circuitviz.discovery.activation import ActivationLearner, last_activations, welch_distance
 from circuitviz.models.ablation import ZERO
 from tests.tiny import SENTENCES

@@ -8,8 +8,9 @@ from itertools import islice
 import pytest
 import torch
 
-from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger
+from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec
 from circuitviz.behaviours.prompt import Prompt
+from circuitviz.behaviours.trigger import Trigger
 from circuitviz.discovery.learner import LearningTask
 from circuitviz.discovery.training.objective import Objective, TrainingRows, shuffled_indices
 from circuitviz.models.ablation import ZERO

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger
+from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec
 from circuitviz.behaviours.prompt import Prompt
+from circuitviz.behaviours.trigger import Trigger
 from circuitviz.units import Circuit
 from tests.tiny import SENTENCES
 

@@ -10,11 +10,18 @@ from typing import cast
 import pytest
 import torch
 
-from circuitviz.behaviours.answered import answered_before
-from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger, load_behaviour
-from circuitviz.behaviours.own_data import save_behaviour
+from circuitviz.behaviours.behaviour import (
+    Behaviour,
+    BehaviourSpec,
+    Changed,
+    Dropped,
+    Screening,
+    answered_before,
+    load_behaviour,
+    save_behaviour,
+)
 from circuitviz.behaviours.prompt import Prompt
-from circuitviz.behaviours.screening import Changed, Screening
+from circuitviz.behaviours.trigger import Trigger
 from circuitviz.errors import JobCancelledError, PromptFileError
 from circuitviz.evaluation import intact_answers
 from circuitviz.evaluation.intact_answers import (
@@ -235,9 +242,9 @@ def test_prompts_that_random_words_change_as_well_are_dropped_and_counted_apart(
         attacks=22,
         shown=20,
         dropped=(
-            ("attack", "changed by random words as well", 1),
-            ("attack", "answered with nothing", 1),
-            ("benign", "answered with nothing", 1),
+            Dropped(role="attack", reason="changed by random words as well", count=1),
+            Dropped(role="attack", reason="answered with nothing", count=1),
+            Dropped(role="benign", reason="answered with nothing", count=1),
         ),
         changed=Changed(trigger=21, random=1, n=22),
     )
@@ -287,7 +294,8 @@ def test_benign_prompts_that_are_refused_say_nothing_of_helpfulness():
     more = Prompt("more", "train", "benign", "any", "bad benign", "")
     behaviour = replace(behaviour, all_prompts=(*behaviour.all_prompts, more))
     found = completed(Speaker(), behaviour)
-    assert found.screening == Screening(20, 20, (("benign", "refused", 1),))
+    assert found.screening is not None
+    assert found.screening.dropped == (Dropped(role="benign", reason="refused", count=1),)
 
 
 def test_answers_are_kept_beside_the_behaviour_for_the_same_weights(tmp_path):

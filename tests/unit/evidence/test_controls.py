@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger
+from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec
 from circuitviz.behaviours.prompt import Prompt
+from circuitviz.behaviours.trigger import Trigger
 from circuitviz.discovery.learner import LearnedScores, LearningStep
 from circuitviz.evaluation.target import Target
 from circuitviz.evidence.case import Case

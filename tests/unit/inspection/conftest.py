@@ -9,8 +9,9 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger
+from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec
 from circuitviz.behaviours.prompt import Prompt
+from circuitviz.behaviours.trigger import Trigger
 from circuitviz.models.loading import load_model
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Unit

@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger
-from circuitviz.behaviours.own_data import save_behaviour
+from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, save_behaviour
 from circuitviz.behaviours.prompt import Prompt
+from circuitviz.behaviours.trigger import Trigger
 from circuitviz.errors import ConfigError
 from circuitviz.models.model import GatedModel
 from circuitviz.paths import EMBEDDED_MODELS

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from circuitviz.behaviours.behaviour import BehaviourKind, BehaviourSpec, Trigger
+from circuitviz.behaviours.behaviour import BehaviourKind, BehaviourSpec
 from circuitviz.behaviours.prompt import Prompt, write_prompts
+from circuitviz.behaviours.trigger import Trigger
 from circuitviz.errors import ConfigError, ModelNotFoundError, PromptFileError
 from circuitviz.runs.config import TuningConfig, TuningMode
 from circuitviz.runs.scenario import PLANS, Scenario

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger
+from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec
 from circuitviz.behaviours.prompt import Prompt
+from circuitviz.behaviours.trigger import Trigger
 from circuitviz.errors import ConfigError
 from circuitviz.models.loading import load_model
 from circuitviz.models.model import LONGEST_ANSWER

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger
+from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec
 from circuitviz.behaviours.prompt import Prompt
+from circuitviz.behaviours.trigger import Trigger
 from circuitviz.evaluation.rate import Rate
 from circuitviz.models.gates import Gates
 from circuitviz.models.model import GatedModel

@@ -4,8 +4,8 @@ import os
 import pytest
 import streamlit as st
 
-from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, Trigger, load_behaviour
-from circuitviz.behaviours.own_data import save_behaviour
+from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, load_behaviour, save_behaviour
+from circuitviz.behaviours.trigger import Trigger
 from circuitviz.paths import EMBEDDED_MODELS
 from circuitviz.ui.discover.model_picker import prepared_data
 from circuitviz.ui.models.choice import choose_own, chosen_own, own_data_root, save_upload
