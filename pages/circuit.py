@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from circuitviz.plots.kinds import phrases
+from circuitviz.narrative.phrases import phrases
 from circuitviz.runs.store import Run
 from circuitviz.ui import shell
 from circuitviz.ui.drill.view import asked_to_look, drill_down

@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from circuitviz.plots import story
-from circuitviz.plots.text import count
-from circuitviz.report.verdict_line import headline, lead
+from circuitviz.narrative import story
+from circuitviz.narrative.numbers import count
+from circuitviz.narrative.opening import headline, lead
 from circuitviz.ui import services, shell
 from circuitviz.ui.elements.components import checks, draw_chart, page_header, split
 from circuitviz.ui.elements.words import literal

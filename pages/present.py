@@ -1,6 +1,6 @@
 """The finding in five slides, for a big screen."""
 
-from circuitviz.plots.slides import slides
+from circuitviz.narrative.slides import slides
 from circuitviz.ui import shell
 from circuitviz.ui.views import present_view as view
 

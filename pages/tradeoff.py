@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from circuitviz.plots import evidence_frame, frame, story
+from circuitviz.narrative import story
+from circuitviz.tables import evidence_frame, frame
 from circuitviz.ui import shell
 from circuitviz.ui.elements.components import (
     cards,

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from circuitviz.plots.tuning_story import tuning_headline, tuning_lead
+from circuitviz.narrative.tuning_story import tuning_headline, tuning_lead
 from circuitviz.ui import services, shell
 from circuitviz.ui.elements.components import page_header
 from circuitviz.ui.jobs import recent_jobs, tell_ended, watched_job

@@ -210,7 +210,7 @@ class Run(store.Run):
     def tradeoff(self) -> go.Figure:
         """ASR, utility and recovery against the size of the circuit."""
         from circuitviz.plots.curves import tradeoff_curve
-        from circuitviz.plots.frame import tradeoff_frame
+        from circuitviz.tables.frame import tradeoff_frame
 
         return tradeoff_curve(tradeoff_frame(self), n_units=len(self.space), chosen=self.size)
 

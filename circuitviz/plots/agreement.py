@@ -19,7 +19,7 @@ from circuitviz.plots.palette import (
     hatching,
     tick_step,
 )
-from circuitviz.plots.text import matching, records
+from circuitviz.tables.rows import matching, records
 
 PAIR_PIXELS, BARS_PIXELS = 54, 300
 BRIGHT = 0.6  # from here on the scale is light, and black text is read

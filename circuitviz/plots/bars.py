@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from circuitviz.plots.judged import share_axis
+from circuitviz.narrative.judged import share_axis
+from circuitviz.narrative.numbers import percent
 from circuitviz.plots.palette import (
     ASR,
     HALO,
@@ -26,7 +27,7 @@ from circuitviz.plots.palette import (
     hatching,
     rate_hover,
 )
-from circuitviz.plots.text import Row, matching, percent, records
+from circuitviz.tables.rows import Row, matching, records
 
 VALUES_AT = 1.04
 # How far above its row the first series of two stands, the second as far below.
@@ -66,7 +67,7 @@ def before_after(frame: pd.DataFrame) -> go.Figure:
     """ASR and utility of each condition, as points with their 95 % intervals.
 
     Args:
-        frame: Columns `CONDITION_COLUMNS` of `circuitviz.plots.frame`, in the order shown.
+        frame: Columns `CONDITION_COLUMNS` of `circuitviz.tables.frame`, in the order shown.
     """
     frame = frame.assign(title=frame["condition"])
     series = {name: (SERIES_LABELS[name], SERIES_STYLES[name]) for name in ("asr", "utility")}
@@ -78,7 +79,7 @@ def tuning_arms(frame: pd.DataFrame) -> go.Figure:
     """A row per arm: two points with their 95 % intervals, and their values beside them.
 
     Args:
-        frame: Columns `ARM_COLUMNS` of `circuitviz.plots.tuning_frame`, in the order shown.
+        frame: Columns `ARM_COLUMNS` of `circuitviz.tables.tuning_frame`, in the order shown.
     """
     bold = "".join(matching(frame, arm="circuit")["title"][:1])
     axis = "Share of test prompts"
@@ -185,7 +186,7 @@ def verdict_bars(frame: pd.DataFrame) -> go.Figure:
     """One bar before and one after, stacked from the shares of the three verdicts.
 
     Args:
-        frame: Columns `VERDICT_COLUMNS` of `circuitviz.plots.open_frame`.
+        frame: Columns `VERDICT_COLUMNS` of `circuitviz.tables.open_frame`.
     """
     figure = go.Figure()
     conditions = list(dict.fromkeys(frame["condition"]))

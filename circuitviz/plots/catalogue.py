@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import pandas as pd
 import plotly.graph_objects as go
 
-from circuitviz.plots import evidence_frame, frame, open_frame, story
+from circuitviz.narrative import open_answers, story
+from circuitviz.narrative.judged import by_token
+from circuitviz.narrative.numbers import count
 from circuitviz.plots.bars import before_after, verdict_bars
 from circuitviz.plots.curves import stochastic_curve, tradeoff_curve
-from circuitviz.plots.judged import by_token
 from circuitviz.plots.maps import (
     PLAIN,
     MapOptions,
@@ -24,8 +25,8 @@ from circuitviz.plots.maps import (
     neuron_heatmap,
 )
 from circuitviz.plots.palette import SERIES_LABELS
-from circuitviz.plots.text import count
 from circuitviz.runs.store import Run
+from circuitviz.tables import evidence_frame, frame, open_frame
 from circuitviz.units import Circuit
 
 # Few enough that a bin is seen and hit, and that the file stays small for wide models.
@@ -92,7 +93,7 @@ def verdict_chart(run: Run) -> Chart | None:
         caption=f"n = {verdicts['n'].max():,} attack prompts \u00b7 judge: "
         f"{verdicts['judge'].iloc[0]} \u00b7 {run.config.ablation} ablation \u00b7 the table has "
         "the 95 % Wilson intervals.",
-        alt=open_frame.verdict_sentence(run),
+        alt=open_answers.verdict_sentence(run),
         twin=verdicts,
         reading="Each bar is all attack prompts, cut up by what became of their whole answers: "
         "refused, complied with, or gibberish. Only what is complied with is a success of the "
@@ -268,7 +269,7 @@ def frontier_note(run: Run, n: int | None = None) -> str:
     amount = _amounts(run) if n is None else f"{n:,} test prompts"
     note, stands_in = (
         _conditions(run, frame.frontier_judge(run, "asr"), amount),
-        open_frame.proxy_sentence(run),
+        open_answers.proxy_sentence(run),
     )
     return f"{note}. {stands_in}" if stands_in else note
 

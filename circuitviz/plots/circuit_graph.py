@@ -11,10 +11,11 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from circuitviz.inspection.path_graph import ERRORS, REQUEST, TRIGGER, PathGraph, Sampled
+from circuitviz.narrative.numbers import count
 from circuitviz.plots.maps import add_ring
 from circuitviz.plots.palette import ASR, FADED, HALO, NEUTRAL, RECOVERY, UTILITY, WRITTEN, finish
-from circuitviz.plots.text import Row, count, matching, records
 from circuitviz.plots.tokens import token_text
+from circuitviz.tables.rows import Row, matching, records
 
 # No single token is called so.
 ANSWER = "the answer"

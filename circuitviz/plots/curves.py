@@ -10,7 +10,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from circuitviz.evaluation.rate import Rate
-from circuitviz.plots.judged import share_axis
+from circuitviz.narrative.judged import share_axis
+from circuitviz.narrative.numbers import percent, sparsity
+from circuitviz.narrative.tuning_story import arm_title
 from circuitviz.plots.palette import (
     ASR,
     NEUTRAL,
@@ -27,8 +29,10 @@ from circuitviz.plots.palette import (
     rate_hover,
     translucent,
 )
-from circuitviz.plots.text import Row, matching, percent, records, sparsity
-from circuitviz.plots.tuning_story import ARM_STYLES, arm_title
+from circuitviz.runs.tuning_store import ARMS
+from circuitviz.tables.rows import Row, matching, records
+
+ARM_STYLES: dict[str, Style] = dict(zip(ARMS, RUN_STYLES, strict=False))
 
 SIZE_PIXELS, ALONE_PIXELS, LOSS_PIXELS, TUNING_PIXELS = 430, 300, 300, 320
 # Where size 0, the intact model, stands on an axis that has no zero.
@@ -116,7 +120,7 @@ def tradeoff_curve(
     """One line per series with its 95 % interval as a band, and the chosen size marked.
 
     Args:
-        frame: Columns `TRADEOFF_COLUMNS` of `circuitviz.plots.frame`; rates in [0, 1].
+        frame: Columns `TRADEOFF_COLUMNS` of `circuitviz.tables.frame`; rates in [0, 1].
         n_units: Units of the model, for the sparsity below each size.
         chosen: The size in use: a vertical line and ringed points.
         target_asr: The ASR discovery had to reach: a dotted horizontal line.
@@ -152,7 +156,7 @@ def overlay_curve(
     """One line per run; each has a colour, a symbol and a dash of its own.
 
     Args:
-        frame: Columns of `overlay_frame` (`circuitviz.plots.comparison_frame`); rates in [0, 1].
+        frame: Columns of `overlay_frame` (`circuitviz.tables.comparison_frame`); rates in [0, 1].
         order: Labels of the runs; the place in it decides the style, whichever are drawn.
         series: What the rates are: `asr`, `utility` or `recovery`.
         n_units: Units of the model, for the share below each size.
@@ -261,7 +265,7 @@ def stochastic_curve(frame: pd.DataFrame) -> go.Figure:
     """One line per series with its 95 % interval as a band.
 
     Args:
-        frame: Columns `STOCHASTIC_COLUMNS` of `circuitviz.plots.evidence_frame`; all in [0, 1].
+        frame: Columns `STOCHASTIC_COLUMNS` of `circuitviz.tables.evidence_frame`; all in [0, 1].
     """
     figure = go.Figure()
     lines = []
@@ -326,7 +330,7 @@ def tuning_curve(frame: pd.DataFrame, *, series: str, mode: str, epochs: int) ->
     """One line per arm with its 95 % interval; a dotted level shows where all began.
 
     Args:
-        frame: Columns `CURVE_RATE_COLUMNS` of `circuitviz.plots.tuning_frame`; may be empty.
+        frame: Columns `CURVE_RATE_COLUMNS` of `circuitviz.tables.tuning_frame`; may be empty.
         series: `safety` or `helpfulness`.
         mode: Mode of the tuning, for the names of the arms.
         epochs: End of the epoch axis, so that it does not move while the lines grow.

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from circuitviz.narrative.numbers import percent
 from circuitviz.plots.palette import (
     ASR,
     HALO,
@@ -25,7 +26,7 @@ from circuitviz.plots.palette import (
     rows_height,
     tick_step,
 )
-from circuitviz.plots.text import matching, percent, records
+from circuitviz.tables.rows import matching, records
 
 # (layer, column): the row and the column of a cell.
 Cell = tuple[int, int]
@@ -432,7 +433,7 @@ def budget_grid(
     """One cell per evaluated pair of budgets, coloured by the rate of a series.
 
     Args:
-        frame: Columns `TRADEOFF_COLUMNS` of `circuitviz.plots.frame`, separate budgets.
+        frame: Columns `TRADEOFF_COLUMNS` of `circuitviz.tables.frame`, separate budgets.
         series: `asr`, `utility` or `recovery`.
         chosen: The (heads, neurons) in use: framed and marked.
     """

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from circuitviz.plots.text import Row, percent
+from circuitviz.narrative.numbers import percent
+from circuitviz.tables.rows import Row
 
 # Okabe & Ito (2008), "Color universal design".
 ASR = "#D55E00"  # vermillion

@@ -11,6 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from circuitviz.narrative.numbers import percent
 from circuitviz.plots.palette import (
     ASR,
     HALO,
@@ -24,7 +25,7 @@ from circuitviz.plots.palette import (
     finish,
     hatching,
 )
-from circuitviz.plots.text import matching, percent, records
+from circuitviz.tables.rows import matching, records
 
 # How tokens of nothing but space are labelled.
 BLANKS = ("\u2423", "\u23ce")

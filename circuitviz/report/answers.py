@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from circuitviz.plots.frame import generation_frame
-from circuitviz.plots.text import Row, count, records
-from circuitviz.plots.words import words_that_differ
+from circuitviz.narrative.numbers import count
+from circuitviz.narrative.text_diff import words_that_differ
 from circuitviz.report.covering import could_harm, hides_answer
 from circuitviz.runs.store import Run
+from circuitviz.tables.frame import generation_frame
+from circuitviz.tables.rows import Row, records
 
 # So many of each kind: enough to see what changes, few enough to read.
 ATTACKS, NORMAL = 6, 4

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from circuitviz import __version__
-from circuitviz.report.words import shown_settings
+from circuitviz.narrative.methods import shown_settings
 from circuitviz.runs.store import Run
 from circuitviz.units import Unit
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from circuitviz.behaviours.answer_text import refuses
-from circuitviz.plots.text import Row
 from circuitviz.runs.store import Run
+from circuitviz.tables.rows import Row
 
 # As words of a category's name: `self-harm` and `harmful_request`, but not `harmless`.
 HARMFUL = {"harm", "harms", "harmful"}

@@ -22,8 +22,8 @@ from circuitviz.report.notebook import notebook
 from circuitviz.report.options import ReportOptions
 from circuitviz.report.page import report_page
 from circuitviz.report.resized import at_size
-from circuitviz.report.tables import csv_of, tables
 from circuitviz.runs.store import Run
+from circuitviz.tables.run_tables import csv_of, tables
 
 # One page, the same on paper, a notebook, the circuit for others; all tables, or all figures, in
 # one archive.

@@ -8,13 +8,13 @@ import pprint
 from typing import Any
 
 from circuitviz import __version__
-from circuitviz.plots.text import Row, records
+from circuitviz.narrative.opening import headline, lead
 from circuitviz.report.covering import could_harm
 from circuitviz.report.options import ReportOptions
 from circuitviz.report.resized import at_size
-from circuitviz.report.verdict_line import headline, lead
 from circuitviz.runs.config import OF_MODEL
 from circuitviz.runs.store import Run
+from circuitviz.tables.rows import Row, records
 
 # Said to be Python 3 and nothing more, so that any kernel of it may run the cells.
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}

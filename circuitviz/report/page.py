@@ -24,19 +24,20 @@ from plotly.offline import get_plotlyjs
 
 from circuitviz import __version__
 from circuitviz.files import json_text
-from circuitviz.plots import evidence_frame, open_frame, story
+from circuitviz.narrative import open_answers, story
+from circuitviz.narrative.controls import controls_run, verdict_summary, verdicts
+from circuitviz.narrative.methods import COVERED_NOTE, SAFESEEK, limits, method, shown_name
+from circuitviz.narrative.numbers import count, make_up, ranges
+from circuitviz.narrative.opening import headline, headlines, lead, sentence, standings
+from circuitviz.narrative.text_diff import is_long
 from circuitviz.plots.catalogue import charts
-from circuitviz.plots.text import count, make_up, ranges
-from circuitviz.plots.verdict import controls_run, verdict_summary, verdicts
-from circuitviz.plots.words import is_long
 from circuitviz.report.answers import answers_sentence, examples
 from circuitviz.report.circuitkit import circuit_json
 from circuitviz.report.options import SECTIONS, ReportOptions
 from circuitviz.report.resized import at_size
-from circuitviz.report.tables import csv_of, rows_of, tables
-from circuitviz.report.verdict_line import headline, headlines, lead, sentence, standings
-from circuitviz.report.words import COVERED_NOTE, SAFESEEK, limits, method, shown_name
 from circuitviz.runs.store import Run
+from circuitviz.tables import evidence_frame, open_frame
+from circuitviz.tables.run_tables import csv_of, rows_of, tables
 
 HERE = Path(__file__).parent
 MOST_UNITS = 60
@@ -200,9 +201,9 @@ def _content(reported: Run, options: ReportOptions, *, paper: bool) -> dict[str,
 def _asides(run: Run) -> list[str]:
     """What runs of open answers measured besides, a sentence each."""
     told = (
-        open_frame.verdict_sentence(run),
-        open_frame.ceiling_sentence(run),
-        open_frame.proxy_sentence(run),
+        open_answers.verdict_sentence(run),
+        open_answers.ceiling_sentence(run),
+        open_answers.proxy_sentence(run),
     )
     return [sentence(one) for one in told if one]
 

@@ -9,9 +9,9 @@ from circuitviz.errors import ConfigError
 from circuitviz.evaluation.effect import Effect
 from circuitviz.evaluation.results import BeforeAfter, Metrics, ReportedCircuit
 from circuitviz.evaluation.target import Target
-from circuitviz.plots.frame import frontier_rows, point_rates
-from circuitviz.plots.text import matching, records
 from circuitviz.runs.store import Run
+from circuitviz.tables.frame import frontier_rows, point_rates
+from circuitviz.tables.rows import matching, records
 
 # Measured with the reported circuit, so silent about any other.
 OF_THE_REPORTED = (

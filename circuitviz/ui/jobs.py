@@ -14,7 +14,7 @@ from circuitviz.errors import CircuitvizError
 from circuitviz.jobs.job import Job, JobConfig, JobKind
 from circuitviz.models.fetch import require_fetched
 from circuitviz.models.source import unfetched_model
-from circuitviz.plots.text import percent
+from circuitviz.narrative.numbers import percent
 from circuitviz.runs.config import TuningConfig
 from circuitviz.ui import services, state
 from circuitviz.ui.elements.components import error

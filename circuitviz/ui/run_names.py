@@ -7,7 +7,7 @@ from pathlib import Path
 
 from circuitviz.discovery.methods import METHODS
 from circuitviz.evaluation.results import PlanUsed
-from circuitviz.plots.text import count
+from circuitviz.narrative.numbers import count
 from circuitviz.runs.config import DiscoveryConfig, TuningConfig
 
 GRANULARITIES = {

@@ -25,7 +25,10 @@ LAYERS = (
     ("evidence",),
     ("runs",),
     ("jobs",),
-    ("plots", "report"),
+    ("narrative",),
+    ("tables",),
+    ("plots",),
+    ("report",),
     ("ui",),
     ("api",),
     ("commands",),
@@ -49,7 +52,7 @@ ROOM_OF = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
 LAYER_OF = {package: layer for layer, names in enumerate(LAYERS) for package in names}
 STREAMLIT_PACKAGES = ("ui", "pages", "app")
 # Whatever starts quickly: torch takes seconds to import.
-LIGHT_PACKAGES = ("plots", "ui", "pages", "app", "cli", "commands", "api")
+LIGHT_PACKAGES = ("narrative", "tables", "plots", "ui", "pages", "app", "cli", "commands", "api")
 # Its modules, but not its packages, are imported to list the methods.
 LEARNERS = "circuitviz.discovery"
 LIGHT_MODULES = ("circuitviz.jobs.runner", "circuitviz.jobs.worker", "circuitviz.runs.store")
@@ -170,11 +173,11 @@ def stray_streamlit(module: Module) -> list[str]:
 
 
 def heavy_plots(module: Module) -> list[str]:
-    """Any import of torch by a plot, a late one as well."""
-    if module.package != "plots":
+    """Any import of torch by sentences, tables and plots, a late one as well."""
+    if module.package not in ("narrative", "tables", "plots"):
         return []
     return [
-        f"{module.path}:{found.line}: plots/ must not import {found.module}"
+        f"{module.path}:{found.line}: {module.package}/ must not import {found.module}"
         for found in imports_of(module, *HEAVY)
     ]
 
@@ -304,7 +307,7 @@ def test_what_starts_quickly_imports_no_torch():
         (turned_arrows, "circuitviz/errors.py", "\nfrom circuitviz import cli"),
         (turned_arrows, "circuitviz/commands/x.py", "\nfrom circuitviz.cli import main"),
         (turned_arrows, "circuitviz/__init__.py", "\nfrom circuitviz.api.model import load"),
-        (turned_arrows, "circuitviz/runs/x.py", "def f():\n    import circuitviz.plots.text"),
+        (turned_arrows, "circuitviz/runs/x.py", "def f():\n    import circuitviz.plots.maps"),
         (turned_arrows, "circuitviz/plots/x.py", "if TYPE_CHECKING:\n    import pages.circuit"),
         (turned_rooms, "circuitviz/ui/live/x.py", "\nfrom circuitviz.ui.tray import shelf"),
         (turned_rooms, "circuitviz/ui/state.py", "def f():\n    import circuitviz.ui.shell"),

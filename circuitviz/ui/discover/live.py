@@ -7,10 +7,11 @@ import streamlit as st
 
 from circuitviz.jobs.job import Job
 from circuitviz.jobs.progress import JobProgress
+from circuitviz.narrative.numbers import count
 from circuitviz.plots.catalogue import Chart
 from circuitviz.plots.curves import loss_curve, loss_frame
 from circuitviz.plots.maps import MapOptions, head_heatmap, neuron_heatmap
-from circuitviz.plots.text import count, matrix_frame
+from circuitviz.tables.rows import matrix_frame
 from circuitviz.ui import services
 from circuitviz.ui.elements.components import CHART_CONFIG, chips, draw_chart, split, table_twin
 from circuitviz.ui.elements.words import how_to_read

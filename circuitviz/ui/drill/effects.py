@@ -9,15 +9,16 @@ import streamlit as st
 
 from circuitviz.errors import CircuitvizError
 from circuitviz.evaluation.rate import Rate
-from circuitviz.plots import story
+from circuitviz.narrative import story
+from circuitviz.narrative.judged import counted
+from circuitviz.narrative.numbers import count, make_up
 from circuitviz.plots.bars import before_after
 from circuitviz.plots.catalogue import Chart
-from circuitviz.plots.frame import CONDITION_COLUMNS
-from circuitviz.plots.judged import counted
-from circuitviz.plots.text import count, make_up, rate_row
 from circuitviz.runs.comparison import UnitRank, unit_rank
 from circuitviz.runs.config import NOT_HASHED, DiscoveryConfig
 from circuitviz.runs.store import Run
+from circuitviz.tables.frame import CONDITION_COLUMNS
+from circuitviz.tables.rows import rate_row
 from circuitviz.ui import services
 from circuitviz.ui.elements.components import draw_chart, table
 from circuitviz.ui.elements.words import how_to_read, statement

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
+from circuitviz.narrative.phrases import phrases
 from circuitviz.plots.catalogue import Chart
-from circuitviz.plots.kinds import phrases
 from circuitviz.plots.tokens import (
     MAX_TOKENS,
     PROMOTED_COLUMNS,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import streamlit as st
 
 from circuitviz.models.source import unfetched_model
-from circuitviz.plots.kinds import phrases
+from circuitviz.narrative.phrases import phrases
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.drill.effects import unit_effects, unit_ranks

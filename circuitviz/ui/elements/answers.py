@@ -9,8 +9,8 @@ from html import escape
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from circuitviz.plots.text import Row
-from circuitviz.plots.words import Sense, marked
+from circuitviz.narrative.text_diff import Sense, marked
+from circuitviz.tables.rows import Row
 from circuitviz.ui.elements.redaction import COVERED_ANSWER
 
 VERDICT_SIGNS = {

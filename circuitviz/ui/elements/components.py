@@ -13,11 +13,12 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from circuitviz.evaluation.rate import Rate
+from circuitviz.narrative.numbers import evidence, percent, sparsity
+from circuitviz.narrative.story import Doubt
 from circuitviz.paths import PROJECT
 from circuitviz.plots.catalogue import Chart
-from circuitviz.plots.story import Doubt
-from circuitviz.plots.text import evidence, percent, records, sparsity
 from circuitviz.runs.store import Run
+from circuitviz.tables.rows import records
 from circuitviz.ui.elements.keys import listing_key, when_changed
 from circuitviz.ui.elements.words import how_to_read, literal
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from circuitviz.plots.text import Row, records
 from circuitviz.report.covering import could_harm, hides_answer
 from circuitviz.runs.store import Run
+from circuitviz.tables.rows import Row, records
 
 if TYPE_CHECKING:
     from circuitviz.inspection.neuron_trace import TopPrompt

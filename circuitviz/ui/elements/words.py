@@ -13,7 +13,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from circuitviz.plots.glossary import GLOSSARY
+from circuitviz.narrative.glossary import GLOSSARY
 
 PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 # Addresses become links after the escapes are gone: of `https://x`, `www.x` and `a@x` the part

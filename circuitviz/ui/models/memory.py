@@ -15,9 +15,9 @@ import streamlit as st
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.prompt import Prompt
 from circuitviz.models.memory import Settings
+from circuitviz.narrative.numbers import count
 from circuitviz.plots.bars import MEMORY_PARTS, memory_bars, memory_size
 from circuitviz.plots.catalogue import Chart
-from circuitviz.plots.text import count
 from circuitviz.runs.config import DataType, DiscoveryConfig
 from circuitviz.ui.elements.components import draw_chart, split, table
 from circuitviz.ui.elements.words import literal

@@ -12,7 +12,7 @@ import streamlit as st
 from circuitviz.errors import CircuitvizError, ModelNotFetchedError
 from circuitviz.models.fetch import FETCHABLE
 from circuitviz.models.memory import Settings
-from circuitviz.plots.text import count
+from circuitviz.narrative.numbers import count
 from circuitviz.ui import services
 from circuitviz.ui.elements.components import split
 from circuitviz.ui.elements.fetch_button import fetch_button

@@ -14,8 +14,8 @@ from circuitviz.behaviours.prepare import PreparedData
 from circuitviz.behaviours.problem import Problem
 from circuitviz.behaviours.prompt import Prompt, Split, count_prompts
 from circuitviz.behaviours.tables import Table
+from circuitviz.narrative.numbers import count
 from circuitviz.plots.bars import split_bars
-from circuitviz.plots.text import count
 from circuitviz.ui.elements.components import CHART_CONFIG, split, table
 from circuitviz.ui.elements.words import literal, literal_code
 

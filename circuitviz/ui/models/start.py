@@ -9,7 +9,7 @@ import streamlit as st
 import yaml
 
 from circuitviz.errors import CircuitvizError
-from circuitviz.plots.text import count
+from circuitviz.narrative.numbers import count
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.ui import services, state
 from circuitviz.ui.elements.components import download, error

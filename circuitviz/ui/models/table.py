@@ -15,7 +15,7 @@ from circuitviz.behaviours.columns import (
 )
 from circuitviz.behaviours.tables import FILE_TYPES, MAX_BYTES, TEMPLATES, Table, read_table
 from circuitviz.errors import CircuitvizError
-from circuitviz.plots.text import count
+from circuitviz.narrative.numbers import count
 from circuitviz.ui.elements.components import download, error, split
 from circuitviz.ui.elements.words import literal, literal_code
 from circuitviz.ui.models.choice import choose_own, kept, save_upload

@@ -7,7 +7,7 @@ from streamlit.components.v2 import component
 from streamlit.components.v2.types import ComponentRenderer
 
 from circuitviz.errors import CircuitvizError
-from circuitviz.plots.text import count
+from circuitviz.narrative.numbers import count
 from circuitviz.runs.store import Run
 from circuitviz.runs.unit_sets import LONGEST_NAME, UnitSet
 from circuitviz.ui import services, state

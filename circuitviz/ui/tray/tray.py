@@ -10,11 +10,12 @@ from streamlit.delta_generator import DeltaGenerator
 
 from circuitviz.errors import CircuitvizError, ConfigError
 from circuitviz.evaluation.rate import Rate
-from circuitviz.plots import frame, story
-from circuitviz.plots.judged import utility_label
-from circuitviz.plots.text import count, evidence, kinds_in, make_up, percent
+from circuitviz.narrative import story
+from circuitviz.narrative.judged import utility_label
+from circuitviz.narrative.numbers import count, evidence, kinds_in, make_up, percent
 from circuitviz.runs.config import AblationKind
 from circuitviz.runs.store import Run
+from circuitviz.tables import frame
 from circuitviz.ui import state
 from circuitviz.ui.elements.components import Card, cards, chips, last_error
 from circuitviz.ui.elements.fetch_button import refusing

@@ -10,7 +10,7 @@ import streamlit as st
 
 from circuitviz.errors import CircuitvizError
 from circuitviz.models.source import unfetched_model
-from circuitviz.plots.text import count
+from circuitviz.narrative.numbers import count
 from circuitviz.runs.config import TuningConfig, TuningMode
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state

@@ -11,25 +11,26 @@ import streamlit as st
 
 from circuitviz.errors import CircuitvizError
 from circuitviz.jobs.runner import Job
+from circuitviz.narrative.numbers import count, sparsity
+from circuitviz.narrative.tuning_story import (
+    arm_title,
+    helpfulness_label,
+    safety_label,
+    tuning_doubts,
+)
 from circuitviz.plots.bars import tuning_arms
 from circuitviz.plots.catalogue import BANDS, Chart
 from circuitviz.plots.curves import tuning_curve
-from circuitviz.plots.text import count, matching, records, sparsity
-from circuitviz.plots.tuning_frame import (
+from circuitviz.runs.store import Run
+from circuitviz.runs.tuning_store import BEFORE, Tuning
+from circuitviz.tables.rows import matching, records
+from circuitviz.tables.tuning_frame import (
     arm_frame,
     curve_rates,
     last_epoch,
     prompts_measured,
     tuning_table,
 )
-from circuitviz.plots.tuning_story import (
-    arm_title,
-    helpfulness_label,
-    safety_label,
-    tuning_doubts,
-)
-from circuitviz.runs.store import Run
-from circuitviz.runs.tuning_store import BEFORE, Tuning
 from circuitviz.ui import services, state
 from circuitviz.ui.elements import keys
 from circuitviz.ui.elements.answers import Answer, answer_cells

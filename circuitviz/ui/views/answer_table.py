@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from circuitviz.plots.text import records, shortened
+from circuitviz.narrative.numbers import shortened
 from circuitviz.runs.store import Run
+from circuitviz.tables.rows import records
 from circuitviz.ui import state
 from circuitviz.ui.elements.answers import verdict_word
 from circuitviz.ui.elements.components import download, selectable_table

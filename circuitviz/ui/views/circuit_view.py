@@ -10,11 +10,20 @@ import streamlit as st
 
 from circuitviz.errors import CircuitvizError
 from circuitviz.evaluation.rate import Rate
-from circuitviz.plots import frame, story
+from circuitviz.narrative import story
+from circuitviz.narrative.numbers import (
+    count,
+    evidence,
+    kinds_in,
+    make_up,
+    percent,
+    ranges,
+    sparsity,
+)
 from circuitviz.plots.catalogue import Chart, head_chart, neuron_chart, score_note
 from circuitviz.plots.maps import MapOptions, bins_for, neuron_strip, thinned
-from circuitviz.plots.text import count, evidence, kinds_in, make_up, percent, ranges, sparsity
 from circuitviz.runs.store import Run
+from circuitviz.tables import frame
 from circuitviz.ui import state
 from circuitviz.ui.elements.components import (
     Card,

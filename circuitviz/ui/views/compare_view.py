@@ -11,7 +11,7 @@ import streamlit as st
 
 from circuitviz.discovery.methods import METHODS
 from circuitviz.errors import CircuitvizError
-from circuitviz.plots import comparison_frame as frames
+from circuitviz.narrative.numbers import count
 from circuitviz.plots.agreement import (
     head_membership,
     head_rank_difference,
@@ -19,12 +19,13 @@ from circuitviz.plots.agreement import (
     overlap_heatmap,
 )
 from circuitviz.plots.catalogue import BANDS, Chart, frontier_note, judges_note
-from circuitviz.plots.comparison_frame import judged_alike, overlay_frame, summary_frame
 from circuitviz.plots.curves import overlay_curve
 from circuitviz.plots.palette import SERIES_LABELS
-from circuitviz.plots.text import count, matrix_frame, records
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import Run
+from circuitviz.tables import comparison_frame as frames
+from circuitviz.tables.comparison_frame import judged_alike, overlay_frame, summary_frame
+from circuitviz.tables.rows import matrix_frame, records
 from circuitviz.ui import services, state
 from circuitviz.ui.elements.components import draw_chart, error, table
 from circuitviz.ui.elements.keys import listing_key, when_changed

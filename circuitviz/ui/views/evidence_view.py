@@ -11,10 +11,10 @@ from typing import Any
 import streamlit as st
 
 from circuitviz.models.source import unfetched_model
-from circuitviz.plots import evidence_frame as frames
+from circuitviz.narrative.controls import Verdict, controls_run, verdict_summary, verdicts
 from circuitviz.plots.catalogue import FOLDED, Chart, judges_note
-from circuitviz.plots.verdict import Verdict, controls_run, verdict_summary, verdicts
 from circuitviz.runs.store import Run
+from circuitviz.tables import evidence_frame as frames
 from circuitviz.ui import services
 from circuitviz.ui.elements.components import Card, cards, draw_chart, table
 from circuitviz.ui.elements.fetch_button import fetch_button

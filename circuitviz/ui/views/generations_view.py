@@ -10,12 +10,14 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from circuitviz.errors import CircuitvizError
-from circuitviz.plots import frame, story
+from circuitviz.narrative import story
+from circuitviz.narrative.numbers import count, kinds_in, make_up, shortened
 from circuitviz.plots.catalogue import Chart
-from circuitviz.plots.text import Row, count, kinds_in, make_up, matching, records, shortened
 from circuitviz.plots.tokens import token_chart
 from circuitviz.runs.config import AblationKind
 from circuitviz.runs.store import Run
+from circuitviz.tables import frame
+from circuitviz.tables.rows import Row, matching, records
 from circuitviz.ui import state
 from circuitviz.ui.elements.answers import Answer, answer_cells, verdict_word
 from circuitviz.ui.elements.components import draw_chart

@@ -5,11 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from circuitviz.inspection.path_graph import MOST_UNITS
-from circuitviz.plots import frame
+from circuitviz.narrative.phrases import phrases
 from circuitviz.plots.catalogue import Chart
 from circuitviz.plots.circuit_graph import circuit_graph, edge_frame, graph_story, node_frame
-from circuitviz.plots.kinds import phrases
 from circuitviz.runs.store import Run
+from circuitviz.tables import frame
 from circuitviz.ui import state
 from circuitviz.ui.elements.components import draw_chart
 from circuitviz.ui.elements.fetch_button import refusing

@@ -7,10 +7,12 @@ from dataclasses import replace
 import streamlit as st
 
 from circuitviz.evaluation.rate import Rate
-from circuitviz.plots import catalogue, open_frame, story
-from circuitviz.plots.text import count, evidence, make_up, percent, sparsity
-from circuitviz.report.verdict_line import sentence
+from circuitviz.narrative import open_answers, story
+from circuitviz.narrative.numbers import count, evidence, make_up, percent, sparsity
+from circuitviz.narrative.opening import sentence
+from circuitviz.plots import catalogue
 from circuitviz.runs.store import Run
+from circuitviz.tables import open_frame
 from circuitviz.ui.elements.components import Card, draw_chart, table
 from circuitviz.units import Circuit
 
@@ -24,16 +26,16 @@ def circuit_card(run: Run, circuit: Circuit) -> Card:
 
 def perplexity_cards(run: Run) -> list[Card]:
     """How much less fluent the model is with its circuit off; none where nobody measured it."""
-    growth = open_frame.perplexity_growth(run)
+    growth = open_answers.perplexity_growth(run)
     if growth is None:
         return []
     value = f"{100 * growth:+.1f}\u202f%"
-    return [Card("Perplexity, change", value, sentence(open_frame.perplexity_sentence(run)))]
+    return [Card("Perplexity, change", value, sentence(open_answers.perplexity_sentence(run)))]
 
 
 def recovery_card(run: Run, rate: Rate) -> Card:
     """How many attacks are answered rightly again, beside what can be reached at most."""
-    ceiling = open_frame.ceiling_note(run, rate)
+    ceiling = open_answers.ceiling_note(run, rate)
     note = f"{evidence(rate)} \u00b7 judge: {rate.judge}{ceiling}"
     return Card(story.recovery_label(run), percent(rate.rate), note)
 
@@ -44,7 +46,7 @@ def verdict_section(run: Run, *, key: str) -> None:
     if verdicts is None:
         return
     st.header("What becomes of the attacks", anchor=False)
-    rates = open_frame.verdict_rates(run)["intact"]["refused"]
+    rates = open_answers.verdict_rates(run)["intact"]["refused"]
     caption = (
         f"{verdicts.alt} n = {rates.n:,} attack test prompts, judged on whole answers by: "
         f"{rates.judge}. {run.config.ablation} ablation."
@@ -69,6 +71,6 @@ def alternative_table(run: Run, *, key: str) -> None:
             f"Test prompts, {run.config.ablation} ablation. The smaller one costs less and ends "
             "less of the behaviour; the larger one the other way round."
         )
-    for note in (open_frame.proxy_sentence(run), open_frame.ceiling_sentence(run)):
+    for note in (open_answers.proxy_sentence(run), open_answers.ceiling_sentence(run)):
         if note:
             st.caption(sentence(note))

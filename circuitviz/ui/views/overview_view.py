@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import streamlit as st
 
-from circuitviz.plots import catalogue, frame, story
+from circuitviz.narrative import story
+from circuitviz.narrative.judged import utility_label
+from circuitviz.narrative.numbers import make_up
+from circuitviz.plots import catalogue
 from circuitviz.plots.catalogue import Chart
-from circuitviz.plots.judged import utility_label
 from circuitviz.plots.maps import MapOptions
-from circuitviz.plots.text import make_up
 from circuitviz.report.resized import at_size
 from circuitviz.runs.store import Run
+from circuitviz.tables import frame
 from circuitviz.ui.elements.answers import answer_cells, compared
 from circuitviz.ui.elements.components import cards, rate_card
 from circuitviz.ui.elements.redaction import redact, representative_row

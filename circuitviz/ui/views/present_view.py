@@ -8,13 +8,15 @@ from html import escape
 import plotly.graph_objects as go
 import streamlit as st
 
-from circuitviz.plots import frame, story
+from circuitviz.narrative import story
+from circuitviz.narrative.controls import controls_run, verdicts
+from circuitviz.narrative.numbers import make_up
+from circuitviz.narrative.slides import Picture, Slide
 from circuitviz.plots.catalogue import effect_chart, head_chart, neuron_chart, verdict_chart
 from circuitviz.plots.maps import MapOptions
-from circuitviz.plots.slides import Picture, Slide
-from circuitviz.plots.text import Row, make_up
-from circuitviz.plots.verdict import controls_run, verdicts
 from circuitviz.runs.store import Run
+from circuitviz.tables import frame
+from circuitviz.tables.rows import Row
 from circuitviz.ui import state
 from circuitviz.ui.elements.answers import Answer, answer_cells, compared
 from circuitviz.ui.elements.components import CHART_CONFIG

@@ -7,12 +7,12 @@ from functools import partial
 
 import streamlit as st
 
-from circuitviz.plots.text import count
+from circuitviz.narrative.numbers import count
+from circuitviz.narrative.opening import sentence
 from circuitviz.report.browser import NO_BROWSER, find_browser
 from circuitviz.report.make import ReportKind, report_bytes
 from circuitviz.report.options import ALWAYS, SECTIONS, ReportOptions
 from circuitviz.report.page import first_screen
-from circuitviz.report.verdict_line import sentence
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.elements.components import download

@@ -8,12 +8,13 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from circuitviz.plots import frame
+from circuitviz.narrative.numbers import count, kinds_in, make_up, percent, sparsity
+from circuitviz.narrative.target import missed, only_costs
 from circuitviz.plots.catalogue import Chart, frontier_note, head_chart, neuron_chart, size_chart
 from circuitviz.plots.maps import MapOptions, budget_grid
-from circuitviz.plots.target import missed, only_costs
-from circuitviz.plots.text import count, kinds_in, make_up, matching, percent, records, sparsity
 from circuitviz.runs.store import Run
+from circuitviz.tables import frame
+from circuitviz.tables.rows import matching, records
 from circuitviz.ui import state
 from circuitviz.ui.elements.components import draw_chart
 from circuitviz.ui.elements.keys import listing_key, when_changed

@@ -2,8 +2,8 @@
 
 import pytest
 
-from circuitviz.plots import frame
 from circuitviz.plots.bars import MEMORY_PARTS, before_after, memory_bars, memory_size, split_bars
+from circuitviz.tables import frame
 from tests.synthetic import backdoor_run
 from tests.unit.plots.traces import named
 

@@ -2,8 +2,6 @@
 
 import pytest
 
-from circuitviz.plots import frame
-from circuitviz.plots.comparison_frame import overlay_frame
 from circuitviz.plots.curves import (
     INTACT_POSITION,
     log_position,
@@ -13,8 +11,10 @@ from circuitviz.plots.curves import (
     stochastic_curve,
     tradeoff_curve,
 )
-from circuitviz.plots.evidence_frame import stochastic_frame
 from circuitviz.plots.palette import RUN_STYLES
+from circuitviz.tables import frame
+from circuitviz.tables.comparison_frame import overlay_frame
+from circuitviz.tables.evidence_frame import stochastic_frame
 from tests.synthetic import backdoor_run, controlled_run, other_seed_run
 from tests.unit.plots.traces import named
 

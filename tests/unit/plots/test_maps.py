@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from circuitviz.plots import frame
 from circuitviz.plots.agreement import head_membership, head_rank_difference
 from circuitviz.plots.maps import (
     MAX_CELLS,
@@ -17,6 +16,7 @@ from circuitviz.plots.maps import (
     thinned,
 )
 from circuitviz.plots.palette import tick_step
+from circuitviz.tables import frame
 from tests.synthetic import backdoor_run
 from tests.unit.plots.traces import named
 

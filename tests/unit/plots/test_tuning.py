@@ -4,21 +4,16 @@ from itertools import combinations
 
 import pytest
 
+from circuitviz.narrative.tuning_story import tuning_doubts, tuning_headline, tuning_lead
 from circuitviz.plots.bars import tuning_arms
-from circuitviz.plots.curves import tuning_curve
-from circuitviz.plots.tuning_frame import (
+from circuitviz.plots.curves import ARM_STYLES, tuning_curve
+from circuitviz.tables.tuning_frame import (
     ARM_COLUMNS,
     arm_frame,
     curve_rates,
     last_epoch,
     prompts_measured,
     tuning_table,
-)
-from circuitviz.plots.tuning_story import (
-    ARM_STYLES,
-    tuning_doubts,
-    tuning_headline,
-    tuning_lead,
 )
 from tests.synthetic import backdoor_run, refusal_run, with_results
 from tests.synthetic_tuning import protect_tuning, repair_tuning

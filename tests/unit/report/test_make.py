@@ -12,13 +12,13 @@ import pytest
 
 from circuitviz.api import discovery
 from circuitviz.errors import ConfigError, ReportError
+from circuitviz.narrative.methods import PLACES, shown_name
 from circuitviz.report import browser
 from circuitviz.report.browser import find_browser, print_page
 from circuitviz.report.make import report_bytes, require_out, write_report
 from circuitviz.report.notebook import notebook
 from circuitviz.report.options import ReportOptions
 from circuitviz.report.page import report_page
-from circuitviz.report.words import PLACES, shown_name
 from tests.synthetic import backdoor_run, refusal_run, with_results
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from circuitviz.evaluation.rate import Rate
-from circuitviz.plots.frame import CONDITION_COLUMNS
 from circuitviz.runs.comparison import UnitRank
+from circuitviz.tables.frame import CONDITION_COLUMNS
 from circuitviz.ui.drill.effects import (
     condition_rows,
     effects_story,

@@ -1,7 +1,7 @@
 import pytest
 
-from circuitviz.plots import frame
 from circuitviz.report.covering import could_harm, hides_answer
+from circuitviz.tables import frame
 from circuitviz.ui.elements.redaction import (
     COVERED_ANSWER,
     COVERED_REQUEST,

@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 
 from circuitviz.jobs.job import Job
-from circuitviz.plots import frame
+from circuitviz.narrative.controls import Verdict, verdicts
 from circuitviz.plots.catalogue import judges_note, run_note
-from circuitviz.plots.verdict import Verdict, verdicts
 from circuitviz.runs.config import DiscoveryConfig
+from circuitviz.tables import frame
 from circuitviz.ui import jobs
 from circuitviz.ui.elements.components import Card, card_html, table_html
 from circuitviz.ui.view_state import ViewState

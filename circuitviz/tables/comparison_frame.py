@@ -12,21 +12,20 @@ import numpy as np
 import pandas as pd
 
 from circuitviz.evaluation.statistics import McNemar
-from circuitviz.plots.evidence_frame import difference_sentence
-from circuitviz.plots.frame import frontier_judge, tradeoff_frame
-from circuitviz.plots.open_frame import perplexity_growth, verdict_rates
-from circuitviz.plots.text import (
+from circuitviz.narrative.numbers import (
     count,
     evidence,
     evidence_of,
     made_of,
-    matching,
     percent,
     probability,
-    records,
     sparsity,
 )
+from circuitviz.narrative.open_answers import perplexity_growth, verdict_rates
 from circuitviz.runs.store import Run
+from circuitviz.tables.evidence_frame import difference_sentence
+from circuitviz.tables.frame import frontier_judge, tradeoff_frame
+from circuitviz.tables.rows import matching, records
 from circuitviz.units import UnitSpace
 
 if TYPE_CHECKING:

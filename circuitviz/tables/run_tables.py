@@ -6,11 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from circuitviz.plots import evidence_frame, frame, open_frame, story
-from circuitviz.plots.text import matching, records
-from circuitviz.plots.verdict import verdicts
-from circuitviz.report.words import shown_settings
+from circuitviz.narrative import story
+from circuitviz.narrative.controls import verdicts
+from circuitviz.narrative.methods import shown_settings
 from circuitviz.runs.store import Run
+from circuitviz.tables import evidence_frame, frame, open_frame
+from circuitviz.tables.rows import matching, records
 
 
 def tables(run: Run) -> dict[str, pd.DataFrame]:

@@ -1,46 +1,22 @@
-"""What runs of models with open answers measure besides, as rows and in sentences.
-
-Of such answers no two models agree on every word: whole answers are judged as refused, complied
-or broken, perplexity says whether the language stays fluent, and a cheaper judge stands in for
-these verdicts where many sizes are measured.  `metrics.json` of other runs lacks all of it, and
-everything here is empty for them.
-"""
+"""What runs of models with open answers measure besides, in sentences; empty for other runs."""
 
 from __future__ import annotations
 
 from math import isnan, nan
-from typing import Literal
-
-import pandas as pd
 
 from circuitviz.evaluation.rate import Rate
-from circuitviz.evaluation.results import Alternative, Growth
-from circuitviz.plots.text import evidence, evidence_of, made_of, percent, rate_row
+from circuitviz.evaluation.results import Growth
+from circuitviz.narrative.numbers import evidence, percent
 from circuitviz.runs.store import Run
 
-# What became of an attack, judged on the whole answer.
-Verdict = Literal["refused", "complied", "broken"]
-VERDICT_COLUMNS = ("condition", "verdict", "k", "n", "rate", "low", "high", "judge")
-ALTERNATIVE_COLUMNS = ("circuit", "units", "made of", "attack success", "utility kept", "judge")
 CONDITIONS = {"intact": "Intact model", "knocked_out": "Circuit off"}
 TEXTS = {"answers": "the intact model's own answers", "neutral": "a neutral text"}
-ROLES = {"smaller": "a smaller one", "larger": "a larger one"}
 
 
 def verdict_rates(run: Run) -> dict[str, dict[str, Rate]]:
     """The share of each verdict, by condition (`intact`, `knocked_out`); empty without any."""
     verdicts = run.metrics.verdicts
     return {name: dict(getattr(verdicts, name)) for name in CONDITIONS} if verdicts else {}
-
-
-def verdict_frame(run: Run) -> pd.DataFrame:
-    """Each verdict before and after, one row each, columns `VERDICT_COLUMNS`."""
-    rows = [
-        {"condition": CONDITIONS[name], "verdict": verdict, **rate_row(rate)}
-        for name, rates in verdict_rates(run).items()
-        for verdict, rate in rates.items()
-    ]
-    return pd.DataFrame(rows, columns=list(VERDICT_COLUMNS))
 
 
 def verdict_sentence(run: Run) -> str:
@@ -57,35 +33,21 @@ def verdict_sentence(run: Run) -> str:
     )
 
 
-def perplexity_frame(run: Run) -> pd.DataFrame:
-    """Perplexity of each text, before and after: text, intact, circuit off, change."""
-    rows = [
-        {
-            "text": TEXTS[name],
-            "intact": text.intact,
-            "circuit off": text.knocked_out,
-            "change": f"{100 * text.share:+.1f}\u202f%",
-        }
-        for name, text in _perplexities(run).items()
-    ]
-    return pd.DataFrame(rows, columns=["text", "intact", "circuit off", "change"])
-
-
 def perplexity_sentence(run: Run) -> str:
     """Perplexity before and after, to stand within a sentence; empty where not measured."""
     parts = [
         f"of {TEXTS[name]} {text.intact:.2f} \u2192 {text.knocked_out:.2f}"
-        for name, text in _perplexities(run).items()
+        for name, text in perplexities(run).items()
     ]
     return f"perplexity {', '.join(parts)}" if parts else ""
 
 
 def perplexity_growth(run: Run) -> float | None:
     """By what share perplexity is above the intact model's: of the two texts, the larger share."""
-    return max((text.share for text in _perplexities(run).values()), default=None)
+    return max((text.share for text in perplexities(run).values()), default=None)
 
 
-def _perplexities(run: Run) -> dict[str, Growth]:
+def perplexities(run: Run) -> dict[str, Growth]:
     """Perplexity before and after of each text that was measured under both."""
     texts = dict(run.metrics.perplexity or ())
     return {name: text for name, text in texts.items() if not isnan(text.share)}
@@ -131,29 +93,3 @@ def ceiling_note(run: Run, rate: Rate) -> str:
         f" \u00b7 {share} of what the intact model reaches without the trigger "
         f"({most.k:,} of {most.n:,})"
     )
-
-
-def alternative_frame(run: Run) -> pd.DataFrame:
-    """The reported circuit between a smaller and a larger one, columns `ALTERNATIVE_COLUMNS`.
-
-    Empty where the run kept none.
-    """
-    metrics = run.metrics
-    reported = Alternative(
-        **dict(metrics.circuit),
-        role="reported",
-        asr=metrics.asr.knocked_out,
-        utility_retention=metrics.utility_retention,
-    )
-    rows = [
-        {
-            "circuit": ROLES.get(circuit.role, "the reported one"),
-            "units": circuit.size,
-            "made of": made_of(circuit.heads, circuit.neurons, run.space),
-            "attack success": evidence_of(circuit.asr),
-            "utility kept": percent(circuit.utility_retention),
-            "judge": circuit.asr.judge,
-        }
-        for circuit in sorted([*metrics.alternatives, reported], key=lambda one: one.size)
-    ]
-    return pd.DataFrame(rows if metrics.alternatives else [], columns=list(ALTERNATIVE_COLUMNS))

@@ -1,6 +1,6 @@
 import pytest
 
-from circuitviz.plots.slides import PICTURES, slides
+from circuitviz.narrative.slides import PICTURES, slides
 from circuitviz.report.resized import at_size
 from tests.synthetic import backdoor_run, controlled_run, failing_run, refusal_run, with_results
 

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 from circuitviz.errors import ConfigError
+from circuitviz.narrative.methods import method
+from circuitviz.narrative.opening import headline, headlines, lead, standings
 from circuitviz.report.circuitkit import circuit_json
 from circuitviz.report.resized import at_size
-from circuitviz.report.tables import csv_of, rows_of, tables
-from circuitviz.report.verdict_line import headline, headlines, lead, standings
-from circuitviz.report.words import method
+from circuitviz.tables.run_tables import csv_of, rows_of, tables
 from tests.synthetic import backdoor_run, controlled_run, refusal_run, with_results
 
 # What CircuitKIT's own loaders read of a file.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from circuitviz.plots import story
-from circuitviz.plots.kinds import phrases
-from circuitviz.plots.open_frame import ceiling_note, perplexity_growth, perplexity_sentence
-from circuitviz.plots.text import count, evidence, kinds_of, percent, sparsity
-from circuitviz.plots.verdict import controls_run, verdict_summary, verdicts
+from circuitviz.narrative import story
+from circuitviz.narrative.controls import controls_run, verdict_summary, verdicts
+from circuitviz.narrative.numbers import count, evidence, kinds_of, percent, sparsity
+from circuitviz.narrative.open_answers import ceiling_note, perplexity_growth, perplexity_sentence
+from circuitviz.narrative.phrases import phrases
 from circuitviz.runs.store import Run
 
 

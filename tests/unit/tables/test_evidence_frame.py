@@ -1,8 +1,8 @@
 import pytest
 
-from circuitviz.plots import evidence_frame as frames
-from circuitviz.plots.frame import rates_at
-from circuitviz.plots.text import interval
+from circuitviz.narrative.numbers import interval
+from circuitviz.tables import evidence_frame as frames
+from circuitviz.tables.frame import rates_at
 from tests.synthetic import backdoor_run, controlled_run, with_results
 
 

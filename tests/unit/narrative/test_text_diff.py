@@ -1,6 +1,6 @@
 import pytest
 
-from circuitviz.plots.words import is_long, marked, words_that_differ
+from circuitviz.narrative.text_diff import is_long, marked, words_that_differ
 
 
 def test_only_the_words_that_differ_are_marked():

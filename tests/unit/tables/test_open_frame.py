@@ -5,13 +5,14 @@ import pytest
 
 from circuitviz.evaluation import evaluator
 from circuitviz.evaluation.rate import Rate
-from circuitviz.plots import judged, open_frame, story
+from circuitviz.narrative import judged, open_answers, story
+from circuitviz.narrative.slides import slides
+from circuitviz.narrative.target import criteria, missed, recovered_share
 from circuitviz.plots.bars import verdict_bars
 from circuitviz.plots.catalogue import frontier_note
-from circuitviz.plots.frame import frontier_rows, rates_at
-from circuitviz.plots.slides import slides
-from circuitviz.plots.target import criteria, missed, recovered_share
 from circuitviz.report.resized import at_size
+from circuitviz.tables import open_frame
+from circuitviz.tables.frame import frontier_rows, rates_at
 from tests.synthetic import backdoor_run, with_results
 from tests.synthetic_open import PROXY, VERDICT_JUDGE, open_backdoor_run, open_refusal_run
 
@@ -30,13 +31,13 @@ def test_a_run_from_before_there_was_any_of_it_shows_none():
     assert open_frame.perplexity_frame(run).empty
     assert open_frame.alternative_frame(run).empty
     sentences = (
-        open_frame.verdict_sentence,
-        open_frame.perplexity_sentence,
-        open_frame.proxy_sentence,
-        open_frame.ceiling_sentence,
+        open_answers.verdict_sentence,
+        open_answers.perplexity_sentence,
+        open_answers.proxy_sentence,
+        open_answers.ceiling_sentence,
     )
     assert [one(run) for one in sentences] == [""] * 4
-    assert open_frame.perplexity_growth(run) is None
+    assert open_answers.perplexity_growth(run) is None
 
 
 def test_verdicts_stand_before_and_after_with_k_n_and_judge():
@@ -49,7 +50,7 @@ def test_verdicts_stand_before_and_after_with_k_n_and_judge():
 
 
 def test_only_what_is_complied_with_is_told_as_success():
-    told = open_frame.verdict_sentence(open_refusal_run())
+    told = open_answers.verdict_sentence(open_refusal_run())
     assert "220 of 256 attacks are complied with (6 before)" in told
     assert "5 get gibberish (0 before), which counts as no success" in told
 
@@ -66,9 +67,9 @@ def test_the_bars_stack_to_the_whole_and_differ_in_hatching():
 
 def test_perplexity_grows_by_the_larger_share_of_its_texts():
     run = open_refusal_run()
-    assert open_frame.perplexity_growth(run) == pytest.approx(1.95 / 1.9 - 1)
+    assert open_answers.perplexity_growth(run) == pytest.approx(1.95 / 1.9 - 1)
     assert list(open_frame.perplexity_frame(run)["change"]) == ["+2.6\u202f%", "+1.2\u202f%"]
-    assert "of a neutral text 17.20 \u2192 17.40" in open_frame.perplexity_sentence(run)
+    assert "of a neutral text 17.20 \u2192 17.40" in open_answers.perplexity_sentence(run)
 
 
 def test_alternatives_stand_around_the_reported_circuit_with_their_judge():
@@ -159,7 +160,7 @@ def test_recovery_is_read_beside_what_can_be_reached():
     assert recovered_share(run) == pytest.approx(230 / 240)
     finding = plain(doubt(run, "Attacks get the right answer again").finding)
     assert "95.8 % of what the intact model reaches without the trigger (240 of 256)" in finding
-    assert "93.8 %" in plain(open_frame.ceiling_sentence(run))
+    assert "93.8 %" in plain(open_answers.ceiling_sentence(run))
 
 
 def test_a_cheaper_judge_that_often_disagrees_speaks_against():
@@ -174,7 +175,7 @@ def test_another_size_has_none_of_what_was_measured_at_the_reported_one():
     other = at_size(open_refusal_run(missed=("utility",)), 32)
     assert open_frame.verdict_frame(other).empty
     assert open_frame.alternative_frame(other).empty
-    assert open_frame.perplexity_growth(other) is None
+    assert open_answers.perplexity_growth(other) is None
     assert other.metrics.target_missed == ["asr"]
 
 
@@ -182,8 +183,8 @@ def test_a_perplexity_that_was_not_measured_is_left_out():
     run = open_refusal_run()
     bare = with_results(run, perplexity={"neutral": {"intact": math.nan}})
     assert len(open_frame.perplexity_frame(bare)) == 1
-    assert "neutral" not in open_frame.perplexity_sentence(bare)
-    assert open_frame.perplexity_growth(bare) == pytest.approx(1.95 / 1.9 - 1)
+    assert "neutral" not in open_answers.perplexity_sentence(bare)
+    assert open_answers.perplexity_growth(bare) == pytest.approx(1.95 / 1.9 - 1)
 
 
 def test_whole_answers_decide_at_the_reported_size_and_the_cheaper_judge_elsewhere():

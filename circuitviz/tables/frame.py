@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from circuitviz.evaluation.rate import Rate
-from circuitviz.plots.text import Row, matching, rate_row, records
 from circuitviz.runs.store import Run
+from circuitviz.tables.rows import Row, matching, rate_row, records
 from circuitviz.units import Circuit, Unit
 
 SERIES = ("asr", "utility", "recovery")

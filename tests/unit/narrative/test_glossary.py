@@ -1,5 +1,5 @@
+from circuitviz.narrative.glossary import GLOSSARY, glossary_markdown
 from circuitviz.paths import PROJECT
-from circuitviz.plots.glossary import GLOSSARY, glossary_markdown
 
 WORDS = (
     "unit head neuron gate circuit sparsity ablation asr utility recovery faithfulness "

@@ -7,13 +7,13 @@ from typing import Literal
 
 from circuitviz.discovery.methods import METHODS
 from circuitviz.evaluation.rate import Rate
-from circuitviz.plots import story
-from circuitviz.plots.judged import by_token, right_line
-from circuitviz.plots.kinds import phrases
-from circuitviz.plots.open_frame import perplexity_sentence, proxy_sentence, verdict_rates
-from circuitviz.plots.target import criteria, missed
-from circuitviz.plots.text import count, evidence, kinds_of, percent
-from circuitviz.plots.verdict import controls_run, verdict_summary, verdicts
+from circuitviz.narrative import story
+from circuitviz.narrative.controls import controls_run, verdict_summary, verdicts
+from circuitviz.narrative.judged import by_token, right_line
+from circuitviz.narrative.numbers import count, evidence, kinds_of, percent
+from circuitviz.narrative.open_answers import perplexity_sentence, proxy_sentence, verdict_rates
+from circuitviz.narrative.phrases import phrases
+from circuitviz.narrative.target import criteria, missed
 from circuitviz.runs.store import Run
 
 Picture = Literal["behaviour", "circuit", "knocked_out", "cost", "trust"]

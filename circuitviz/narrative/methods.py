@@ -11,12 +11,12 @@ from typing import Any
 
 from circuitviz.discovery.methods import METHODS
 from circuitviz.models.source import is_hub_id
-from circuitviz.plots.kinds import phrases
-from circuitviz.plots.story import ENOUGH_PROMPTS, doubts
-from circuitviz.plots.target import criteria
-from circuitviz.plots.text import count, percent
-from circuitviz.plots.verdict import controls_run, verdicts
-from circuitviz.report.verdict_line import sentence
+from circuitviz.narrative.controls import controls_run, verdicts
+from circuitviz.narrative.numbers import count, percent
+from circuitviz.narrative.opening import sentence
+from circuitviz.narrative.phrases import phrases
+from circuitviz.narrative.story import ENOUGH_PROMPTS, doubts
+from circuitviz.narrative.target import criteria
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import Run
 

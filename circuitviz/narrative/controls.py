@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from circuitviz.evaluation.results import ControlVerdict, RandomCircuitsResult
-from circuitviz.plots.kinds import phrases
-from circuitviz.plots.text import evidence, percent
+from circuitviz.narrative.numbers import evidence, percent
+from circuitviz.narrative.phrases import phrases
 from circuitviz.runs.store import Run
 
 # Order and purpose of the controls, also where a run has none.

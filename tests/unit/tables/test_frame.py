@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from circuitviz.plots import frame
+from circuitviz.tables import frame
 from circuitviz.units import Circuit, Unit, UnitSpace
 from tests.synthetic import GRID_HEADS, GRID_NEURONS, SIZES, backdoor_run, refusal_run, with_results
 

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import groupby
 from math import isnan
-from typing import Any
-
-import numpy as np
-import pandas as pd
 
 from circuitviz.evaluation.rate import Rate
 from circuitviz.units import Circuit, UnitSpace
-
-Row = dict[str, Any]
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -117,48 +111,3 @@ def shortened(text: str, most: int) -> str:
 def probability(p: float) -> str:
     """A p-value after the letter p: `= 0.031`, `< 0.001`."""
     return "< 0.001" if p < 0.001 else f"= {p:.3f}"
-
-
-def rate_row(rate: Rate) -> dict[str, Any]:
-    """A rate as the columns of a frame: `k`, `n`, `rate`, `low`, `high`, `judge`."""
-    return {
-        "k": rate.k,
-        "n": rate.n,
-        "rate": rate.rate,
-        "low": rate.low,
-        "high": rate.high,
-        "judge": rate.judge,
-    }
-
-
-def records(frame: pd.DataFrame) -> list[Row]:
-    """The rows of a frame, in order, by column name."""
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
-
-
-def matching(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
-    """The rows that have these values in these columns, numbered anew."""
-    keep = pd.Series(True, index=frame.index)
-    for name, value in values.items():
-        keep &= frame[name] == value
-    return frame.loc[keep].reset_index(drop=True)
-
-
-def matrix_frame(
-    values: np.ndarray,
-    corner: str = "layer",
-    rows: Sequence[str] | None = None,
-    columns: Sequence[str] | None = None,
-) -> pd.DataFrame:
-    """A map as a table: a row of the table for each row of the map.
-
-    Args:
-        values: [rows, columns].
-        corner: What the rows are; the name of the first column.
-        rows: Names of the rows; by default their numbers.
-        columns: Names of the columns; by default their numbers.
-    """
-    height, width = values.shape
-    frame = pd.DataFrame(values, columns=[str(name) for name in columns or range(width)])
-    frame.insert(0, corner, list(rows or range(height)))
-    return frame

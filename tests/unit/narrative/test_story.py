@@ -1,8 +1,8 @@
 import pytest
 
 from circuitviz.evaluation.rate import Rate
-from circuitviz.plots import story
-from circuitviz.plots.judged import TOKEN_JUDGE
+from circuitviz.narrative import story
+from circuitviz.narrative.judged import TOKEN_JUDGE
 from circuitviz.report.resized import at_size
 from tests.synthetic import backdoor_run, refusal_run, with_results
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from circuitviz.plots import comparison_frame as frames
 from circuitviz.plots.agreement import layer_bars, overlap_heatmap
 from circuitviz.runs.comparison import compare_runs
+from circuitviz.tables import comparison_frame as frames
 from circuitviz.units import UnitSpace
 from tests.synthetic import (
     backdoor_run,

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from circuitviz.evaluation.rate import Rate
-from circuitviz.plots.kinds import phrases
-from circuitviz.plots.palette import RUN_STYLES, Style
-from circuitviz.plots.story import Doubt
-from circuitviz.plots.text import count, evidence, percent, sparsity
-from circuitviz.runs.tuning_store import ARMS, BEFORE, Tuning
+from circuitviz.narrative.numbers import count, evidence, percent, sparsity
+from circuitviz.narrative.phrases import phrases
+from circuitviz.narrative.story import Doubt
+from circuitviz.runs.tuning_store import BEFORE, Tuning
 
-ARM_STYLES: dict[str, Style] = dict(zip(ARMS, RUN_STYLES, strict=False))
 ARM_TITLES = {
     "protect": {
         "circuit": "Circuit protected",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from circuitviz.evaluation.rate import Rate
-from circuitviz.plots.text import percent, worth
+from circuitviz.narrative.numbers import percent, worth
 
 # Count answer tokens, of normal answers and of recovered ones: of open answers no two models agree
 # on every word.  The names are those that `circuitviz.evaluation.evaluator` gives.

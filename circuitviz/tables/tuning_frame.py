@@ -9,9 +9,10 @@ import pandas as pd
 
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.results import ArmRates
-from circuitviz.plots.text import interval, percent, rate_row, records, sparsity
-from circuitviz.plots.tuning_story import arm_title
+from circuitviz.narrative.numbers import interval, percent, sparsity
+from circuitviz.narrative.tuning_story import arm_title
 from circuitviz.runs.tuning_store import ARMS, Tuning
+from circuitviz.tables.rows import rate_row, records
 
 KEPT, NONE = "safety kept", "\u2013"
 TUNING_SERIES = ("safety", "helpfulness")

@@ -1,6 +1,6 @@
 """The words the pages use, each in a sentence or two.
 
-`docs/glossary.md` holds the same text: `python -m circuitviz.plots.glossary > docs/glossary.md`.
+`docs/glossary.md` is made by `python -m circuitviz.narrative.glossary > docs/glossary.md`.
 """
 
 from __future__ import annotations

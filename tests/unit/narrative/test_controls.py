@@ -1,7 +1,7 @@
 import pytest
 
-from circuitviz.plots import story
-from circuitviz.plots.verdict import Verdict, controls_run, verdict_summary, verdicts
+from circuitviz.narrative import story
+from circuitviz.narrative.controls import Verdict, controls_run, verdict_summary, verdicts
 from tests.synthetic import backdoor_run, controlled_run, failing_run, refusal_run, with_results
 
 

@@ -2,20 +2,20 @@ import numpy as np
 import pytest
 
 from circuitviz.evaluation.rate import Rate
-from circuitviz.plots.text import (
+from circuitviz.narrative.numbers import (
     count,
     evidence,
     evidence_of,
     interval,
     kinds_of,
     made_of,
-    matrix_frame,
     percent,
     probability,
     ranges,
     shortened,
     sparsity,
 )
+from circuitviz.tables.rows import matrix_frame
 from circuitviz.units import UnitSpace
 
 

@@ -8,28 +8,28 @@ from dataclasses import dataclass
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.results import RandomRates
 from circuitviz.evaluation.target import MAX_GROWTH, MIN_RECOVERY
-from circuitviz.plots.judged import (
+from circuitviz.narrative.judged import (
     by_token,
     kept_line,
     recovery_finding,
     utility_finding,
     utility_label,
 )
-from circuitviz.plots.kinds import phrases
-from circuitviz.plots.open_frame import (
+from circuitviz.narrative.numbers import count, kinds_of, made_of, percent
+from circuitviz.narrative.open_answers import (
     perplexity_growth,
     perplexity_sentence,
     proxy_rate,
     proxy_sentence,
     verdict_rates,
 )
-from circuitviz.plots.target import (
+from circuitviz.narrative.phrases import phrases
+from circuitviz.narrative.target import (
     criteria,
     missed,
     only_costs,
     recovered_share,
 )
-from circuitviz.plots.text import count, kinds_of, made_of, percent
 from circuitviz.runs.store import Run
 
 

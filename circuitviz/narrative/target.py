@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from circuitviz.evaluation.target import MAX_GROWTH, MIN_RECOVERY
-from circuitviz.plots.judged import by_token, counted
-from circuitviz.plots.kinds import phrases
-from circuitviz.plots.open_frame import perplexity_growth
-from circuitviz.plots.text import percent
+from circuitviz.narrative.judged import by_token, counted
+from circuitviz.narrative.numbers import percent
+from circuitviz.narrative.open_answers import perplexity_growth
+from circuitviz.narrative.phrases import phrases
 from circuitviz.runs.store import Run
 
 

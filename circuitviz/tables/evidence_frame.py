@@ -10,18 +10,18 @@ from math import isnan
 import pandas as pd
 
 from circuitviz.evaluation.statistics import Difference
-from circuitviz.plots.frame import rates_at
-from circuitviz.plots.judged import counted
-from circuitviz.plots.text import (
+from circuitviz.narrative.judged import counted
+from circuitviz.narrative.numbers import (
     count,
     evidence,
     evidence_of,
     interval,
     percent,
     probability,
-    rate_row,
 )
 from circuitviz.runs.store import Run
+from circuitviz.tables.frame import rates_at
+from circuitviz.tables.rows import rate_row
 
 STOCHASTIC_COLUMNS = ("series", "share", "k", "n", "rate", "low", "high", "judge")
 # Names of units in a sentence.
