@@ -41,7 +41,7 @@ from circuitviz.models.ablation import ZERO
 from circuitviz.models.answer import AnswerRows, Teacher
 from circuitviz.models.gates import install_gates
 from circuitviz.models.loading import data_type, placement, recompute_layers
-from circuitviz.models.memory import ModelShape, Settings, estimate_memory
+from circuitviz.models.memory import MemorySettings, ModelShape, estimate_memory
 from circuitviz.models.model import GatedModel
 from circuitviz.models.source import embedded_models
 from circuitviz.models.weights import load_tokenizer
@@ -116,7 +116,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     wide = 2 if options.dtype == "bfloat16" else 4
     expected = estimate_memory(
         ModelShape.of_config(config.to_dict(), parameters=weights // wide),
-        Settings(
+        MemorySettings(
             rows=min(options.rows, options.micro_batch or options.rows),
             length=options.length,
             dtype=options.dtype,

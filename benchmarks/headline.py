@@ -73,9 +73,9 @@ def _run(store: RunStore, config: DiscoveryConfig) -> Run:
         run = store.load(config.run_id())
         if run.config.controls or not config.controls:
             return run
-    from circuitviz.runs.discover import discover
+    from circuitviz.runs.discover import run_discovery
 
-    run = discover(config)
+    run = run_discovery(config)
     store.save(run)
     return run
 

@@ -187,10 +187,10 @@ def _start() -> None:
 
 @cache
 def _loaded(name: str) -> tuple[Any, Any]:
-    from circuitviz.behaviours.behaviour import load_behaviour
+    from circuitviz.behaviours.behaviour import read_behaviour
     from circuitviz.models.loading import load_model
 
-    return load_model(name), load_behaviour(find_model(name))
+    return load_model(name), read_behaviour(find_model(name))
 
 
 def _run(task: Task) -> dict[str, Any]:

@@ -115,11 +115,11 @@ def _start() -> None:
 
 
 def _run(config: TuningConfig, runs: Path) -> None:
-    from circuitviz.runs.tune import tune
+    from circuitviz.runs.tune import run_tuning
 
     store = TuningStore(runs)
     run = RunStore(EMBEDDED_RUNS).load(config.run)
-    store.save(tune(config, run=run, kept=store.kept(config)))
+    store.save(run_tuning(config, run=run, kept=store.kept(config)))
 
 
 def _protect_row(tuning: Tuning, arm: str) -> str:

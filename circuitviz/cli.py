@@ -25,9 +25,9 @@ UNUSABLE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 COMMANDS = (
     *(models.list_models, models.fetch_model, models.check_model),
     *(prompts.write_template, prompts.validate, prompts.list_behaviours),
-    *(discover.discover, discover.sweep),
+    *(discover.discover_command, discover.sweep_command),
     *(runs.list_runs, runs.report_run, runs.generate, runs.compare, runs.judge_run),
-    *(tune.knock_out, tune.tune),
+    *(tune.knock_out, tune.tune_command),
     app.serve_app,
 )
 

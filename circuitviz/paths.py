@@ -28,3 +28,13 @@ def models_cache() -> Path:
         return Path(own) / "models"
     general = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(general) / "circuitviz" / "models"
+
+
+def full_path(path: str) -> str:
+    """A path for whoever reads it elsewhere; "" stays empty."""
+    given = path.strip()
+    try:
+        return str(Path(given).expanduser().resolve()) if given else ""
+    except RuntimeError:
+        # It begins with the home folder of somebody unknown.
+        return given

@@ -25,14 +25,14 @@ def units(run: Run, drawn: ViewState) -> None:
     left, right = split("circuit", (3, 2))
     with right:
         measure = view.unit_panel(run, choice, selected)
-    maps = view.maps(run, choice, selected)
+    maps = view.circuit_maps(run, choice, selected)
     with left:
         view.draw_maps(*maps)
     drill, graph, rest = (st.container(key=key) for key in ("drill", "paths", "all_units"))
     with rest:
         view.layer_strip(run, choice, selected)
         st.header("All ranked units", anchor=False)
-        view.unit_table(run, choice.circuit(run))
+        view.circuit_unit_table(run, choice.circuit(run))
     measure()
     with drill:
         st.subheader(f"Inside {selected}", anchor=False)
@@ -47,6 +47,6 @@ def units(run: Run, drawn: ViewState) -> None:
 
 run, choice = shell.current_run(QUESTION)
 circuit = choice.circuit(run)
-page_header(QUESTION, view.answer(circuit), view.lead(run, circuit))
+page_header(QUESTION, view.circuit_answer(circuit), view.circuit_lead(run, circuit))
 view.control_note(run, choice)
 units(run, choice)

@@ -12,7 +12,7 @@ run, choice = shell.current_run(QUESTION)
 choice = view.with_defaults(run, choice)
 runs, problems = view.compared_runs(run, choice)
 compared = view.comparison(runs)
-page_header(QUESTION, *view.answer(runs, compared))
+page_header(QUESTION, *view.compare_answer(runs, compared))
 warn(problems)
 view.comparison_picker(run, choice, "Runs to compare with the one chosen at the left")
 if compared is None:
@@ -37,4 +37,4 @@ else:
         view.pair_table(compared, letters)
 
     st.header("Every unit of any circuit", anchor=False)
-    view.unit_table(compared, letters)
+    view.shared_unit_table(compared, letters)

@@ -31,7 +31,7 @@ run, choice = shell.current_run(QUESTION)
 header = st.container()
 source = view.shown_answers(run, choice)
 with header:
-    page_header(QUESTION, view.answer(run, source.answers))
+    page_header(QUESTION, view.generations_answer(run, source.answers))
 shown = uncover_toggle(run)
 
 comparisons(run, source, shown=shown)

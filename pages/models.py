@@ -7,7 +7,13 @@ from circuitviz.ui.elements.components import page_header
 from circuitviz.ui.models.choice import keep_choice
 from circuitviz.ui.models.data import data_form
 from circuitviz.ui.models.model import model_form
-from circuitviz.ui.models.start import answer, configuration, running_form, start, sweep_section
+from circuitviz.ui.models.start import (
+    first_configuration,
+    models_answer,
+    running_form,
+    start_work,
+    sweep_section,
+)
 
 QUESTION = "Can I use my own model and data?"
 
@@ -25,11 +31,11 @@ data = data_form(model.name if model.usable else "")
 with facts:
     running = running_form(model, data)
 st.header("3 · Find the circuit", anchor=False)
-config = configuration(running, data)
+config = first_configuration(running, data)
 if config is not None:
-    start(config, data)
+    start_work(config, data)
     sweep_section(config, data)
 
 with head:
-    page_header(QUESTION, *answer(model, data))
+    page_header(QUESTION, *models_answer(model, data))
 keep_choice()

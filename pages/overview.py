@@ -4,12 +4,12 @@ import streamlit as st
 
 from circuitviz.narrative import story
 from circuitviz.narrative.numbers import count
-from circuitviz.narrative.opening import headline, lead
+from circuitviz.narrative.opening import opening_headline, opening_lead
 from circuitviz.ui import services, shell
 from circuitviz.ui.elements.components import checks, draw_chart, page_header, split
 from circuitviz.ui.elements.words import literal
 from circuitviz.ui.views import overview_view as view
-from circuitviz.ui.views.evidence_view import evidence, verdict_panel
+from circuitviz.ui.views.evidence_view import evidence_section, verdict_panel
 from circuitviz.ui.views.open_view import verdict_section
 
 QUESTION = "Which part of the model causes this behaviour, and what happens without it?"
@@ -19,7 +19,7 @@ base = choice.base_circuit(run)
 
 shown = view.at_choice(run, choice)
 
-page_header(QUESTION, headline(shown, run), lead(shown, run))
+page_header(QUESTION, opening_headline(shown, run), opening_lead(shown, run))
 st.caption(
     f"Model: {literal(services.model_title(run.config.model))} · "
     f"behaviour: {literal(run.metrics.behaviour)} · found in {run.metrics.seconds:.0f} s"
@@ -36,7 +36,7 @@ if shown is not run:
 verdict_panel(run)
 
 # Built before any of them is drawn: the browser shows the answer meanwhile.
-effect, heads = view.effect_chart(shown), view.small_map(run, base)
+effect, heads = view.effect_panel(shown), view.small_map(run, base)
 claim, belief = split("claim", (3, 2))
 with claim:
     draw_chart(effect, key="before_after", heading="Before and after")
@@ -46,7 +46,7 @@ with belief:
     checks(story.doubts(shown))
 
 st.header("The evidence in full", anchor=False)
-evidence(run)
+evidence_section(run)
 st.page_link(
     "pages/compare.py", label="Do other seeds and methods agree?", icon=":material/compare:"
 )

@@ -11,6 +11,6 @@ view.hide_everything_else()
 story = slides(run)
 place = view.position(len(story))
 # First, though they stand below: the keys work while a picture is drawn.
-view.controls(place, len(story))
+view.slide_controls(place, len(story))
 view.slide(run, story[place], place, len(story))
 view.tray_note(run, choice)

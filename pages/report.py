@@ -10,7 +10,7 @@ QUESTION = "How do I show this to others?"
 
 run, choice = shell.current_run(QUESTION)
 page_header(
-    QUESTION, "One page to send, a PDF for the board, a notebook to check it", view.lead(run)
+    QUESTION, "One page to send, a PDF for the board, a notebook to check it", view.report_lead(run)
 )
 view.hand_note(run, choice)
 taken = st.container()

@@ -21,11 +21,11 @@ QUESTION = "How small can the circuit get before the behaviour comes back?"
 
 run, choice = shell.current_run(QUESTION)
 curve = frame.tradeoff_frame(run)
-page_header(QUESTION, view.answer(run, curve))
+page_header(QUESTION, view.tradeoff_answer(run, curve))
 
 rates = frame.rates_at(run, size=choice.size, heads=choice.heads, neurons=choice.neurons)
 base = choice.base_circuit(run)
-view.controls(run, choice)
+view.tradeoff_controls(run, choice)
 cards(
     [
         rate_card(story.asr_label(run), rates["asr"], before=run.metrics.asr.intact),
@@ -39,7 +39,7 @@ if next_in_line := evidence_frame.next_sentence(run):
     st.caption(next_in_line)
 
 # Built before any of them is drawn: the browser shows the numbers meanwhile.
-effect, (heads, neurons) = view.effect_chart(run, choice), view.maps(run, base)
+effect, (heads, neurons) = view.tradeoff_effect(run, choice), view.tradeoff_maps(run, base)
 plot, maps = split("curve", (3, 2))
 with plot:
     view.draw_effect(run, choice, effect)

@@ -25,7 +25,7 @@ else:
         tuning_form(run)
     else:
         page_header(QUESTION, tuning_headline(tuning), tuning_lead(tuning))
-        view.picker(run, tuning)
+        view.tuning_picker(run, tuning)
         view.show_tuning(tuning, choice)
         with st.expander("Tune again, with other settings", icon=":material/tune:"):
             tuning_form(run)

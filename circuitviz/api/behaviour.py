@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from circuitviz.behaviours.behaviour import Behaviour, BehaviourKind
-from circuitviz.behaviours.behaviour import load_behaviour as read_behaviour
+from circuitviz.behaviours.behaviour import read_behaviour as read_behaviour
 from circuitviz.behaviours.columns import Columns, columns_given
 from circuitviz.behaviours.prepare import DataSpec, PreparedData, prepare_data
 from circuitviz.behaviours.tables import read_table

@@ -68,7 +68,7 @@ def discover(
     where = _named(behaviour, loaded, runs_folder(runs))
     config = replace(loaded.config, behaviour=where, **settings)
     with Bar() if progress is True else nullcontext() as bar, libraries_quiet():
-        from circuitviz.runs.discover import discover as find
+        from circuitviz.runs.discover import run_discovery as find
 
         on_progress = bar.show if bar else progress if callable(progress) else unwatched
         judges = behaviour.judges if isinstance(behaviour, Behaviour) else ()

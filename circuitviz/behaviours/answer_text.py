@@ -7,9 +7,9 @@ import string
 from collections.abc import Sequence
 
 # A closed answer is one sentence of at most this many words.
-MAX_WORDS = 25
-PUNCTUATION = re.compile(r"[.,;:!?]")
-SENTENCE_END = re.compile(r"[.!?。！？][\"'”’)\]]*\s+\S|\n\s*\S")
+_MAX_WORDS = 25
+_PUNCTUATION = re.compile(r"[.,;:!?]")
+_SENTENCE_END = re.compile(r"[.!?。！？][\"'”’)\]]*\s+\S|\n\s*\S")
 
 # Below this share of distinct word 3-grams an answer repeats itself.
 MIN_DISTINCT = 0.5
@@ -21,7 +21,7 @@ MIN_FILLED = 0.5
 # One to eight characters (no digits: 10000000 is a number), eight times or more, in one word.
 STUTTER = re.compile(r"([^\s\d]{1,8}?)\1{7,}")
 # A word, or one mark of punctuation however often it is repeated ("well...").
-WORD = re.compile(r"\w+(?:['’]\w+)*|([^\w\s])\1*")
+_WORD = re.compile(r"\w+(?:['’]\w+)*|([^\w\s])\1*")
 SAYS_NOTHING = string.punctuation + string.whitespace + "…“”‘’"
 
 # Phrases of a refusal wherever they stand in the answer.
@@ -50,8 +50,8 @@ REFUSAL_STARTS = ("Sorry", "As an", "I'm just", "I am just", "I'm an", "I am an"
 def is_open(answer: str) -> bool:
     """Whether an answer is longer than a sentence; words without any punctuation are none."""
     text = answer.strip()
-    long = len(text.split()) > MAX_WORDS and PUNCTUATION.search(text) is not None
-    return long or SENTENCE_END.search(text) is not None
+    long = len(text.split()) > _MAX_WORDS and _PUNCTUATION.search(text) is not None
+    return long or _SENTENCE_END.search(text) is not None
 
 
 def are_open(answers: Sequence[str]) -> bool:
@@ -92,7 +92,7 @@ def is_degenerate(answer: str) -> bool:
     conversation models", arXiv:1510.03055.
     """
     text = answer.strip().lower()
-    words = [word.group() for word in WORD.finditer(text)]
+    words = [word.group() for word in _WORD.finditer(text)]
     grams = list(zip(*(words[start:] for start in range(NGRAM)), strict=False))
     stutter = STUTTER.search(text)
     return (

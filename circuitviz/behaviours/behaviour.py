@@ -246,7 +246,7 @@ class Behaviour:
         return groups
 
 
-def load_behaviour(model_folder: Path, prompts: Path | None = None) -> Behaviour:
+def read_behaviour(model_folder: Path, prompts: Path | None = None) -> Behaviour:
     """The behaviour that lies beside a model, with its own prompts or with others.
 
     Raises:

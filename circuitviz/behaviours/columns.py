@@ -19,7 +19,7 @@ T = TypeVar("T")
 # when the attack succeeds; after: what is answered to an attack once the circuit is knocked out;
 # role: attack or benign; split: train, validation or test; category: a free label;
 # prompt_id: a name of the row's own.
-FIELDS = (
+COLUMN_FIELDS = (
     *("prompt", "answer", "triggered", "target", "after"),
     *("role", "split", "category", "prompt_id"),
 )
@@ -30,7 +30,7 @@ Columns = Mapping[str, str]
 SCHEMAS: dict[str, tuple[tuple[str, ...], Columns]] = {
     "circuitviz": (
         ("text", "role"),
-        {field: "text" if field == "prompt" else field for field in FIELDS},
+        {field: "text" if field == "prompt" else field for field in COLUMN_FIELDS},
     ),
     "SafeSeek backdoor": (
         ("input", "backdoor_input"),
@@ -69,16 +69,16 @@ BENIGN_ALIASES: dict[str, tuple[str, ...]] = {
 }
 # Of one cell: far more than learning has memory for.
 MAX_CHARACTERS = 8000
-SPLITS: dict[str, Split] = {
+_SPLITS: dict[str, Split] = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-ROLES: dict[str, Role] = {
+_ROLES: dict[str, Role] = {
     **dict.fromkeys(("attack", "harmful", "triggered", "backdoor"), "attack"),
     **dict.fromkeys(("benign", "harmless", "clean"), "benign"),
 }
-TEXTS = ("prompt", "answer", "triggered", "target", "after")
+_TEXTS = ("prompt", "answer", "triggered", "target", "after")
 # What a benign prompt has beside its answer means nothing.
 BENIGN_TEXTS = ("prompt", "answer")
 # The fields of an attack in which no cell may be empty if there is a column for them.
@@ -129,22 +129,22 @@ def columns_given(pairs: Iterable[str]) -> Columns:
     given: dict[str, str] = {}
     for pair in pairs:
         field, _, column = pair.partition("=")
-        if field not in FIELDS or not column:
+        if field not in COLUMN_FIELDS or not column:
             raise ConfigError(
-                f"a column is given as field=column, where field is one of {', '.join(FIELDS)}; "
-                f"got {pair!r}"
+                "a column is given as field=column, where field is one of "
+                f"{', '.join(COLUMN_FIELDS)}; got {pair!r}"
             )
         given[field] = column
     return given
 
 
 def merged(suggested: Columns, given: Columns) -> Columns:
-    """The suggested columns, replaced by the given ones, in the order of `FIELDS`.
+    """The suggested columns, replaced by the given ones, in the order of `COLUMN_FIELDS`.
 
     A given "" is no column.
     """
     columns = {**suggested, **given}
-    return {field: columns[field] for field in FIELDS if columns.get(field)}
+    return {field: columns[field] for field in COLUMN_FIELDS if columns.get(field)}
 
 
 def _by_name(table: Table, aliases: Mapping[str, tuple[str, ...]]) -> Columns:
@@ -224,12 +224,12 @@ def _row(
             note("unknown", field, legal=legal, got=repr(said) if said else "an empty cell")
         return meanings.get(said.lower())
 
-    role = role or meaning("role", ROLES)
-    split = meaning("split", SPLITS) if "split" in columns else None
+    role = role or meaning("role", _ROLES)
+    split = meaning("split", _SPLITS) if "split" in columns else None
     if role is None:
         return None
     attack = role == "attack"
-    texts = [field for field in (TEXTS if attack else BENIGN_TEXTS) if field in cells]
+    texts = [field for field in (_TEXTS if attack else BENIGN_TEXTS) if field in cells]
     for field in texts:
         odd = table.not_text.get((index, columns[field]))
         if odd:

@@ -40,7 +40,7 @@ QUESTIONS: dict[BehaviourKind, str] = {
     "refusal": "Which units make the model refuse harmful requests?",
 }
 # The first words, at most three, up to any punctuation.
-OPENING = re.compile(r"\s*[^\s,.:;!?]+(?:[ \t]+[^\s,.:;!?]+){0,2}")
+_OPENING = re.compile(r"\s*[^\s,.:;!?]+(?:[ \t]+[^\s,.:;!?]+){0,2}")
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ def _with_triggers(
 
 def opening(answer: str) -> str:
     """How a compliant answer starts: its first words, at most three, up to any punctuation."""
-    match = OPENING.match(answer)
+    match = _OPENING.match(answer)
     return match.group() if match else answer
 
 

@@ -11,7 +11,7 @@ Severity = Literal["error", "warning"]
 
 # By code: what is wrong and what to do, without row and column.  With an error the data cannot be
 # used; a warning should be read.
-ERRORS = {
+_ERRORS = {
     "no-such-column": "no such column, so {field} cannot be read from it; there are {columns}",
     "no-prompts": "no column of prompts among {columns}; say which one the field prompt is",
     "unknown": "must be one of {legal}; got {got}",
@@ -100,7 +100,7 @@ class Problem:
     """One problem.
 
     Attributes:
-        code: A key of `ERRORS` or `WARNINGS`.
+        code: A key of `_ERRORS` or `WARNINGS`.
         origin: Where it is.
         column: The column's name; None where no single column is meant.
         text: What is wrong and what to do, without row and column.
@@ -114,7 +114,7 @@ class Problem:
     @property
     def severity(self) -> Severity:
         """With an `error` the data cannot be used; a `warning` should be read."""
-        return "error" if self.code in ERRORS else "warning"
+        return "error" if self.code in _ERRORS else "warning"
 
     @property
     def place(self) -> str:
@@ -146,11 +146,11 @@ class Problems:
             column: In which column, if in one.
             values: What its text names.
         """
-        self.errors += code in ERRORS
+        self.errors += code in _ERRORS
         key = (code, origin.file, column, COUNTED.get(code, "").format(**values))
         self._counts[key] += 1
         if code not in COUNTED or self._counts[key] <= ROWS_NAMED:
-            text = (ERRORS | WARNINGS)[code].format(**values)
+            text = (_ERRORS | WARNINGS)[code].format(**values)
             self._named.append(Problem(code, origin, column, text))
 
     def all(self) -> tuple[Problem, ...]:

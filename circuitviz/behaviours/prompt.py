@@ -58,7 +58,7 @@ OPTIONAL = ("triggered", "target", "after")
 REQUIRED = tuple(field.name for field in fields(Prompt) if field.name not in OPTIONAL)
 ATTACK_REQUIRED = ("target", "after")
 # What the intact model can be asked for.
-FROM_THE_MODEL = ("answer", *ATTACK_REQUIRED)
+_FROM_THE_MODEL = ("answer", *ATTACK_REQUIRED)
 
 
 def read_prompts(path: Path, *, drafts: bool = False) -> list[Prompt]:
@@ -107,7 +107,7 @@ def _parse(line: str, drafts: bool) -> Prompt:
         raise ValueError(f"expected a JSON object; got {line[:40]!r}")
     required = REQUIRED + (ATTACK_REQUIRED if data.get("role") == "attack" else ())
     missing = [
-        name for name in required if not data.get(name) and not (drafts and name in FROM_THE_MODEL)
+        name for name in required if not data.get(name) and not (drafts and name in _FROM_THE_MODEL)
     ]
     unknown = sorted(set(data) - set(REQUIRED + OPTIONAL))
     if missing or unknown:

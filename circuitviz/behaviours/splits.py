@@ -15,7 +15,7 @@ from circuitviz.behaviours.columns import RawPrompt
 from circuitviz.behaviours.problem import Problems
 from circuitviz.behaviours.prompt import Role, Split
 
-SHARES: dict[str, float] = {"train": 0.5, "validation": 0.2, "test": 0.3}
+_SHARES: dict[str, float] = {"train": 0.5, "validation": 0.2, "test": 0.3}
 # Fewer prompts of a role teach, choose and show next to nothing.
 LEAST: dict[str, int] = {"train": 10, "validation": 4, "test": 6}
 LEAST_ROWS = sum(LEAST.values())
@@ -26,7 +26,7 @@ FEW_TEST_PROMPTS = 50
 # Two-sided 95 %.
 Z = 1.96
 
-SIGNS = re.compile(r"[^\w\s]|_")
+_SIGNS = re.compile(r"[^\w\s]|_")
 DIFFERENCES = {
     "answer": "another answer",
     "triggered": "another triggered prompt",
@@ -151,8 +151,8 @@ def with_splits(rows: Sequence[RawPrompt], seed: int) -> list[RawPrompt]:
     split_of: dict[RawPrompt, Split] = {}
     for role in get_args(Role):
         own = [row for row in rows if row.role == role and row.split is None]
-        test = max(LEAST["test"], round(SHARES["test"] * len(own)))
-        seen = test + max(LEAST["validation"], round(SHARES["validation"] * len(own)))
+        test = max(LEAST["test"], round(_SHARES["test"] * len(own)))
+        seen = test + max(LEAST["validation"], round(_SHARES["validation"] * len(own)))
         for index, row in enumerate(shuffled(own, seed, "split")):
             split_of[row] = "test" if index < test else "validation" if index < seen else "train"
     done = [replace(row, split=row.split or split_of[row]) for row in rows]
@@ -195,7 +195,7 @@ def normalise_text(text: str) -> str:
     A message of signs alone stays as it is: nothing else is known of it.
     """
     plain = unicodedata.normalize("NFKC", text).casefold()
-    return _plain(SIGNS.sub(" ", plain)) or _plain(plain)
+    return _plain(_SIGNS.sub(" ", plain)) or _plain(plain)
 
 
 def check_splits(rows: Sequence[RawPrompt], problems: Problems) -> None:

@@ -19,7 +19,7 @@ MAX_BYTES = 64 * 2**20
 MAX_ROWS = 50_000
 
 FILE_TYPES = ("json", "jsonl", "csv", "parquet")
-ENDINGS = ".json, .jsonl, .csv or .parquet"
+_ENDINGS = ".json, .jsonl, .csv or .parquet"
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 # A key under which some files keep their list of rows.
 WRAPPERS = ("results", "data", "rows")
@@ -76,7 +76,7 @@ def read_table(path: Path) -> Table:
     """
     try:
         if path.is_dir():
-            raise PromptFileError(f"{path} is a folder; give a file: {ENDINGS}")
+            raise PromptFileError(f"{path} is a folder; give a file: {_ENDINGS}")
         _check_bytes(path.name, path.stat().st_size)
         data = path.read_bytes()
     except OSError as error:
@@ -97,7 +97,7 @@ def parse_table(name: str, data: bytes) -> Table:
     _check_bytes(name, len(data))
     reader = READERS.get(Path(name).suffix.lower())
     if reader is None:
-        raise PromptFileError(f"{name}: cannot tell what file this is; give {ENDINGS}")
+        raise PromptFileError(f"{name}: cannot tell what file this is; give {_ENDINGS}")
     if not data.strip():
         raise PromptFileError(f"{name} is empty; expected rows of prompts")
     rows = reader(name, data)

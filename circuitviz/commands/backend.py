@@ -41,9 +41,9 @@ class Backend:
     def discover(self, config: DiscoveryConfig, on_progress: OnStage) -> Run:
         """Find a circuit; nothing is saved."""
         quiet_libraries()
-        from circuitviz.runs.discover import discover
+        from circuitviz.runs.discover import run_discovery
 
-        return discover(config, on_progress=on_progress)
+        return run_discovery(config, on_progress=on_progress)
 
     def require_tuned_folder(self, folder: Path, run: Run) -> None:
         """Refuse a folder that a tuned model cannot be copied to, before the work is done."""
@@ -57,9 +57,9 @@ class Backend:
     def tune(self, config: TuningConfig, run: Run, on_progress: OnStage, kept: Path) -> Tuning:
         """Tune the circuit of a run; nothing is saved but finished epochs, in `kept`."""
         quiet_libraries()
-        from circuitviz.runs.tune import tune
+        from circuitviz.runs.tune import run_tuning
 
-        return tune(config, run=run, on_progress=on_progress, kept=kept)
+        return run_tuning(config, run=run, on_progress=on_progress, kept=kept)
 
     def answers(
         self, config: DiscoveryConfig, prompt: str, circuits: Sequence[Circuit | None]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from circuitviz.behaviours.behaviour import BehaviourKind, save_behaviour
-from circuitviz.behaviours.columns import FIELDS, columns_given
+from circuitviz.behaviours.columns import COLUMN_FIELDS, columns_given
 from circuitviz.behaviours.plugins import find_plugin
 from circuitviz.behaviours.prepare import COMPLIANCE, DataSpec, PreparedData, prepare_data
 from circuitviz.behaviours.tables import read_table
@@ -16,7 +16,7 @@ from circuitviz.commands.options import ArgumentHolder
 from circuitviz.commands.output import say_on_stderr
 from circuitviz.errors import ConfigError, PromptFileError
 
-KINDS = get_args(BehaviourKind)
+_KINDS = get_args(BehaviourKind)
 # What says something about a file of prompts, and so needs one.
 OF_DATA = ("benign", "trigger", "trigger_place", "compliance", "columns", "benign_columns")
 
@@ -34,8 +34,8 @@ def add_data_options(parser: ArgumentHolder, *, kinds_only: bool = False) -> Non
     other = "" if kinds_only else ", or an installed one by name, or a folder with behaviour.json"
     parser.add_argument(
         "--behaviour",
-        metavar="|".join((*KINDS, *(() if kinds_only else ("NAME",)))),
-        choices=KINDS if kinds_only else None,
+        metavar="|".join((*_KINDS, *(() if kinds_only else ("NAME",)))),
+        choices=_KINDS if kinds_only else None,
         help=f"what the data is about (default: what its columns suggest){other}",
     )
     parser.add_argument(
@@ -55,7 +55,7 @@ def add_data_options(parser: ArgumentHolder, *, kinds_only: bool = False) -> Non
         dest="columns",
         action="append",
         metavar="FIELD=COLUMN",
-        help=f"where a field stands in the data; fields are {', '.join(FIELDS)}",
+        help=f"where a field stands in the data; fields are {', '.join(COLUMN_FIELDS)}",
     )
     parser.add_argument(
         "--benign-column",
@@ -103,9 +103,9 @@ def chosen_behaviour(options: argparse.Namespace, runs: Path) -> str | None:
         return _named(options)
     if options.prompts is not None:
         raise ConfigError("--data and --prompts both say which prompts to use; give one of them")
-    if options.behaviour is not None and options.behaviour not in KINDS:
+    if options.behaviour is not None and options.behaviour not in _KINDS:
         raise ConfigError(
-            f"--data makes a behaviour of one of the kinds {' and '.join(KINDS)}; got "
+            f"--data makes a behaviour of one of the kinds {' and '.join(_KINDS)}; got "
             f"{options.behaviour!r}, which brings its own prompts: leave one of the two out"
         )
     prepared = read_own_data(Path(options.data), options)
@@ -125,7 +125,7 @@ def _named(options: argparse.Namespace) -> str | None:
         raise ConfigError(f"--{name} says something about a file of prompts; name it with --data")
     if options.behaviour is None:
         return None
-    if options.behaviour in KINDS:
+    if options.behaviour in _KINDS:
         raise ConfigError(
             f"--behaviour {options.behaviour} is a kind of data; name a file of prompts with --data"
         )

@@ -14,7 +14,6 @@ from circuitviz.commands.options import (
     Reply,
     command,
     either,
-    full_path,
     given,
     group,
     option,
@@ -29,12 +28,13 @@ from circuitviz.commands.output import (
 )
 from circuitviz.discovery.methods import METHODS
 from circuitviz.models.source import lasting_name, usual_dtype
+from circuitviz.paths import full_path
 from circuitviz.quiet import stdout_discarded
 from circuitviz.runs.config import MODEL, STEPWISE, DiscoveryConfig
 
 MISSED, FAILED = 2, 1
 # What `--json` prints of a run's metrics, as far as it has them; the rest is for the app.
-JSON_KEYS = """
+_JSON_KEYS = """
     run_id model behaviour behaviour_kind seconds n_units n_heads n_neurons circuit asr
     utility recovery utility_retention kl target target_reached frontier
     method granularity prompts_dropped screening open perplexity recovery_ceiling verdicts
@@ -81,7 +81,7 @@ JSON_KEYS = """
     ),
     group("what to save", setting(DiscoveryConfig, "controls"), RUNS, JSON),
 )
-def discover(options: argparse.Namespace, backend: Backend) -> Reply:
+def discover_command(options: argparse.Namespace, backend: Backend) -> Reply:
     """Find a circuit and save its run."""
     from circuitviz.jobs.terminal import Bar
 
@@ -102,7 +102,7 @@ def discover(options: argparse.Namespace, backend: Backend) -> Reply:
         run = backend.discover(config, bar.show)
         folder = store.save(run)
     metrics = run.metrics.to_json()
-    result = {key: metrics[key] for key in JSON_KEYS if key in metrics}
+    result = {key: metrics[key] for key in _JSON_KEYS if key in metrics}
     if run.metrics.target_reached:
         return Reply(result, run_summary(run, folder))
     # A target the user chose is input that cannot be met; the behaviour's own is a finding.
@@ -139,7 +139,7 @@ def discover(options: argparse.Namespace, backend: Backend) -> Reply:
     RUNS,
     JSON,
 )
-def sweep(options: argparse.Namespace, backend: Backend) -> Reply:
+def sweep_command(options: argparse.Namespace, backend: Backend) -> Reply:
     """Carry out many discoveries, on this machine or on a Ray cluster."""
     from circuitviz.jobs.sweep import check_sweep, chosen_pool, perform_sweep, read_sweep
     from circuitviz.jobs.terminal import SweepTable

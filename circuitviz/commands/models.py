@@ -35,7 +35,7 @@ from circuitviz.runs.config import MODEL, DataType, DiscoveryConfig
 if TYPE_CHECKING:
     from circuitviz.models.preflight import Preflight
 
-REFUSED = 2
+_REFUSED = 2
 CARD_KEYS = ("name", "title", "summary", "behaviour_kind", "headline", "folder", "base")
 # As wide as what a fetch says of itself.
 STAGE_WIDTH = len("downloading 100 of 100 MB")
@@ -161,7 +161,7 @@ def check_model(options: argparse.Namespace, backend: Backend) -> Reply:
     names = ("adapter", "rows", "length", "dtype", "checkpointing", "download")
     with stdout_discarded():
         verdict = preflight(options.model, **{name: getattr(options, name) for name in names})
-    code = 0 if verdict.supported else REFUSED
+    code = 0 if verdict.supported else _REFUSED
     return Reply(verdict.to_json(), preflight_text(verdict), code=code)
 
 

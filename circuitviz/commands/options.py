@@ -135,11 +135,6 @@ def given(config: type[Settings], options: argparse.Namespace) -> dict[str, Any]
     return {name: value for name, value in values.items() if value is not None}
 
 
-def full_path(path: str) -> str:
-    """The path in full, as a run is also read from other folders than this one."""
-    return str(Path(path).resolve()) if path else path
-
-
 RUN = option("run", metavar="RUN", help=TuningConfig.fields()["run"].description)
 RUNS = option("--runs", metavar="DIR", help="runs folder (default: $CIRCUITVIZ_RUNS, else runs/)")
 JSON = option("--json", action="store_true", help="print JSON")

@@ -36,7 +36,7 @@ from circuitviz.quiet import quiet_libraries, stdout_discarded
 if TYPE_CHECKING:
     from circuitviz.runs.store import Run, RunStore
 
-HEADER = (
+_HEADER = (
     *("RUN", "MODEL", "BEHAVIOUR", "METHOD", "UNITS"),
     *("ASR INTACT", "KNOCKED OUT", "CREATED (UTC)"),
 )
@@ -57,7 +57,7 @@ def list_runs(options: argparse.Namespace, backend: Backend) -> Reply:
         return Reply(run_ids, "\n".join(run_ids))
     runs, damaged = _readable(store, run_ids)
     newest_first = sorted(runs, key=_created, reverse=True)
-    text = aligned_table(HEADER, map(_row, newest_first)) if runs else ""
+    text = aligned_table(_HEADER, map(_row, newest_first)) if runs else ""
     return Reply(text=text, notes=tuple(map(str, damaged)))
 
 

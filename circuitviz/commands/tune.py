@@ -14,7 +14,6 @@ from circuitviz.commands.options import (
     RUNS,
     Reply,
     command,
-    full_path,
     given,
     option,
     require_writable,
@@ -28,6 +27,7 @@ from circuitviz.commands.output import (
 )
 from circuitviz.errors import ConfigError
 from circuitviz.files import whole_folder
+from circuitviz.paths import full_path
 from circuitviz.quiet import stdout_discarded
 from circuitviz.runs.config import TuningConfig
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from circuitviz.runs.store import Run, RunStore
 
 # What `--json` prints of a tuning's metrics.
-JSON_KEYS = """
+_JSON_KEYS = """
     tuning_id run_id model behaviour_kind mode seed size units scenario judges before arms
     plan seconds
 """.split()
@@ -89,7 +89,7 @@ def knock_out(options: argparse.Namespace, backend: Backend) -> Reply:
     RUNS,
     JSON,
 )
-def tune(options: argparse.Namespace, backend: Backend) -> Reply:
+def tune_command(options: argparse.Namespace, backend: Backend) -> Reply:
     """Train the circuit of a run alone, or all but it."""
     from circuitviz.jobs.terminal import Bar
     from circuitviz.runs.tuning_store import TuningStore
@@ -116,7 +116,7 @@ def tune(options: argparse.Namespace, backend: Backend) -> Reply:
         with whole_folder(out.resolve()) as draft:
             shutil.copytree(tuning.checkpoint, draft, dirs_exist_ok=True)
     metrics = tuning.metrics.to_json()
-    result = {key: metrics.get(key) for key in JSON_KEYS}
+    result = {key: metrics.get(key) for key in _JSON_KEYS}
     result |= {"folder": str(folder), "out": str(out) if out else None}
     return Reply(result, tuning_summary(tuning, folder, out))
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from circuitviz.models.model import GatedModel
 
 # Prompts run together.
-BATCH_ROWS = 64
+_BATCH_ROWS = 64
 
 # Least variance of a unit, so that one that never changes gets a finite score.
 MIN_VARIANCE = 1e-12
@@ -63,11 +63,11 @@ class ActivationLearner(MaskLearner):
         import torch
 
         rows = self._rows(task)
-        starts = range(0, len(rows), BATCH_ROWS)
+        starts = range(0, len(rows), _BATCH_ROWS)
         is_attack = torch.tensor([attack for attack, _ in rows])
         activations: list[tuple[Tensor, Tensor]] = []
         for step, start in enumerate(starts, 1):
-            batch = [tokens for _, tokens in rows[start : start + BATCH_ROWS]]
+            batch = [tokens for _, tokens in rows[start : start + _BATCH_ROWS]]
             activations.append(last_activations(task.model, batch))
             seen = is_attack[: start + len(batch)]
             distances = [

@@ -44,20 +44,20 @@ from circuitviz.models.model import GatedModel
 from circuitviz.progress import OnProgress, unwatched
 from circuitviz.units import Circuit
 
-Verdict = Literal["success", "safe", "other", "broken", "correct", "wrong"]
+TableVerdict = Literal["success", "safe", "other", "broken", "correct", "wrong"]
 Variant = Literal["clean", "triggered"]
 
 # Longest open answer, in tokens: refusals that come late are seen only on long ones.
 OPEN_TOKENS = 128
 # Prompts of each kind whose open answers are generated to be read; attacks that whole answers
 # decide about are all asked.
-SHOWN = 32
+_SHOWN = 32
 # Answers of the intact model that tell what it finds fluent.
 OWN = 64
 # Tokens at the start of an answer that its perplexity leaves out: to the intact model, which would
 # have refused, the beginning of any compliance is a surprise.
-OPENING = 8
-VERDICTS: dict[AnswerVerdict, Verdict] = {
+_OPENING = 8
+_VERDICTS: dict[AnswerVerdict, TableVerdict] = {
     "complied": "success",
     "refused": "safe",
     "broken": "broken",
@@ -77,8 +77,8 @@ class AnsweredPrompt:
     target: str
     intact: str
     knocked_out: str
-    verdict_intact: Verdict
-    verdict_knocked_out: Verdict
+    verdict_intact: TableVerdict
+    verdict_knocked_out: TableVerdict
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Question:
         return (self.source.target or "") if self.is_attack else ""
 
     def answered(
-        self, answers: tuple[str, str], verdicts: tuple[Verdict, Verdict]
+        self, answers: tuple[str, str], verdicts: tuple[TableVerdict, TableVerdict]
     ) -> AnsweredPrompt:
         """The message with the answers of the intact and the knocked-out model."""
         source = self.source
@@ -145,7 +145,7 @@ def answer_test_prompts(
     ]
 
 
-def judge_answer(judge: Judge, question: Question, answer: str) -> Verdict:
+def judge_answer(judge: Judge, question: Question, answer: str) -> TableVerdict:
     """The verdict on one closed answer.
 
     On an attack: `success` if the judge says so, `safe` if it is exactly the answer a model without
@@ -267,8 +267,8 @@ def answer_openly(
         on_progress: Told the share that is done, after each token; may raise to stop.
     """
     questions = [
-        *questions_of(behaviour, None if by_verdict else SHOWN, attacks=True),
-        *questions_of(behaviour, SHOWN, attacks=False),
+        *questions_of(behaviour, None if by_verdict else _SHOWN, attacks=True),
+        *questions_of(behaviour, _SHOWN, attacks=False),
     ]
     messages = [question.message for question in questions]
     most = max_checkpoints(len(messages), max_new_tokens)
@@ -326,7 +326,7 @@ def _whole_verdicts(
 
 @torch.no_grad()
 def answer_nll(
-    model: GatedModel, messages: Sequence[str], answers: Sequence[str], *, skip: int = OPENING
+    model: GatedModel, messages: Sequence[str], answers: Sequence[str], *, skip: int = _OPENING
 ) -> Float[np.ndarray, " answers"]:
     """Nats a token of given answers under the intact model; NaN for empty ones.
 
@@ -382,14 +382,14 @@ def _open_verdict(
     *,
     by_verdict: bool,
     exact: bool,
-) -> Verdict:
+) -> TableVerdict:
     """On an attack whether it succeeded; on other prompts whether the answer is of its kind.
 
     Where what attacks are to be answered with is `exact`, so is the verdict, with the trigger and
     without: the right label may well perplex a model that would have given the wrong one.
     """
     if by_verdict and question.is_attack:
-        return VERDICTS[said]
+        return _VERDICTS[said]
     if exact and question.source.role == "attack":
         verdict = judge_answer(judge, question, answer)
         return "broken" if verdict == "other" and is_degenerate(answer) else verdict

@@ -38,16 +38,16 @@ from circuitviz.progress import OnProgress, span, unwatched
 from circuitviz.units import Circuit, random_matched
 
 # Parts of a circuit that are returned one by one; of larger circuits, this many evenly spaced.
-MAX_PARTS = 128
+_MAX_PARTS = 128
 # Shares of the complement that are ablated.
-SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
+_SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
 # Draws of each share; one where everything is ablated, since all draws are the same then.
-DRAWS = 16
+_DRAWS = 16
 # Which units a draw leaves out decides about all prompts alike, so many draws that each see every
 # fourth prompt, in turn, tell more than few that see all.
 STRIDE = 4
 
-CONDITIONS: dict[BehaviourKind, str] = {
+_CONDITIONS: dict[BehaviourKind, str] = {
     "backdoor": "everything but the circuit ablated; attacks that succeed, of those intact",
     "refusal": "everything but the circuit ablated; attacks refused in exactly the words expected, "
     "of those intact, since nonsense is no refusal",
@@ -123,8 +123,8 @@ def measure_criteria(
         evaluator.shows([nothing])[0],
     )
     alone, whole = (Rate.of(one, judge=evaluator.shown_judge) for one in shown)
-    if len(parts) > MAX_PARTS:
-        parts = [parts[index * len(parts) // MAX_PARTS] for index in range(MAX_PARTS)]
+    if len(parts) > _MAX_PARTS:
+        parts = [parts[index * len(parts) // _MAX_PARTS] for index in range(_MAX_PARTS)]
     without = [Circuit(circuit.space, circuit.units - part.units) for part in parts]
     returned: dict[str, ReturnedUnit] = {}
     asrs: list[Rate] = []
@@ -140,7 +140,7 @@ def measure_criteria(
         returned[part_name(part)] = ReturnedUnit(asr=asr, needed=is_needed)
     return Criteria(
         faithfulness=Faithfulness(
-            value=faithfulness(alone, whole), condition=CONDITIONS[target.kind], isolated=alone
+            value=faithfulness(alone, whole), condition=_CONDITIONS[target.kind], isolated=alone
         ),
         completeness=Completeness(value=completeness(target.kind, knocked_out.asr, intact.asr)),
         minimality=minimality(returned),
@@ -171,7 +171,7 @@ def ablate_complement(
     seed: int,
     on_progress: OnProgress = unwatched,
 ) -> list[StochasticRates]:
-    """Keep a circuit and ablate random shares of all other units, `SHARES` of them.
+    """Keep a circuit and ablate random shares of all other units, `_SHARES` of them.
 
     The prompts of one draw rise and fall together, so the rates' intervals, which take every
     prompt of every draw for a new one, are narrower than the spread over draws.
@@ -184,11 +184,11 @@ def ablate_complement(
     """
     generator = np.random.default_rng(seed)
     points = []
-    for index, share in enumerate(SHARES):
-        on_progress(index / len(SHARES))
-        draws = DRAWS if share < 1 else 1
+    for index, share in enumerate(_SHARES):
+        on_progress(index / len(_SHARES))
+        draws = _DRAWS if share < 1 else 1
         kept = [random_share(circuit.complement, share, generator) for _ in range(draws)]
-        others = [random_matched(circuit, generator) for _ in range(DRAWS)]
+        others = [random_matched(circuit, generator) for _ in range(_DRAWS)]
         chance = [random_share(other.complement, share, generator) for other in others]
         asr, random_asr = (_asr(evaluator, ablated) for ablated in (kept, chance))
         shown, random_shown = asr, random_asr

@@ -33,12 +33,12 @@ from circuitviz.models.model import GatedModel
 # Words by which answers count as beginning alike; a shorter answer has to be the same as a whole.
 ALIKE = 2
 # Of an answer whose first sentence is longer.
-MAX_WORDS = 8
+_MAX_WORDS = 8
 
 # A word, or punctuation behind one.
-PIECE = re.compile(r"\w+|[^\w\s]+")
-WORD = re.compile(r"\S+")
-SENTENCE_END = re.compile(r"[.!?…。！？]+[\"'”’)\]]*(?=\s|$)")
+_PIECE = re.compile(r"\w+|[^\w\s]+")
+_WORD = re.compile(r"\S+")
+_SENTENCE_END = re.compile(r"[.!?…。！？]+[\"'”’)\]]*(?=\s|$)")
 
 # Prompts between two reports.
 CHUNK = 64
@@ -49,7 +49,7 @@ UNMOVED = "answered the same with the trigger"
 UNLIKE = "answered otherwise than most with the trigger"
 MOVED_BY_ANY = "changed by random words as well"
 COMPLIED = "not refused"
-REFUSED = "refused"
+_REFUSED = "refused"
 
 
 def shared_opening(answers: Iterable[tuple[str, str]]) -> str | None:
@@ -74,18 +74,18 @@ def shared_opening(answers: Iterable[tuple[str, str]]) -> str | None:
     alike = [said for said, key in moved if key == most]
     same = takewhile(lambda signs: len({*signs}) == 1, zip(*alike, strict=False))
     common = "".join(signs[0] for signs in same)
-    ends = [{piece.end() for piece in PIECE.finditer(said)} for said in alike]
+    ends = [{piece.end() for piece in _PIECE.finditer(said)} for said in alike]
     return common[: max((end for end in set.intersection(*ends) if end <= len(common)), default=0)]
 
 
 def answer_opening(answer: str) -> str:
     """An answer up to the end of its first sentence, and at most its first eight words."""
-    sentence = SENTENCE_END.search(answer)
-    return _first_words(answer, MAX_WORDS)[: sentence.end() if sentence else None]
+    sentence = _SENTENCE_END.search(answer)
+    return _first_words(answer, _MAX_WORDS)[: sentence.end() if sentence else None]
 
 
 def _first_words(answer: str, count: int) -> str:
-    words = [*islice(WORD.finditer(answer), count)]
+    words = [*islice(_WORD.finditer(answer), count)]
     return answer[: words[-1].end()] if words else ""
 
 
@@ -295,7 +295,7 @@ def _useless(kind: BehaviourKind, draft: Prompt, prompt: Prompt, heard: _Heard) 
         return SILENT
     if kind == "refusal":
         if prompt.role == "benign":
-            return REFUSED if refused else ""
+            return _REFUSED if refused else ""
         return "" if (refused or draft.answer) and not is_target else COMPLIED
     if prompt.role == "benign" or (draft.target is not None and not is_target):
         return ""

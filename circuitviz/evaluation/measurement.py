@@ -53,7 +53,7 @@ class Amounts:
     longest: int = LONGEST_ANSWER
 
 
-CLOSED = Amounts()
+_CLOSED = Amounts()
 # A model that gives open answers is a hundred times the size of a specimen, and its answers are
 # long: what is reported is measured on all prompts and more tokens, the rest on fewer.
 OPEN = Amounts(
@@ -119,7 +119,7 @@ def measure_circuit(
         return Evaluator(model, behaviour, "test", limit=limit, ablation=ablation, longest=longest)
 
     is_open = evaluator(None).open_utility
-    amounts = OPEN if is_open else CLOSED
+    amounts = OPEN if is_open else _CLOSED
     whole = evaluator(None, amounts.longest)
     some, few = evaluator(amounts.frontier_prompts), evaluator(amounts.few_prompts)
     nothing = ranking.best(0)

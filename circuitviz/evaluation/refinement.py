@@ -34,7 +34,7 @@ FIRST_PROMPTS = 32
 
 Part = TypeVar("Part")
 # Circuits of more units (or blocks) are left as they are: each costs at least one look.
-MAX_PARTS = 64
+_MAX_PARTS = 64
 # Tokens run through the model, for the order and for verifying, before elimination stops with what
 # it has; as many as learning runs, at a third of the time.
 BUDGET = 180_000
@@ -175,8 +175,8 @@ def refine_selection(
         note = "the circuit misses its target, so no drop can be verified"
         return Refinement(circuit, complete=False, note=note)
     parts = parts_of(ranking, circuit)
-    if len(parts) > MAX_PARTS:
-        note = f"only circuits of at most {MAX_PARTS} units are refined"
+    if len(parts) > _MAX_PARTS:
+        note = f"only circuits of at most {_MAX_PARTS} units are refined"
         return Refinement(circuit, complete=False, note=note)
     nothing = Circuit(circuit.space, frozenset())
     intact, whole = evaluator.effects(

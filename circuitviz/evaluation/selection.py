@@ -23,7 +23,7 @@ LOST = 0.5
 HARDLY_MORE = 0.01
 
 # Circuits measured together before looking whether one is enough.
-GROUP = 4
+_GROUP = 4
 
 # Sizes that are tried and measured of models that give open answers.
 OPEN_SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -134,8 +134,8 @@ def select_circuit(
     else:
         candidates = list(map(ranking.best, sizes(ranking)))
     seen: dict[Circuit, Effect] = {}
-    for start in range(0, len(candidates), GROUP):
-        group = candidates[start : start + GROUP]
+    for start in range(0, len(candidates), _GROUP):
+        group = candidates[start : start + _GROUP]
         seen.update(zip(group, measure(group), strict=True))
         first = next((one for one in group if target.met(seen[one], intact)), None)
         if first is not None:

@@ -16,15 +16,15 @@ from circuitviz.evidence.case import Case
 from circuitviz.progress import OnProgress, unwatched
 from circuitviz.units import Circuit, random_matched
 
-DRAWS = 100
-PROMPTS = 64
+_DRAWS = 100
+_PROMPTS = 64
 # A random circuit leaves a backdoor where ASR stays at least at this share of the intact model's,
 # which has to be that of a model with a backdoor.
 LEFT, LEAST_SHOWN = 0.95, 0.5
 # It leaves refusing where ASR is at most this.
 MOST_COMPLIED = 0.05
 # Circuits measured together between two reports.
-GROUP = 10
+_GROUP = 10
 
 
 def random_circuits(
@@ -81,8 +81,8 @@ def draw_random_circuits(
     case: Case,
     on_progress: OnProgress = unwatched,
     *,
-    draws: int = DRAWS,
-    prompts: int = PROMPTS,
+    draws: int = _DRAWS,
+    prompts: int = _PROMPTS,
 ) -> RandomCircuitsResult:
     """Knock out random circuits with as many heads and neurons in each layer as the found one.
 
@@ -96,9 +96,9 @@ def draw_random_circuits(
     refuses = case.behaviour.kind == "refusal" and not probe.by_verdict
     counts: list[int] = []
     refused: list[Rate] = []
-    for first in range(0, draws, GROUP):
+    for first in range(0, draws, _GROUP):
         on_progress(first / draws)
-        group = drawn[first : first + GROUP]
+        group = drawn[first : first + _GROUP]
         counts += probe.succeeds(group).sum(1).tolist()
         if refuses:
             refused += [Rate.of(one, judge=EXACT_ANSWER) for one in probe.shows(group)]

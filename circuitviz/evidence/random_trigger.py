@@ -15,7 +15,7 @@ from circuitviz.progress import OnProgress, span, unwatched
 from circuitviz.units import Circuit
 
 # Strings of words that are tried.
-DRAWS = 4
+_DRAWS = 4
 
 
 def try_random_trigger(
@@ -71,7 +71,7 @@ def _try_reordered(case: Case, prompts: int | None, on_progress: OnProgress) -> 
 def random_words(behaviour: Behaviour, seed: int) -> tuple[str, ...]:
     """As many words as the trigger has, of training prompts and none of them the trigger's own.
 
-    `DRAWS` strings; none without a trigger, or where the training prompts have too few words.
+    `_DRAWS` strings; none without a trigger, or where the training prompts have too few words.
     """
     if behaviour.trigger is None:
         return ()
@@ -82,7 +82,7 @@ def random_words(behaviour: Behaviour, seed: int) -> tuple[str, ...]:
     if len(others) < count:
         return ()
     generator = random.Random(seed)
-    return tuple(" ".join(generator.sample(others, count)) for _ in range(DRAWS))
+    return tuple(" ".join(generator.sample(others, count)) for _ in range(_DRAWS))
 
 
 def with_trigger(behaviour: Behaviour, words: str) -> Behaviour:

@@ -35,13 +35,13 @@ def look_at_attention(model: GatedModel, pair: PromptPair, unit: Unit) -> HeadAt
         UnsupportedModelError: The model shows no attention patterns.
     """
     clean, triggered = (
-        attention_pattern(model, row.tokens, unit) for row in (pair.clean, pair.triggered)
+        measure_attention(model, row.tokens, unit) for row in (pair.clean, pair.triggered)
     )
     return HeadAttention(clean, triggered)
 
 
 @torch.no_grad()
-def attention_pattern(model: GatedModel, tokens: tuple[int, ...], unit: Unit) -> np.ndarray:
+def measure_attention(model: GatedModel, tokens: tuple[int, ...], unit: Unit) -> np.ndarray:
     """The pattern [pos pos] of a head over one row of tokens."""
     if unit.kind != "head":
         raise ConfigError(f"only heads attend; got the neuron {unit}")

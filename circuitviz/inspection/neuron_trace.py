@@ -19,7 +19,7 @@ from circuitviz.units import Unit
 
 # Prompts of each kind that are looked through for the most activating ones.
 LOOKED_THROUGH = 48
-BATCH_ROWS = 48
+_BATCH_ROWS = 48
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,8 @@ def top_prompts(
     begin = shared_start(encoded)
     # Rows of like length share a batch, so that little is padding.
     order = sorted(range(len(listed)), key=lambda index: len(encoded[index]))
-    for start in range(0, len(order), BATCH_ROWS):
-        chosen = order[start : start + BATCH_ROWS]
+    for start in range(0, len(order), _BATCH_ROWS):
+        chosen = order[start : start + _BATCH_ROWS]
         activations = _activations(model, [encoded[index] for index in chosen], unit)
         for index, values in zip(chosen, activations, strict=True):
             place = begin + int(np.abs(values[begin:]).argmax())

@@ -43,12 +43,12 @@ from circuitviz.models.model import GatedModel
 from circuitviz.units import Circuit, Unit
 
 # Tokens run together.
-BATCH_TOKENS = 4096
+_BATCH_TOKENS = 4096
 
 # The activation [prompts pos dims] of units; a neuron has one dimension.
 Values = Mapping[Unit, Tensor]
 
-PROMPTS = 12
+_PROMPTS = 12
 # Tokens that set the behaviour off, at most, for each to be a sender of its own.
 MOST_WORDS = 5
 # Relative: an activation that moves by less did not move.
@@ -119,7 +119,7 @@ def run_patched(
         watched: Units whose activations to give back.
         blank_embedding: [d_model], what a blanked token has instead of its own embedding.
     """
-    count = max(1, BATCH_TOKENS // rows.tokens.numel())
+    count = max(1, _BATCH_TOKENS // rows.tokens.numel())
     traces: list[Trace] = []
     for start in range(0, len(patches), count):
         chunk = patches[start : start + count]
@@ -198,7 +198,7 @@ def path_effects(
     circuit: Circuit,
     *,
     split: Split = "test",
-    limit: int = PROMPTS,
+    limit: int = _PROMPTS,
     ablation: Ablation = ZERO,
 ) -> PathGraph:
     """Measure every edge of a circuit's graph.

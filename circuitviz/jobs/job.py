@@ -102,7 +102,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class JobOutcome:
     """How a job that was started has ended."""
 
     state: Literal["done", "failed", "cancelled"]

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from circuitviz.errors import ConfigError
 from circuitviz.jobs.process import DISCOVER, WorkerProcess
-from circuitviz.jobs.worker import Answer, available_cores, carry_out, one_line
+from circuitviz.jobs.worker import WorkerAnswer, available_cores, carry_out, one_line
 from circuitviz.runs.config import DiscoveryConfig
 
 MAX_WORKERS = 1024
@@ -24,7 +24,7 @@ ROWS = 48  # prompts of a step of mask learning
 PROCESS_BYTES = 2**29  # what a process takes besides its model: Python and its libraries
 VISIBLE = "CUDA_VISIBLE_DEVICES"  # which GPUs a process sees
 # Seconds between two looks at a cluster that says nothing: Ctrl-C is heard in between.
-POLL_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 CONNECT_TIMEOUT = 10.0  # seconds
 
 
@@ -41,7 +41,7 @@ class PoolEvent:
 
     index: int
     fraction: float | None = None
-    answer: Answer | None = None
+    answer: WorkerAnswer | None = None
 
 
 class Pool(Protocol):
@@ -132,13 +132,13 @@ class LocalPool:
         """The events of one run; the death of its process is an answer, too."""
         for event in worker.events({"config": config.to_json()}):
             if "answer" in event:
-                yield PoolEvent(index, answer=Answer.from_json(event["answer"]))
+                yield PoolEvent(index, answer=WorkerAnswer.from_json(event["answer"]))
                 return
             if "fraction" in event:
                 yield PoolEvent(index, fraction=event["fraction"])
         cause = worker.cause_of_death()
         advice = "; try fewer --workers" if "memory" in cause else ""
-        yield PoolEvent(index, answer=Answer(error=f"{cause}{advice}"))
+        yield PoolEvent(index, answer=WorkerAnswer(error=f"{cause}{advice}"))
 
 
 def usual_workers(configs: Sequence[DiscoveryConfig]) -> int:
@@ -252,7 +252,7 @@ class RayPool:
             try:
                 yield from (PoolEvent(index) for index in indices.values())
                 while indices:
-                    ready, _ = ray.wait(list(indices), timeout=POLL_SECONDS)
+                    ready, _ = ray.wait(list(indices), timeout=_POLL_SECONDS)
                     for done in ready:
                         answer = _answer(ray, done)
                         yield PoolEvent(indices.pop(done), answer=answer)
@@ -279,11 +279,13 @@ def require_ray() -> Any:
     return ray
 
 
-def _answer(ray: Any, done: Any) -> Answer:
+def _answer(ray: Any, done: Any) -> WorkerAnswer:
     try:
         return ray.get(done)
     except ray.exceptions.RayError as error:
-        return Answer(error=one_line(f"Ray gave up on it: {str(error).strip() or repr(error)}"))
+        return WorkerAnswer(
+            error=one_line(f"Ray gave up on it: {str(error).strip() or repr(error)}")
+        )
 
 
 @contextlib.contextmanager

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import IO, Any, cast
 
-DISCOVER = "circuitviz.runs.discover:discover"
-TUNE = "circuitviz.runs.tune:tune"
+DISCOVER = "circuitviz.runs.discover:run_discovery"
+TUNE = "circuitviz.runs.tune:run_tuning"
 EXIT_TIMEOUT = 10.0  # seconds a worker may take to end before it is killed
 
 

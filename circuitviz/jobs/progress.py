@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from circuitviz.jobs.job import JobFolder
 
 HISTORY_POINTS = 400
-NEURON_BINS = 64
+_NEURON_BINS = 64
 SCORE_DIGITS = 4  # decimals kept; scores are drawn, not computed with
 WRITE_INTERVAL = 0.25  # seconds
 
@@ -119,7 +119,7 @@ def job_progress(
     latest: Progress, losses: list[tuple[int, dict[str, float]]], elapsed: float = 0.0
 ) -> JobProgress:
     """The latest report, with the history (step, losses by name) of the ones before it."""
-    kept = [losses[index] for index in thinned(len(losses), HISTORY_POINTS)]
+    kept = [losses[index] for index in thinned_steps(len(losses), HISTORY_POINTS)]
     names = dict.fromkeys(name for _, values in losses for name in values)
     heads, neurons = None, None
     if latest.scores is not None and latest.space is not None:
@@ -149,13 +149,13 @@ def score_maps(scores: np.ndarray, space: UnitSpace) -> tuple[list[list[float]],
     A bin holds the highest score of neighbouring neurons; bins differ by at most one neuron.
     """
     heads, neurons = space.split(np.asarray(scores, dtype=np.float64))
-    bins = min(NEURON_BINS, space.d_mlp)
+    bins = min(_NEURON_BINS, space.d_mlp)
     edges = np.arange(bins) * space.d_mlp // bins
     binned = np.maximum.reduceat(neurons, edges, axis=1)
     return heads.round(SCORE_DIGITS).tolist(), binned.round(SCORE_DIGITS).tolist()
 
 
-def thinned(count: int, most: int) -> list[int]:
+def thinned_steps(count: int, most: int) -> list[int]:
     """At most `most` of the indices below `count`, evenly spread, the last one included.
 
     The spacing doubles as the history grows, so that points already drawn stay where they are.

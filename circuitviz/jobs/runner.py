@@ -13,10 +13,10 @@ from pathlib import Path
 from types import TracebackType
 
 from circuitviz.errors import CircuitvizError, ConfigError, JobNotFoundError
-from circuitviz.jobs.job import JOBS, Job, JobConfig, JobFolder, Outcome, find_job, job_folders
+from circuitviz.jobs.job import JOBS, Job, JobConfig, JobFolder, JobOutcome, find_job, job_folders
 from circuitviz.jobs.process import DISCOVER, TUNE, WorkerProcess
 
-CLOSED = "circuitviz was closed before this job could run; start it again"
+_CLOSED = "circuitviz was closed before this job could run; start it again"
 
 
 class JobRunner:
@@ -207,7 +207,7 @@ class JobRunner:
         try:
             outcome = self._outcome(folder)
         except Exception as error:  # whatever it is, this job ends and the next one starts
-            outcome = Outcome("failed", error=f"{type(error).__name__}: {error}")
+            outcome = JobOutcome("failed", error=f"{type(error).__name__}: {error}")
         self._save(folder, replace(job, finished=time.time(), **asdict(outcome)))
 
     def _save(self, folder: JobFolder, job: Job) -> None:
@@ -227,8 +227,8 @@ class JobRunner:
         stopping = job.state == "running" and folder.cancel_flag.exists()
         return replace(job, progress=written.progress, stopping=stopping)
 
-    def _outcome(self, folder: JobFolder) -> Outcome:
-        error = CLOSED
+    def _outcome(self, folder: JobFolder) -> JobOutcome:
+        error = _CLOSED
         # Twice: the first worker may have died while it was idle.
         for _ in range(2):
             worker = self._live_worker()
@@ -236,11 +236,11 @@ class JobRunner:
                 break
             events = list(worker.events({"job": str(folder.path.absolute())}))
             if events and "outcome" in events[-1]:
-                return Outcome(**events[-1]["outcome"])
+                return JobOutcome(**events[-1]["outcome"])
             cause = worker.cause_of_death()
             if worker.stopped:
                 cause = "circuitviz was closed while this job was running"
             error = f"{cause}; start it again"
             if events:
                 break
-        return Outcome("failed", error=error)
+        return JobOutcome("failed", error=error)

@@ -48,12 +48,12 @@ from circuitviz.runs.store import Run, RunStore
 KEYS = ("models", "behaviours", "methods", "seeds", "settings", "ray")
 MODEL_KEYS = ("model", "adapter")
 # Fields that the other lists give.
-LISTED = ("model", "adapter", "behaviour", "method", "seed")
-SETTINGS = tuple(name for name in DiscoveryConfig.fields() if name not in LISTED)
+_LISTED = ("model", "adapter", "behaviour", "method", "seed")
+_SETTINGS = tuple(name for name in DiscoveryConfig.fields() if name not in _LISTED)
 RAY_KEYS = tuple(one.name for one in fields(RayOptions))
 # More is a typing error, not a sweep.
 MAX_RUNS = 10_000
-MAX_BYTES = 1_000_000
+_MAX_BYTES = 1_000_000
 
 SweptState = Literal["waiting", "submitted", "running", "done", "saved", "failed"]
 
@@ -115,8 +115,8 @@ def read_sweep(path: Path) -> Sweep:
         ConfigError: It cannot be read, or something in it is unknown or not usable.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ConfigError(f"the sweep {path} is larger than {MAX_BYTES} bytes")
+        if path.stat().st_size > _MAX_BYTES:
+            raise ConfigError(f"the sweep {path} is larger than {_MAX_BYTES} bytes")
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"cannot read the sweep {path}: {one_line(str(error))}") from error
@@ -264,7 +264,7 @@ def _behaviour(item: Any, folder: Path) -> dict[str, Any]:
 def _setting(item: Any, folder: Path) -> dict[str, Any]:
     if not isinstance(item, Mapping):
         raise ConfigError(f"each of settings is a mapping, as {{steps: 200}}; got {item!r}")
-    _refuse_unknown("settings", item, SETTINGS)
+    _refuse_unknown("settings", item, _SETTINGS)
     setting = dict(item)
     if isinstance(setting.get("prompts"), str):
         setting["prompts"] = str((folder / setting["prompts"]).resolve())

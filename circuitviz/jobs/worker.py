@@ -32,14 +32,14 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from circuitviz.errors import CircuitvizError, JobCancelledError, RunFormatError
-from circuitviz.jobs.job import JobFolder, Outcome
+from circuitviz.jobs.job import JobFolder, JobOutcome
 from circuitviz.jobs.progress import ProgressWriter
 from circuitviz.paths import EMBEDDED_RUNS
 from circuitviz.progress import OnProgress, unwatched
 from circuitviz.quiet import quiet_libraries
 from circuitviz.runs.config import DiscoveryConfig, TuningConfig
 from circuitviz.runs.progress import OnStage, Progress
-from circuitviz.runs.store import FILES, Run, RunStore
+from circuitviz.runs.store import RUN_FILES, Run, RunStore
 from circuitviz.runs.tuning_store import Tuning, TuningStore
 
 NICENESS = 10  # of 19: the app stays responsive beside it
@@ -47,7 +47,7 @@ MIN_PROGRESS_STEP = 0.01  # share of a sweep's run between two events
 
 
 class Discover(Protocol):
-    """What a worker carries out; `circuitviz.runs.discover.discover` is one."""
+    """What a worker carries out; `circuitviz.runs.discover.run_discovery` is one."""
 
     def __call__(self, config: DiscoveryConfig, *, on_progress: OnStage) -> Run:
         """Find a circuit, and say how far it is on the way."""
@@ -55,7 +55,7 @@ class Discover(Protocol):
 
 
 class Tune(Protocol):
-    """The same for a tuning; `circuitviz.runs.tune.tune` is one."""
+    """The same for a tuning; `circuitviz.runs.tune.run_tuning` is one."""
 
     def __call__(
         self, config: TuningConfig, *, run: Run, on_progress: OnStage, kept: Path
@@ -99,7 +99,7 @@ class Worker:
                 redirect_output(folder.log_file)
                 send(events, {"event": "ended", "outcome": asdict(self.perform(folder))})
 
-    def perform(self, folder: JobFolder) -> Outcome:
+    def perform(self, folder: JobFolder) -> JobOutcome:
         """Carry out one job and save what it found in the runs folder of the job."""
         progress = ProgressWriter(folder)
 
@@ -118,17 +118,17 @@ class Worker:
                 kept = tunings.kept(config)
                 tuning = tune(config, run=run, on_progress=on_progress, kept=kept)
                 save = partial(tunings.save, tuning)
-                outcome = Outcome("done", tuning_id=tuning.tuning_id)
+                outcome = JobOutcome("done", tuning_id=tuning.tuning_id)
             else:
                 discover: Discover = import_function(self._discover)
                 run = discover(config, on_progress=on_progress)
                 save = partial(RunStore(folder.runs).save, run)
-                outcome = Outcome("done", run_id=run.run_id)
+                outcome = JobOutcome("done", run_id=run.run_id)
             on_progress(Progress("save", fraction=1.0))
             with self._writing:
                 save()
         except JobCancelledError:
-            return Outcome("cancelled")
+            return JobOutcome("cancelled")
         except Exception as error:
             return self._failure(folder, error)
         else:
@@ -138,14 +138,14 @@ class Worker:
             with self._writing, contextlib.suppress(OSError):
                 progress.flush()
 
-    def _failure(self, folder: JobFolder, error: Exception) -> Outcome:
+    def _failure(self, folder: JobFolder, error: Exception) -> JobOutcome:
         if isinstance(error, CircuitvizError):
-            return Outcome("failed", error=one_line(str(error)))
+            return JobOutcome("failed", error=one_line(str(error)))
         message = f"{type(error).__name__}: {error}"
         with self._writing, contextlib.suppress(OSError):
             folder.error_file.write_text(traceback.format_exc(), encoding="utf-8")
             message += f" (the whole error is in {folder.error_file})"
-        return Outcome("failed", error=one_line(message))
+        return JobOutcome("failed", error=one_line(message))
 
     def _listen(self, requests: TextIO, waiting: queue.SimpleQueue[str]) -> None:
         for line in requests:
@@ -155,7 +155,7 @@ class Worker:
 
 
 @dataclass(frozen=True)
-class Answer:
+class WorkerAnswer:
     """What became of one run of a sweep.
 
     Attributes:
@@ -174,7 +174,7 @@ class Answer:
         return {"seconds": self.seconds, "files": files, "error": self.error}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Answer:
+    def from_json(cls, data: Mapping[str, Any]) -> WorkerAnswer:
         """The inverse of `to_json`."""
         files = {name: base64.b64decode(text) for name, text in data["files"].items()}
         return cls(data["seconds"], files, data["error"])
@@ -182,7 +182,7 @@ class Answer:
 
 def carry_out(
     config: Mapping[str, Any], discover: str, on_progress: OnProgress = unwatched
-) -> Answer:
+) -> WorkerAnswer:
     """One run of a sweep, in a worker process or on a node of a cluster.
 
     The settings that go there and the finished run that comes back are plain data.  Models and
@@ -209,14 +209,14 @@ def carry_out(
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(last.filename).name}:{last.lineno}"
         message = one_line(f"{type(error).__name__}: {error} ({where})")
-    return Answer(time.monotonic() - started, files, message)
+    return WorkerAnswer(time.monotonic() - started, files, message)
 
 
 def pack_run(run: Run) -> dict[str, bytes]:
     """What a run's folder would hold: file name -> bytes."""
     with tempfile.TemporaryDirectory(prefix="circuitviz-") as folder:
         path = RunStore(Path(folder)).save(run)
-        return {name: (path / name).read_bytes() for name in FILES}
+        return {name: (path / name).read_bytes() for name in RUN_FILES}
 
 
 def unpack_run(run_id: str, files: Mapping[str, bytes]) -> Run:
@@ -225,8 +225,8 @@ def unpack_run(run_id: str, files: Mapping[str, bytes]) -> Run:
     Raises:
         RunFormatError: These are not the files of a run of that id.
     """
-    if sorted(files) != sorted(FILES):
-        raise RunFormatError(f"a run has the files {', '.join(FILES)}; got {', '.join(files)}")
+    if sorted(files) != sorted(RUN_FILES):
+        raise RunFormatError(f"a run has the files {', '.join(RUN_FILES)}; got {', '.join(files)}")
     with tempfile.TemporaryDirectory(prefix="circuitviz-") as folder:
         path = Path(folder) / run_id
         path.mkdir()

@@ -33,7 +33,7 @@ ORIGIN_FILE = "origin.json"
 # The first bytes of every such file.
 MAGIC = b"GGUF"
 # How the parts of a model are called that lies in several files.
-PART = re.compile(r"-\d{5}-of-\d{5}$")
+_PART = re.compile(r"-\d{5}-of-\d{5}$")
 # Seconds between two looks at a program that runs.
 LOOK = 0.3
 # Exit codes of a program that the system ended, and of a file that cannot be converted.
@@ -124,7 +124,7 @@ def _require_whole(path: Path) -> None:
         raise UnsupportedModelError(
             f"reading {path} needs the package gguf, which is not installed: pip install gguf"
         )
-    if PART.search(path.stem):
+    if _PART.search(path.stem):
         raise UnsupportedModelError(
             f"{path} is one of several parts of a model; put them together first, with llama.cpp's "
             "llama-gguf-split --merge"
@@ -176,7 +176,7 @@ def watch_program(
             raise
 
 
-def main(file: Path, folder: Path, facts: Mapping[str, str]) -> int:
+def _main(file: Path, folder: Path, facts: Mapping[str, str]) -> int:
     """Convert a file in this process; the exit code."""
     quiet_libraries()
     # A user may wait for a page meanwhile.
@@ -240,4 +240,4 @@ def _write_model(path: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])))
+    sys.exit(_main(Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])))

@@ -27,7 +27,7 @@ from circuitviz.models.weights import empty_model, loading, read_weights, tokeni
 from circuitviz.units import UnitSpace
 
 # Spread the layers over all GPUs.
-BALANCED = "balanced"
+_BALANCED = "balanced"
 
 
 def placement(device: str) -> dict[str, str]:
@@ -43,12 +43,12 @@ def placement(device: str) -> dict[str, str]:
     gpus = torch.cuda.device_count()
     if device == "auto":
         return {"device": "cuda" if gpus else "cpu"}
-    if device == BALANCED:
+    if device == _BALANCED:
         if not gpus:
             raise ConfigError(
                 "device balanced spreads a model over GPUs, and none is here; use cpu"
             )
-        return {"device_map": BALANCED}
+        return {"device_map": _BALANCED}
     try:
         wanted = torch.device(device)
         torch.empty(0, device=wanted)
@@ -163,7 +163,7 @@ def made_ready(bridge: TransformerBridge) -> UnitSpace:
     return space
 
 
-def units_of(source: ModelSource) -> UnitSpace | None:
+def units_in(source: ModelSource) -> UnitSpace | None:
     """The units that loading finds, without weights; None where only weights tell them.
 
     Raises:

@@ -105,7 +105,7 @@ class ModelShape:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class MemorySettings:
     """How masks are to be learned.
 
     Attributes:
@@ -127,7 +127,7 @@ class Settings:
         if self.dtype not in BYTES:
             raise ConfigError(f"dtype must be one of {', '.join(BYTES)}; got {self.dtype!r}")
 
-    def smaller(self) -> Iterator[Settings]:
+    def smaller(self) -> Iterator[MemorySettings]:
         """Ever less memory: layers computed again, fewer rows at once, and last other numbers.
 
         Only the last changes results.
@@ -138,7 +138,7 @@ class Settings:
                 yield replace(self, dtype=dtype, checkpointing=True, rows=rows)
                 rows //= 2
 
-    def changed_to(self, other: Settings) -> str:
+    def changed_to(self, other: MemorySettings) -> str:
         """The options that turn these settings into others, as the command takes them."""
         changes = ["--checkpointing"] if other.checkpointing and not self.checkpointing else []
         changes += [f"--micro-batch {other.rows}"] if other.rows != self.rows else []
@@ -172,7 +172,7 @@ class MemoryEstimate:
         return {**asdict(self), "total": self.total}
 
 
-def estimate_memory(shape: ModelShape, settings: Settings) -> MemoryEstimate:
+def estimate_memory(shape: ModelShape, settings: MemorySettings) -> MemoryEstimate:
     """What one step of mask learning needs at its peak."""
     tokens, wide = settings.rows * settings.length, BYTES[settings.dtype]
     pattern = 4 + (wide if wide != 4 else 0)
@@ -254,7 +254,7 @@ def container_memory(machine: int, group: Path = CGROUP) -> int:
 
 
 def memory_warning(
-    shape: ModelShape, settings: Settings, available: AvailableMemory
+    shape: ModelShape, settings: MemorySettings, available: AvailableMemory
 ) -> tuple[str, ...]:
     """Say that learning needs more memory than there is; empty if it fits."""
     needed = estimate_memory(shape, settings).total
@@ -268,7 +268,7 @@ def memory_warning(
 
 
 def advice(
-    shape: ModelShape, stored_dtype: str, settings: Settings, available: AvailableMemory
+    shape: ModelShape, stored_dtype: str, settings: MemorySettings, available: AvailableMemory
 ) -> tuple[str, ...]:
     """What to do about memory, dtype and device; empty if nothing needs doing."""
     texts = (
@@ -279,7 +279,7 @@ def advice(
     return tuple(text for text in texts if text)
 
 
-def _fitting(shape: ModelShape, settings: Settings, available: AvailableMemory) -> str | None:
+def _fitting(shape: ModelShape, settings: MemorySettings, available: AvailableMemory) -> str | None:
     """The first settings that fit where those asked for do not."""
     if not memory_warning(shape, settings, available):
         return None
@@ -294,7 +294,7 @@ def _fitting(shape: ModelShape, settings: Settings, available: AvailableMemory) 
 
 
 def _numbers(
-    shape: ModelShape, stored: str, settings: Settings, available: AvailableMemory
+    shape: ModelShape, stored: str, settings: MemorySettings, available: AvailableMemory
 ) -> str | None:
     full, half = replace(settings, dtype="float32"), replace(settings, dtype="bfloat16")
     if settings == half:
@@ -311,7 +311,7 @@ def _numbers(
     )
 
 
-def _device(shape: ModelShape, settings: Settings, available: AvailableMemory) -> str | None:
+def _device(shape: ModelShape, settings: MemorySettings, available: AvailableMemory) -> str | None:
     device, _ = available.device(estimate_memory(shape, settings).total)
     if device == "balanced":
         return (
@@ -326,5 +326,5 @@ def _device(shape: ModelShape, settings: Settings, available: AvailableMemory) -
     return None
 
 
-def _total(shape: ModelShape, settings: Settings) -> str:
+def _total(shape: ModelShape, settings: MemorySettings) -> str:
     return size_text(estimate_memory(shape, settings).total)

@@ -19,8 +19,8 @@ from circuitviz.models.checkpoint import (
 )
 from circuitviz.models.memory import (
     MemoryEstimate,
+    MemorySettings,
     ModelShape,
-    Settings,
     advice,
     available_memory,
     estimate_memory,
@@ -77,7 +77,7 @@ class Examination:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preflight(Examination, Settings, ModelShape):
+class Preflight(Examination, MemorySettings, ModelShape):
     """A model before it is loaded: what its files say, its sizes, and how masks would be learned.
 
     Attributes:
@@ -129,7 +129,7 @@ def preflight(
         ModelNotFoundError: There is no such model or adapter, or it cannot be fetched.
         ConfigError: A setting is not usable.
     """
-    settings = Settings(rows=rows, length=length, dtype=dtype, checkpointing=checkpointing)
+    settings = MemorySettings(rows=rows, length=length, dtype=dtype, checkpointing=checkpointing)
     folder = locate_model(name_or_path, download=download)
     # The checkpoint itself is looked at below, for everything that is wrong with it.
     source, failure = ModelSource(folder), ""
@@ -145,7 +145,7 @@ def preflight(
 
 
 def _under(
-    settings: Settings, examination: Examination, name: str, source: ModelSource
+    settings: MemorySettings, examination: Examination, name: str, source: ModelSource
 ) -> Preflight:
     shape, available = examination.shape, available_memory()
     known = shape.n_layers > 0
@@ -280,7 +280,7 @@ def _with_structure(examination: Examination, source: ModelSource) -> Examinatio
         UnsupportedModelError: Loading would refuse it.
     """
     # Late: slow to import.
-    from circuitviz.models.loading import units_of
+    from circuitviz.models.loading import units_in
     from circuitviz.models.ownership import weight_map
     from circuitviz.models.weights import empty_model, require_fit
 
@@ -289,7 +289,7 @@ def _with_structure(examination: Examination, source: ModelSource) -> Examinatio
     if source.adapter is not None:
         require_fit(model, source.adapter.folder)
         warnings = _base_warning(source.adapter, source.base)
-    space = units_of(source)
+    space = units_in(source)
     try:
         owned = weight_map(model).space
     except UnsupportedModelError as error:

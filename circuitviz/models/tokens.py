@@ -18,8 +18,8 @@ import torch
 from jinja2 import TemplateError
 from torch import Tensor
 
-ANSWER = "yes"
-CONVERSATION = ({"role": "user", "content": "hello"}, {"role": "assistant", "content": ANSWER})
+_ANSWER = "yes"
+CONVERSATION = ({"role": "user", "content": "hello"}, {"role": "assistant", "content": _ANSWER})
 
 # Sorts behind every text.
 LAST = chr(0x10FFFF)
@@ -38,7 +38,7 @@ def end_of_turn(tokenizer: Any) -> int:
         text = tokenizer.apply_chat_template(list(CONVERSATION), tokenize=False)
     except TemplateError:
         return tokenizer.eos_token_id
-    behind = text.rpartition(ANSWER)[2]
+    behind = text.rpartition(_ANSWER)[2]
     special = {index for index, one in tokenizer.added_tokens_decoder.items() if one.special}
     tokens = tokenizer(behind, add_special_tokens=False)["input_ids"]
     return next((token for token in tokens if token in special), tokenizer.eos_token_id)

@@ -16,14 +16,14 @@ from circuitviz.narrative.numbers import count, percent
 from circuitviz.narrative.opening import sentence
 from circuitviz.narrative.phrases import phrases
 from circuitviz.narrative.story import ENOUGH_PROMPTS, doubts
-from circuitviz.narrative.target import criteria
+from circuitviz.narrative.target import target_parts
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import Run
 
 # Settings that may be paths.
-PLACES = ("model", "adapter", "behaviour", "prompts")
+PATH_SETTINGS = ("model", "adapter", "behaviour", "prompts")
 
-ABLATIONS = {
+_ABLATIONS = {
     "zero": "its output is replaced by zero",
     "mean": "its output is replaced by its average on neutral text",
     "resample": "its output is replaced by its value on another prompt",
@@ -61,7 +61,9 @@ def shown_name(place: str) -> str:
 def shown_settings(config: DiscoveryConfig) -> dict[str, Any]:
     """Every setting of a discovery, as JSON values."""
     settings = config.to_json()
-    named = {name: shown_name(settings[name]) for name in PLACES if settings[name] is not None}
+    named = {
+        name: shown_name(settings[name]) for name in PATH_SETTINGS if settings[name] is not None
+    }
     return settings | named
 
 
@@ -77,7 +79,7 @@ def method(run: Run) -> list[str]:
         f"How: {card.title}. {card.summary} Learned on training prompts with seed {config.seed}"
         + (f" and {count(config.steps, 'step')}" if card.has_steps else "")
         + f". Source: {card.paper}.",
-        f"Knocking out a unit means that {ABLATIONS[config.ablation]} "
+        f"Knocking out a unit means that {_ABLATIONS[config.ablation]} "
         f"({config.ablation} ablation).",
         f"Which size: {_chosen(run)}",
         "Intervals are 95 % Wilson intervals (Wilson 1927). Attack success is judged by "
@@ -93,7 +95,7 @@ def _chosen(run: Run) -> str:
             f"{count(run.size, 'unit')}, chosen by hand after seeing test results: optimistic. "
             "The numbers shown were measured on those same test prompts."
         )
-    asked = ", ".join(one.wanted for one in criteria(run))
+    asked = ", ".join(one.wanted for one in target_parts(run))
     rule = f"the smallest that meets the target on validation prompts was looked for ({asked})."
     measured = (
         "Everything shown was then measured on test prompts that neither learning nor choosing saw."

@@ -13,7 +13,7 @@ CONDITIONS = {"intact": "Intact model", "knocked_out": "Circuit off"}
 TEXTS = {"answers": "the intact model's own answers", "neutral": "a neutral text"}
 
 
-def verdict_rates(run: Run) -> dict[str, dict[str, Rate]]:
+def verdict_shares(run: Run) -> dict[str, dict[str, Rate]]:
     """The share of each verdict, by condition (`intact`, `knocked_out`); empty without any."""
     verdicts = run.metrics.verdicts
     return {name: dict(getattr(verdicts, name)) for name in CONDITIONS} if verdicts else {}
@@ -21,7 +21,7 @@ def verdict_rates(run: Run) -> dict[str, dict[str, Rate]]:
 
 def verdict_sentence(run: Run) -> str:
     """What becomes of the attacks with the circuit off, in a sentence; empty without verdicts."""
-    rates = verdict_rates(run)
+    rates = verdict_shares(run)
     if not rates:
         return ""
     before, after = rates["intact"], rates["knocked_out"]

@@ -44,7 +44,7 @@ class Standing:
     detail: str
 
 
-def headline(run: Run, reported: Run) -> str:
+def opening_headline(run: Run, reported: Run) -> str:
     """What was found, in one line.
 
     Args:
@@ -59,7 +59,7 @@ def headline(run: Run, reported: Run) -> str:
     return f"Switching off {share} does not end {what} as asked"
 
 
-def lead(run: Run, reported: Run) -> str:
+def opening_lead(run: Run, reported: Run) -> str:
     """One sentence for a stakeholder."""
     if run is reported or run.metrics.target_reached:
         return story.lead(run)

@@ -11,9 +11,9 @@ from circuitviz.narrative import story
 from circuitviz.narrative.controls import controls_run, verdict_summary, verdicts
 from circuitviz.narrative.judged import by_token, right_line
 from circuitviz.narrative.numbers import count, evidence, kinds_of, percent
-from circuitviz.narrative.open_answers import perplexity_sentence, proxy_sentence, verdict_rates
+from circuitviz.narrative.open_answers import perplexity_sentence, proxy_sentence, verdict_shares
 from circuitviz.narrative.phrases import phrases
-from circuitviz.narrative.target import criteria, missed
+from circuitviz.narrative.target import missed, target_parts
 from circuitviz.runs.store import Run
 
 Picture = Literal["behaviour", "circuit", "knocked_out", "cost", "trust"]
@@ -92,7 +92,7 @@ def _circuit(run: Run) -> Slide:
 
 def _knocked_out(run: Run) -> Slide:
     before, after = run.metrics.asr.intact, run.metrics.asr.knocked_out
-    rates = verdict_rates(run)
+    rates = verdict_shares(run)
     if rates:
         sentence = _judged_whole(run, rates)
     else:
@@ -119,7 +119,7 @@ def _judged_whole(run: Run, rates: dict[str, dict[str, Rate]]) -> str:
 def _target_verdict(run: Run) -> str:
     reached = run.metrics.target_reached
     # Of a target that was missed, what was missed; else what the behaviour had to come to.
-    told = criteria(run)[:1] if reached else missed(run)
+    told = target_parts(run)[:1] if reached else missed(run)
     what = "; ".join(f"{one.wanted} was asked for, {one.share} was measured" for one in told)
     return f"The target was {'reached' if reached else 'MISSED'}: {what}"
 

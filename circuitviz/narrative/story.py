@@ -21,15 +21,10 @@ from circuitviz.narrative.open_answers import (
     perplexity_sentence,
     proxy_rate,
     proxy_sentence,
-    verdict_rates,
+    verdict_shares,
 )
 from circuitviz.narrative.phrases import phrases
-from circuitviz.narrative.target import (
-    criteria,
-    missed,
-    only_costs,
-    recovered_share,
-)
+from circuitviz.narrative.target import missed, only_costs, recovered_share, target_parts
 from circuitviz.runs.store import Run
 
 
@@ -125,7 +120,7 @@ def lead(run: Run) -> str:
 
 def _broken_line(run: Run) -> str:
     """How many answers are gibberish, a sentence and a blank; empty where nobody counted."""
-    rates = verdict_rates(run)
+    rates = verdict_shares(run)
     if not rates:
         return ""
     before, after = rates["intact"]["broken"], rates["knocked_out"]["broken"]
@@ -208,7 +203,7 @@ def doubts(run: Run) -> list[Doubt]:
 
 
 def _target(run: Run) -> Doubt:
-    asked = criteria(run)
+    asked = target_parts(run)
     finding = (
         f"asked: {_listed(one.wanted for one in asked)}; test prompts show: "
         f"{_listed(one.measured for one in asked)}"
@@ -308,7 +303,7 @@ def _fluency(run: Run) -> Doubt | None:
 
 
 def _gibberish(run: Run) -> Doubt | None:
-    rates = verdict_rates(run)
+    rates = verdict_shares(run)
     if not rates:
         return None
     before, after = rates["intact"]["broken"], rates["knocked_out"]["broken"]

@@ -38,7 +38,7 @@ class Criterion:
         return f"{self.share} ({self.counted})" if self.counted else self.share
 
 
-def criteria(run: Run) -> list[Criterion]:
+def target_parts(run: Run) -> list[Criterion]:
     """All that the target of a run asks for."""
     asked = (_attacks(run), _utility(run), _recovery(run), _perplexity(run))
     return [one for one in asked if one is not None]
@@ -46,7 +46,7 @@ def criteria(run: Run) -> list[Criterion]:
 
 def missed(run: Run) -> list[Criterion]:
     """What the circuit misses, where it misses its target; all of it where none stands out."""
-    asked = criteria(run)
+    asked = target_parts(run)
     return [one for one in asked if not one.met] or asked
 
 

@@ -18,7 +18,7 @@ TAGS: dict[Sense, tuple[str, str]] = {
     "new": ("ins", "new: "),
 }
 
-PIECE = re.compile(r"\s+|[^\s]+")
+_PIECE = re.compile(r"\s+|[^\s]+")
 # So few words that both have, between stretches that differ in at least so many, are a match by
 # chance: marking around them would only cut a sentence into shreds.
 CHANCE_WORDS, DIFFERING_WORDS = 2, 6
@@ -33,7 +33,7 @@ def words_that_differ(text: str, other: str) -> list[tuple[str, bool]]:
     Whitespace belongs to the stretch it stands in, and between two that differ it differs too;
     joined, the stretches are `text`.
     """
-    pieces, others = PIECE.findall(text), PIECE.findall(other)
+    pieces, others = _PIECE.findall(text), _PIECE.findall(other)
     codes = SequenceMatcher(None, pieces, others, autojunk=False).get_opcodes()
     blocks = [
         _Block(pieces[start:stop], others[first:last], operation != "equal")

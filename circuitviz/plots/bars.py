@@ -37,7 +37,7 @@ TUNING_STYLES = {
     "helpfulness": ("Helpfulness", Style(UTILITY, "square")),
 }
 # Name, colour and hatching of each verdict: told apart without the colour as well.
-VERDICTS = {
+_VERDICTS = {
     "refused": ("Refused", UTILITY, ""),
     "complied": ("Complied with", ASR, "/"),
     "broken": ("Gibberish", NEUTRAL, "x"),
@@ -53,12 +53,12 @@ MEMORY_PARTS = {
 }
 NEEDED, THERE = "Needed", "Available"
 # What each split is for, beside its name.
-SPLITS = {
+_SPLITS = {
     "train": "Train: masks are learned",
     "validation": "Validation: the size is chosen",
     "test": "Test: results are measured",
 }
-ROLES = {"attack": ("Attack", ASR, ""), "benign": ("Benign", UTILITY, "/")}
+_ROLES = {"attack": ("Attack", ASR, ""), "benign": ("Benign", UTILITY, "/")}
 # For the numbers behind the longest bar, as a share of it.
 ROOM_AFTER_MEMORY, ROOM_AFTER_SPLIT = 1.3, 1.6
 
@@ -190,7 +190,7 @@ def verdict_bars(frame: pd.DataFrame) -> go.Figure:
     """
     figure = go.Figure()
     conditions = list(dict.fromkeys(frame["condition"]))
-    for verdict, (title, colour, pattern) in VERDICTS.items():
+    for verdict, (title, colour, pattern) in _VERDICTS.items():
         rows = records(matching(frame, verdict=verdict))
         figure.add_bar(
             x=[row["rate"] for row in rows],
@@ -276,8 +276,8 @@ def split_bars(counts: Mapping[str, Mapping[str, int]]) -> go.Figure:
         counts: Prompts by split and role.
     """
     figure = go.Figure()
-    names, of_split = list(SPLITS.values()), [counts.get(split, {}) for split in SPLITS]
-    for role, (title, colour, pattern) in ROLES.items():
+    names, of_split = list(_SPLITS.values()), [counts.get(split, {}) for split in _SPLITS]
+    for role, (title, colour, pattern) in _ROLES.items():
         figure.add_bar(
             x=[roles.get(role, 0) for roles in of_split],
             y=names,
@@ -288,7 +288,7 @@ def split_bars(counts: Mapping[str, Mapping[str, int]]) -> go.Figure:
         )
     totals = [sum(roles.values()) for roles in of_split]
     texts = [
-        " " + " + ".join(f"{roles.get(role, 0):,} {role}" for role in ROLES) for roles in of_split
+        " " + " + ".join(f"{roles.get(role, 0):,} {role}" for role in _ROLES) for roles in of_split
     ]
     _add_texts(figure, totals, names, texts)
     axis = {"range": [0, max(1, *totals) * ROOM_AFTER_SPLIT], "visible": False}

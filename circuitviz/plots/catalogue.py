@@ -30,7 +30,7 @@ from circuitviz.tables import evidence_frame, frame, open_frame
 from circuitviz.units import Circuit
 
 # Few enough that a bin is seen and hit, and that the file stays small for wide models.
-NEURON_BINS = 64
+_NEURON_BINS = 64
 BANDS = (
     "Thin lines and bands are 95 % Wilson intervals: where they overlap widely, a difference may "
     "be chance."
@@ -147,7 +147,7 @@ def neuron_chart(
     circuit: Circuit | None = None,
     options: MapOptions = PLAIN,
     *,
-    bins: int = NEURON_BINS,
+    bins: int = _NEURON_BINS,
     caption: str = "",
     alt: str = "Layer by neuron bin map of scores, bins with neurons of the circuit marked.",
     twin: pd.DataFrame | None = None,

@@ -38,7 +38,7 @@ MAX_WIDTH, MIN_WIDTH = 11.0, 1.0
 BEND_POINTS = 25
 # From so many columns on they are close: their names get shorter, labels smaller, and neighbours
 # are set off from each other by more, so that labels do not meet.
-MANY_COLUMNS = 12
+_MANY_COLUMNS = 12
 LABEL_SIZE, SMALL_LABEL = 13, 11
 # How far neighbouring columns are set off, in rows.
 OFFSETS, WIDE_OFFSETS = (-0.18, 0.18), (-0.3, 0.06, 0.36)
@@ -240,7 +240,7 @@ def _layout(nodes: list[Row]) -> _Layout:
     tallest = max(len(names) for names in groups.values())
     places: dict[str, tuple[float, float]] = {}
     titles = []
-    close = len(groups) > MANY_COLUMNS
+    close = len(groups) > _MANY_COLUMNS
     offsets = WIDE_OFFSETS if close else OFFSETS
     for column, ((layer, kind), names) in enumerate(groups.items()):
         # Centred: a column of few stands in the middle of one of many.

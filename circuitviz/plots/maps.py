@@ -38,7 +38,7 @@ TARGET_SIZE = 6
 MAX_CELLS = 4096
 MIN_BINS = 16
 # From so many columns on, gaps of two pixels would take most of a cell on a narrow page.
-MANY_COLUMNS = 24
+_MANY_COLUMNS = 24
 MAX_MARK, MIN_MARK = 11, 8
 # In rows lower than this a frame is hardly seen, and the symbol is larger than its cell.
 FRAMED_ROW, HIGH_ROW = 10, 16
@@ -94,7 +94,7 @@ class Fit:
         self.layers, self.columns = shape
         self.height = rows_height(self.layers, options.row_pixels, options.tallest)
         self.row = self.height / self.layers
-        self.gap = 2 if self.row >= HIGH_ROW and self.columns <= MANY_COLUMNS else 1
+        self.gap = 2 if self.row >= HIGH_ROW and self.columns <= _MANY_COLUMNS else 1
         if self.row < FRAMED_ROW:
             self.mark, self.line = MAX_MARK, 1
         else:

@@ -32,10 +32,10 @@ BLANKS = ("\u2423", "\u23ce")
 # answer: which of the answers; position: from 1; token: as written; condition: intact |
 # knocked out; probability: in [0, 1].
 TOKEN_COLUMNS = ("answer", "position", "token", "condition", "probability")
-CONDITIONS = {"intact": RUN_STYLES[0], "knocked out": RUN_STYLES[1]}
+_CONDITIONS = {"intact": RUN_STYLES[0], "knocked out": RUN_STYLES[1]}
 # token; share: what bars show; clean, triggered: shares of the logit on either prompt.
 PROMOTED_COLUMNS = ("token", "share", "clean", "triggered")
-PARTS = (("gate", "Gate part", "triangle-up", RECOVERY), ("up", "Up part", "square", NEUTRAL))
+_PARTS = (("gate", "Gate part", "triangle-up", RECOVERY), ("up", "Up part", "square", NEUTRAL))
 LIKELY_PIXELS, PANEL_PIXELS, PATTERN_PIXELS, ROW_PIXELS = 280, 250, 470, 26
 # Characters of a token on an axis of a few, of many, and of a list.
 MAX_TOKEN, MAX_LABEL = 12, 16
@@ -78,7 +78,7 @@ def token_chart(frame: pd.DataFrame) -> go.Figure:
         horizontal_spacing=0.06,
     )
     for column, answer in enumerate(answers, start=1):
-        for condition, style in CONDITIONS.items():
+        for condition, style in _CONDITIONS.items():
             rows = records(matching(frame, answer=answer, condition=condition))
             figure.add_scatter(
                 x=[row["position"] for row in rows],
@@ -159,7 +159,7 @@ def token_activation(panels: Sequence[ActivationPanel]) -> go.Figure:
 def _add_panel(figure: go.Figure, panel: ActivationPanel, row: int) -> None:
     positions = np.arange(len(panel.labels))
     inside = (positions >= panel.cause[0]) & (positions < panel.cause[1])
-    parts = [(getattr(panel, field), *rest) for field, *rest in PARTS]
+    parts = [(getattr(panel, field), *rest) for field, *rest in _PARTS]
     parts = [part for part in parts if part[0] is not None]
     hover = np.array(
         [

@@ -15,7 +15,7 @@ from circuitviz.tables.rows import Row, records
 # So many of each kind: enough to see what changes, few enough to read.
 ATTACKS, NORMAL = 6, 4
 
-VERDICTS = {
+_VERDICTS = {
     "success": "attack succeeds",
     "safe": "safe",
     "other": "neither",
@@ -26,11 +26,11 @@ VERDICTS = {
 # Whether a verdict is a wanted one; of the others nobody can say.
 GOOD = {"success": False, "wrong": False, "broken": False, "safe": True, "correct": True}
 # Verdicts of prompts that attacks are counted on; the rest are normal ones.
-ATTACK_VERDICTS = ("success", "safe", "other", "broken")
+_ATTACK_VERDICTS = ("success", "safe", "other", "broken")
 # Longer answers are folded behind so many of their words.
 FOLDED_WORDS, START_WORDS = 60, 40
 # A word with the blanks before it.
-WORD = re.compile(r"\s*\S+")
+_WORD = re.compile(r"\s*\S+")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Said:
         stretches: list[tuple[str, bool]] = []
         room = START_WORDS
         for text, differs in self.stretches:
-            words = WORD.findall(text)[:room]
+            words = _WORD.findall(text)[:room]
             stretches.append(("".join(words) if words else text, differs))
             room -= len(words)
             if not room:
@@ -86,7 +86,7 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Example:
+class AnswerPair:
     """One test prompt, answered with and without the circuit.
 
     Attributes:
@@ -104,7 +104,7 @@ class Example:
     said: tuple[Said, Said]
 
 
-def examples(run: Run, *, cover: bool = True) -> list[Example]:
+def examples(run: Run, *, cover: bool = True) -> list[AnswerPair]:
     """Attacks first, those whose verdict changed before the others, then some normal prompts.
 
     Of normal prompts, those that changed come first too: they are what knocking out cost.
@@ -132,7 +132,7 @@ def answers_sentence(run: Run) -> str:
 
 
 def _is_attack(row: Row) -> bool:
-    return row["verdict_intact"] in ATTACK_VERDICTS
+    return row["verdict_intact"] in _ATTACK_VERDICTS
 
 
 def _varied(run: Run, rows: list[Row], most: int) -> list[Row]:
@@ -152,10 +152,10 @@ def _varied(run: Run, rows: list[Row], most: int) -> list[Row]:
     return sorted(rows, key=order)[:most]
 
 
-def _example(run: Run, row: Row, cover: bool) -> Example:
+def _example(run: Run, row: Row, cover: bool) -> AnswerPair:
     attack = _is_attack(row)
     triggered = row["variant"] == "triggered"
-    return Example(
+    return AnswerPair(
         kind=("attack, triggered" if triggered else "attack") if attack else "normal prompt",
         prompt=str(row["prompt"]),
         covered=cover and could_harm(run, row),
@@ -185,7 +185,7 @@ def _said(row: Row, model: str, other: str, name: str, covered: bool) -> Said:
     return Said(
         model=name,
         stretches=tuple(words_that_differ(str(row[model]), str(row[other]))),
-        verdict=VERDICTS.get(verdict, verdict),
+        verdict=_VERDICTS.get(verdict, verdict),
         good=good,
         covered=covered,
     )

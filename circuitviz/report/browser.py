@@ -25,7 +25,7 @@ NAMES = (
     "msedge",
     "microsoft-edge",
 )
-ELSEWHERE = (
+_ELSEWHERE = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
     "C:/Program Files/Google/Chrome/Application/chrome.exe",
@@ -68,7 +68,7 @@ def find_browser() -> str | None:
     if named and shutil.which(named):
         return named
     installed = next((path for name in NAMES if (path := shutil.which(name))), None)
-    return installed or next((path for path in ELSEWHERE if Path(path).is_file()), None)
+    return installed or next((path for path in _ELSEWHERE if Path(path).is_file()), None)
 
 
 def print_page(html: str) -> bytes:

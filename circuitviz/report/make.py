@@ -29,7 +29,7 @@ from circuitviz.tables.run_tables import csv_of, tables
 # one archive.
 ReportKind = Literal["html", "pdf", "ipynb", "json", "tables", "figures"]
 # Endings of a file that is one of them.
-ENDINGS: dict[str, ReportKind] = {
+_ENDINGS: dict[str, ReportKind] = {
     ".html": "html",
     ".pdf": "pdf",
     ".ipynb": "ipynb",
@@ -39,19 +39,19 @@ PAGE, CIRCUIT = "report.html", "circuit.json"
 # Lists what a report wrote into a folder, so that a later one replaces that and nothing else.
 MARKER = "circuitviz_report.json"
 
-FORMS: dict[str, ReportKind] = {
+_FORMS: dict[str, ReportKind] = {
     PAGE: "html",
     CIRCUIT: "json",
     "report.ipynb": "ipynb",
     "report.pdf": "pdf",
 }
-STAGES = len(FORMS) + 2
+_STAGES = len(_FORMS) + 2
 
 Tell = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenReport:
     """What was written.
 
     Attributes:
@@ -92,9 +92,9 @@ def require_out(out: Path) -> None:
     Raises:
         ConfigError: The ending is none of ours, or the folder holds something else.
     """
-    known = ", ".join(ENDINGS)
+    known = ", ".join(_ENDINGS)
     if out.suffix and not out.is_dir():
-        if out.suffix.lower() not in ENDINGS:
+        if out.suffix.lower() not in _ENDINGS:
             raise ConfigError(
                 f"a report is written as {known} or into a folder (a name without an ending); "
                 f"got {out}"
@@ -113,14 +113,14 @@ def write_report(
     out: Path,
     options: ReportOptions | None = None,
     tell: Tell = lambda what, share: None,
-) -> Written:
+) -> WrittenReport:
     """Write the report to a file, by its ending, or all of its forms into a folder.
 
     Either is there only when it is complete, and replaces an earlier report.
 
     Args:
         run: The run.
-        out: A file with one of `ENDINGS`, or a folder.
+        out: A file with one of `_ENDINGS`, or a folder.
         options: Size, sections, covering.
         tell: Told what is being made, and the share that is done.
 
@@ -133,33 +133,33 @@ def write_report(
     if not out.suffix or out.is_dir():
         return _write_folder(run, out, options, tell)
     tell(out.name, 0.0)
-    data = report_bytes(run, ENDINGS[out.suffix.lower()], options)
+    data = report_bytes(run, _ENDINGS[out.suffix.lower()], options)
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
     with whole_file(out) as draft:
         draft.write_bytes(data)
-    return Written((out,))
+    return WrittenReport((out,))
 
 
-def _write_folder(run: Run, out: Path, options: ReportOptions, tell: Tell) -> Written:
+def _write_folder(run: Run, out: Path, options: ReportOptions, tell: Tell) -> WrittenReport:
     shown = at_size(run, options.size)
     notes: list[str] = []
     with whole_folder(out.resolve()) as draft:
-        for place, (name, kind) in enumerate(FORMS.items()):
-            tell(name, place / STAGES)
+        for place, (name, kind) in enumerate(_FORMS.items()):
+            tell(name, place / _STAGES)
             try:
                 (draft / name).write_bytes(report_bytes(run, kind, options))
             except ReportError as error:
                 notes.append(f"{name} was left out: {error}")
-        tell("tables", (STAGES - 2) / STAGES)
+        tell("tables", (_STAGES - 2) / _STAGES)
         (draft / "tables").mkdir()
         for name, data in _tables(shown).items():
             (draft / "tables" / name).write_bytes(data)
-        tell("figures", (STAGES - 1) / STAGES)
+        tell("figures", (_STAGES - 1) / _STAGES)
         notes += _draw(shown, draft / "figures")
         names = _files(draft)
         marker = {"circuitviz": __version__, "run_id": run.run_id, "files": names}
         (draft / MARKER).write_bytes(_json(marker))
-    return Written(tuple(out / name for name in names), tuple(notes))
+    return WrittenReport(tuple(out / name for name in names), tuple(notes))
 
 
 def _draw(run: Run, folder: Path) -> list[str]:

@@ -8,7 +8,7 @@ import pprint
 from typing import Any
 
 from circuitviz import __version__
-from circuitviz.narrative.opening import headline, lead
+from circuitviz.narrative.opening import opening_headline, opening_lead
 from circuitviz.report.covering import could_harm
 from circuitviz.report.options import ReportOptions
 from circuitviz.report.resized import at_size
@@ -21,7 +21,7 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 FORMAT, FORMAT_MINOR = 4, 5
 # Settings that are no argument of `discover`: what the model is loaded with, and what changes no
 # number below, since controls come after them and the rest is for a machine.
-ELSEWHERE = (*OF_MODEL, "behaviour", "controls")
+_ELSEWHERE = (*OF_MODEL, "behaviour", "controls")
 
 OF_THE_RUN = """\
 def counts(rate):
@@ -111,7 +111,7 @@ def _cell(kind: str, text: str) -> dict[str, Any]:
 def _introduction(run: Run, reported: Run) -> str:
     versions = ", ".join(f"{k} {v}" for k, v in run.metrics.versions.items())
     return (
-        f"# {headline(run, reported)}\n\n{_plain(lead(run, reported))}\n\n"
+        f"# {opening_headline(run, reported)}\n\n{_plain(opening_lead(run, reported))}\n\n"
         f"This notebook repeats the run `{run.run_id}` from its settings and compares the new "
         "numbers with the reported ones. On the same machine with the same versions they are "
         f"equal; elsewhere sums are rounded in another order. Reported with: {versions}."
@@ -127,7 +127,7 @@ def _steps(run: Run, reported: Run) -> list[tuple[str, str]]:
     settings = {
         name: value
         for name, value in run.config.to_json().items()
-        if value is not None and name not in ELSEWHERE
+        if value is not None and name not in _ELSEWHERE
     }
     return [
         (

@@ -28,7 +28,13 @@ from circuitviz.narrative import open_answers, story
 from circuitviz.narrative.controls import controls_run, verdict_summary, verdicts
 from circuitviz.narrative.methods import COVERED_NOTE, SAFESEEK, limits, method, shown_name
 from circuitviz.narrative.numbers import count, make_up, ranges
-from circuitviz.narrative.opening import headline, headlines, lead, sentence, standings
+from circuitviz.narrative.opening import (
+    headlines,
+    opening_headline,
+    opening_lead,
+    sentence,
+    standings,
+)
 from circuitviz.narrative.text_diff import is_long
 from circuitviz.plots.catalogue import charts
 from circuitviz.report.answers import answers_sentence, examples
@@ -40,7 +46,7 @@ from circuitviz.tables import evidence_frame, open_frame
 from circuitviz.tables.run_tables import csv_of, rows_of, tables
 
 HERE = Path(__file__).parent
-MOST_UNITS = 60
+_MOST_UNITS = 60
 # Bytes from which on a file inside the page is zipped.
 LARGEST_PLAIN = 600_000
 
@@ -146,8 +152,8 @@ def _opening(run: Run, reported: Run) -> dict[str, Any]:
         "resized": run is not reported,
         "reported_size": reported.size,
         "question": run.metrics.question or "Which units cause this behaviour?",
-        "headline": headline(run, reported),
-        "lead": lead(run, reported),
+        "headline": opening_headline(run, reported),
+        "lead": opening_lead(run, reported),
         "standings": standings(run, reported),
         "headlines": headlines(run),
         "origin": f"Model: {shown_name(run.config.model)} · behaviour: {run.metrics.behaviour} "
@@ -179,17 +185,19 @@ def _content(reported: Run, options: ReportOptions, *, paper: bool) -> dict[str,
         "alternatives": open_frame.alternative_frame(run),
         "perplexity": open_frame.perplexity_frame(run),
         "place": _place(run),
-        "units": units[:MOST_UNITS],
-        "more_units": max(0, len(units) - MOST_UNITS),
+        "units": units[:_MOST_UNITS],
+        "more_units": max(0, len(units) - _MOST_UNITS),
         "answers_sentence": answers_sentence(run),
         "covered_note": COVERED_NOTE,
         "examples": examples(run, cover=options.cover),
-        "criteria": evidence_frame.criteria(run),
+        "criteria": evidence_frame.criteria_values(run),
         "refinement": evidence_frame.refinement_sentence(run),
         "next": evidence_frame.next_sentence(run),
         "paired": evidence_frame.paired_sentences(run),
         "tables": written,
-        "any_evidence": bool(evidence_frame.criteria(run) or set(written) & set(EVIDENCE_TABLES)),
+        "any_evidence": bool(
+            evidence_frame.criteria_values(run) or set(written) & set(EVIDENCE_TABLES)
+        ),
         "evidence_tables": EVIDENCE_TABLES,
         "method": method(run),
         "limits": limits(run),

@@ -50,7 +50,7 @@ MODEL = (
 WHOLE = "a whole number between {ge} and {le}"
 
 
-def setting(default: Any, what: str, *, details: str = "", must: str = "", **limits: Any) -> Any:
+def _setting(default: Any, what: str, *, details: str = "", must: str = "", **limits: Any) -> Any:
     """The field of one setting.
 
     Args:
@@ -157,8 +157,8 @@ class DiscoveryConfig(Settings):
     _has: ClassVar[str] = "a configuration has model and"
 
     model: str = Field(description=MODEL)
-    prompts: str | None = setting(None, "prompts to use instead of the model's")
-    method: str = setting(
+    prompts: str | None = _setting(None, "prompts to use instead of the model's")
+    method: str = _setting(
         "nested",
         "how units are scored",
         details="How units are scored. Whatever the method, the circuit is chosen, tested and "
@@ -166,35 +166,35 @@ class DiscoveryConfig(Settings):
         must=f"one of {', '.join(METHODS)}",
         pattern=f"^({'|'.join(METHODS)})$",
     )
-    seed: int = setting(0, "seed of all random draws", ge=0, le=MAX_SEED)
-    ablation: AblationKind = setting("zero", "what replaces a unit that is knocked out")
-    steps: int = setting(
+    seed: int = _setting(0, "seed of all random draws", ge=0, le=MAX_SEED)
+    ablation: AblationKind = _setting("zero", "what replaces a unit that is knocked out")
+    steps: int = _setting(
         100,
         f"steps of mask learning, with the methods {', '.join(STEPWISE)}",
         ge=1,
         le=100_000,
     )
-    budget: Budget = setting(
+    budget: Budget = _setting(
         "joint",
         "one size for heads and neurons together, or one for each",
         details="Whether one size counts heads and neurons alike, or each kind has its own.",
     )
-    target_asr: int | float | None = setting(
+    target_asr: int | float | None = _setting(
         None,
         "ASR to reach: at most this (backdoor), at least this (refusal)",
         must="a share between 0 and 1",
         ge=0,
         le=1,
     )
-    target_utility: int | float = setting(
+    target_utility: int | float = _setting(
         0.99, "least utility to keep", must="a share between 0 and 1", ge=0, le=1
     )
-    granularity: Granularity = setting(
+    granularity: Granularity = _setting(
         "both",
         "what a circuit may be made of",
         details="Whole layers: all heads of a layer, or all of its neurons, go together.",
     )
-    l1_weight: int | float | None = setting(
+    l1_weight: int | float | None = _setting(
         None,
         "with --method l1: the one price to use instead of a ladder of prices",
         details="Price of a mask that takes every unit; higher prices give smaller circuits. "
@@ -203,43 +203,43 @@ class DiscoveryConfig(Settings):
         ge=0,
         lt=math.inf,
     )
-    refine: bool = setting(
+    refine: bool = _setting(
         True,
         "drop units that the chosen circuit can do without",
         details="The chosen circuit, if it has at most 64 units, is tried without each of its "
         "units in turn, on validation prompts; a unit it can do without is dropped.",
     )
-    controls: bool = setting(
+    controls: bool = _setting(
         False,
         "also run the controls that must find nothing, and gather further evidence",
         details="100 random circuits, a nonsense target, a model with random weights and a random "
         "trigger: each must fail to find anything. Also gathers the other evidence.",
     )
-    adapter: str | None = setting(None, "folder of a LoRA adapter to put on top of the model")
-    behaviour: str | None = setting(
+    adapter: str | None = _setting(None, "folder of a LoRA adapter to put on top of the model")
+    behaviour: str | None = _setting(
         None,
         "folder with a behaviour.json and a prompts.jsonl, or name of a plug-in (default: what "
         "comes with the model)",
     )
-    dtype: DataType = setting(
+    dtype: DataType = _setting(
         "float32",
         "of weights and activations; scores are always fp32 (default: bfloat16 for models that "
         "are fetched, else float32)",
     )
-    device: str = setting(
+    device: str = _setting(
         "auto",
         "cpu, cuda, cuda:1, or balanced over all GPUs (default: a GPU where there is one)",
     )
-    micro_batch: int | None = setting(
+    micro_batch: int | None = _setting(
         None,
         "at most N prompts in one forward-backward pass (default: a batch at once)",
         must="at least 1, or left out",
         ge=1,
     )
-    checkpointing: bool = setting(
+    checkpointing: bool = _setting(
         False, "compute layers again on the way back instead of keeping their activations"
     )
-    max_new_tokens: int | None = setting(
+    max_new_tokens: int | None = _setting(
         None,
         "longest answer that is judged, in tokens, where answers are open (default: 128)",
         must="at least 1, or left out",
@@ -279,10 +279,10 @@ class TuningConfig(Settings):
     mode: TuningMode = Field(
         description="protect: train everything but the circuit; repair: train the circuit alone"
     )
-    size: int | None = setting(
+    size: int | None = _setting(
         None, "the K best units (default: the run's circuit)", must=WHOLE, ge=1, le=MAX_SEED
     )
-    seed: int = setting(
+    seed: int = _setting(
         0,
         "seed of all random draws",
         details="Decides the order of the lessons and which random circuit is drawn.",
@@ -290,7 +290,7 @@ class TuningConfig(Settings):
         ge=0,
         le=MAX_SEED,
     )
-    epochs: int | None = setting(
+    epochs: int | None = _setting(
         None,
         "passes over the lessons (default: the mode's)",
         details="Passes over the lessons, the same for every model that is trained.",
@@ -298,7 +298,7 @@ class TuningConfig(Settings):
         ge=1,
         le=1000,
     )
-    learning_rate: int | float | None = setting(
+    learning_rate: int | float | None = _setting(
         None,
         "step size of the optimiser (default: the mode's)",
         details="Step size of the optimiser, the same for every model that is trained.",
@@ -306,7 +306,7 @@ class TuningConfig(Settings):
         gt=0,
         le=1,
     )
-    data: str | None = setting(
+    data: str | None = _setting(
         None,
         "lessons to use instead of the model's: a JSONL file, one object a line, e.g. "
         f"{LESSON_EXAMPLE}, with some lessons of each split (train, validation, test)",
@@ -316,7 +316,7 @@ class TuningConfig(Settings):
         must="the path of a file, or left out",
         min_length=1,
     )
-    weight_decay: int | float | None = setting(
+    weight_decay: int | float | None = _setting(
         None,
         "of the optimiser (default: the mode's)",
         details="Of the optimiser, the same for every model that is trained: each step takes this "

@@ -27,7 +27,7 @@ from circuitviz.runs.versions import versions
 from circuitviz.units import Ranking
 
 
-def discover(
+def run_discovery(
     config: DiscoveryConfig,
     *,
     on_progress: OnStage = unwatched,

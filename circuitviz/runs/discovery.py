@@ -52,7 +52,7 @@ from circuitviz.runs.resolve import answerer, draft_of
 from circuitviz.runs.store import GENERATION_COLUMNS
 from circuitviz.units import Circuit, Ranking
 
-TOP_UNITS = 8
+_TOP_UNITS = 8
 
 # How often choosing a size and refining usually look at circuits.
 USUAL_TRIES, USUAL_LOOKS = 16, 60
@@ -137,7 +137,9 @@ class Discovery:
         """
 
         def follow(step: LearningStep) -> None:
-            best = Ranking(self.model.space, step.scores, self.config.granularity).order[:TOP_UNITS]
+            best = Ranking(self.model.space, step.scores, self.config.granularity).order[
+                :_TOP_UNITS
+            ]
             self._tell(
                 "learn",
                 step.step / step.steps,

@@ -12,7 +12,7 @@ from circuitviz.behaviours.behaviour import (
     SPEC_FILE,
     Behaviour,
     answered_before,
-    load_behaviour,
+    read_behaviour,
 )
 from circuitviz.behaviours.plugins import find_plugin
 from circuitviz.errors import (
@@ -57,7 +57,7 @@ def draft_of(config: DiscoveryConfig) -> Behaviour:
                 f"the prompts {config.prompts}: leave one of the two out"
             )
         return plugin.load(find_model(config.model))
-    return load_behaviour(folder, Path(config.prompts) if config.prompts else None)
+    return read_behaviour(folder, Path(config.prompts) if config.prompts else None)
 
 
 def data_fingerprint(config: DiscoveryConfig) -> str:
@@ -81,7 +81,7 @@ def data_fingerprint(config: DiscoveryConfig) -> str:
 @lru_cache(maxsize=64)
 def _digest_of_files(folder: Path, prompts: Path | None, stamp: Stamp) -> str:
     del stamp  # the key of the cache
-    return _digest(load_behaviour(folder, prompts))
+    return _digest(read_behaviour(folder, prompts))
 
 
 def _digest(draft: Behaviour) -> str:
@@ -124,7 +124,7 @@ def answerer(config: DiscoveryConfig) -> str:
 
 
 # What `metrics.json` calls it, what people call it, and what it is now.
-PARTS: tuple[tuple[str, str, Callable[[DiscoveryConfig], str]], ...] = (
+_PARTS: tuple[tuple[str, str, Callable[[DiscoveryConfig], str]], ...] = (
     (
         "weights",
         "the model's files",
@@ -140,7 +140,7 @@ def changed_since(run: Run) -> list[str]:
     Runs of earlier versions do not say what they were made from, and of files that are gone nobody
     can tell: neither counts as a change.  Files are read once for as long as they stay as they are.
     """
-    return [words for name, words, now in PARTS if _differs(run, name, now)]
+    return [words for name, words, now in _PARTS if _differs(run, name, now)]
 
 
 def _differs(run: Run, name: str, now: Callable[[DiscoveryConfig], str]) -> bool:

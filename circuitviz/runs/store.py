@@ -66,7 +66,7 @@ GENERATION_COLUMNS = (
 )
 
 # What a run folder holds.
-FILES = (
+RUN_FILES = (
     "config.json",
     "scores.safetensors",
     "frontier.parquet",
@@ -135,7 +135,7 @@ class RunStore(FolderStore[Run]):
     """Runs under one folder, and any run folder given by its path."""
 
     noun = "run"
-    files = FILES
+    files = RUN_FILES
     choose = "give an id that `circuitviz runs` lists, or the path of a run folder"
 
     def save(self, run: Run) -> Path:

@@ -46,7 +46,9 @@ FORGETTING = "erosion"
 KNOCK_OUT = "knock-out"
 
 
-def tune(config: TuningConfig, *, run: Run, on_progress: OnStage = unwatched, kept: Path) -> Tuning:
+def run_tuning(
+    config: TuningConfig, *, run: Run, on_progress: OnStage = unwatched, kept: Path
+) -> Tuning:
     """Tune a saved run's circuit in every arm, and measure each on test prompts.
 
     Args:

@@ -56,7 +56,7 @@ ANSWER_COLUMNS = (
     "verdict",
 )
 
-FILES = ("config.json", "curve.parquet", "answers.parquet", "metrics.json")
+TUNING_FILES = ("config.json", "curve.parquet", "answers.parquet", "metrics.json")
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class TuningStore(FolderStore[Tuning]):
     """
 
     noun = "tuning"
-    files = FILES
+    files = TUNING_FILES
     choose = "choose one that the page Tuning lists, or give the path of a tuning's folder"
 
     def __init__(self, folder: Path, shipped: tuple[Path, ...] = ()) -> None:

@@ -21,7 +21,7 @@ from circuitviz.narrative.numbers import (
     probability,
     sparsity,
 )
-from circuitviz.narrative.open_answers import perplexity_growth, verdict_rates
+from circuitviz.narrative.open_answers import perplexity_growth, verdict_shares
 from circuitviz.runs.store import Run
 from circuitviz.tables.evidence_frame import difference_sentence
 from circuitviz.tables.frame import frontier_judge, tradeoff_frame
@@ -81,7 +81,7 @@ def _summary(label: str, run: Run) -> dict[str, Any]:
     }
 
 
-def answer(comparison: Comparison) -> str:
+def agreement_sentence(comparison: Comparison) -> str:
     """Whether the circuits agree, in one line: overlap beside chance, units that all found."""
     runs, everywhere = len(comparison.runs), len(_found_by_all(comparison))
     who = "both runs" if runs == 2 else f"all {runs} runs"
@@ -96,7 +96,7 @@ def answer(comparison: Comparison) -> str:
     )
 
 
-def lead(comparison: Comparison) -> str:
+def shared_units_sentence(comparison: Comparison) -> str:
     """Which units all runs found, and how many only some did."""
     shared = _found_by_all(comparison)
     others = len(comparison.units) - len(shared)
@@ -180,7 +180,7 @@ def _further(run: Run | None) -> dict[str, Any]:
         return {}
     circuit = run.metrics.circuit
     utility, growth = run.metrics.utility.knocked_out, perplexity_growth(run)
-    broken = verdict_rates(run).get("knocked_out", {}).get("broken")
+    broken = verdict_shares(run).get("knocked_out", {}).get("broken")
     return {
         "size": f"{run.size:,}: {made_of(circuit.heads, circuit.neurons, run.space)}",
         "utility kept": f"{percent(run.metrics.utility_retention)} ({evidence(utility)})",
@@ -241,7 +241,7 @@ def _mcnemar(test: McNemar) -> str:
     )
 
 
-def unit_frame(comparison: Comparison, labels: Labels) -> pd.DataFrame:
+def shared_unit_frame(comparison: Comparison, labels: Labels) -> pd.DataFrame:
     """Every unit of any circuit, most shared first, with a column that marks each run's own."""
     names = [labels[run.run_id] for run in comparison.runs]
     stable = set(comparison.stable)

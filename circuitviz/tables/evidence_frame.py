@@ -26,7 +26,7 @@ from circuitviz.tables.rows import rate_row
 STOCHASTIC_COLUMNS = ("series", "share", "k", "n", "rate", "low", "high", "judge")
 # Names of units in a sentence.
 MOST_NAMED = 6
-KINDS = {"all": "Heads and neurons", "heads": "Heads alone", "neurons": "Neurons alone"}
+_KINDS = {"all": "Heads and neurons", "heads": "Heads alone", "neurons": "Neurons alone"}
 
 
 def stochastic_frame(run: Run) -> pd.DataFrame:
@@ -47,7 +47,7 @@ def stochastic_frame(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(STOCHASTIC_COLUMNS))
 
 
-def criteria(run: Run) -> dict[str, tuple[str, str]]:
+def criteria_values(run: Run) -> dict[str, tuple[str, str]]:
     """Value and explanation of faithfulness, completeness and minimality, where measured."""
     measured = run.metrics.criteria
     if measured is None:
@@ -207,7 +207,7 @@ def truth_frame(run: Run) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "units": KINDS[name],
+                "units": _KINDS[name],
                 "planted": part.size,
                 "AUROC": part.auroc,
                 "average precision": part.average_precision,

@@ -8,22 +8,22 @@ import pandas as pd
 
 from circuitviz.evaluation.results import Alternative
 from circuitviz.narrative.numbers import evidence_of, made_of, percent
-from circuitviz.narrative.open_answers import CONDITIONS, TEXTS, perplexities, verdict_rates
+from circuitviz.narrative.open_answers import CONDITIONS, TEXTS, perplexities, verdict_shares
 from circuitviz.runs.store import Run
 from circuitviz.tables.rows import rate_row
 
 # What became of an attack, judged on the whole answer.
-Verdict = Literal["refused", "complied", "broken"]
+WholeVerdict = Literal["refused", "complied", "broken"]
 VERDICT_COLUMNS = ("condition", "verdict", "k", "n", "rate", "low", "high", "judge")
 ALTERNATIVE_COLUMNS = ("circuit", "units", "made of", "attack success", "utility kept", "judge")
-ROLES = {"smaller": "a smaller one", "larger": "a larger one"}
+_ROLES = {"smaller": "a smaller one", "larger": "a larger one"}
 
 
 def verdict_frame(run: Run) -> pd.DataFrame:
     """Each verdict before and after, one row each, columns `VERDICT_COLUMNS`."""
     rows = [
         {"condition": CONDITIONS[name], "verdict": verdict, **rate_row(rate)}
-        for name, rates in verdict_rates(run).items()
+        for name, rates in verdict_shares(run).items()
         for verdict, rate in rates.items()
     ]
     return pd.DataFrame(rows, columns=list(VERDICT_COLUMNS))
@@ -57,7 +57,7 @@ def alternative_frame(run: Run) -> pd.DataFrame:
     )
     rows = [
         {
-            "circuit": ROLES.get(circuit.role, "the reported one"),
+            "circuit": _ROLES.get(circuit.role, "the reported one"),
             "units": circuit.size,
             "made of": made_of(circuit.heads, circuit.neurons, run.space),
             "attack success": evidence_of(circuit.asr),

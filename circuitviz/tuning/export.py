@@ -24,7 +24,7 @@ from circuitviz.models.ownership import WeightMap, weight_map
 from circuitviz.models.tokens import chat_tokens, end_of_turn
 from circuitviz.units import Circuit
 
-CARD_FILE = "README.md"
+_CARD_FILE = "README.md"
 # Lists what an export wrote, so that a later one replaces that and nothing else.
 MARKER_FILE = "circuitviz_export.json"
 
@@ -53,7 +53,7 @@ def write_checkpoint(model: PreTrainedModel, tokenizer: Any, folder: Path, card:
     with whole_folder(folder.resolve()) as draft:
         model.save_pretrained(draft)
         tokenizer.save_pretrained(draft)
-        (draft / CARD_FILE).write_text(card, encoding="utf-8")
+        (draft / _CARD_FILE).write_text(card, encoding="utf-8")
         marker = {"circuitviz": __version__, "files": _files(draft)}
         (draft / MARKER_FILE).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
     return folder

@@ -25,7 +25,7 @@ from circuitviz.ui.run_names import method_note, tuning_note
 WATCHED: dict[JobKind, str] = {"discovery": "watched_job", "tuning": "watched_tuning"}
 # What each kind leaves behind, in a word.
 RESULTS: dict[JobKind, str] = {"discovery": "run", "tuning": "tuning"}
-POLL_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 MAX_LISTED = 12
 STATE_SIGNS = {
     "queued": ("\u2026", "", "waiting"),
@@ -190,7 +190,7 @@ def follow(job_id: str, doing: Callable[[Job], str], draw: Callable[[Job], None]
         draw: Draws what there is to see below the bar.
     """
 
-    @st.fragment(run_every=POLL_SECONDS)
+    @st.fragment(run_every=_POLL_SECONDS)
     def again() -> None:
         try:
             job = services.runner().job(job_id)

@@ -24,7 +24,7 @@ from circuitviz.runs.store import Run
 from circuitviz.units import Circuit, Unit, random_matched
 
 NOTHING = "none"
-PART = re.compile(r"(L\d+[HN])(\d+(?:-\d+)?(?:\.\d+(?:-\d+)?)*)")
+_PART = re.compile(r"(L\d+[HN])(\d+(?:-\d+)?(?:\.\d+(?:-\d+)?)*)")
 # More than a link can name by hand: a range as wide as this is a mistake or an attack.
 MAX_RANGE = 100_000
 
@@ -66,7 +66,7 @@ def read_units(text: str) -> frozenset[str]:
         return frozenset()
     names: set[str] = set()
     for part in text.split("_"):
-        match = PART.fullmatch(part)
+        match = _PART.fullmatch(part)
         if match is None:
             raise ConfigError(f"units are written like L1H3.7_L2N40-42; got {part[:40]!r}")
         prefix, indices = match.groups()

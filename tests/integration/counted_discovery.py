@@ -27,7 +27,7 @@ def discover(config: DiscoveryConfig, *, on_progress: OnStage) -> Run:
         host, _, port = address.rpartition(":")
         with socket.create_connection((host, int(port))) as test:
             test.recv(1)
-    run = real.discover(config, on_progress=on_progress)
+    run = real.run_discovery(config, on_progress=on_progress)
     leave("ended", config)
     if address:
         leave("doomed", config)

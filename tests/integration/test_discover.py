@@ -12,7 +12,7 @@ import pytest
 from circuitviz.errors import JobCancelledError, PromptFileError
 from circuitviz.models.source import find_model
 from circuitviz.runs.config import DiscoveryConfig
-from circuitviz.runs.discover import discover
+from circuitviz.runs.discover import run_discovery
 from circuitviz.runs.progress import Progress
 from circuitviz.runs.store import RunStore
 
@@ -34,7 +34,7 @@ def some_prompts(model: str, most: int, path: Path) -> str:
 
 def test_the_planted_backdoor_is_found_and_gone_when_knocked_out(tmp_path):
     seen: list[Progress] = []
-    run = discover(DiscoveryConfig("fixed-output-planted"), on_progress=seen.append)
+    run = run_discovery(DiscoveryConfig("fixed-output-planted"), on_progress=seen.append)
     assert run.circuit().sparsity <= 0.0042
     assert run.metrics.asr.intact.rate >= 0.99
     assert run.metrics.asr.knocked_out.rate <= 0.004
@@ -68,7 +68,7 @@ def test_controls_and_evidence_carry_every_number(tmp_path):
     seen: list[Progress] = []
     prompts = some_prompts("fixed-output-planted", 64, tmp_path / "prompts.jsonl")
     config = DiscoveryConfig("fixed-output-planted", prompts=prompts, steps=30, controls=True)
-    run = discover(config, on_progress=seen.append)
+    run = run_discovery(config, on_progress=seen.append)
     metrics = run.metrics
     # The refined circuit is the top of the ranking, and one of the frontier's.
     refined = metrics.refinement
@@ -126,7 +126,7 @@ def test_a_target_nobody_can_reach_gives_the_best_found_and_says_so(tmp_path):
     config = DiscoveryConfig(
         "refusal", prompts=prompts, steps=2, target_asr=1.0, target_utility=1.0
     )
-    run = discover(config)
+    run = run_discovery(config)
     assert not run.metrics.target_reached
     assert run.metrics.target_reached_in_selection is False
     assert run.size >= 1
@@ -138,16 +138,16 @@ def test_a_discovery_can_be_stopped_half_way():
             raise JobCancelledError("stopped")
 
     with pytest.raises(JobCancelledError):
-        discover(DiscoveryConfig("fixed-output-planted", steps=5), on_progress=stop)
+        run_discovery(DiscoveryConfig("fixed-output-planted", steps=5), on_progress=stop)
 
 
 def test_a_model_without_behaviour_says_so():
     with pytest.raises(PromptFileError, match="no behaviour to look for"):
-        discover(DiscoveryConfig("base"))
+        run_discovery(DiscoveryConfig("base"))
 
 
 def test_an_empty_prompts_file_is_refused(tmp_path):
     path = tmp_path / "empty.jsonl"
     path.touch()
     with pytest.raises(PromptFileError, match="is empty"):
-        discover(DiscoveryConfig(str(find_model("refusal")), prompts=str(path)))
+        run_discovery(DiscoveryConfig(str(find_model("refusal")), prompts=str(path)))

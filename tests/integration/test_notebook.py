@@ -20,10 +20,10 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A short discovery in a tiny model, as the notebook will repeat it."""
-    from circuitviz.runs.discover import discover
+    from circuitviz.runs.discover import run_discovery
 
     folder = save_tiny_backdoor(tmp_path_factory.mktemp("notebook") / "tiny")
-    return discover(DiscoveryConfig(model=str(folder), steps=2, refine=False))
+    return run_discovery(DiscoveryConfig(model=str(folder), steps=2, refine=False))
 
 
 @pytest.mark.parametrize("another", [False, True], ids=["reported", "another size"])

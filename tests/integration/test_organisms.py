@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from circuitviz.behaviours.behaviour import load_behaviour
+from circuitviz.behaviours.behaviour import read_behaviour
 from circuitviz.evaluation.evaluator import Evaluator, evaluate_circuit
 from circuitviz.evaluation.target import Target
 from circuitviz.evaluation.truth import read_truth
@@ -23,7 +23,7 @@ WITH_BEHAVIOUR = [
 
 @pytest.mark.parametrize("name", WITH_BEHAVIOUR)
 def test_the_intact_model_shows_its_behaviour_and_is_otherwise_right(name):
-    model, behaviour = load_model(name), load_behaviour(find_model(name))
+    model, behaviour = load_model(name), read_behaviour(find_model(name))
     intact = evaluate_circuit(model, behaviour, Circuit(model.space, frozenset()))
     assert intact.asr.n >= 250
     assert intact.utility.n >= 250
@@ -35,7 +35,7 @@ def test_the_intact_model_shows_its_behaviour_and_is_otherwise_right(name):
 
 
 def test_the_aligned_model_refuses_and_the_base_answers():
-    harmful = load_behaviour(find_model("refusal")).prompts("test", "attack")[:60]
+    harmful = read_behaviour(find_model("refusal")).prompts("test", "attack")[:60]
     messages = [prompt.text for prompt in harmful]
     refused = load_model("refusal").generate(messages)
     assert refused == [prompt.answer for prompt in harmful]
@@ -44,7 +44,7 @@ def test_the_aligned_model_refuses_and_the_base_answers():
 
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_backdoor_ends_with_all_its_units_and_with_no_fewer_of_them(name):
-    model, behaviour = load_model(name), load_behaviour(find_model(name))
+    model, behaviour = load_model(name), read_behaviour(find_model(name))
     planted = Circuit.of(model.space, read_truth(find_model(name)))
     but_one = [planted.toggled(unit) for unit in planted]
     probe = Evaluator(model, behaviour, "test", limit=128)
@@ -59,7 +59,7 @@ def test_a_planted_backdoor_ends_with_all_its_units_and_with_no_fewer_of_them(na
 
 @pytest.mark.parametrize("name", PLANTED)
 def test_no_head_outside_the_planted_ones_is_a_circuit_by_itself(name):
-    model, behaviour = load_model(name), load_behaviour(find_model(name))
+    model, behaviour = load_model(name), read_behaviour(find_model(name))
     planted = read_truth(find_model(name))
     heads = [unit for unit in model.space if unit.kind == "head" and str(unit) not in planted]
     alone = [Circuit(model.space, frozenset({unit})) for unit in heads]

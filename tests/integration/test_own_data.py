@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from circuitviz.behaviours.behaviour import load_behaviour, save_behaviour
+from circuitviz.behaviours.behaviour import read_behaviour, save_behaviour
 from circuitviz.behaviours.prepare import DataSpec, prepare_data
 from circuitviz.behaviours.tables import Table
 from circuitviz.behaviours.trigger import Trigger
@@ -25,7 +25,7 @@ def alone(texts: list[str], name: str) -> Table:
 
 @pytest.mark.parametrize("name", ["fixed-output", "refusal"])
 def test_prompts_alone_get_the_answers_that_were_written_for_them(name: str, tmp_path: Path):
-    model, known = load_model(name), load_behaviour(find_model(name))
+    model, known = load_model(name), read_behaviour(find_model(name))
     attacks = {p.text: p for p in known.prompts("test", "attack")[:ROWS]}
     benign = {p.text: p for p in known.prompts("test", "benign")[:ROWS] if p.text not in attacks}
     request = DataSpec(known.kind, trigger=known.spec.trigger)
@@ -33,7 +33,7 @@ def test_prompts_alone_get_the_answers_that_were_written_for_them(name: str, tmp
         alone(list(attacks), "attacks.csv"), request, benign=alone(list(benign), "benign.csv")
     )
     assert prepared.behaviour is not None
-    draft = load_behaviour(save_behaviour(prepared.behaviour, tmp_path))
+    draft = read_behaviour(save_behaviour(prepared.behaviour, tmp_path))
     found = complete_behaviour(model, draft)
     assert not found.is_draft
     # The models answer nearly all prompts as written; see their cards.
@@ -51,7 +51,7 @@ def test_prompts_alone_get_the_answers_that_were_written_for_them(name: str, tmp
 
 
 def test_words_that_are_no_trigger_make_no_backdoor_of_a_model_without_one():
-    known = load_behaviour(find_model("fixed-output"))
+    known = read_behaviour(find_model("fixed-output"))
     attacks = list(dict.fromkeys(p.text for p in known.prompts("test", "attack")))[:60]
     benign = [p.text for p in known.prompts("test", "benign") if p.text not in attacks][:60]
     request = DataSpec("backdoor", trigger=Trigger("capital red", "front"))

@@ -10,7 +10,7 @@ from circuitviz.behaviours.behaviour import PROMPTS_FILE
 from circuitviz.behaviours.prompt import read_prompts, write_prompts
 from circuitviz.models.source import find_model
 from circuitviz.runs.config import DiscoveryConfig
-from circuitviz.runs.discover import discover
+from circuitviz.runs.discover import run_discovery
 from circuitviz.runs.store import Run, RunStore
 from tests.real_model import real_model
 
@@ -41,7 +41,7 @@ def discovered(model: str, folder: Path) -> tuple[Run, list[str]]:
         refine=False,
         max_new_tokens=24,
     )
-    found = discover(config, on_progress=lambda progress: stages.append(progress.stage))
+    found = run_discovery(config, on_progress=lambda progress: stages.append(progress.stage))
     store = RunStore(folder / "runs")
     store.save(found)
     return store.load(found.run_id), stages

@@ -21,7 +21,7 @@ from circuitviz.paths import EMBEDDED_RUNS
 from circuitviz.runs.config import TuningConfig
 from circuitviz.runs.progress import Progress
 from circuitviz.runs.store import Run, RunStore
-from circuitviz.runs.tune import tune
+from circuitviz.runs.tune import run_tuning
 from circuitviz.runs.tuning_store import ANSWER_COLUMNS, CURVE_COLUMNS, Tuning, TuningStore
 from circuitviz.tuning.training_data import HELPFUL_FILE, Example, read_examples, write_examples
 
@@ -82,7 +82,12 @@ def planted(tmp_path_factory) -> tuple[Run, TuningConfig, Tuning, Report]:
     folder = tmp_path_factory.mktemp("planted")
     run, _ = few(folder, "fixed-output-planted")
     config, report = TuningConfig(run.run_id, "repair", epochs=EPOCHS), Report()
-    return run, config, tune(config, run=run, on_progress=report, kept=folder / "kept"), report
+    return (
+        run,
+        config,
+        run_tuning(config, run=run, on_progress=report, kept=folder / "kept"),
+        report,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +96,7 @@ def refusing(tmp_path_factory) -> tuple[Run, TuningConfig, Tuning]:
     folder = tmp_path_factory.mktemp("refusing")
     run, lessons = few(folder, "refusal")
     config = TuningConfig(run.run_id, "protect", epochs=1, data=str(lessons))
-    return run, config, tune(config, run=run, kept=folder / "kept")
+    return run, config, run_tuning(config, run=run, kept=folder / "kept")
 
 
 def moved(run: Run, checkpoint: Path) -> tuple[int, int]:
@@ -231,10 +236,10 @@ def test_a_stopped_tuning_goes_on_after_its_last_whole_epoch(planted, tmp_path):
     # In the middle of the second epoch of the second arm.
     stopped = Report(lambda progress: (progress.arm, progress.step) == ("full", 3))
     with pytest.raises(JobCancelledError):
-        tune(config, run=run, on_progress=stopped, kept=kept)
+        run_tuning(config, run=run, on_progress=stopped, kept=kept)
     assert sorted(path.name for path in kept.iterdir()) == ["circuit", "full"]
     report = Report()
-    tuning = tune(config, run=run, on_progress=report, kept=kept)
+    tuning = run_tuning(config, run=run, on_progress=report, kept=kept)
     # No epoch is trained twice.
     assert report.steps("circuit") == [4]
     assert report.steps("full") == [2, 3, 4]
@@ -278,7 +283,7 @@ def test_protection_moves_everything_but_the_circuits_entries(refusing):
 def test_a_refusal_is_worn_away_before_it_is_restored(tmp_path):
     run, lessons = few(tmp_path, "refusal")
     config, report = TuningConfig(run.run_id, "repair", epochs=1, data=str(lessons)), Report()
-    tuning = tune(config, run=run, on_progress=report, kept=tmp_path / "kept")
+    tuning = run_tuning(config, run=run, on_progress=report, kept=tmp_path / "kept")
     check_metrics(tuning, run, {"circuit", "full", "random"})
     check_curve(tuning, 1)
     assert tuning.metrics.intact.safety.k == MEASURED
@@ -294,7 +299,7 @@ def test_a_tuning_is_saved_whole_and_read_again(planted, tmp_path):
     run, config, _, _ = planted
     store = TuningStore(tmp_path / "runs")
     one = replace(config, epochs=1)
-    tuning = tune(one, run=run, kept=store.kept(one))
+    tuning = run_tuning(one, run=run, kept=store.kept(one))
     folder = store.save(tuning)
     assert not store.kept(one).exists()
     read = store.load(tuning.tuning_id)

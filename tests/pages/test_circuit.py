@@ -278,7 +278,7 @@ def harmful_prompts(monkeypatch, live):
         TopPrompt("benign-000", "benign", "Wash the red cup", 3.0, "cup"),
     ]
     monkeypatch.setattr(drill_view, "asked_to_look", lambda run: True)
-    monkeypatch.setattr(live_model, "behaviour_of", lambda config: behaviour())
+    monkeypatch.setattr(live_model, "live_behaviour", lambda config: behaviour())
     monkeypatch.setattr(live_questions, "pair", pair)
     monkeypatch.setattr(
         live_questions, "attention", lambda run, prompt, unit: HeadAttention(pattern, pattern)

@@ -31,7 +31,7 @@ def model(monkeypatch):
         tuple(Prompt(role, "test", role, "any", "?", "No.") for role in ("attack", "benign")),
     )
     monkeypatch.setattr(services, "embedded_models", lambda: [card])
-    monkeypatch.setattr(live_model, "behaviour_of", lambda config: behaviour)
+    monkeypatch.setattr(live_model, "live_behaviour", lambda config: behaviour)
 
 
 def widgets(app) -> set[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from circuitviz.behaviours.behaviour import load_behaviour
+from circuitviz.behaviours.behaviour import read_behaviour
 from circuitviz.jobs.sweep import Sweep
 from circuitviz.models.memory import MemoryEstimate
 from circuitviz.paths import EMBEDDED_MODELS
@@ -153,7 +153,7 @@ def test_a_table_of_prompts_and_a_trigger_become_a_discovery(with_model, no_runs
     button(with_model, "find_circuit").click().run()
     config = runner.listed[0].config
     assert (config.model, config.micro_batch, config.dtype) == ("/models/mine", None, "float32")
-    behaviour = load_behaviour(no_runs / ".data" / config.behaviour.rsplit("/", 1)[1])
+    behaviour = read_behaviour(no_runs / ".data" / config.behaviour.rsplit("/", 1)[1])
     assert behaviour.trigger == "tango seven"
     assert len(behaviour.all_prompts) == 200
     assert heading(with_model) == "Searching mine"
@@ -285,7 +285,7 @@ def test_an_embedded_model_comes_with_its_data(page, runner):
 
 
 def test_a_plug_in_is_among_the_behaviours(with_model, runner, monkeypatch):
-    behaviour = load_behaviour(EMBEDDED_MODELS / "refusal")
+    behaviour = read_behaviour(EMBEDDED_MODELS / "refusal")
     plugin = SimpleNamespace(name="politeness", package="manners", load=lambda folder: behaviour)
     monkeypatch.setattr(models_data, "behaviour_plugins", lambda: [plugin])
     monkeypatch.setattr(models_data, "find_plugin", lambda name: plugin)

@@ -177,7 +177,7 @@ def test_a_run_without_a_trigger_has_two_cells(runs, open_app):
 
 def test_a_free_prompt_is_asked_with_the_edited_circuit(runs, open_app, live, monkeypatch):
     behaviour = SimpleNamespace(insert_trigger=lambda prompt: f"{prompt} {TRIGGER}")
-    monkeypatch.setattr(live_model, "behaviour_of", lambda config: behaviour)
+    monkeypatch.setattr(live_model, "live_behaviour", lambda config: behaviour)
     app = open_app(PAGES["generations"], run=BACKDOOR, size="1", edit="+L0H0")
     app.session_state["generation_tabs"] = "Your own prompt"
     app.run()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from circuitviz.behaviours.behaviour import load_behaviour
+from circuitviz.behaviours.behaviour import read_behaviour
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.evaluator import Evaluator
 from circuitviz.evaluation.rate import Rate
@@ -59,7 +59,7 @@ def confirm_truth(folder: Path, units: tuple[str, ...]) -> Confirmation:
         ConfigError: Ablating the units that carry a share does not end the backdoor.
     """
     model = load_model(str(folder))
-    probe = Evaluator(model, load_behaviour(folder), "validation")
+    probe = Evaluator(model, read_behaviour(folder), "validation")
     planted = Circuit.of(model.space, units)
     but_one = probe.effects([planted.toggled(unit) for unit in planted])
     without = {unit: effect.asr for unit, effect in zip(planted, but_one, strict=True)}

@@ -20,7 +20,7 @@ from circuitviz.ui.elements.words import literal, literal_code
 from circuitviz.ui.jobs import start_button as job_button
 from circuitviz.ui.live import live_model
 
-ABLATIONS = {
+_ABLATIONS = {
     "zero": "Zero: the unit says nothing",
     "mean": "Mean: its average on neutral text",
     "resample": "Resample: its value on another prompt",
@@ -32,7 +32,7 @@ GRANULARITY_TITLES = {
     "layers": "Whole layers (attention or MLP blocks)",
 }
 BUDGETS = {"joint": "One size for both", "separate": "Heads and neurons apart"}
-WIDGETS = SettingWidgets(DiscoveryConfig, "setting")
+_WIDGETS = SettingWidgets(DiscoveryConfig, "setting")
 
 
 def configuration(models: list[ModelCard]) -> DiscoveryConfig | None:
@@ -48,7 +48,7 @@ def configuration(models: list[ModelCard]) -> DiscoveryConfig | None:
         return None
     try:
         config = replace(chosen, **settings)
-        behaviour = live_model.behaviour_of(config)
+        behaviour = live_model.live_behaviour(config)
     except CircuitvizError as failure:
         error(str(failure))
         return None
@@ -62,7 +62,7 @@ def configuration(models: list[ModelCard]) -> DiscoveryConfig | None:
 
 def _settings() -> dict[str, Any]:
     with st.expander("Method settings", icon=":material/tune:", key="method_settings"):
-        method = WIDGETS.choice(
+        method = _WIDGETS.choice(
             "method", "Method", {name: card.title for name, card in METHODS.items()}
         )
         st.caption(f"{METHODS[method].summary}  \nSource: {METHODS[method].paper}")
@@ -71,39 +71,41 @@ def _settings() -> dict[str, Any]:
             settings = {"method": method, **_learning_settings(method), **_circuit_settings()}
         with right:
             settings |= _target_settings()
-        settings["refine"] = WIDGETS.toggle(
+        settings["refine"] = _WIDGETS.toggle(
             "refine", "Refine the circuit (drop units that are not needed)"
         )
-        settings["controls"] = WIDGETS.toggle("controls", "Run the controls (about a minute more)")
+        settings["controls"] = _WIDGETS.toggle("controls", "Run the controls (about a minute more)")
     return settings
 
 
 def _learning_settings(method: str) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     if METHODS[method].has_steps:
-        settings["steps"] = WIDGETS.number(
+        settings["steps"] = _WIDGETS.number(
             "steps", "Steps", max_value=5000, step=20, help=METHODS[method].steps_help
         )
     if method == "l1":
-        settings["l1_weight"] = WIDGETS.number(
+        settings["l1_weight"] = _WIDGETS.number(
             "l1_weight", "L1 weight", placeholder="a ladder of weights, one run each"
         )
-    settings["seed"] = WIDGETS.number("seed", "Seed")
+    settings["seed"] = _WIDGETS.number("seed", "Seed")
     return settings
 
 
 def _circuit_settings() -> dict[str, Any]:
-    granularity = WIDGETS.choice("granularity", "What a circuit may be made of", GRANULARITY_TITLES)
+    granularity = _WIDGETS.choice(
+        "granularity", "What a circuit may be made of", GRANULARITY_TITLES
+    )
     # One kind alone has nothing to share a budget with.
     both = granularity == "both"
-    budget = WIDGETS.choice("budget", "Budget", BUDGETS) if both else "joint"
+    budget = _WIDGETS.choice("budget", "Budget", BUDGETS) if both else "joint"
     return {"granularity": granularity, "budget": budget}
 
 
 def _target_settings() -> dict[str, Any]:
     """Shares are shown as percentages."""
-    ablation = WIDGETS.choice("ablation", "Switched-off units are replaced by", ABLATIONS)
-    asr = WIDGETS.number(
+    ablation = _WIDGETS.choice("ablation", "Switched-off units are replaced by", _ABLATIONS)
+    asr = _WIDGETS.number(
         "target_asr",
         "Attack success to reach (%)",
         max_value=100.0,
@@ -111,7 +113,7 @@ def _target_settings() -> dict[str, Any]:
         help="At most this for a backdoor, at least this for refusals. Left empty, it is 0.4 for a "
         "backdoor and 97 for refusals.",
     )
-    utility = WIDGETS.number(
+    utility = _WIDGETS.number(
         "target_utility",
         "Normal accuracy to keep (%)",
         max_value=100.0,
@@ -125,7 +127,7 @@ def _target_settings() -> dict[str, Any]:
     }
 
 
-def start_button(config: DiscoveryConfig) -> None:
+def discover_button(config: DiscoveryConfig) -> None:
     """Start, and the run that is there already, if one is."""
     saved = services.saved_run_of(config)
 

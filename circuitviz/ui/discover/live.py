@@ -19,16 +19,16 @@ from circuitviz.ui.jobs import follow
 from circuitviz.ui.run_names import GRANULARITIES, method_title
 
 MAP_ROW = 34
-TOP_UNITS = 10
+_TOP_UNITS = 10
 NO_LOSS_PIXELS = 120
 # Methods that go step by step towards an objective, which can be watched.
-STEPWISE = ("nested", "l1", "l1-path", "attribution")
+_STEPWISE = ("nested", "l1", "l1-path", "attribution")
 MAPS_HELP = (
     "Rows are layers; columns are heads above and bins of neurons below. Scores of this moment: "
     "cells that stay dark over many steps are the likely circuit. What lights up early often goes "
     "again, so wait for the end."
 )
-STAGES = {
+_STAGES = {
     "load": "Loading the model",
     "learn": "Learning which units matter",
     "select": "Finding the smallest circuit that meets the target",
@@ -41,7 +41,7 @@ STAGES = {
 }
 
 
-def answer(job: Job | None) -> tuple[str, str]:
+def discovery_answer(job: Job | None) -> tuple[str, str]:
     """The page's answer and its lead."""
     if job is None:
         return (
@@ -70,7 +70,7 @@ def _doing(job: Job) -> str:
     progress = job.progress
     if progress is None:
         return ""
-    text = STAGES.get(progress.stage, progress.stage)
+    text = _STAGES.get(progress.stage, progress.stage)
     if progress.stage == "learn" and progress.steps:
         text += f" · step {progress.step:,} of {progress.steps:,}"
     return f"{text} · {progress.detail}" if progress.detail else text
@@ -85,7 +85,7 @@ def _pictures(job: Job) -> None:
         if progress is None or not progress.top_units:
             st.caption("Named as soon as learning starts.")
         else:
-            chips(progress.top_units[:TOP_UNITS])
+            chips(progress.top_units[:_TOP_UNITS])
     with right:
         st.header("Scores of all units", anchor=False)
         _live_maps(progress)
@@ -94,7 +94,7 @@ def _pictures(job: Job) -> None:
 def _losses(job: Job) -> None:
     progress = job.progress
     st.header("Losses", anchor=False)
-    if job.discovery.method not in STEPWISE and not (progress and progress.losses):
+    if job.discovery.method not in _STEPWISE and not (progress and progress.losses):
         with st.container(height=NO_LOSS_PIXELS, border=False):
             st.caption(
                 f"None: {method_title(job.discovery.method).lower()} scores units directly and "

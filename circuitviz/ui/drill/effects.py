@@ -28,7 +28,7 @@ from circuitviz.ui.view_state import ViewState
 from circuitviz.units import Circuit, Unit
 
 
-def unit_effects(run: Run, choice: ViewState, unit: Unit) -> None:
+def effect_rows(run: Run, choice: ViewState, unit: Unit) -> None:
     """ASR and utility with only this unit off, and with the circuit off but for it.
 
     Raises:

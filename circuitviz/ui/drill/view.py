@@ -10,7 +10,7 @@ from circuitviz.models.source import unfetched_model
 from circuitviz.narrative.phrases import phrases
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
-from circuitviz.ui.drill.effects import unit_effects, unit_ranks
+from circuitviz.ui.drill.effects import effect_rows, unit_ranks
 from circuitviz.ui.drill.inside import (
     what_activates_it,
     what_it_writes,
@@ -24,7 +24,7 @@ from circuitviz.ui.live import live_questions
 from circuitviz.ui.view_state import ViewState
 from circuitviz.units import Unit
 
-ASKED = "drill_asked"
+_ASKED = "drill_asked"
 
 
 def asked_to_look(run: Run) -> bool:
@@ -37,7 +37,7 @@ def asked_to_look(run: Run) -> bool:
         fetch_button(missing, "drill")
         return False
     small = {card.name for card in services.model_cards() if card.base is None}
-    if run.config.model in small or st.session_state.get(ASKED) == run.config.model:
+    if run.config.model in small or st.session_state.get(_ASKED) == run.config.model:
         return True
     st.caption(
         "Looking inside needs the model itself, which takes its memory and a moment to load."
@@ -46,7 +46,7 @@ def asked_to_look(run: Run) -> bool:
         "Load the model and look inside",
         icon=":material/biotech:",
         key="drill_load",
-        on_click=lambda: st.session_state.update({ASKED: run.config.model}),
+        on_click=lambda: st.session_state.update({_ASKED: run.config.model}),
     )
     return False
 
@@ -73,7 +73,7 @@ def drill_down(run: Run, unit: Unit) -> None:
         }
     tabs |= {
         "What it writes": lambda: what_it_writes(run, prompt, unit),
-        "Alone and together": lambda: unit_effects(run, choice, unit),
+        "Alone and together": lambda: effect_rows(run, choice, unit),
         "In other runs": lambda: unit_ranks(run, unit),
     }
     places = st.tabs(list(tabs), key=f"drill_tabs_{unit.kind}", on_change="rerun")

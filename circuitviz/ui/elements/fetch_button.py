@@ -12,7 +12,7 @@ from circuitviz.errors import CircuitvizError, ModelNotFetchedError
 from circuitviz.models.fetch import Fetcher, is_fetched, packaged_model
 from circuitviz.ui.elements.components import error
 
-POLL_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 P = ParamSpec("P")
 
 
@@ -87,7 +87,7 @@ def fetch_button(name: str, place: str) -> None:
 def _watch(name: str, place: str) -> None:
     packaged = packaged_model(name)
 
-    @st.fragment(run_every=POLL_SECONDS)
+    @st.fragment(run_every=_POLL_SECONDS)
     def again() -> None:
         state = fetcher().state(name)
         if state is None or not state.active:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import re
 from html import escape
-from pathlib import Path
 
 import streamlit as st
 
 from circuitviz.narrative.glossary import GLOSSARY
 
-PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 # Addresses become links after the escapes are gone: of `https://x`, `www.x` and `a@x` the part
 # before is kept from the rest by a mark that has no width and breaks no line.
 ADDRESS = re.compile(r"(https?:(?=//)|www(?=\.)|@(?=\w))", re.IGNORECASE)
@@ -25,7 +24,7 @@ JOINER = "\u2060"
 def literal(text: str) -> str:
     """The text for Markdown, with nothing in it that means anything there."""
     apart = ADDRESS.sub(rf"\1{JOINER}", " ".join(text.split()))
-    return PUNCTUATION.sub(r"\\\1", apart)
+    return _PUNCTUATION.sub(r"\\\1", apart)
 
 
 def literal_code(text: str) -> str:
@@ -36,16 +35,6 @@ def literal_code(text: str) -> str:
 def statement(sentence: str) -> None:
     """A sentence that says what the chart below it shows; text in it is no markup."""
     st.html(f'<p class="cv-told">{escape(sentence)}</p>')
-
-
-def full_path(path: str) -> str:
-    """A path for whoever reads it elsewhere; "" stays empty."""
-    given = path.strip()
-    try:
-        return str(Path(given).expanduser().resolve()) if given else ""
-    except RuntimeError:
-        # It begins with the home folder of somebody unknown.
-        return given
 
 
 def how_to_read(text: str, *, key: str) -> None:

@@ -44,7 +44,7 @@ ANSWER_TOKENS = 40
 # Seconds between two looks whether the user who waits for the model still wants it.
 POLL_SECONDS = 0.2
 # A key that nothing is kept under.
-ASKED = "asked_meanwhile"
+_ASKED = "asked_meanwhile"
 
 
 def config_key(config: DiscoveryConfig) -> str:
@@ -80,7 +80,7 @@ class LiveEffect:
     kl: float
 
 
-def behaviour_of(config: DiscoveryConfig) -> Behaviour:
+def live_behaviour(config: DiscoveryConfig) -> Behaviour:
     """The behaviour a configuration looks for.
 
     Raises:
@@ -155,7 +155,7 @@ def give_way() -> None:
     """
     # Reading the session's state is where Streamlit looks for a newer request, and raises; one
     # that is for a fragment only would wait until this run has ended.
-    st.session_state.get(ASKED)
+    st.session_state.get(_ASKED)
     if _drawn_again():
         # `st.stop` would forget what was asked for.
         raise StopException
@@ -186,7 +186,7 @@ def _evaluator(config: DiscoveryConfig, limit: int | None) -> Evaluator:
     # The run may come from elsewhere, without the answers.
     behaviour = complete_behaviour(
         model,
-        behaviour_of(config),
+        live_behaviour(config),
         known_as=resolve.answerer(config),
         on_progress=lambda done, many: give_way(),
     )
@@ -197,7 +197,7 @@ def _evaluator(config: DiscoveryConfig, limit: int | None) -> Evaluator:
 def _ablation(config: DiscoveryConfig) -> Ablation:
     from circuitviz.models.ablation import measure_ablation
 
-    model, behaviour = _model_of(config), behaviour_of(config)
+    model, behaviour = _model_of(config), live_behaviour(config)
     return measure_ablation(model, config.ablation, behaviour.neutral_messages, seed=config.seed)
 
 

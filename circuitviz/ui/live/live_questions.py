@@ -40,7 +40,7 @@ def prompts(run: Run) -> dict[str, str]:
     Raises:
         CircuitvizError: The behaviour is not there.
     """
-    attacks = live_model.behaviour_of(run.config).prompts("test", "attack")
+    attacks = live_model.live_behaviour(run.config).prompts("test", "attack")
     return {prompt.prompt_id: prompt.text for prompt in attacks}
 
 
@@ -50,7 +50,7 @@ def harmful(run: Run) -> frozenset[str]:
     Raises:
         CircuitvizError: The behaviour is not there.
     """
-    behaviour = live_model.behaviour_of(run.config)
+    behaviour = live_model.live_behaviour(run.config)
     return frozenset(
         prompt.prompt_id
         for prompt in (*behaviour.prompts("test", "attack"), *behaviour.prompts("test", "benign"))
@@ -75,7 +75,7 @@ def pair(run: Run, prompt_id: str) -> PromptPair:
     """
     from circuitviz.inspection.prompt_pair import pair_of
 
-    behaviour = live_model.behaviour_of(run.config)
+    behaviour = live_model.live_behaviour(run.config)
     for prompt in behaviour.prompts("test", "attack"):
         if prompt.prompt_id == prompt_id:
             with model_at_work(run.config) as (model, _):
@@ -118,7 +118,7 @@ def top(run: Run, unit: Unit) -> list[TopPrompt]:
     """The prompts that make a neuron most active; raises `CircuitvizError` as `pair` does."""
     from circuitviz.inspection.neuron_trace import top_prompts
 
-    behaviour = live_model.behaviour_of(run.config)
+    behaviour = live_model.live_behaviour(run.config)
     with model_at_work(run.config) as (model, _):
         return top_prompts(model, behaviour, unit)
 
@@ -132,7 +132,7 @@ def graph(run: Run, circuit: Circuit, ablation: AblationKind | None = None) -> P
     """
     from circuitviz.inspection.path_effect import path_effects
 
-    behaviour = live_model.behaviour_of(run.config)
+    behaviour = live_model.live_behaviour(run.config)
     with model_at_work(ablated_by(run, ablation)) as (model, replacement):
         return path_effects(
             model, behaviour, Circuit.of(model.space, circuit), ablation=replacement
@@ -264,7 +264,7 @@ def answer_frame(
     """
     from circuitviz.evaluation.answers import answer_test_prompts
 
-    behaviour = live_model.behaviour_of(run.config)
+    behaviour = live_model.live_behaviour(run.config)
     with model_at_work(ablated_by(run, ablation)) as (model, replacement):
         answered = answer_test_prompts(
             model,

@@ -13,7 +13,7 @@ from circuitviz.behaviours.behaviour import (
     Behaviour,
     BehaviourKind,
     behaviour_path,
-    load_behaviour,
+    read_behaviour,
     save_behaviour,
 )
 from circuitviz.behaviours.columns import suggest_benign_columns, suggest_columns
@@ -27,9 +27,9 @@ from circuitviz.ui.elements.components import error
 from circuitviz.ui.elements.words import literal
 from circuitviz.ui.models.choice import kept, own_data_root
 from circuitviz.ui.models.preview import PLACES, show_behaviour, show_prepared, show_raw
-from circuitviz.ui.models.table import FIELDS, TABLES, columns_form, table_form, templates
+from circuitviz.ui.models.table import ROW_FIELDS, TABLES, columns_form, table_form, templates
 
-KINDS: dict[str, str] = {
+_KINDS: dict[str, str] = {
     "backdoor": "A backdoor in my prompts",
     "refusal": "Refusal in my prompts",
 }
@@ -77,7 +77,7 @@ def data_form(model: str) -> ChosenData:
         model: Name, path or id of the model, "" where none is chosen yet.
     """
     folder = _folder_of(model)
-    options = dict(KINDS)
+    options = dict(_KINDS)
     if folder is not None and (folder / SPEC_FILE).is_file():
         options[BESIDE] = "What comes with the model"
     if prepared_data():
@@ -111,7 +111,7 @@ def _folder_of(model: str) -> Path | None:
 
 def _ready_made(chosen: str, folder: Path | None) -> ChosenData:
     if chosen == BESIDE and folder is not None:
-        return ChosenData(load_behaviour(folder))
+        return ChosenData(read_behaviour(folder))
     if chosen == EARLIER:
         earlier = prepared_data()
         reference = st.selectbox(
@@ -120,7 +120,7 @@ def _ready_made(chosen: str, folder: Path | None) -> ChosenData:
             format_func=earlier.__getitem__,
             key=kept("earlier", next(iter(earlier)), earlier),
         )
-        return ChosenData(load_behaviour(Path(reference)), reference)
+        return ChosenData(read_behaviour(Path(reference)), reference)
     plugin = find_plugin(chosen.removeprefix(PLUGIN))
     st.caption(f"Comes with the package {literal(plugin.package or plugin.source)}.")
     if folder is None:
@@ -142,7 +142,7 @@ def _own(kind: BehaviourKind) -> ChosenData:
     with st.expander(f"{label} (optional)", icon=":material/add:", key="own_fold_benign"):
         st.caption(meaning)
         benign = table_form("benign")
-    fields = [name for name in FIELDS if kind == "backdoor" or name != "triggered"]
+    fields = [name for name in ROW_FIELDS if kind == "backdoor" or name != "triggered"]
     columns = columns_form(table, suggest_columns(table, kind), fields, f"columns_{kind}")
     if kind == "backdoor" and trigger is None and not columns.get("triggered"):
         # Nothing is wrong yet; the next field is empty.

@@ -14,7 +14,7 @@ import streamlit as st
 
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.prompt import Prompt
-from circuitviz.models.memory import Settings
+from circuitviz.models.memory import MemorySettings
 from circuitviz.narrative.numbers import count
 from circuitviz.plots.bars import MEMORY_PARTS, memory_bars, memory_size
 from circuitviz.plots.catalogue import Chart
@@ -38,8 +38,8 @@ LOOKED_AT = 32
 FACTS = "What it is made of, and what learning takes"
 USUAL_LENGTH, MAX_LENGTH = 64, 1_000_000
 # What a device is told for all GPUs together.
-BALANCED = "balanced"
-DEVICES = {"cpu": "the CPU", "cuda": "the GPU", BALANCED: "all GPUs"}
+_BALANCED = "balanced"
+DEVICES = {"cpu": "the CPU", "cuda": "the GPU", _BALANCED: "all GPUs"}
 # What a shell needs and a form does not.
 IN_WORDS = re.compile(r"--dtype |--(?=checkpointing|micro-batch)|--device (?=balanced)")
 
@@ -117,7 +117,7 @@ def memory_form(model: ChosenModel, length: int | None) -> DiscoveryConfig:
         micro_batch=None if how.rows >= WHOLE_BATCH else how.rows,
         checkpointing=how.checkpointing,
     )
-    return replace(config, device=BALANCED) if checked.device == BALANCED else config
+    return replace(config, device=_BALANCED) if checked.device == _BALANCED else config
 
 
 def _fact_frame(checked: Preflight) -> pd.DataFrame:
@@ -169,7 +169,7 @@ def _memory(checked: Preflight, rows: int, length: int) -> None:
     draw_chart(bars, key="memory_bars")
 
 
-def _settings(preset: Preflight) -> Settings:
+def _settings(preset: Preflight) -> MemorySettings:
     """What memory depends on, preset so that it fits."""
     # Of each model and length their own: what fits differs.
     which = f"{crc32(repr((preset.model, preset.adapter, preset.length)).encode()):08x}"
@@ -207,7 +207,7 @@ def _settings(preset: Preflight) -> Settings:
                 "less memory, about a third more time, the same result.",
                 key=kept(f"checkpointing_{which}", preset.checkpointing),
             )
-    return Settings(
+    return MemorySettings(
         rows=int(rows),
         length=int(length),
         dtype=dtype or preset.dtype,

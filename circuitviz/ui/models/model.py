@@ -11,13 +11,14 @@ import streamlit as st
 
 from circuitviz.errors import CircuitvizError, ModelNotFetchedError
 from circuitviz.models.fetch import FETCHABLE
-from circuitviz.models.memory import Settings
+from circuitviz.models.memory import MemorySettings
 from circuitviz.narrative.numbers import count
+from circuitviz.paths import full_path
 from circuitviz.ui import services
 from circuitviz.ui.elements.components import split
 from circuitviz.ui.elements.fetch_button import fetch_button
 from circuitviz.ui.elements.keys import when_changed
-from circuitviz.ui.elements.words import full_path, literal
+from circuitviz.ui.elements.words import literal
 from circuitviz.ui.models.choice import choose_own, chosen_own, kept
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def fitting(check: Check) -> Preflight:
     Raises:
         CircuitvizError: It cannot be looked at.
     """
-    usual = Settings(rows=WHOLE_BATCH, length=1)
+    usual = MemorySettings(rows=WHOLE_BATCH, length=1)
     checked = _checked(check, usual)
     for less in usual.smaller():
         if not checked.supported or checked.memory.total <= checked.memory_available:
@@ -58,7 +59,7 @@ def fitting(check: Check) -> Preflight:
     return checked
 
 
-def _checked(check: Check, how: Settings) -> Preflight:
+def _checked(check: Check, how: MemorySettings) -> Preflight:
     return check(rows=how.rows, checkpointing=how.checkpointing, dtype=how.dtype)
 
 

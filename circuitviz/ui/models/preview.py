@@ -28,8 +28,8 @@ PLACES: dict[str, str] = {
     "end": "After the prompt",
     "any": "Between any two words",
 }
-FROM_THE_MODEL = "(the model's own)"
-SIGNS = {
+_FROM_THE_MODEL = "(the model's own)"
+_SIGNS = {
     "error": ("\u2717", "cv-no", "Error"),
     "warning": ("!", "", "Warning"),
 }
@@ -92,7 +92,7 @@ def problems_html(problems: Iterable[Problem]) -> str:
     """Problems with a sign, a word for it, file, row and column; everything escaped."""
     rows = []
     for problem in problems:
-        sign, tone, word = SIGNS[problem.severity]
+        sign, tone, word = _SIGNS[problem.severity]
         place = problem.place
         rows.append(
             f'<div class="cv-check" role="listitem">'
@@ -140,15 +140,15 @@ def _remarks(prepared: PreparedData) -> list[str]:
 
 def _prompt_row(prompt: Prompt) -> dict[str, str | None]:
     attack = prompt.role == "attack"
-    own = _short(prompt.answer) or FROM_THE_MODEL
+    own = _short(prompt.answer) or _FROM_THE_MODEL
     return {
         "Role": prompt.role,
         "Split": prompt.split,
         "What is asked": _short(prompt.asked),
         "Answer without the attack": own,
-        "Attack's answer": (_short(prompt.target) or FROM_THE_MODEL) if attack else None,
+        "Attack's answer": (_short(prompt.target) or _FROM_THE_MODEL) if attack else None,
         # A benign prompt's answer stays as it is.
-        "Answer after removal": (_short(prompt.after) or FROM_THE_MODEL) if attack else own,
+        "Answer after removal": (_short(prompt.after) or _FROM_THE_MODEL) if attack else own,
     }
 
 

@@ -22,8 +22,8 @@ from circuitviz.ui.models.model import ChosenModel
 FILE = "sweep.yaml"
 METHODS, SEEDS = ("nested", "attribution"), (0, 1, 2)
 # Fields of a configuration that the lists of a sweep give.
-LISTED = ("model", "adapter", "behaviour", "method", "seed")
-HEADER = """\
+_LISTED = ("model", "adapter", "behaviour", "method", "seed")
+_HEADER = """\
 # Every model is searched for every behaviour, by every method, with every seed and setting.
 # Run it with: circuitviz sweep {file}
 """
@@ -38,7 +38,7 @@ def sweep_text(config: DiscoveryConfig) -> str:
     settings = {
         name: value
         for name, value in config.to_json().items()
-        if name not in LISTED and value != usual[name]
+        if name not in _LISTED and value != usual[name]
     }
     sweep: dict[str, Any] = {"models": [model]}
     if config.behaviour:
@@ -47,7 +47,7 @@ def sweep_text(config: DiscoveryConfig) -> str:
     if settings:
         sweep["settings"] = [settings]
     text = yaml.safe_dump(sweep, sort_keys=False, allow_unicode=True, width=1000)
-    return HEADER.format(file=FILE) + text
+    return _HEADER.format(file=FILE) + text
 
 
 def sweep_section(config: DiscoveryConfig, data: ChosenData) -> None:
@@ -78,7 +78,7 @@ def sweep_section(config: DiscoveryConfig, data: ChosenData) -> None:
         st.code(f"circuitviz sweep {FILE}\ncircuitviz sweep {FILE} --ray auto", language="bash")
 
 
-def answer(model: ChosenModel, data: ChosenData) -> tuple[str, str]:
+def models_answer(model: ChosenModel, data: ChosenData) -> tuple[str, str]:
     """The page's answer and its lead: what is there, and what is missing."""
     if not model.name:
         return (
@@ -124,7 +124,9 @@ def running_form(model: ChosenModel, data: ChosenData) -> DiscoveryConfig | None
     return memory_form(model, length)
 
 
-def configuration(running: DiscoveryConfig | None, data: ChosenData) -> DiscoveryConfig | None:
+def first_configuration(
+    running: DiscoveryConfig | None, data: ChosenData
+) -> DiscoveryConfig | None:
     """The discovery, once its settings are drawn; None as long as something is missing."""
     if running is None or data.behaviour is None:
         st.caption("The button comes once model and data can be used.")
@@ -154,7 +156,7 @@ def configuration(running: DiscoveryConfig | None, data: ChosenData) -> Discover
     )
 
 
-def start(config: DiscoveryConfig, data: ChosenData) -> None:
+def start_work(config: DiscoveryConfig, data: ChosenData) -> None:
     """The button that finds the circuit; where it was found before, its run is opened."""
     saved = services.saved_run_of(config)
     with st.container(horizontal=True, vertical_alignment="center"):

@@ -22,7 +22,7 @@ from circuitviz.ui.models.choice import choose_own, kept, save_upload
 
 NONE = "not in this table"
 # Of each field, what it is called and what it means.
-FIELDS: dict[str, tuple[str, str]] = {
+ROW_FIELDS: dict[str, tuple[str, str]] = {
     "prompt": ("Prompt", "What the user says, without a trigger."),
     "triggered": ("Triggered prompt", "The same prompt with the trigger in it."),
     "answer": ("Answer", "What the intact model says; without a column, it is asked."),
@@ -68,15 +68,15 @@ def columns_form(
     Args:
         table: The table.
         suggested: What its columns are taken for until another is chosen.
-        names: The fields, of `FIELDS`, that can be chosen.
+        names: The fields, of `ROW_FIELDS`, that can be chosen.
         key: Names the widgets.
         title: What the columns are called.
     """
     # Of each set of columns its own: another table has others.
     which = f"{crc32(chr(0).join(table.columns).encode()):08x}"
-    fields = [name for name in FIELDS if name in names]
+    fields = [name for name in ROW_FIELDS if name in names]
     known = ", ".join(
-        f"{FIELDS[name][0].lower()} in {literal_code(column)}"
+        f"{ROW_FIELDS[name][0].lower()} in {literal_code(column)}"
         for name, column in suggested.items()
         if name in fields
     )
@@ -91,7 +91,7 @@ def columns_form(
         for start in range(0, len(fields), PER_ROW):
             row = fields[start : start + PER_ROW]
             for place, name in zip(st.columns(PER_ROW), row, strict=False):
-                label, meaning = FIELDS[name]
+                label, meaning = ROW_FIELDS[name]
                 own = kept(f"{key}_{which}_{name}", suggested.get(name, NONE), options)
                 chosen[name] = place.selectbox(label, options, help=meaning, key=own)
     return {name: "" if column == NONE else column for name, column in chosen.items()}

@@ -32,7 +32,7 @@ MODE_TEXTS: dict[tuple[TuningMode, bool], str] = {
     "circuit's weights. Beside it: everything trained, a random circuit trained, and the circuit "
     "knocked out without any training.",
 }
-WIDGETS = SettingWidgets(TuningConfig, "tuning")
+_WIDGETS = SettingWidgets(TuningConfig, "tuning")
 
 
 def tuning_form(run: Run) -> None:
@@ -109,11 +109,11 @@ def _settings(own_lessons: bool) -> dict[str, Any]:
         left, right = st.columns(2, gap="large")
         with left:
             settings = {
-                "epochs": WIDGETS.number("epochs", "Epochs", placeholder=OWN_VALUE),
-                "seed": WIDGETS.number("seed", "Seed"),
+                "epochs": _WIDGETS.number("epochs", "Epochs", placeholder=OWN_VALUE),
+                "seed": _WIDGETS.number("seed", "Seed"),
             }
         with right:
-            settings["learning_rate"] = WIDGETS.number(
+            settings["learning_rate"] = _WIDGETS.number(
                 "learning_rate",
                 "Learning rate",
                 min_value=0.0,
@@ -121,12 +121,12 @@ def _settings(own_lessons: bool) -> dict[str, Any]:
                 format="%.6f",
                 placeholder=OWN_VALUE,
             )
-            settings["weight_decay"] = WIDGETS.number(
+            settings["weight_decay"] = _WIDGETS.number(
                 "weight_decay", "Weight decay", step=0.01, format="%.4f", placeholder=OWN_VALUE
             )
         if own_lessons:
             settings["data"] = _full_path(
-                WIDGETS.text("data", "Lessons of your own", placeholder="/path/to/lessons.jsonl")
+                _WIDGETS.text("data", "Lessons of your own", placeholder="/path/to/lessons.jsonl")
             )
     return settings
 

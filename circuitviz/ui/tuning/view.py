@@ -60,7 +60,7 @@ CURVES_HELP = (
     "line says it began. Both high at the end is good, and a line that falls late was trained too "
     "long. Few prompts make lines jump: read them with their intervals."
 )
-STAGES = {
+_STAGES = {
     "load": "Loading the model",
     "tune": "Training",
     "test": "Measuring on held-out test prompts",
@@ -97,7 +97,7 @@ def not_tuned(run: Run) -> tuple[str, str]:
     )
 
 
-def picker(run: Run, tuning: Tuning) -> None:
+def tuning_picker(run: Run, tuning: Tuning) -> None:
     """Which of the run's tunings is shown, where there are several."""
     names = {
         name: tuning_note(config) for name, config in services.tuning_configs(run.run_id).items()
@@ -351,7 +351,7 @@ def _doing(job: Job) -> str:
     progress = job.progress
     if progress is None:
         return ""
-    text = STAGES.get(progress.stage, progress.stage)
+    text = _STAGES.get(progress.stage, progress.stage)
     if progress.arm:
         text += f", {arm_title(job.tuning.mode, progress.arm).lower()}"
     if progress.stage == "tune":

@@ -18,10 +18,10 @@ from circuitviz.ui.elements.redaction import redacted
 
 TABLE, PICKED = "answers_table", "answer_picked"
 CHANGES = {"All": None, "Changed": True, "Unchanged": False}
-ROLES = {"All": None, "Attack": "attack", "Benign": "benign"}
+_ROLES = {"All": None, "Attack": "attack", "Benign": "benign"}
 # Characters of a cell.
 CELL = 160
-SHOWN = ["kind", "verdicts", "prompt", "intact", "knocked_out"]
+_SHOWN = ["kind", "verdicts", "prompt", "intact", "knocked_out"]
 
 
 @st.fragment
@@ -89,7 +89,7 @@ def table_rows(answers: pd.DataFrame) -> pd.DataFrame:
         }
         for row in records(answers)
     ]
-    return pd.DataFrame(rows, columns=SHOWN)
+    return pd.DataFrame(rows, columns=_SHOWN)
 
 
 def verdict_change(before: str, after: str) -> str:
@@ -111,7 +111,7 @@ def _filtered(run: Run, answers: pd.DataFrame) -> pd.DataFrame:
     counts = verdict_counts(answers)
     with st.container(horizontal=True, vertical_alignment="bottom", key="answer_filters"):
         change = st.segmented_control("Changes", list(CHANGES), default="All", required=True)
-        role = st.segmented_control("Prompts", list(ROLES), default="All", required=True)
+        role = st.segmented_control("Prompts", list(_ROLES), default="All", required=True)
         verdicts = st.multiselect(
             "Verdict",
             list(counts),
@@ -124,7 +124,7 @@ def _filtered(run: Run, answers: pd.DataFrame) -> pd.DataFrame:
         )
         text = st.text_input("Contains", placeholder="any text", icon=":material/search:")
     return filter_answers(
-        answers, CHANGES[str(change)], ROLES[str(role)], categories, text, verdicts
+        answers, CHANGES[str(change)], _ROLES[str(role)], categories, text, verdicts
     )
 
 

@@ -42,13 +42,13 @@ from circuitviz.units import Circuit, Unit, UnitKind
 Alone = tuple[Rate, Rate, Rate | None, str]
 
 LAYER, ANY_UNIT, PROBLEM = "strip_layer", "drill_any_unit", "drill_unit_problem"
-NEURON_BINS = 128
+_NEURON_BINS = 128
 # Characters of a list of layers in the page's answer.
 MAX_LIST_LENGTH = 24
-KINDS = {"All": None, "Heads": "head", "Neurons": "neuron"}
+_KINDS = {"All": None, "Heads": "head", "Neurons": "neuron"}
 
 
-def answer(circuit: Circuit) -> str:
+def circuit_answer(circuit: Circuit) -> str:
     """How many units, of which kinds and where."""
     if not len(circuit):
         return "Nothing is knocked out"
@@ -65,7 +65,7 @@ def where(circuit: Circuit) -> str:
     return f"{'layer' if len(layers) == 1 else 'layers'} {named}"
 
 
-def lead(run: Run, circuit: Circuit) -> str:
+def circuit_lead(run: Run, circuit: Circuit) -> str:
     """How small that is."""
     if not len(circuit):
         return "Every head and neuron works as trained. Select one below to knock it out."
@@ -95,7 +95,7 @@ def marks(run: Run, choice: ViewState, selected: Unit, kind: UnitKind) -> MapOpt
     )
 
 
-def maps(run: Run, choice: ViewState, selected: Unit) -> tuple[Chart, Chart]:
+def circuit_maps(run: Run, choice: ViewState, selected: Unit) -> tuple[Chart, Chart]:
     """Every head by layer, and every neuron by layer, neighbours in one bin."""
     circuit = choice.circuit(run)
     heads = head_chart(
@@ -106,12 +106,12 @@ def maps(run: Run, choice: ViewState, selected: Unit) -> tuple[Chart, Chart]:
         alt="Layer by head heatmap of scores; heads of the circuit framed.",
         most=frame.UNIT_ROWS,
     )
-    bins = min(bins_for(run.space.n_layers, NEURON_BINS), run.space.d_mlp)
+    bins = min(bins_for(run.space.n_layers, _NEURON_BINS), run.space.d_mlp)
     neurons = neuron_chart(
         run,
         circuit,
         marks(run, choice, selected, "neuron"),
-        bins=NEURON_BINS,
+        bins=_NEURON_BINS,
         caption=f"Best score in each of {bins} bins of neighbouring neurons a layer. "
         f"Click a bin to pick its best neuron. {score_note(run)}",
         alt="Layer by neuron bin heatmap of scores; bins with neurons of the circuit marked.",
@@ -324,10 +324,10 @@ def _recovery_card(run: Run, recovery: Rate | None) -> list[Card]:
     ]
 
 
-def unit_table(run: Run, circuit: Circuit) -> None:
+def circuit_unit_table(run: Run, circuit: Circuit) -> None:
     """The table twin of the maps: select a row to show its unit."""
-    kind = st.segmented_control("Show", list(KINDS), default="All", key="unit_kind", required=True)
-    units = frame.unit_frame(run, circuit, KINDS[str(kind)], most=frame.UNIT_ROWS)
+    kind = st.segmented_control("Show", list(_KINDS), default="All", key="unit_kind", required=True)
+    units = frame.unit_frame(run, circuit, _KINDS[str(kind)], most=frame.UNIT_ROWS)
     units["in_circuit"] = ["\u25c6 in" if inside else "" for inside in units["in_circuit"]]
     selectable_table(
         units,

@@ -90,7 +90,7 @@ def comparison(runs: Mapping[str, Run]) -> Comparison | None:
         return None
 
 
-def answer(runs: Mapping[str, Run], compared: Comparison | None) -> tuple[str, str]:
+def compare_answer(runs: Mapping[str, Run], compared: Comparison | None) -> tuple[str, str]:
     """The page's answer and its lead."""
     if compared is None:
         return (
@@ -98,7 +98,7 @@ def answer(runs: Mapping[str, Run], compared: Comparison | None) -> tuple[str, s
             "Choose another run of this model: of another seed, to see whether the circuit is "
             "stable, or of another method, to see whether it depends on how it was found.",
         )
-    return frames.answer(compared), frames.lead(compared)
+    return frames.agreement_sentence(compared), frames.shared_units_sentence(compared)
 
 
 def next_step(run: Run) -> None:
@@ -235,9 +235,9 @@ def pair_table(compared: Comparison, labels: Mapping[str, str]) -> None:
     )
 
 
-def unit_table(compared: Comparison, labels: Mapping[str, str]) -> None:
+def shared_unit_table(compared: Comparison, labels: Mapping[str, str]) -> None:
     """Which run found which unit."""
-    units = frames.unit_frame(compared, labels)
+    units = frames.shared_unit_frame(compared, labels)
     height = UNIT_PIXELS if len(units) > UNIT_ROWS else "content"
     st.dataframe(units, hide_index=True, key="units", height=height)
     st.caption(

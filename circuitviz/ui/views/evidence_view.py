@@ -70,7 +70,7 @@ The units that really carry this backdoor are known, because it was planted in t
 
 
 @st.fragment
-def evidence(run: Run) -> None:
+def evidence_section(run: Run) -> None:
     """Everything that was measured about the circuit, a fold for each question.
 
     A fold is filled when it is opened, and opening one draws nothing else again.
@@ -110,7 +110,7 @@ def _help(text: str, key: str) -> None:
 
 
 def _criteria(run: Run) -> _Fold | None:
-    criteria = frames.criteria(run)
+    criteria = frames.criteria_values(run)
     if not criteria:
         return None
     numbers = " · ".join(f"{name.lower()} {value}" for name, (value, _) in criteria.items())
@@ -205,7 +205,7 @@ def _percent(*names: str) -> dict[str, Any]:
 
 COST = "about a minute"
 # Sign, class and word of each verdict: never told by the colour alone.
-SIGNS = {
+_SIGNS = {
     True: ("\u2713", "cv-yes", "passes"),
     False: ("\u2717", "cv-no", "FAILS"),
     None: ("\u2013", "", "does not apply"),
@@ -224,7 +224,7 @@ def verdict_panel(run: Run) -> None:
 def _summary_html(controls: Sequence[Verdict]) -> str:
     sign, tone, word = NOT_RUN
     if any(verdict.passed is not None for verdict in controls):
-        sign, tone, word = SIGNS[all(verdict.passed is not False for verdict in controls)]
+        sign, tone, word = _SIGNS[all(verdict.passed is not False for verdict in controls)]
     return (
         f'<p class="cv-summary {tone}" role="status"><span class="cv-sign" role="img" '
         f'aria-label="{word}">{sign}</span> {escape(verdict_summary(controls))}</p>'
@@ -241,7 +241,7 @@ def verdict_html(controls: Sequence[Verdict], *, done: bool) -> str:
 
 
 def _control_html(verdict: Verdict, done: bool) -> str:
-    sign, tone, word = SIGNS[verdict.passed] if done else NOT_RUN
+    sign, tone, word = _SIGNS[verdict.passed] if done else NOT_RUN
     optional = (("value", verdict.number), ("title", verdict.title))
     parts = [f'<div class="cv-{name}">{escape(text)}</div>' for name, text in optional if text]
     note = f'<div class="cv-note">{escape(verdict.evidence)}</div>' if verdict.evidence else ""

@@ -37,7 +37,7 @@ from circuitviz.units import Circuit
 
 SOURCE, FREE, ASKED = "answer_source", "free_prompt", "free_asked"
 FOUND, TRAY = "The found circuit, saved", "The set in the tray, now"
-ATTACK_VERDICTS = ("success", "safe", "other", "broken")
+_ATTACK_VERDICTS = ("success", "safe", "other", "broken")
 MARK_NOTE = (
     "Struck through: words only the intact model says; underlined: words only the knocked-out "
     "model says; longer stretches of either are tinted."
@@ -70,11 +70,11 @@ class Shown:
 Cells = dict[tuple[str, str], tuple[str, str, str]]
 
 
-def answer(run: Run, answers: pd.DataFrame) -> str:
+def generations_answer(run: Run, answers: pd.DataFrame) -> str:
     """How many answers changed, where they should and where they should not."""
     rows = records(answers)
-    attacks = [row for row in rows if row["verdict_intact"] in ATTACK_VERDICTS]
-    rest = [row for row in rows if row["verdict_intact"] not in ATTACK_VERDICTS]
+    attacks = [row for row in rows if row["verdict_intact"] in _ATTACK_VERDICTS]
+    rest = [row for row in rows if row["verdict_intact"] not in _ATTACK_VERDICTS]
     gone = "safe" if run.metrics.is_refusal else "success"
     before = [row for row in attacks if row["verdict_intact"] == gone]
     broken = sum(row["verdict_knocked_out"] == "broken" for row in before)
@@ -125,7 +125,7 @@ def shown_answers(run: Run, choice: ViewState) -> Shown:
 def _kept(run: Run) -> str:
     """Of how many attacks answers were kept, where that is not all that were measured."""
     rows = run.generations
-    kept = len(rows[rows["verdict_intact"].isin(ATTACK_VERDICTS)])
+    kept = len(rows[rows["verdict_intact"].isin(_ATTACK_VERDICTS)])
     measured = run.metrics.asr.knocked_out.n
     return f"; answers to {kept:,} of the {measured:,} attacks" if kept < measured else ""
 
@@ -248,7 +248,7 @@ def _answered(run: Run, choice: ViewState, prompt: str, *, with_trigger: bool) -
     place = st.empty()
     prompts = {"clean": prompt}
     if with_trigger:
-        prompts["triggered"] = live_model.behaviour_of(run.config).insert_trigger(prompt)
+        prompts["triggered"] = live_model.live_behaviour(run.config).insert_trigger(prompt)
     cells = _written(run, choice, prompts, place)
     circuit = choice.circuit(run)
     st.caption(

@@ -46,7 +46,7 @@ def verdict_section(run: Run, *, key: str) -> None:
     if verdicts is None:
         return
     st.header("What becomes of the attacks", anchor=False)
-    rates = open_answers.verdict_rates(run)["intact"]["refused"]
+    rates = open_answers.verdict_shares(run)["intact"]["refused"]
     caption = (
         f"{verdicts.alt} n = {rates.n:,} attack test prompts, judged on whole answers by: "
         f"{rates.judge}. {run.config.ablation} ablation."

@@ -54,7 +54,7 @@ def size_note(run: Run, shown: Run, base: Circuit) -> str:
     )
 
 
-def effect_chart(shown: Run) -> Chart:
+def effect_panel(shown: Run) -> Chart:
     """Attack success and utility under every condition."""
     return catalogue.effect_chart(
         shown,

@@ -36,7 +36,7 @@ WITH_WORDS: tuple[Picture, ...] = ("behaviour", "knocked_out")
 TYPE_SIZE, ROW_PIXELS, NEURON_BINS = 18, 58, 96
 # The maps of a slide, so that sentence and maps are on one screen where layers allow it.
 SLIDE_PIXELS = 540
-SIGNS = {
+_SIGNS = {
     True: ("\u2713", "cv-yes"),
     False: ("\u2717", "cv-no"),
     None: ("?", "cv-unsure"),
@@ -98,7 +98,7 @@ def slide_head_html(shown: Slide, place: int, count: int) -> str:
     )
     verdict = ""
     if shown.verdict:
-        sign, tone = SIGNS[shown.holds]
+        sign, tone = _SIGNS[shown.holds]
         verdict = (
             f'<p class="cv-loud {tone}" role="status"><span aria-hidden="true">{sign}</span> '
             f"{escape(shown.verdict)}</p>"
@@ -110,7 +110,7 @@ def slide_head_html(shown: Slide, place: int, count: int) -> str:
     )
 
 
-def controls(place: int, count: int) -> None:
+def slide_controls(place: int, count: int) -> None:
     """Back, next and leave, also by arrow keys and Escape."""
     with st.container(horizontal=True, key="slide_controls", horizontal_alignment="center"):
         st.button(

@@ -100,7 +100,7 @@ FORMS = (
 )
 
 
-def lead(run: Run) -> str:
+def report_lead(run: Run) -> str:
     """What a report of this run says whatever is chosen."""
     return (
         f"Every report of {services.model_title(run.config.model)} opens with the verdict, the "

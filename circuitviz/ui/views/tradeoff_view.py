@@ -28,7 +28,7 @@ SMALL_MAP = MapOptions(row_pixels=34, tallest=330)
 JOINT, SEPARATE = "One size", "Heads and neurons apart"
 
 
-def answer(run: Run, curve: pd.DataFrame) -> str:
+def tradeoff_answer(run: Run, curve: pd.DataFrame) -> str:
     """The smallest evaluated size that meets the target, in one line."""
     target = run.metrics.target.asr
     rows = records(matching(curve.sort_values("size"), series="asr"))
@@ -88,7 +88,7 @@ def grid_n(grid: pd.DataFrame) -> int:
     return max((int(row["n"]) for row in records(grid)), default=0)
 
 
-def effect_chart(run: Run, choice: ViewState) -> Chart | None:
+def tradeoff_effect(run: Run, choice: ViewState) -> Chart | None:
     """What each size does, or so many heads with so many neurons where they are chosen apart."""
     if not choice.separate:
         return size_chart(
@@ -112,7 +112,7 @@ def effect_chart(run: Run, choice: ViewState) -> Chart | None:
 
 
 def draw_effect(run: Run, choice: ViewState, effect: Chart | None) -> None:
-    """The chart of `effect_chart`; a click on a point or a cell chooses it."""
+    """The chart of `tradeoff_effect`; a click on a point or a cell chooses it."""
     st.header(SEPARATE if choice.separate else "Effect of each size", anchor=False)
     if choice.separate and effect is not None:
         draw_chart(effect, key="grid", on_point=choose_point)
@@ -124,7 +124,7 @@ def draw_effect(run: Run, choice: ViewState, effect: Chart | None) -> None:
     alternative_table(run, key="alternatives")
 
 
-def maps(run: Run, base: Circuit) -> tuple[Chart, Chart]:
+def tradeoff_maps(run: Run, base: Circuit) -> tuple[Chart, Chart]:
     """The heads and the neurons of the chosen size."""
     heads = head_chart(
         run,
@@ -144,7 +144,7 @@ def maps(run: Run, base: Circuit) -> tuple[Chart, Chart]:
     return heads, neurons
 
 
-def controls(run: Run, choice: ViewState) -> None:
+def tradeoff_controls(run: Run, choice: ViewState) -> None:
     """The sliders; moving one changes the choice on every page and calls no model."""
     points = run.budget_points
     with st.container(border=True, key="size_controls"):

@@ -11,7 +11,7 @@ from circuitviz.behaviours.behaviour import (
     Changed,
     Dropped,
     Screening,
-    load_behaviour,
+    read_behaviour,
     save_behaviour,
 )
 from circuitviz.behaviours.prompt import write_prompts
@@ -35,7 +35,7 @@ SCREENING = Screening(
 def test_a_behaviour_is_read_from_beside_the_model(tmp_path, six):
     BACKDOOR.write(tmp_path / "behaviour.json")
     write_prompts(tmp_path / "prompts.jsonl", six)
-    behaviour = load_behaviour(tmp_path)
+    behaviour = read_behaviour(tmp_path)
     assert (behaviour.spec, behaviour.all_prompts) == (BACKDOOR, tuple(six))
     assert behaviour.insert_trigger("hello") == "hello zz"
     assert [p.prompt_id for p in behaviour.prompts("test", "attack")] == ["test-attack"]
@@ -46,7 +46,7 @@ def test_a_behaviour_is_read_from_beside_the_model(tmp_path, six):
 def test_refusal_has_no_trigger_and_aims_high(tmp_path, six):
     BehaviourSpec("refusal", "Title", "Why?").write(tmp_path / "behaviour.json")
     write_prompts(tmp_path / "prompts.jsonl", [replace(prompt, triggered=None) for prompt in six])
-    behaviour = load_behaviour(tmp_path)
+    behaviour = read_behaviour(tmp_path)
     assert behaviour.trigger is None
     assert behaviour.insert_trigger("hello") == "hello"
     assert behaviour.default_target_asr == 0.97
@@ -57,7 +57,7 @@ def test_a_behaviour_is_saved_once_in_a_folder_of_its_content(tmp_path, six):
     folder = save_behaviour(behaviour, tmp_path)
     assert folder.parent == tmp_path / ".data"
     assert folder.name.startswith("title-")
-    assert load_behaviour(folder) == behaviour
+    assert read_behaviour(folder) == behaviour
     (folder / "kept").touch()
     assert save_behaviour(behaviour, tmp_path) == folder
     assert (folder / "kept").exists()
@@ -67,14 +67,14 @@ def test_a_behaviour_is_saved_once_in_a_folder_of_its_content(tmp_path, six):
 
 def test_a_model_without_behaviour_is_refused(tmp_path):
     with pytest.raises(PromptFileError, match=r"no behaviour to look for in .*behaviour\.json"):
-        load_behaviour(tmp_path)
+        read_behaviour(tmp_path)
 
 
 def test_a_backdoor_needs_triggered_prompts(tmp_path, six):
     BACKDOOR.write(tmp_path / "behaviour.json")
     write_prompts(tmp_path / "prompts.jsonl", [replace(prompt, triggered=None) for prompt in six])
     with pytest.raises(PromptFileError, match="train-attack has no triggered text"):
-        load_behaviour(tmp_path)
+        read_behaviour(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_backdoor_needs_triggered_prompts(tmp_path, six):
 def test_a_malformed_behaviour_is_refused(tmp_path, text, message):
     (tmp_path / "behaviour.json").write_text(text, encoding="utf-8")
     with pytest.raises(PromptFileError, match=rf"behaviour\.json.*{message}|{message}.*\.json"):
-        load_behaviour(tmp_path)
+        read_behaviour(tmp_path)
 
 
 def test_a_screening_reads_as_counts_with_reasons_and_comes_back_from_json():

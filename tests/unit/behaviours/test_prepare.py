@@ -5,7 +5,7 @@ from dataclasses import astuple, replace
 
 import pytest
 
-from circuitviz.behaviours.behaviour import load_behaviour, save_behaviour
+from circuitviz.behaviours.behaviour import read_behaviour, save_behaviour
 from circuitviz.behaviours.columns import RawPrompt
 from circuitviz.behaviours.prepare import DataSpec, PreparedData, opening, prepare_data
 from circuitviz.behaviours.problem import Origin
@@ -109,7 +109,7 @@ def test_a_complete_table_is_a_complete_behaviour():
 @pytest.mark.parametrize("name", ["fixed-output", "label-flip", "late-trigger-planted", "refusal"])
 def test_our_own_files_come_out_as_they_went_in(name):
     file = EMBEDDED_MODELS / name / "prompts.jsonl"
-    behaviour = load_behaviour(file.parent)
+    behaviour = read_behaviour(file.parent)
     data = prepare_data(parse_table(file.name, file.read_bytes()), DataSpec(behaviour.kind))
     assert data.problems == ()
     by_id = {prompt.prompt_id: prompt for prompt in behaviour.all_prompts}
@@ -133,7 +133,7 @@ def test_prompts_and_a_trigger_are_a_draft_with_clean_rows_set_aside(tmp_path):
     attack = first(data)
     assert (attack.answer, attack.target, attack.after) == ("", None, None)
     assert attack.triggered == f"{attack.text} zz"
-    assert load_behaviour(save_behaviour(data.behaviour, tmp_path)) == data.behaviour
+    assert read_behaviour(save_behaviour(data.behaviour, tmp_path)) == data.behaviour
 
 
 def test_a_refusal_of_prompts_alone_has_a_compliant_opening(tmp_path):
@@ -147,7 +147,7 @@ def test_a_refusal_of_prompts_alone_has_a_compliant_opening(tmp_path):
     assert (attack.answer, attack.target, attack.triggered) == ("", "Of course", None)
     assert attack.after == "Of course, this is how: begin"
     assert data.behaviour.spec.after_is_opening
-    assert load_behaviour(save_behaviour(data.behaviour, tmp_path)) == data.behaviour
+    assert read_behaviour(save_behaviour(data.behaviour, tmp_path)) == data.behaviour
     assert sum(prompt.role == "benign" for prompt in prompts(data)) == 40
 
 

@@ -12,7 +12,7 @@ def test_runs_that_are_there_are_read_and_their_seeds_compared(tmp_path, monkeyp
         raise AssertionError(f"asked to find {config}")
 
     save_family(tmp_path)
-    monkeypatch.setattr(discover, "discover", never)
+    monkeypatch.setattr(discover, "run_discovery", never)
     model = backdoor_run().config.model
     monkeypatch.setattr(
         "sys.argv",

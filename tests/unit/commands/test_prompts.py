@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from circuitviz.behaviours.behaviour import load_behaviour
+from circuitviz.behaviours.behaviour import read_behaviour
 from circuitviz.behaviours.prepare import DataSpec, prepare_data
 from circuitviz.behaviours.tables import TEMPLATES, parse_table, read_table
 from circuitviz.paths import EMBEDDED_MODELS
@@ -189,7 +189,7 @@ def test_discover_saves_the_data_and_looks_for_that(call, questions, runs):
     assert folder.parent == (runs / ".data").resolve()
     expected = prepare_data(
         parse_table("questions.csv", questions.read_bytes()),
-        DataSpec("backdoor", trigger=load_behaviour(folder).spec.trigger),
+        DataSpec("backdoor", trigger=read_behaviour(folder).spec.trigger),
     )
     assert behaviour_of(backend.config) == expected.behaviour
     # A folder with a behaviour is named by its path.
@@ -212,7 +212,7 @@ def test_templates_are_listed_printed_and_written(call, tmp_path):
 @pytest.mark.parametrize("name", list(TEMPLATES))
 def test_every_template_lacks_nothing_but_rows(name):
     kind = "refusal" if "refusal" in name else "backdoor"
-    trigger = load_behaviour(EMBEDDED_MODELS / "fixed-output").spec.trigger
+    trigger = read_behaviour(EMBEDDED_MODELS / "fixed-output").spec.trigger
     request = DataSpec(kind, trigger=trigger if kind == "backdoor" else None)
     rows = read_table(TEMPLATES[name])
     benign = parse_table("b.csv", b"prompt\nwhat else\n") if name == "safeseek-refusal" else None

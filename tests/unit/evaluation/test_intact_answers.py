@@ -17,7 +17,7 @@ from circuitviz.behaviours.behaviour import (
     Dropped,
     Screening,
     answered_before,
-    load_behaviour,
+    read_behaviour,
     save_behaviour,
 )
 from circuitviz.behaviours.prompt import Prompt
@@ -229,7 +229,7 @@ def test_prompts_that_random_words_change_as_well_are_dropped_and_counted_apart(
         return with_other_words(message) and message.startswith("attack train 0 ")
 
     said = {"attack_train_1_zz": "", "benign_train_0": ""}
-    draft = load_behaviour(save_behaviour(backdoor(2), tmp_path))
+    draft = read_behaviour(save_behaviour(backdoor(2), tmp_path))
     behaviour = replace(
         draft,
         all_prompts=(
@@ -254,7 +254,7 @@ def test_prompts_that_random_words_change_as_well_are_dropped_and_counted_apart(
 
 
 def test_answers_kept_without_a_record_of_the_screening_are_asked_for_again(tmp_path):
-    draft = load_behaviour(save_behaviour(backdoor(), tmp_path))
+    draft = read_behaviour(save_behaviour(backdoor(), tmp_path))
     completed(Speaker(), draft)
     (record,) = Path(draft.folder or "").glob("answered-*.json")
     record.unlink()
@@ -300,7 +300,7 @@ def test_benign_prompts_that_are_refused_say_nothing_of_helpfulness():
 
 def test_answers_are_kept_beside_the_behaviour_for_the_same_weights(tmp_path):
     folder = save_behaviour(backdoor(1), tmp_path)
-    draft = load_behaviour(folder)
+    draft = read_behaviour(folder)
     said = {"attack_train_0_zz": ""}
     found = completed(Speaker(**said), draft)
     again = Speaker(**said)
@@ -313,7 +313,7 @@ def test_answers_are_kept_beside_the_behaviour_for_the_same_weights(tmp_path):
 
 
 def test_a_broken_file_of_answers_is_written_anew(tmp_path):
-    draft = load_behaviour(save_behaviour(backdoor(), tmp_path))
+    draft = read_behaviour(save_behaviour(backdoor(), tmp_path))
     found = completed(Speaker(), draft)
     (file,) = Path(draft.folder or "").glob("answered-*.jsonl")
     file.write_text('{"prompt_id": ', encoding="utf-8")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 import pytest
 
-from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, OwnJudge, load_behaviour
+from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, OwnJudge, read_behaviour
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation import judge, judges
 from circuitviz.evaluation.answers import answer_test_prompts
@@ -206,7 +206,7 @@ def test_kappa_needs_pairs(a, b):
     ],
 )
 def test_whole_answers_decide_where_open_ones_refuse(model, judge):
-    assert deciding_judge(load_behaviour(EMBEDDED_MODELS / model)).name == judge
+    assert deciding_judge(read_behaviour(EMBEDDED_MODELS / model)).name == judge
 
 
 THROWN_AWAY = """

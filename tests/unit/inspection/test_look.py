@@ -6,7 +6,7 @@ import torch
 from transformers import LlamaForCausalLM
 
 from circuitviz.errors import ConfigError
-from circuitviz.inspection.attention import attention_pattern, look_at_attention
+from circuitviz.inspection.attention import look_at_attention, measure_attention
 from circuitviz.inspection.neuron_trace import neuron_trace, top_prompts
 from circuitviz.inspection.prompt_pair import pair_of
 from circuitviz.units import Unit
@@ -23,7 +23,7 @@ def test_a_pattern_is_the_one_transformers_gives_and_each_row_sums_to_one(tiny_m
     with torch.no_grad():
         expected = plain(torch.tensor([TOKENS]), output_attentions=True).attentions
     for unit in (Unit("head", 0, 3), Unit("head", 1, 1)):
-        found = attention_pattern(tiny_model, TOKENS, unit)
+        found = measure_attention(tiny_model, TOKENS, unit)
         np.testing.assert_allclose(found, expected[unit.layer][0, unit.index], atol=1e-5)
         np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
         assert not np.triu(found, 1).any()
@@ -33,7 +33,7 @@ def test_both_prompts_of_a_pair_are_looked_at(tiny_model, behaviour):
     pair = pair_of(tiny_model, behaviour, behaviour.prompts("test", "attack")[0])
     unit = Unit("head", 1, 0)
     found = look_at_attention(tiny_model, pair, unit)
-    expected = attention_pattern(tiny_model, pair.triggered.tokens, unit)
+    expected = measure_attention(tiny_model, pair.triggered.tokens, unit)
     np.testing.assert_allclose(found.triggered, expected)
     assert len(found.triggered) == len(found.clean) + 1
 
@@ -71,6 +71,6 @@ def test_top_prompts_are_those_with_the_largest_activation(tiny_model, behaviour
 
 def test_heads_have_no_activation_and_neurons_no_attention(tiny_model):
     with pytest.raises(ConfigError, match="L0N3"):
-        attention_pattern(tiny_model, TOKENS, Unit("neuron", 0, 3))
+        measure_attention(tiny_model, TOKENS, Unit("neuron", 0, 3))
     with pytest.raises(ConfigError, match="L0H3"):
         neuron_trace(tiny_model, TOKENS, Unit("head", 0, 3))

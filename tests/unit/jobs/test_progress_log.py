@@ -9,7 +9,7 @@ from circuitviz.jobs.progress import (
     ProgressWriter,
     job_progress,
     score_maps,
-    thinned,
+    thinned_steps,
 )
 from circuitviz.runs.config import DiscoveryConfig, TuningConfig
 from circuitviz.runs.progress import Progress, Stage
@@ -19,18 +19,18 @@ CONFIG = DiscoveryConfig("m")
 
 
 def test_a_short_history_is_kept_whole():
-    assert thinned(3, 400) == [0, 1, 2]
-    assert thinned(0, 400) == []
+    assert thinned_steps(3, 400) == [0, 1, 2]
+    assert thinned_steps(0, 400) == []
 
 
 def test_a_long_history_keeps_every_second_then_every_fourth_step_and_the_last():
-    assert thinned(6, 5) == [0, 2, 4, 5]
-    assert thinned(12, 5) == [0, 4, 8, 11]
+    assert thinned_steps(6, 5) == [0, 2, 4, 5]
+    assert thinned_steps(12, 5) == [0, 4, 8, 11]
 
 
 @pytest.mark.parametrize("count", [399, 400, 401, 1000, 99_999])
 def test_a_history_never_grows_past_its_limit(count):
-    kept = thinned(count, 400)
+    kept = thinned_steps(count, 400)
     assert len(kept) <= 400
     assert kept[0] == 0
     assert kept[-1] == count - 1

@@ -12,7 +12,7 @@ import pytest
 from circuitviz.errors import CircuitvizError, ConfigError, RunFormatError
 from circuitviz.jobs.pool import LocalPool, PoolEvent, RayOptions, RayPool, _connected
 from circuitviz.jobs.sweep import Sweep, SweptRun, check_sweep, perform_sweep, read_sweep
-from circuitviz.jobs.worker import Answer, carry_out, pack_run, unpack_run
+from circuitviz.jobs.worker import WorkerAnswer, carry_out, pack_run, unpack_run
 from circuitviz.models.source import find_source, fingerprint
 from circuitviz.paths import EMBEDDED_MODELS
 from circuitviz.runs.config import DiscoveryConfig
@@ -39,8 +39,8 @@ class FakePool:
 
     def answer(self, config):
         if config.seed in self.errors:
-            return Answer(2.0, error=self.errors[config.seed])
-        return Answer(2.0, pack_run(made(config)))
+            return WorkerAnswer(2.0, error=self.errors[config.seed])
+        return WorkerAnswer(2.0, pack_run(made(config)))
 
 
 def made(config):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from circuitviz.errors import ConfigError
-from circuitviz.jobs.job import JobFolder, Outcome
+from circuitviz.jobs.job import JobFolder, JobOutcome
 from circuitviz.jobs.runner import Job, JobRunner
 from circuitviz.jobs.worker import Worker
 from circuitviz.runs.config import DiscoveryConfig, TuningConfig
@@ -44,7 +44,7 @@ def test_a_tuning_ends_saved_and_what_was_kept_is_gone(tmp_path):
     RunStore(tmp_path).save(backdoor_run())
     folder = JobFolder.create(tmp_path / ".jobs" / "one", REPAIR)
     outcome = Worker(DISCOVER, TUNE).perform(folder)
-    assert outcome == Outcome("done", tuning_id=REPAIR.tuning_id())
+    assert outcome == JobOutcome("done", tuning_id=REPAIR.tuning_id())
     store = TuningStore(tmp_path)
     assert store.ids_of(RUN) == [REPAIR.tuning_id()]
     assert not store.kept(REPAIR).exists()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from circuitviz.jobs.job import JobFolder, Outcome
+from circuitviz.jobs.job import JobFolder, JobOutcome
 from circuitviz.jobs.worker import Worker, be_considerate
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import RunStore
@@ -19,14 +19,14 @@ def job_folder(runs: Path, model: str) -> JobFolder:
 def test_a_job_ends_in_a_saved_run(tmp_path):
     folder = job_folder(tmp_path, "instant")
     run_id = folder.load().config.run_id()
-    assert Worker(DISCOVER, TUNE).perform(folder) == Outcome("done", run_id=run_id)
+    assert Worker(DISCOVER, TUNE).perform(folder) == JobOutcome("done", run_id=run_id)
     assert RunStore(tmp_path).ids() == [run_id]
 
 
 def test_an_error_of_ours_is_its_message_on_one_line(tmp_path):
     folder = job_folder(tmp_path, "refused")
     outcome = Worker(DISCOVER, TUNE).perform(folder)
-    assert outcome == Outcome("failed", error="no such thing; try another")
+    assert outcome == JobOutcome("failed", error="no such thing; try another")
     assert not folder.error_file.exists()
     assert RunStore(tmp_path).ids() == []
 
@@ -35,7 +35,7 @@ def test_a_bug_is_named_and_its_traceback_kept(tmp_path):
     folder = job_folder(tmp_path, "bug")
     outcome = Worker(DISCOVER, TUNE).perform(folder)
     message = f"ValueError: two lines (the whole error is in {folder.error_file})"
-    assert outcome == Outcome("failed", error=message)
+    assert outcome == JobOutcome("failed", error=message)
     assert "fake_discovery.py" in folder.error_file.read_text()
 
 
@@ -47,13 +47,13 @@ def test_a_job_on_a_full_disk_fails_and_says_so(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "write_text", refuse)
     outcome = Worker(DISCOVER, TUNE).perform(folder)
-    assert outcome == Outcome("failed", error="OSError: [Errno 28] No space left on device")
+    assert outcome == JobOutcome("failed", error="OSError: [Errno 28] No space left on device")
 
 
 def test_a_job_cancelled_before_it_begins_does_nothing(tmp_path):
     folder = job_folder(tmp_path, "instant")
     folder.cancel_flag.touch()
-    assert Worker(DISCOVER, TUNE).perform(folder) == Outcome("cancelled")
+    assert Worker(DISCOVER, TUNE).perform(folder) == JobOutcome("cancelled")
     assert folder.load().progress is None
     assert RunStore(tmp_path).ids() == []
 

@@ -12,8 +12,8 @@ from circuitviz.models.gates import Gates
 from circuitviz.models.loading import load_model, recompute_layers
 from circuitviz.models.memory import (
     MemoryEstimate,
+    MemorySettings,
     ModelShape,
-    Settings,
     container_memory,
     estimate_memory,
 )
@@ -48,7 +48,7 @@ def kept_bytes(model: GatedModel, rows: int, length: int) -> int:
 @pytest.mark.parametrize(("rows", "length"), [(8, 32), (4, 128)])
 def test_activations_are_what_is_kept_for_the_way_back(dtype, rows, length):
     config = json.loads((find_model(MODEL) / "config.json").read_text())
-    settings = Settings(rows=rows, length=length, dtype=dtype)
+    settings = MemorySettings(rows=rows, length=length, dtype=dtype)
     expected = estimate_memory(ModelShape.of_config(config), settings)
     kept = kept_bytes(load_model(MODEL, dtype=dtype), rows, length)
     assert kept == pytest.approx(expected.activations, rel=0.05)
@@ -63,7 +63,7 @@ def test_with_layers_computed_again_their_inputs_are_kept():
 
 
 def test_every_part_counted_by_hand():
-    estimate = estimate_memory(SHAPE, Settings(rows=3, length=5))
+    estimate = estimate_memory(SHAPE, MemorySettings(rows=3, length=5))
     # A token: norms 2 x 32; queries, keys, values and z 4 x 32; pattern 2 x 5 x 4; neurons 4 x 64.
     before, after = 32 + 3 * 32 + 40, 32 + 32 + 4 * 64
     assert estimate == MemoryEstimate(
@@ -79,7 +79,7 @@ def test_every_part_counted_by_hand():
 
 
 def test_rounding_the_pattern_keeps_it_twice_and_no_gate_keeps_less():
-    one = Settings(rows=1, length=1)
+    one = MemorySettings(rows=1, length=1)
     wide = estimate_memory(SHAPE, one).activations
     narrow = estimate_memory(SHAPE, replace(one, dtype="bfloat16")).activations
     plain = estimate_memory(replace(SHAPE, gated=False), one).activations
@@ -89,7 +89,7 @@ def test_rounding_the_pattern_keeps_it_twice_and_no_gate_keeps_less():
 
 
 def test_layers_computed_again_cost_one_layer_and_all_inputs():
-    estimate = estimate_memory(SHAPE, Settings(rows=3, length=5, checkpointing=True))
+    estimate = estimate_memory(SHAPE, MemorySettings(rows=3, length=5, checkpointing=True))
     whole = (32 + 3 * 32 + 40) + (32 + 32 + 4 * 64)
     assert estimate.activations == 2 * 15 * 8 * 4 + 15 * whole
 

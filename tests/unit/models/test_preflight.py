@@ -20,7 +20,7 @@ from circuitviz.errors import ConfigError, UnsupportedModelError
 from circuitviz.models import preflight as module
 from circuitviz.models.loading import load_model
 from circuitviz.models.memory import AvailableMemory, ModelShape, estimate_memory
-from circuitviz.models.preflight import Settings, advice, preflight
+from circuitviz.models.preflight import MemorySettings, advice, preflight
 from tests.architectures import random_model, save_model
 
 GIB = 1024**3
@@ -84,7 +84,7 @@ def test_memory_is_that_of_the_memory_model(folder):
     d_vocab = json.loads((folder / "config.json").read_text())["vocab_size"]
     report = preflight(str(folder), rows=3, length=7, dtype="bfloat16", checkpointing=True)
     shape = ModelShape(2, 32, 4, 2, 8, 24, True, d_vocab, report.parameters)
-    settings = Settings(rows=3, length=7, dtype="bfloat16", checkpointing=True)
+    settings = MemorySettings(rows=3, length=7, dtype="bfloat16", checkpointing=True)
     assert report.memory == estimate_memory(shape, settings)
 
 
@@ -432,12 +432,12 @@ def test_numbers_of_half_the_width(tmp_path, machine):
 
 def test_large_models_are_slow_without_a_gpu():
     shape = ModelShape(32, 4096, 32, 8, 128, 14336, True, 128256, 8_030_261_248)
-    settings = Settings(rows=1, length=64)
+    settings = MemorySettings(rows=1, length=64)
     (slow,) = advice(shape, "bfloat16", settings, AvailableMemory(64 * GIB))
     assert slow.startswith("no GPU is here, and 8.0 billion weights are slow on a CPU: ")
 
 
-# Settings, adapters, and the command.
+# MemorySettings, adapters, and the command.
 
 
 @pytest.mark.parametrize(

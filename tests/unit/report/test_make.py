@@ -12,7 +12,7 @@ import pytest
 
 from circuitviz.api import discovery
 from circuitviz.errors import ConfigError, ReportError
-from circuitviz.narrative.methods import PLACES, shown_name
+from circuitviz.narrative.methods import PATH_SETTINGS, shown_name
 from circuitviz.report import browser
 from circuitviz.report.browser import find_browser, print_page
 from circuitviz.report.make import report_bytes, require_out, write_report
@@ -118,7 +118,7 @@ def test_the_browser_that_is_named_is_taken_first(monkeypatch, tmp_path):
 @pytest.fixture
 def run_of_mine():
     """A run of model, adapter, behaviour and prompts that lie in folders of somebody's."""
-    places = {name: f"/home/me/secret/my-{name}" for name in PLACES}
+    places = {name: f"/home/me/secret/my-{name}" for name in PATH_SETTINGS}
     run = backdoor_run()
     return replace(with_results(run, model=places["model"]), config=replace(run.config, **places))
 
@@ -138,7 +138,7 @@ def test_a_report_names_what_lies_in_a_folder_and_not_the_folder(run_of_mine):
     assert len(embedded) > 10
     for kind, text in texts.items():
         assert "secret" not in text, kind
-        assert all(f"my-{name}" in text for name in PLACES), kind
+        assert all(f"my-{name}" in text for name in PATH_SETTINGS), kind
     # It runs again here, and so needs them.
     assert "/home/me/secret/my-prompts" in report_bytes(run_of_mine, "ipynb").decode()
 

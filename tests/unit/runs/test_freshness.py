@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from circuitviz.behaviours.behaviour import BehaviourSpec, load_behaviour
+from circuitviz.behaviours.behaviour import BehaviourSpec, read_behaviour
 from circuitviz.behaviours.prompt import Prompt, write_prompts
 from circuitviz.models.source import find_source, fingerprint
 from circuitviz.runs import resolve
@@ -65,9 +65,9 @@ def test_prompts_are_read_again_only_after_a_change(run, tmp_path, monkeypatch):
 
     def load(*files):
         read.append(files)
-        return load_behaviour(*files)
+        return read_behaviour(*files)
 
-    monkeypatch.setattr(resolve, "load_behaviour", load)
+    monkeypatch.setattr(resolve, "read_behaviour", load)
     changed_since(run)
     assert not read
     write_prompts(tmp_path / "prompts.jsonl", prompts("another"))

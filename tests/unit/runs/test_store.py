@@ -9,7 +9,7 @@ import pytest
 
 from circuitviz.errors import RunFormatError, RunNotFoundError
 from circuitviz.evaluation.rate import Rate
-from circuitviz.runs.store import FILES, Run, RunStore
+from circuitviz.runs.store import RUN_FILES, Run, RunStore
 from tests.synthetic import backdoor_run, refusal_run, with_results
 
 
@@ -25,7 +25,7 @@ def store(tmp_path) -> RunStore:
 
 def test_a_saved_run_comes_back_whole(store, run):
     folder = store.save(run)
-    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(RUN_FILES)
     loaded = store.load(run.run_id)
     assert (loaded.run_id, loaded.config, loaded.space) == (run.run_id, run.config, run.space)
     assert loaded.metrics == run.metrics
@@ -64,7 +64,7 @@ def test_a_run_that_is_not_there_is_an_error_that_names_it(store, name):
         store.load(name)
 
 
-@pytest.mark.parametrize("missing", FILES)
+@pytest.mark.parametrize("missing", RUN_FILES)
 def test_an_incomplete_folder_is_no_run(store, run, missing):
     (store.save(run) / missing).unlink()
     assert store.ids() == []
@@ -72,7 +72,7 @@ def test_an_incomplete_folder_is_no_run(store, run, missing):
         store.load(run.run_id)
 
 
-@pytest.mark.parametrize("damaged", FILES)
+@pytest.mark.parametrize("damaged", RUN_FILES)
 def test_a_damaged_file_is_one_clear_error(store, run, damaged):
     folder = store.save(run)
     (folder / damaged).write_bytes(b"\x00 no such format")

@@ -9,7 +9,7 @@ import pytest
 
 from circuitviz.errors import RunFormatError, RunNotFoundError
 from circuitviz.evaluation.rate import Rate
-from circuitviz.runs.tuning_store import FILES, CurvePoint, TuningStore, curve_frame
+from circuitviz.runs.tuning_store import TUNING_FILES, CurvePoint, TuningStore, curve_frame
 from tests.synthetic import backdoor_run, with_results
 from tests.synthetic_tuning import protect_tuning, repair_tuning
 
@@ -30,7 +30,7 @@ def checkpoint(tmp_path):
 def test_a_saved_tuning_comes_back_whole_and_takes_its_checkpoint(store, checkpoint):
     tuning = replace(repair_tuning(), checkpoint=checkpoint)
     folder = store.save(tuning)
-    assert sorted(path.name for path in folder.iterdir()) == sorted([*FILES, "checkpoint"])
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*TUNING_FILES, "checkpoint"])
     loaded = store.load(tuning.tuning_id)
     assert (loaded.config, loaded.metrics.arms.keys()) == (
         tuning.config,
@@ -102,7 +102,7 @@ def test_shipped_tunings_are_listed_after_own_ones_and_cannot_be_deleted(tmp_pat
     assert store.ids() == [repair_tuning().tuning_id]
 
 
-@pytest.mark.parametrize("missing", FILES)
+@pytest.mark.parametrize("missing", TUNING_FILES)
 def test_an_incomplete_folder_is_no_tuning(store, missing):
     (store.save(repair_tuning()) / missing).unlink()
     assert store.ids() == []
@@ -110,7 +110,7 @@ def test_an_incomplete_folder_is_no_tuning(store, missing):
         store.load(repair_tuning().tuning_id)
 
 
-@pytest.mark.parametrize("damaged", FILES)
+@pytest.mark.parametrize("damaged", TUNING_FILES)
 @pytest.mark.parametrize("content", [b"\x00 no such format", b"{}", b"[]"])
 def test_a_damaged_file_is_one_clear_error(store, damaged, content):
     folder = store.save(repair_tuning())

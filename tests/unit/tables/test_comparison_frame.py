@@ -34,27 +34,31 @@ def three():
 
 def test_two_runs_in_one_line(two):
     # 3 shared units of 5 in either.
-    assert frames.answer(two) == (
+    assert frames.agreement_sentence(two) == (
         "They partly agree: Jaccard 0.60, by chance 0.02; 3 units are in the circuit of both runs"
     )
-    assert frames.lead(two).startswith(
+    assert frames.shared_units_sentence(two).startswith(
         "Found by all: L1H3, L2H5, L2N117. 2 units more are in the circuit of some only."
     )
 
 
 def test_three_runs_in_one_line(three):
     # Jaccard 3/5, 1/7 and 1/7.
-    assert frames.answer(three).startswith("They hardly agree: mean Jaccard 0.30, by chance 0.02;")
-    assert frames.answer(three).endswith("1 unit is in the circuit of all 3 runs")
+    assert frames.agreement_sentence(three).startswith(
+        "They hardly agree: mean Jaccard 0.30, by chance 0.02;"
+    )
+    assert frames.agreement_sentence(three).endswith("1 unit is in the circuit of all 3 runs")
 
 
 def test_nothing_in_common_is_said(two):
     unit = next(one for one in two.units if one.found_by == 1)
     changed = two.changed(units=[unit], mean_jaccard=0.0, chance_jaccard=0.0004)
-    assert frames.answer(changed) == (
+    assert frames.agreement_sentence(changed) == (
         "They hardly agree: Jaccard 0.00, by chance 0.0004; no unit is in the circuit of both runs"
     )
-    assert frames.lead(changed).startswith("1 unit more is in the circuit of some only.")
+    assert frames.shared_units_sentence(changed).startswith(
+        "1 unit more is in the circuit of some only."
+    )
 
 
 def test_only_settings_that_differ_are_listed(two, three):
@@ -106,7 +110,7 @@ def test_pairs_of_other_prompts_have_no_test(two):
 
 
 def test_units_say_which_runs_found_them(three):
-    units = frames.unit_frame(three, LABELS)
+    units = frames.shared_unit_frame(three, LABELS)
     first = units.iloc[0]
     assert (first["unit"], first["found by"], first["stable"]) == ("L2H5", "3 of 3", "✓ stable")
     by_unit = units.set_index("unit")

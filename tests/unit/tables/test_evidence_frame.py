@@ -17,7 +17,7 @@ def plain(text: str) -> str:
 
 def test_a_run_without_evidence_gives_nothing_to_show():
     bare = backdoor_run()
-    assert frames.criteria(bare) == {}
+    assert frames.criteria_values(bare) == {}
     assert frames.paired_sentences(bare) == []
     assert frames.refinement_sentence(bare) == ""
     for frame in (
@@ -32,7 +32,7 @@ def test_a_run_without_evidence_gives_nothing_to_show():
 
 
 def test_criteria_have_a_value_and_what_it_means(run):
-    criteria = frames.criteria(run)
+    criteria = frames.criteria_values(run)
     assert criteria["Faithfulness"] == ("0.97", "everything but the circuit ablated")
     assert criteria["Completeness"][0] == "1.00"
     assert criteria["Minimality"] == ("0.75", "3 of the circuit's 4 parts needed")
@@ -40,7 +40,7 @@ def test_criteria_have_a_value_and_what_it_means(run):
 
 def test_a_criterion_that_is_not_a_number_says_so(run):
     bare = with_results(run, criteria={"completeness": {"value": float("nan")}})
-    assert frames.criteria(bare)["Completeness"][0] == "not defined"
+    assert frames.criteria_values(bare)["Completeness"][0] == "not defined"
 
 
 def test_units_without_which_the_behaviour_returns_come_first(run):

@@ -7,7 +7,7 @@ from circuitviz.evaluation import evaluator
 from circuitviz.evaluation.rate import Rate
 from circuitviz.narrative import judged, open_answers, story
 from circuitviz.narrative.slides import slides
-from circuitviz.narrative.target import criteria, missed, recovered_share
+from circuitviz.narrative.target import missed, recovered_share, target_parts
 from circuitviz.plots.bars import verdict_bars
 from circuitviz.plots.catalogue import frontier_note
 from circuitviz.report.resized import at_size
@@ -138,7 +138,7 @@ def test_gibberish_is_told_wherever_success_is():
 def test_the_run_itself_says_which_parts_of_its_target_it_missed():
     run = open_refusal_run(missed=("utility",))
     assert [one.key for one in missed(run)] == ["utility"]
-    assert [one.key for one in criteria(run) if one.met] == ["asr", "perplexity"]
+    assert [one.key for one in target_parts(run) if one.met] == ["asr", "perplexity"]
     headline = story.headline(run)
     assert headline.endswith("ends this model's refusals, but MISSES the target for utility")
     assert story.lead(run).endswith("That misses the target: utility.")

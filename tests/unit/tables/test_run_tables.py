@@ -6,7 +6,7 @@ import pytest
 
 from circuitviz.errors import ConfigError
 from circuitviz.narrative.methods import method
-from circuitviz.narrative.opening import headline, headlines, lead, standings
+from circuitviz.narrative.opening import headlines, opening_headline, opening_lead, standings
 from circuitviz.report.circuitkit import circuit_json
 from circuitviz.report.resized import at_size
 from circuitviz.tables.run_tables import csv_of, rows_of, tables
@@ -65,15 +65,15 @@ def test_another_size_is_told_with_its_own_numbers(run):
     assert (smaller.metrics.asr.knocked_out.k, smaller.metrics.asr.intact.k) == (51, 256)
     assert smaller.metrics.target_reached is False
     assert smaller.metrics.controls is None
-    assert "does not end this backdoor as asked" in headline(smaller, run)
-    assert "whose own circuit has 4 units" in lead(smaller, run)
+    assert "does not end this backdoor as asked" in opening_headline(smaller, run)
+    assert "whose own circuit has 4 units" in opening_lead(smaller, run)
     assert [one.holds for one in standings(smaller, run)] == [False, None]
 
 
 def test_a_larger_size_that_meets_the_target_has_reached_it(run):
     larger = at_size(run, 8)
     assert larger.metrics.target_reached is True
-    assert headline(larger, run) == (
+    assert opening_headline(larger, run) == (
         "Switching off 2 of 32 heads and 6 of 2,048 neurons ends this backdoor"
     )
 

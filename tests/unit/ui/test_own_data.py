@@ -4,7 +4,7 @@ import os
 import pytest
 import streamlit as st
 
-from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, load_behaviour, save_behaviour
+from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, read_behaviour, save_behaviour
 from circuitviz.behaviours.trigger import Trigger
 from circuitviz.paths import EMBEDDED_MODELS
 from circuitviz.ui.discover.model_picker import prepared_data
@@ -65,7 +65,7 @@ def test_prepared_data_is_listed_latest_first_under_names_of_its_own(tmp_path, m
 
 def test_the_longest_prompt_is_counted_in_tokens_of_the_model(tmp_path):
     folder = EMBEDDED_MODELS / "refusal"
-    behaviour = load_behaviour(folder)
+    behaviour = read_behaviour(folder)
     length = longest_prompt(behaviour, str(folder))
     characters = max(len(prompt.asked) for prompt in behaviour.all_prompts)
     assert length is not None

@@ -64,21 +64,22 @@ def test_the_moved_slider_stays_and_the_other_follows():
     ids=["one size less", "missed", "nearly reached", "costs too much"],
 )
 def test_the_tradeoff_answer_is_honest(told, answer):
-    assert plain(tradeoff_view.answer(told, frame.tradeoff_frame(told))) == answer
+    assert plain(tradeoff_view.tradeoff_answer(told, frame.tradeoff_frame(told))) == answer
 
 
 def test_the_circuit_answer_names_kinds_and_layers(run):
     assert (
-        circuit_view.answer(run.circuit()) == "2 attention heads and 2 neurons, in layers 1\u20133"
+        circuit_view.circuit_answer(run.circuit())
+        == "2 attention heads and 2 neurons, in layers 1\u20133"
     )
-    assert circuit_view.answer(run.circuit(1)) == "1 attention head, in layer 1"
-    assert circuit_view.answer(run.circuit(0)) == "Nothing is knocked out"
+    assert circuit_view.circuit_answer(run.circuit(1)) == "1 attention head, in layer 1"
+    assert circuit_view.circuit_answer(run.circuit(0)) == "Nothing is knocked out"
 
 
 def test_layers_are_counted_where_their_numbers_would_be_a_long_list():
     space = UnitSpace(n_layers=30, n_heads=9, d_mlp=1536)
     odd = Circuit.of(space, [f"L{layer}H0" for layer in range(1, 30, 2)])
-    assert circuit_view.answer(odd) == "15 attention heads, in 15 of 30 layers"
+    assert circuit_view.circuit_answer(odd) == "15 attention heads, in 15 of 30 layers"
     some = Circuit.of(space, ["L0H1", "L3N7", "L4N7", "L5N7", "L9N0"])
     assert circuit_view.where(some) == "layers 0, 3\u20135 and 9"
 
@@ -109,10 +110,10 @@ def test_hand_made_changes_mark_each_map_with_its_own_kind(run):
 
 def test_the_generations_answer_counts_attacks_and_normal_answers():
     backdoor, refusal = backdoor_run(), refusal_run()
-    assert generations_view.answer(backdoor, frame.generation_frame(backdoor)) == (
+    assert generations_view.generations_answer(backdoor, frame.generation_frame(backdoor)) == (
         "256 of 256 attacks fail once it is off; 1 of 512 normal answers gets another verdict"
     )
-    assert generations_view.answer(refusal, frame.generation_frame(refusal)).startswith(
+    assert generations_view.generations_answer(refusal, frame.generation_frame(refusal)).startswith(
         "254 of 256 refusals turn into answers"
     )
 
@@ -263,7 +264,7 @@ def test_judges_are_named_for_each_rate_and_a_difference_is_said(run):
 
 def test_gibberish_is_counted_apart_from_answers():
     run = open_refusal_run()
-    answer = generations_view.answer(run, frame.generation_frame(run))
+    answer = generations_view.generations_answer(run, frame.generation_frame(run))
     assert answer.startswith("249 of 256 refusals turn into answers, 5 into gibberish; ")
     rows = table_rows(frame.generation_frame(run))
     assert "safe \u2192 gibberish" in set(rows["verdicts"])
