@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.synthetic import backdoor_run, refusal_run, save_runs
+from tests.support.synthetic import backdoor_run, refusal_run, save_runs
 
 pytestmark = pytest.mark.browser
 

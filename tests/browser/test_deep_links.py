@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import OpenPage
-from tests.synthetic import backdoor_run, refusal_run, save_runs
+from tests.support.synthetic import backdoor_run, refusal_run, save_runs
 
 pytestmark = pytest.mark.browser
 

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.clicks import click_head
-from tests.synthetic import CIRCUIT_UNITS, backdoor_run, save_runs
+from tests.support.synthetic import CIRCUIT_UNITS, backdoor_run, save_runs
 
 pytestmark = pytest.mark.browser
 

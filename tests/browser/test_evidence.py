@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.synthetic import (
+from tests.support.synthetic import (
     controlled_run,
     failing_run,
     other_method_run,

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from circuitviz.runs.store import RunStore
-from tests.own_model import OWN_PROMPTS, OWN_TRIGGER, save_own_model
+from tests.support.own_model import OWN_PROMPTS, OWN_TRIGGER, save_own_model
 
 pytestmark = [pytest.mark.browser, pytest.mark.own_server]
 

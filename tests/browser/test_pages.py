@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from circuitviz.jobs.job import JOBS, JobFolder
 from tests.browser.clicks import click_head
-from tests.synthetic import backdoor_run, refusal_run, save_runs
+from tests.support.synthetic import backdoor_run, refusal_run, save_runs
 
 pytestmark = pytest.mark.browser
 

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.synthetic import FILLER, controlled_run, failing_run, refusal_run, save_family
+from tests.support.synthetic import FILLER, controlled_run, failing_run, refusal_run, save_family
 
 pytestmark = pytest.mark.browser
 

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from circuitviz.models.source import embedded_models
 from tests.browser.conftest import served
-from tests.real_model import real_model
+from tests.support.real_model import real_model
 
 __all__ = ["real_model"]
 

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenPage
-from tests.synthetic import backdoor_run, refusal_run, save_runs
-from tests.synthetic_tuning import protect_tuning, repair_tuning, save_tunings
+from tests.support.synthetic import backdoor_run, refusal_run, save_runs
+from tests.support.synthetic_tuning import protect_tuning, repair_tuning, save_tunings
 
 pytestmark = pytest.mark.browser
 

@@ -27,8 +27,8 @@ from circuitviz.models.preflight import preflight
 from circuitviz.models.weights import load_tokenizer, load_weights
 from circuitviz.tuning.export import fold_knock_out, write_checkpoint
 from circuitviz.units import Circuit, Ranking
-from tests.architectures import ARCHITECTURES, SPECIAL_IDS, random_model, save_model
-from tests.tiny import SENTENCES, tiny_tokenizer
+from tests.support.architectures import ARCHITECTURES, SPECIAL_IDS, random_model, save_model
+from tests.support.tiny import SENTENCES, tiny_tokenizer
 
 pytestmark = pytest.mark.slow
 

@@ -24,8 +24,8 @@ from circuitviz.tuning.export import (
     write_checkpoint,
 )
 from circuitviz.units import Circuit
-from tests.architectures import random_model, save_model
-from tests.tiny import SENTENCES
+from tests.support.architectures import random_model, save_model
+from tests.support.tiny import SENTENCES
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from circuitviz.report.make import write_report
 from circuitviz.report.options import ReportOptions
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import Run
-from tests.tiny_backdoor import save_tiny_backdoor
+from tests.support.tiny_backdoor import save_tiny_backdoor
 
 PATIENCE = 240  # seconds a cell may take
 

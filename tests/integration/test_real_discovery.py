@@ -12,7 +12,7 @@ from circuitviz.models.source import find_model
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.discover import run_discovery
 from circuitviz.runs.store import Run, RunStore
-from tests.real_model import real_model
+from tests.support.real_model import real_model
 
 __all__ = ["real_model"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from circuitviz.models.loading import load_model
 from circuitviz.models.preflight import preflight
-from tests.real_model import REAL_MODEL, real_model
+from tests.support.real_model import REAL_MODEL, real_model
 
 __all__ = ["real_model"]
 

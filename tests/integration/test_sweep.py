@@ -19,7 +19,7 @@ from circuitviz.jobs.sweep import check_sweep, perform_sweep, read_sweep
 from circuitviz.paths import PROJECT
 from circuitviz.runs.store import RunStore
 from tests.integration.counted_discovery import DOOM, NOTES
-from tests.tiny_backdoor import save_tiny_backdoor
+from tests.support.tiny_backdoor import save_tiny_backdoor
 
 pytestmark = pytest.mark.slow
 

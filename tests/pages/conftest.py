@@ -20,7 +20,7 @@ from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.ui import services
 from circuitviz.ui.drill import view as drill_view
 from circuitviz.ui.live import live_model, live_questions
-from tests.synthetic import save_family, save_runs
+from tests.support.synthetic import save_family, save_runs
 
 OpenApp = Callable[..., AppTest]
 

@@ -21,8 +21,8 @@ from circuitviz.ui.drill import view as drill_view
 from circuitviz.ui.drill.view import asked_to_look
 from circuitviz.ui.live import live_model, live_questions
 from tests.pages.reading import figure, plain, texts
-from tests.synthetic import REFUSAL as SAYS_NO
-from tests.synthetic import backdoor_run, refusal_run
+from tests.support.synthetic import REFUSAL as SAYS_NO
+from tests.support.synthetic import backdoor_run, refusal_run
 
 PAGE = "pages/circuit.py"
 BACKDOOR, REFUSAL = backdoor_run().run_id, refusal_run().run_id

@@ -10,7 +10,7 @@ from tests.pages.reading import (
     run_picker,
     texts,
 )
-from tests.synthetic import (
+from tests.support.synthetic import (
     backdoor_run,
     controlled_run,
     failing_run,

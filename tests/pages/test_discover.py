@@ -14,8 +14,8 @@ from circuitviz.ui import services
 from circuitviz.ui.discover import model_picker
 from circuitviz.ui.live import live_model
 from tests.pages.reading import heading, plain, texts
-from tests.synthetic import backdoor_run, refusal_run, with_results
-from tests.synthetic_tuning import repair_tuning
+from tests.support.synthetic import backdoor_run, refusal_run, with_results
+from tests.support.synthetic_tuning import repair_tuning
 
 DISCOVER = "pages/discover.py"
 

@@ -6,7 +6,7 @@ from streamlit.testing.v1 import AppTest
 from circuitviz.runs.store import RunStore
 from circuitviz.ui import services
 from tests.pages.reading import heading, texts
-from tests.synthetic import backdoor_run, controlled_run, failing_run, refusal_run
+from tests.support.synthetic import backdoor_run, controlled_run, failing_run, refusal_run
 
 PASSING, FAILING, REFUSAL = controlled_run().run_id, failing_run().run_id, refusal_run().run_id
 

@@ -25,7 +25,7 @@ from circuitviz.ui.live import live_model
 from circuitviz.ui.models import model as models_model
 from tests.pages.reading import heading, plain
 from tests.pages.test_models import looked_at
-from tests.synthetic import backdoor_run
+from tests.support.synthetic import backdoor_run
 
 DISCOVER, MODELS = "pages/discover.py", "pages/models.py"
 PATIENCE = 20.0

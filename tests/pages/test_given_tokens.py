@@ -10,7 +10,7 @@ import pytest
 from circuitviz.plots.tokens import TOKEN_COLUMNS
 from circuitviz.ui.live import live_model, live_questions
 from circuitviz.units import Circuit
-from tests.synthetic import backdoor_run
+from tests.support.synthetic import backdoor_run
 
 PAGE = "pages/generations.py"
 

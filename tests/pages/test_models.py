@@ -21,7 +21,7 @@ from circuitviz.ui.models import memory as models_memory
 from circuitviz.ui.models import model as models_model
 from circuitviz.ui.models.start import sweep_text
 from tests.pages.reading import figure, heading, texts
-from tests.synthetic import refusal_run, with_results
+from tests.support.synthetic import refusal_run, with_results
 
 PAGE = "pages/models.py"
 MIB = 2**20

@@ -8,7 +8,7 @@ import pytest
 
 from circuitviz.runs.store import RunStore
 from tests.pages.reading import texts
-from tests.synthetic_open import LONG, open_backdoor_run, open_refusal_run
+from tests.support.synthetic_open import LONG, open_backdoor_run, open_refusal_run
 
 BACKDOOR, REFUSAL = open_backdoor_run(), open_refusal_run(missed=("utility",))
 

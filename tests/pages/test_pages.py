@@ -8,7 +8,7 @@ from circuitviz.runs.store import RunStore
 from circuitviz.ui.live import live_model, live_questions
 from circuitviz.ui.view_state import ViewState
 from tests.pages.reading import heading, plain, prompt_picker, run_picker, slider, texts
-from tests.synthetic import TRIGGER, backdoor_run, other_seed_run, refusal_run, with_results
+from tests.support.synthetic import TRIGGER, backdoor_run, other_seed_run, refusal_run, with_results
 
 PAGES = {
     "overview": "pages/overview.py",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.pages.reading import texts
-from tests.synthetic import FILLER, failing_run, refusal_run
+from tests.support.synthetic import FILLER, failing_run, refusal_run
 
 PAGE = "pages/present.py"
 

@@ -3,7 +3,7 @@ import pytest
 from circuitviz.report.options import SECTIONS
 from circuitviz.ui.views import report_view
 from tests.pages.reading import heading
-from tests.synthetic import backdoor_run, refusal_run
+from tests.support.synthetic import backdoor_run, refusal_run
 
 PAGE = "pages/report.py"
 BACKDOOR, REFUSAL = backdoor_run(), refusal_run()

@@ -16,7 +16,7 @@ from circuitviz.ui.services import unit_sets
 from circuitviz.ui.view_state import ViewState
 from circuitviz.units import Circuit
 from tests.pages.reading import plain, run_picker, texts
-from tests.synthetic import backdoor_run, refusal_run
+from tests.support.synthetic import backdoor_run, refusal_run
 
 OpenTray = Callable[..., AppTest]
 BACKDOOR, REFUSAL = backdoor_run().run_id, refusal_run().run_id

@@ -13,8 +13,8 @@ from circuitviz.ui.tuning.form import command_line
 from circuitviz.ui.tuning.view import prompt_order, zipped
 from circuitviz.ui.view_state import ViewState
 from tests.pages.reading import figure, heading, plain, texts
-from tests.synthetic import backdoor_run, refusal_run
-from tests.synthetic_tuning import protect_tuning, repair_tuning, save_tunings, tuning_curve
+from tests.support.synthetic import backdoor_run, refusal_run
+from tests.support.synthetic_tuning import protect_tuning, repair_tuning, save_tunings, tuning_curve
 
 TUNING = "pages/tuning.py"
 REFUSAL, BACKDOOR = refusal_run().run_id, backdoor_run().run_id

@@ -18,8 +18,8 @@ from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, OwnJudge, 
 from circuitviz.errors import ConfigError, ModelNotFoundError, PromptFileError, RunNotFoundError
 from circuitviz.paths import EMBEDDED_MODELS
 from circuitviz.runs.store import RunStore
-from tests.synthetic import backdoor_run
-from tests.tiny_backdoor import save_tiny_backdoor
+from tests.support.synthetic import backdoor_run
+from tests.support.tiny_backdoor import save_tiny_backdoor
 
 PLANTED = "fixed-output-planted-nested-s0-fc596065"
 QUICK = {"steps": 2, "refine": False, "progress": False}

@@ -15,7 +15,7 @@ from circuitviz.cli import main
 from circuitviz.errors import ModelNotFoundError
 from circuitviz.paths import PROJECT
 from circuitviz.runs.config import DiscoveryConfig, TuningConfig, described
-from tests.fake_backend import ONE_LINE, FakeBackend
+from tests.support.fake_backend import ONE_LINE, FakeBackend
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from circuitviz.behaviours.prompt import write_prompts
 from circuitviz.behaviours.trigger import Trigger
 from circuitviz.commands.output import run_summary
 from circuitviz.errors import PromptFileError
-from tests.synthetic import backdoor_run, with_results
+from tests.support.synthetic import backdoor_run, with_results
 
 BACKDOOR = BehaviourSpec("backdoor", "Title", "Why?", Trigger("zz", "end"))
 SCREENING = Screening(

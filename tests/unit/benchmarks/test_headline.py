@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks import headline
 from circuitviz.runs import discover
-from tests.synthetic import backdoor_run, save_family
+from tests.support.synthetic import backdoor_run, save_family
 
 
 def test_runs_that_are_there_are_read_and_their_seeds_compared(tmp_path, monkeypatch, capsys):

@@ -10,8 +10,8 @@ import pytest
 
 from circuitviz.cli import main
 from circuitviz.runs.store import RunStore
-from tests.fake_backend import FakeBackend
-from tests.synthetic import backdoor_run
+from tests.support.fake_backend import FakeBackend
+from tests.support.synthetic import backdoor_run
 
 # Runs a command, checks its exit code, and returns what it printed.
 Call = Callable[..., Any]

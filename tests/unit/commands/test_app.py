@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.fake_backend import FakeBackend
+from tests.support.fake_backend import FakeBackend
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ import pytest
 from circuitviz.cli import main
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import RunStore
-from tests.fake_backend import ONE_LINE, FakeBackend
-from tests.synthetic import backdoor_run, with_results
+from tests.support.fake_backend import ONE_LINE, FakeBackend
+from tests.support.synthetic import backdoor_run, with_results
 
 
 def config_of(*options: str) -> DiscoveryConfig | None:

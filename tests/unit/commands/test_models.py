@@ -10,7 +10,7 @@ import pytest
 from circuitviz.commands import models
 from circuitviz.errors import ModelNotFoundError
 from circuitviz.models.source import ModelCard
-from tests.fake_backend import ONE_LINE, FakeBackend
+from tests.support.fake_backend import ONE_LINE, FakeBackend
 
 SUMMARY = "A real language model of 135 million weights, as its makers published it."
 

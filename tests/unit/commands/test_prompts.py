@@ -12,7 +12,7 @@ from circuitviz.behaviours.prepare import DataSpec, prepare_data
 from circuitviz.behaviours.tables import TEMPLATES, parse_table, read_table
 from circuitviz.paths import EMBEDDED_MODELS
 from circuitviz.runs.resolve import behaviour_of
-from tests.fake_backend import FakeBackend
+from tests.support.fake_backend import FakeBackend
 
 TRIGGER = ("--trigger", "zz")
 

@@ -10,8 +10,8 @@ import pytest
 
 from circuitviz.report import browser
 from circuitviz.runs.store import Run, RunStore
-from tests.fake_backend import ONE_LINE
-from tests.synthetic import backdoor_run, refusal_run, save_runs, with_results
+from tests.support.fake_backend import ONE_LINE
+from tests.support.synthetic import backdoor_run, refusal_run, save_runs, with_results
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from circuitviz.models.source import find_model
 from circuitviz.runs.config import TuningConfig
 from circuitviz.runs.store import RunStore
 from circuitviz.runs.tuning_store import TuningStore
-from tests.fake_backend import ONE_LINE, FakeBackend
-from tests.synthetic import backdoor_run
+from tests.support.fake_backend import ONE_LINE, FakeBackend
+from tests.support.synthetic import backdoor_run
 
 REPAIR = ("--mode", "repair")
 

@@ -16,7 +16,7 @@ from circuitviz.models.gates import Gates
 from circuitviz.models.loading import load_model
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Circuit, Unit
-from tests.tiny import SENTENCES, tiny_tokenizer
+from tests.support.tiny import SENTENCES, tiny_tokenizer
 
 OTHERS = ("the capital is red", "say hello to the dog", "what is the king")
 

@@ -13,7 +13,7 @@ from circuitviz.behaviours.prompt import Prompt
 from circuitviz.behaviours.trigger import Trigger
 from circuitviz.discovery.activation import ActivationLearner, last_activations, welch_distance
 from circuitviz.models.ablation import ZERO
-from tests.tiny import SENTENCES
+from tests.support.tiny import SENTENCES
 
 
 def test_the_distance_is_welchs_t_for_a_neuron():

@@ -11,7 +11,7 @@ from circuitviz.errors import ConfigError, JobCancelledError
 from circuitviz.models.ablation import ZERO, measure_ablation
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.units import Ranking, groups
-from tests.tiny import SENTENCES
+from tests.support.tiny import SENTENCES
 
 
 def test_the_first_method_is_the_default():

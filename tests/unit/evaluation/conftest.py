@@ -8,7 +8,7 @@ from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec
 from circuitviz.behaviours.prompt import Prompt
 from circuitviz.behaviours.trigger import Trigger
 from circuitviz.units import Circuit
-from tests.tiny import SENTENCES
+from tests.support.tiny import SENTENCES
 
 
 def behaviour_from(intact: dict[str, str], cut: dict[str, str]) -> Behaviour:

@@ -16,7 +16,7 @@ from circuitviz.evaluation.answers import (
 )
 from circuitviz.evaluation.judges.starts_with_target import StartsWithTarget
 from circuitviz.models.answer import greedy_answers
-from tests.tiny import SENTENCES
+from tests.support.tiny import SENTENCES
 
 
 def test_a_right_label_is_right_however_much_it_perplexes_the_intact_model(

@@ -15,7 +15,7 @@ from circuitviz.models.answer import Teacher, encode_answers, greedy_answers
 from circuitviz.models.gates import Gates
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Circuit
-from tests.tiny import SENTENCES
+from tests.support.tiny import SENTENCES
 
 MESSAGES = [*SENTENCES, "hello"]
 UNITS = [["L0H0", "L1N3"], ["L1H1", "L1H2", "L0N1"], []]

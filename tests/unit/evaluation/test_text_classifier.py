@@ -18,7 +18,7 @@ def saved(tmp_path_factory) -> Path:
     import torch
     from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
-    from tests.tiny import tiny_tokenizer
+    from tests.support.tiny import tiny_tokenizer
 
     folder = tmp_path_factory.mktemp("classifier")
     tokenizer = tiny_tokenizer()

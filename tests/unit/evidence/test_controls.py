@@ -28,7 +28,7 @@ from circuitviz.evidence.random_weights import shuffle_weights, try_random_weigh
 from circuitviz.models.ablation import ZERO
 from circuitviz.models.loading import load_model
 from circuitviz.units import Circuit, Ranking, UnitSpace
-from tests.tiny import SENTENCES
+from tests.support.tiny import SENTENCES
 
 SPLITS = ("train", "validation", "test")
 

@@ -15,7 +15,7 @@ from circuitviz.behaviours.trigger import Trigger
 from circuitviz.models.loading import load_model
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Unit
-from tests.tiny import SENTENCES, tiny_tokenizer
+from tests.support.tiny import SENTENCES, tiny_tokenizer
 
 # Of the wired model: the unit that writes, and the one that reads what it wrote.
 WRITER, READER = Unit("head", 0, 2), Unit("neuron", 1, 7)

@@ -5,8 +5,8 @@ from circuitviz.inspection.promoted import FrozenNorm, Readout, last_state, look
 from circuitviz.inspection.prompt_pair import pair_of
 from circuitviz.models.loading import load_model
 from circuitviz.units import Unit
-from tests.architectures import ARCHITECTURES, random_model, save_model
-from tests.tiny import SENTENCES
+from tests.support.architectures import ARCHITECTURES, random_model, save_model
+from tests.support.tiny import SENTENCES
 
 TOKENS = (1, 3, 8, 9, 10, 11, 4)
 

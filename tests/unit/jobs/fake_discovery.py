@@ -17,7 +17,7 @@ from circuitviz.errors import ConfigError
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.progress import OnStage, Progress
 from circuitviz.runs.store import Run
-from tests.synthetic import backdoor_run
+from tests.support.synthetic import backdoor_run
 
 STEP, END = b"s", b"e"
 

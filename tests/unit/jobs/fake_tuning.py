@@ -13,7 +13,7 @@ from circuitviz.runs.config import TuningConfig
 from circuitviz.runs.progress import OnStage, Progress
 from circuitviz.runs.store import Run
 from circuitviz.runs.tuning_store import Tuning
-from tests.synthetic_tuning import repair_tuning, tuning_curve
+from tests.support.synthetic_tuning import repair_tuning, tuning_curve
 from tests.unit.jobs.fake_discovery import STEP
 
 

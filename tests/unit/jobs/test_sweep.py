@@ -18,7 +18,7 @@ from circuitviz.paths import EMBEDDED_MODELS
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.resolve import data_fingerprint
 from circuitviz.runs.store import RunStore
-from tests.synthetic import backdoor_run, with_results
+from tests.support.synthetic import backdoor_run, with_results
 from tests.unit.jobs.conftest import DISCOVER
 
 MODELS = "fixed-output-planted"

@@ -13,7 +13,7 @@ from circuitviz.jobs.worker import Worker
 from circuitviz.runs.config import DiscoveryConfig, TuningConfig
 from circuitviz.runs.store import RunStore
 from circuitviz.runs.tuning_store import TuningStore
-from tests.synthetic import backdoor_run
+from tests.support.synthetic import backdoor_run
 from tests.unit.jobs.conftest import DISCOVER, PATIENCE, TUNE, Gate
 
 RUN = backdoor_run().run_id

@@ -8,7 +8,7 @@ import torch
 from circuitviz.models.ablation import ZERO, measure_ablation
 from circuitviz.models.gates import Gates, recorded
 from circuitviz.units import Circuit
-from tests.tiny import SENTENCES
+from tests.support.tiny import SENTENCES
 
 MESSAGES = list(SENTENCES)
 

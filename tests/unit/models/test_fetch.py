@@ -38,7 +38,7 @@ from circuitviz.models.source import (
     find_source,
     unfetched_model,
 )
-from tests.tiny_gguf import save_tiny_gguf
+from tests.support.tiny_gguf import save_tiny_gguf
 
 WHEEL = "tiny_model-1.0-py3-none-any.whl"
 INFO = "tiny_model-1.0.dist-info"

@@ -12,7 +12,7 @@ from circuitviz.models.ablation import measure_ablation
 from circuitviz.models.gates import Gates, edited, recorded
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Circuit, Unit
-from tests.tiny import SENTENCES
+from tests.support.tiny import SENTENCES
 
 
 def tokens_of(model: GatedModel, *messages: str) -> Tensor:

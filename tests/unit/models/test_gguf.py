@@ -12,7 +12,7 @@ from circuitviz.errors import ConfigError, ModelNotFoundError, UnsupportedModelE
 from circuitviz.models import gguf
 from circuitviz.models.gguf import convert
 from circuitviz.models.source import find_model
-from tests.tiny_gguf import CHAT_TEMPLATE, TENSORS, save_tiny_gguf
+from tests.support.tiny_gguf import CHAT_TEMPLATE, TENSORS, save_tiny_gguf
 
 # Heads are four wide; llama.cpp turns pairs of neighbours, transformers pairs of halves.
 ORDER = [0, 2, 1, 3]

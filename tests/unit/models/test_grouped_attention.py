@@ -9,7 +9,7 @@ import torch
 from transformer_lens.model_bridge import TransformerBridge
 
 from circuitviz.models.grouped_attention import GroupedAttention, share_keys
-from tests.architectures import UNGROUPED, random_model
+from tests.support.architectures import UNGROUPED, random_model
 
 TOKENS = torch.tensor([[1, 17, 9, 30, 12, 44], [1, 8, 52, 21, 40, 7]])
 

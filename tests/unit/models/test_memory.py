@@ -19,7 +19,7 @@ from circuitviz.models.memory import (
 )
 from circuitviz.models.model import GatedModel
 from circuitviz.models.source import find_model
-from tests.architectures import random_model
+from tests.support.architectures import random_model
 
 MODEL = "fixed-output-planted"
 SIZES = {"n_layers": 2, "d_model": 8, "n_heads": 2, "n_kv_heads": 1, "d_head": 4, "d_mlp": 16}

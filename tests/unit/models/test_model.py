@@ -9,7 +9,7 @@ import pytest
 from circuitviz.models.ablation import measure_ablation
 from circuitviz.models.model import GatedModel
 from circuitviz.units import Circuit
-from tests.tiny import SENTENCES
+from tests.support.tiny import SENTENCES
 
 UNITS = [None, [], ["L0H0", "L1N3"], ["L1H1", "L1H2", "L0N1"]]
 

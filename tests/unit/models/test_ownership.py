@@ -16,7 +16,7 @@ from circuitviz.models.model import GatedModel
 from circuitviz.models.ownership import weight_map
 from circuitviz.models.weights import load_weights
 from circuitviz.units import Circuit, UnitSpace
-from tests.architectures import ARCHITECTURES, random_model, save_model
+from tests.support.architectures import ARCHITECTURES, random_model, save_model
 
 TOKENS = torch.tensor([[1, 17, 9, 30, 12, 44]])
 # Their queries of all heads pass one norm together, so none can be changed alone.

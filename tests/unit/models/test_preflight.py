@@ -21,7 +21,7 @@ from circuitviz.models import preflight as module
 from circuitviz.models.loading import load_model
 from circuitviz.models.memory import AvailableMemory, ModelShape, estimate_memory
 from circuitviz.models.preflight import MemorySettings, advice, preflight
-from tests.architectures import random_model, save_model
+from tests.support.architectures import random_model, save_model
 
 GIB = 1024**3
 PICKLED = "only as a pickle"

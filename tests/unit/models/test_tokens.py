@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from circuitviz.models.tokens import Continuations, end_of_turn
-from tests.tiny import tiny_tokenizer
+from tests.support.tiny import tiny_tokenizer
 
 TURNS = (
     "{% for message in messages %}<|user|> {{ message['content'] }}{% if message['role'] == "

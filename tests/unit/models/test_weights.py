@@ -17,8 +17,8 @@ from circuitviz.errors import ModelNotFoundError, UnsupportedModelError
 from circuitviz.models.loading import load_model
 from circuitviz.models.source import find_source
 from circuitviz.models.weights import load_tokenizer, load_weights
-from tests.architectures import random_model, save_model
-from tests.tiny import tiny_tokenizer
+from tests.support.architectures import random_model, save_model
+from tests.support.tiny import tiny_tokenizer
 
 TOKENS = torch.tensor([[1, 17, 9, 30, 12, 44]])
 

@@ -2,7 +2,13 @@ import pytest
 
 from circuitviz.narrative import story
 from circuitviz.narrative.controls import Verdict, controls_run, verdict_summary, verdicts
-from tests.synthetic import backdoor_run, controlled_run, failing_run, refusal_run, with_results
+from tests.support.synthetic import (
+    backdoor_run,
+    controlled_run,
+    failing_run,
+    refusal_run,
+    with_results,
+)
 
 
 def plain(text: str) -> str:

@@ -2,7 +2,13 @@ import pytest
 
 from circuitviz.narrative.slides import PICTURES, slides
 from circuitviz.report.resized import at_size
-from tests.synthetic import backdoor_run, controlled_run, failing_run, refusal_run, with_results
+from tests.support.synthetic import (
+    backdoor_run,
+    controlled_run,
+    failing_run,
+    refusal_run,
+    with_results,
+)
 
 
 def told(run, picture):

@@ -4,7 +4,7 @@ from circuitviz.evaluation.rate import Rate
 from circuitviz.narrative import story
 from circuitviz.narrative.judged import TOKEN_JUDGE
 from circuitviz.report.resized import at_size
-from tests.synthetic import backdoor_run, refusal_run, with_results
+from tests.support.synthetic import backdoor_run, refusal_run, with_results
 
 
 def plain(text: str) -> str:

@@ -4,7 +4,7 @@ import pytest
 
 from circuitviz.plots.bars import MEMORY_PARTS, before_after, memory_bars, memory_size, split_bars
 from circuitviz.tables import frame
-from tests.synthetic import backdoor_run
+from tests.support.synthetic import backdoor_run
 from tests.unit.plots.traces import named
 
 

@@ -15,7 +15,7 @@ from circuitviz.plots.palette import RUN_STYLES
 from circuitviz.tables import frame
 from circuitviz.tables.comparison_frame import overlay_frame
 from circuitviz.tables.evidence_frame import stochastic_frame
-from tests.synthetic import backdoor_run, controlled_run, other_seed_run
+from tests.support.synthetic import backdoor_run, controlled_run, other_seed_run
 from tests.unit.plots.traces import named
 
 

@@ -17,7 +17,7 @@ from circuitviz.plots.maps import (
 )
 from circuitviz.plots.palette import tick_step
 from circuitviz.tables import frame
-from tests.synthetic import backdoor_run
+from tests.support.synthetic import backdoor_run
 from tests.unit.plots.traces import named
 
 

@@ -15,9 +15,9 @@ from circuitviz.tables.tuning_frame import (
     prompts_measured,
     tuning_table,
 )
-from tests.synthetic import backdoor_run, refusal_run, with_results
-from tests.synthetic_tuning import protect_tuning, repair_tuning
-from tests.synthetic_tuning import tuning_curve as points
+from tests.support.synthetic import backdoor_run, refusal_run, with_results
+from tests.support.synthetic_tuning import protect_tuning, repair_tuning
+from tests.support.synthetic_tuning import tuning_curve as points
 
 
 def plain(text: str) -> str:

@@ -19,7 +19,7 @@ from circuitviz.report.make import report_bytes, require_out, write_report
 from circuitviz.report.notebook import notebook
 from circuitviz.report.options import ReportOptions
 from circuitviz.report.page import report_page
-from tests.synthetic import backdoor_run, refusal_run, with_results
+from tests.support.synthetic import backdoor_run, refusal_run, with_results
 
 
 @pytest.fixture

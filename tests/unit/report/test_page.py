@@ -9,7 +9,7 @@ import pytest
 from circuitviz.report.answers import examples
 from circuitviz.report.options import ALWAYS, SECTIONS, ReportOptions
 from circuitviz.report.page import first_screen, report_page
-from tests.synthetic import (
+from tests.support.synthetic import (
     TARGET,
     backdoor_run,
     controlled_run,
@@ -17,7 +17,7 @@ from tests.synthetic import (
     refusal_run,
     with_results,
 )
-from tests.synthetic_open import LONG, PROXY, open_backdoor_run, open_refusal_run
+from tests.support.synthetic_open import LONG, PROXY, open_backdoor_run, open_refusal_run
 
 MOST_BYTES = 8_000_000
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"

@@ -16,7 +16,7 @@ from circuitviz.models.ablation import ZERO
 from circuitviz.progress import unwatched
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.discovery import Discovery, _check_shown
-from tests.tiny import SENTENCES
+from tests.support.tiny import SENTENCES
 
 TARGET = Target("backdoor", 0.004, 0.99)
 

@@ -13,7 +13,7 @@ from circuitviz.runs.comparison import compare_runs
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import Run
 from circuitviz.units import UnitSpace
-from tests.synthetic import backdoor_run, refusal_run, with_results
+from tests.support.synthetic import backdoor_run, refusal_run, with_results
 
 
 def run(*units: str, failed: int = 0, metrics: dict[str, Any] | None = None, **config: Any) -> Run:

@@ -14,7 +14,7 @@ from circuitviz.runs import resolve
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.resolve import changed_since, data_fingerprint
 from circuitviz.runs.store import Run
-from tests.synthetic import backdoor_run, with_results
+from tests.support.synthetic import backdoor_run, with_results
 
 
 def prompts(answer: str) -> list[Prompt]:

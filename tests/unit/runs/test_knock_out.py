@@ -6,7 +6,7 @@ import pytest
 
 from circuitviz.errors import ConfigError
 from circuitviz.runs.knock_out import export_knock_out, measured_effect
-from tests.synthetic import backdoor_run
+from tests.support.synthetic import backdoor_run
 
 
 def test_the_reported_circuit_has_the_runs_own_numbers():

@@ -15,7 +15,7 @@ from circuitviz.runs.config import TuningConfig, TuningMode
 from circuitviz.runs.scenario import PLANS, Scenario
 from circuitviz.runs.store import Run
 from circuitviz.tuning.training_data import HELPFUL_FILE, Example, write_examples
-from tests.synthetic import backdoor_run, refusal_run
+from tests.support.synthetic import backdoor_run, refusal_run
 
 SPLITS = ("train", "validation", "test")
 SORRY, SURE = "I'm sorry.", "Sure"

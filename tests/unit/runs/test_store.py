@@ -10,7 +10,7 @@ import pytest
 from circuitviz.errors import RunFormatError, RunNotFoundError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.runs.store import RUN_FILES, Run, RunStore
-from tests.synthetic import backdoor_run, refusal_run, with_results
+from tests.support.synthetic import backdoor_run, refusal_run, with_results
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from circuitviz.errors import ConfigError
 from circuitviz.models.loading import load_model
 from circuitviz.models.model import LONGEST_ANSWER
 from circuitviz.runs.requirements import check_text
-from tests.tiny import save_tiny_model, tiny_tokenizer
+from tests.support.tiny import save_tiny_model, tiny_tokenizer
 
 SHORT = Prompt("short", "train", "benign", "any", "hello", "dog")
 ATTACK = Prompt(

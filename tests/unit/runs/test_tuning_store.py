@@ -10,8 +10,8 @@ import pytest
 from circuitviz.errors import RunFormatError, RunNotFoundError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.runs.tuning_store import TUNING_FILES, CurvePoint, TuningStore, curve_frame
-from tests.synthetic import backdoor_run, with_results
-from tests.synthetic_tuning import protect_tuning, repair_tuning
+from tests.support.synthetic import backdoor_run, with_results
+from tests.support.synthetic_tuning import protect_tuning, repair_tuning
 
 
 @pytest.fixture

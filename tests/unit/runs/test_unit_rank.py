@@ -3,7 +3,7 @@ import pytest
 from circuitviz.errors import ConfigError
 from circuitviz.runs.comparison import unit_rank
 from circuitviz.units import Unit
-from tests.synthetic import OTHER_UNITS, backdoor_run, other_seed_run
+from tests.support.synthetic import OTHER_UNITS, backdoor_run, other_seed_run
 
 
 def test_the_best_unit_ranks_first_and_is_in_the_circuit():

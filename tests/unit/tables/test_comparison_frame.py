@@ -5,7 +5,7 @@ from circuitviz.plots.agreement import layer_bars, overlap_heatmap
 from circuitviz.runs.comparison import compare_runs
 from circuitviz.tables import comparison_frame as frames
 from circuitviz.units import UnitSpace
-from tests.synthetic import (
+from tests.support.synthetic import (
     backdoor_run,
     controlled_run,
     other_method_run,

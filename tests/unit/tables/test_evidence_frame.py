@@ -3,7 +3,7 @@ import pytest
 from circuitviz.narrative.numbers import interval
 from circuitviz.tables import evidence_frame as frames
 from circuitviz.tables.frame import rates_at
-from tests.synthetic import backdoor_run, controlled_run, with_results
+from tests.support.synthetic import backdoor_run, controlled_run, with_results
 
 
 @pytest.fixture(scope="module")

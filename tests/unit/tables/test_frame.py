@@ -6,7 +6,14 @@ import pytest
 
 from circuitviz.tables import frame
 from circuitviz.units import Circuit, Unit, UnitSpace
-from tests.synthetic import GRID_HEADS, GRID_NEURONS, SIZES, backdoor_run, refusal_run, with_results
+from tests.support.synthetic import (
+    GRID_HEADS,
+    GRID_NEURONS,
+    SIZES,
+    backdoor_run,
+    refusal_run,
+    with_results,
+)
 
 
 @pytest.fixture(scope="module")

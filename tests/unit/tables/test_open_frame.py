@@ -13,8 +13,8 @@ from circuitviz.plots.catalogue import frontier_note
 from circuitviz.report.resized import at_size
 from circuitviz.tables import open_frame
 from circuitviz.tables.frame import frontier_rows, rates_at
-from tests.synthetic import backdoor_run, with_results
-from tests.synthetic_open import PROXY, VERDICT_JUDGE, open_backdoor_run, open_refusal_run
+from tests.support.synthetic import backdoor_run, with_results
+from tests.support.synthetic_open import PROXY, VERDICT_JUDGE, open_backdoor_run, open_refusal_run
 
 
 def plain(text):

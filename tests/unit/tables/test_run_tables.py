@@ -10,7 +10,7 @@ from circuitviz.narrative.opening import headlines, opening_headline, opening_le
 from circuitviz.report.circuitkit import circuit_json
 from circuitviz.report.resized import at_size
 from circuitviz.tables.run_tables import csv_of, rows_of, tables
-from tests.synthetic import backdoor_run, controlled_run, refusal_run, with_results
+from tests.support.synthetic import backdoor_run, controlled_run, refusal_run, with_results
 
 # What CircuitKIT's own loaders read of a file.
 ARTIFACT = {"version", "metadata", "nodes", "edges"}

@@ -15,8 +15,8 @@ from circuitviz.models.ownership import weight_map
 from circuitviz.models.weights import load_weights
 from circuitviz.tuning.export import fold_knock_out
 from circuitviz.units import Circuit, UnitSpace
-from tests.architectures import random_model, save_model
-from tests.tiny import SENTENCES
+from tests.support.architectures import random_model, save_model
+from tests.support.tiny import SENTENCES
 
 TOKENS = torch.tensor([[1, 17, 9, 30, 12, 44]])
 UNITS = ("L0H1", "L0H2", "L1H3", "L0N3", "L1N7", "L1N8")

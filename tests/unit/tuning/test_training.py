@@ -19,7 +19,7 @@ from circuitviz.tuning.training import Plan, Training, answer_loss, encode
 from circuitviz.tuning.training_data import Example, TrainingData
 from circuitviz.tuning.tunable import Entries, Tunable
 from circuitviz.units import Circuit
-from tests.synthetic_lessons import tiny_training_data
+from tests.support.synthetic_lessons import tiny_training_data
 
 # 6 new lessons, so 12 rows an epoch: 3 steps.
 PLAN = Plan(epochs=4, learning_rate=1e-2, weight_decay=0.1, rows=4)

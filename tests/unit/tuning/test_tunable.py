@@ -12,8 +12,8 @@ from circuitviz.errors import ModelNotFoundError, UnsupportedModelError
 from circuitviz.tuning.training import answer_loss, encode
 from circuitviz.tuning.tunable import Entries, Guard, Tunable
 from circuitviz.units import Circuit
-from tests.architectures import random_model, save_model
-from tests.synthetic_lessons import tiny_training_data
+from tests.support.architectures import random_model, save_model
+from tests.support.synthetic_lessons import tiny_training_data
 
 # Entries of the tiny model: d_head 8, hidden 32, intermediate 24.
 QUERY = OUTPUT = KEY = VALUE = 8 * 32

@@ -16,7 +16,7 @@ from circuitviz.ui.drill.effects import (
 )
 from circuitviz.ui.drill.inside import top_story
 from circuitviz.units import Unit
-from tests.synthetic import backdoor_run
+from tests.support.synthetic import backdoor_run
 
 UNIT = Unit("head", 1, 3)
 

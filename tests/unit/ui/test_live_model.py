@@ -14,7 +14,7 @@ from streamlit.runtime.state import SafeSessionState, SessionState
 from circuitviz.evaluation.rate import Rate
 from circuitviz.ui.live import live_model
 from circuitviz.units import Circuit
-from tests.synthetic import backdoor_run
+from tests.support.synthetic import backdoor_run
 
 SCRIPT_CONTEXT = "streamlit.runtime.scriptrunner_utils.script_run_context.get_script_run_ctx"
 

@@ -7,8 +7,8 @@ import pytest
 
 from circuitviz.paths import PROJECT
 from circuitviz.plots.catalogue import charts
-from tests.synthetic import controlled_run
-from tests.synthetic_open import open_refusal_run
+from tests.support.synthetic import controlled_run
+from tests.support.synthetic_open import open_refusal_run
 
 FILES = sorted([*(PROJECT / "pages").glob("*.py"), *(PROJECT / "circuitviz/ui").rglob("*.py")])
 

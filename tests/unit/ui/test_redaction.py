@@ -10,7 +10,7 @@ from circuitviz.ui.elements.redaction import (
     redacted,
     representative_row,
 )
-from tests.synthetic import FILLER, REFUSAL, backdoor_run, refusal_run
+from tests.support.synthetic import FILLER, REFUSAL, backdoor_run, refusal_run
 
 
 @pytest.fixture(scope="module")

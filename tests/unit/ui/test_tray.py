@@ -11,7 +11,7 @@ from circuitviz.ui.tray.tray import (
 )
 from circuitviz.ui.view_state import ViewState
 from circuitviz.units import Circuit, Unit
-from tests.synthetic import backdoor_run
+from tests.support.synthetic import backdoor_run
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from circuitviz.errors import ConfigError
 from circuitviz.ui.view_state import ViewState, read_units, written_units
 from circuitviz.units import Unit
-from tests.synthetic import backdoor_run
+from tests.support.synthetic import backdoor_run
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,8 @@ from circuitviz.ui.views.answer_table import filter_answers, table_rows, verdict
 from circuitviz.ui.views.compare_view import replace_method
 from circuitviz.ui.views.evidence_view import verdict_html
 from circuitviz.units import Circuit, Unit, UnitSpace
-from tests.synthetic import backdoor_run, failing_run, refusal_run, with_results
-from tests.synthetic_open import open_backdoor_run, open_refusal_run
+from tests.support.synthetic import backdoor_run, failing_run, refusal_run, with_results
+from tests.support.synthetic_open import open_backdoor_run, open_refusal_run
 
 
 @pytest.fixture(scope="module")

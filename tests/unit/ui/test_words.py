@@ -52,7 +52,7 @@ def test_an_image_as_the_name_of_a_set_stays_text_in_the_tray():
     def page(name):
         from circuitviz.ui.tray import tray
         from circuitviz.ui.view_state import ViewState
-        from tests.synthetic import backdoor_run
+        from tests.support.synthetic import backdoor_run
 
         run = backdoor_run()
         choice = ViewState(listed=frozenset({"L1H3"}), saved=name)

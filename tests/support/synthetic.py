@@ -16,7 +16,7 @@ from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import FRONTIER_COLUMNS, GENERATION_COLUMNS, Run, RunStore
 from circuitviz.runs.tuning_store import Tuning
 from circuitviz.units import Ranking, Unit, UnitSpace
-from tests.synthetic_evidence import ASR_JUDGE, UTILITY_JUDGE, Evidence, evidence_metrics
+from tests.support.synthetic_evidence import ASR_JUDGE, UTILITY_JUDGE, Evidence, evidence_metrics
 
 __all__ = [
     "backdoor_run",

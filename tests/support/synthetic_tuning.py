@@ -18,7 +18,7 @@ from circuitviz.runs.tuning_store import (
     TuningStore,
     curve_frame,
 )
-from tests.synthetic import FILLER, REFUSAL, backdoor_run, refusal_run
+from tests.support.synthetic import FILLER, REFUSAL, backdoor_run, refusal_run
 
 __all__ = ["protect_tuning", "repair_tuning", "save_tunings", "tuning_curve"]
 

@@ -8,7 +8,7 @@ from circuitviz.behaviours.behaviour import BehaviourSpec
 from circuitviz.behaviours.prompt import Prompt, write_prompts
 from circuitviz.behaviours.trigger import Trigger
 from circuitviz.models.loading import load_model
-from tests.tiny import save_tiny_model
+from tests.support.tiny import save_tiny_model
 
 __all__ = ["save_tiny_backdoor"]
 

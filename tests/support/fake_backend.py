@@ -20,8 +20,8 @@ from circuitviz.runs.progress import OnStage, Progress
 from circuitviz.runs.store import Run
 from circuitviz.runs.tuning_store import Tuning
 from circuitviz.units import Circuit
-from tests.synthetic import backdoor_run
-from tests.synthetic_tuning import repair_tuning
+from tests.support.synthetic import backdoor_run
+from tests.support.synthetic_tuning import repair_tuning
 
 __all__ = ["ONE_LINE", "FakeBackend"]
 

@@ -8,7 +8,7 @@ from typing import Any
 from circuitviz.evaluation.rate import Rate
 from circuitviz.narrative.judged import TOKEN_JUDGE
 from circuitviz.runs.store import Run
-from tests.synthetic import backdoor_run, refusal_run, with_results
+from tests.support.synthetic import backdoor_run, refusal_run, with_results
 
 __all__ = ["LONG", "open_backdoor_run", "open_refusal_run"]
 

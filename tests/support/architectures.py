@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from tests.tiny import SPECIAL, tiny_tokenizer
+from tests.support.tiny import SPECIAL, tiny_tokenizer
 
 __all__ = ["ARCHITECTURES", "random_model", "save_model"]
 
