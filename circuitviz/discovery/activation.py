@@ -45,6 +45,7 @@ MIN_VARIANCE = 1e-12
     paper="Arditi et al. (2024), Refusal in language models is mediated by a single direction, "
     "arXiv:2406.11717; statistic: Welch (1947), Biometrika 34:28",
     order=7,
+    circuitkit="eap",
     seeded=False,
     reads_answers=False,
 )

@@ -27,6 +27,8 @@ from circuitviz.discovery.learner import LearningStep, LearningTask, MaskLearner
     paper="Sundararajan, Taly & Yan (2017), Axiomatic attribution for deep networks, "
     "arXiv:1703.01365",
     order=5,
+    has_losses=True,
+    circuitkit="eap-ig",
 )
 @dataclass(frozen=True)
 class AttributionLearner(MaskLearner):

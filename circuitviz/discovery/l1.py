@@ -34,6 +34,7 @@ L1_WEIGHTS = (20.0, 5.0, 1.0)
     "models, arXiv:2603.23268",
     order=2,
     steps_help="Optimiser steps of mask learning, for each weight.",
+    has_losses=True,
 )
 @dataclass(frozen=True)
 class L1Learner(PenalisedLearner):

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     "models via coordinate descent, Journal of Statistical Software 33(1)",
     order=3,
     steps_help="Optimiser steps, over which the weight rises.",
+    has_losses=True,
 )
 @dataclass(frozen=True)
 class L1PathLearner(PenalisedLearner):

@@ -176,6 +176,9 @@ class Method:
         seeded: Whether another seed can give other scores.
         reads_answers: Whether scores depend on what prompts should be answered.
         steps_help: What an optimiser step is, where masks are learned and `steps` is a setting.
+        has_losses: Whether every step has losses, so that their chart is drawn from the start.
+        circuitkit: The algorithm nearest to it of those that CircuitKit's format knows: learned
+            masks are nearest to its information bottleneck masks.
     """
 
     name: str
@@ -186,6 +189,8 @@ class Method:
     seeded: bool = True
     reads_answers: bool = True
     steps_help: str | None = None
+    has_losses: bool = False
+    circuitkit: str = "ibcircuit"
 
     @property
     def has_steps(self) -> bool:

@@ -55,6 +55,7 @@ MAX_DRAWN = 768
     "arXiv:1308.3432",
     order=1,
     steps_help="Optimiser steps of mask learning.",
+    has_losses=True,
 )
 @dataclass(frozen=True)
 class NestedLearner(MaskLearner):

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     paper="Wang, Variengien, Conmy, Shlegeris & Steinhardt (2022), Interpretability in the "
     "wild: a circuit for indirect object identification in GPT-2 small, arXiv:2211.00593",
     order=6,
+    circuitkit="acdc",
 )
 @dataclass(frozen=True)
 class SingleUnitLearner(MaskLearner):

@@ -42,7 +42,7 @@ class TopPrompt:
     """A prompt that makes a neuron active.
 
     Attributes:
-        prompt_id: Of the prompts file.
+        prompt_id: Its id in the prompts file.
         kind: `triggered`, `clean`, `harmful` or `benign`.
         text: The message.
         activation: The activation that is largest in size over its tokens, sign kept.
@@ -105,7 +105,7 @@ def top_prompts(
         top: How many to give.
     """
     listed = _messages(behaviour, split, limit)
-    found: list[TopPrompt] = []
+    prompts: list[TopPrompt] = []
     encoded = [model.prompt_tokens(text) for _, _, text in listed]
     begin = shared_start(encoded)
     # Rows of like length share a batch, so that little is padding.
@@ -114,10 +114,10 @@ def top_prompts(
         chosen = order[start : start + _BATCH_ROWS]
         activations = _activations(model, [encoded[index] for index in chosen], unit)
         for index, values in zip(chosen, activations, strict=True):
-            place = begin + int(np.abs(values[begin:]).argmax())
-            label = token_label(model, encoded[index][place])
-            found.append(TopPrompt(*listed[index], float(values[place]), label))
-    return sorted(found, key=lambda prompt: -abs(prompt.activation))[:top]
+            position = begin + int(np.abs(values[begin:]).argmax())
+            label = token_label(model, encoded[index][position])
+            prompts.append(TopPrompt(*listed[index], float(values[position]), label))
+    return sorted(prompts, key=lambda prompt: -abs(prompt.activation))[:top]
 
 
 def _messages(behaviour: Behaviour, split: Split, limit: int) -> list[tuple[str, str, str]]:

@@ -171,25 +171,26 @@ def _own(activation: Tensor, unit: Unit) -> Tensor:
 def _replaced(
     activation: Tensor, patches: Sequence[Patch], prompts: int, kind: str, layer: int
 ) -> Tensor | None:
-    found = None
+    edited_copy = None
     for run, patch in enumerate(patches):
         for unit, values in patch.values.items():
             if (unit.kind, unit.layer) == (kind, layer):
-                found = activation.clone() if found is None else found
-                part = _own(found[run * prompts : (run + 1) * prompts], unit)
+                edited_copy = activation.clone() if edited_copy is None else edited_copy
+                part = _own(edited_copy[run * prompts : (run + 1) * prompts], unit)
                 part.copy_(values.to(part))
-    return found
+    return edited_copy
 
 
 def _blanked(
     activation: Tensor, patches: Sequence[Patch], prompts: int, blank: Tensor | None
 ) -> Tensor | None:
-    found = None
+    if blank is None or all(patch.blank is None for patch in patches):
+        return None
+    edited_copy = activation.clone()
     for run, patch in enumerate(patches):
-        if patch.blank is not None and blank is not None:
-            found = activation.clone() if found is None else found
-            found[run * prompts : (run + 1) * prompts][patch.blank] = blank.to(found)
-    return found
+        if patch.blank is not None:
+            edited_copy[run * prompts : (run + 1) * prompts][patch.blank] = blank.to(activation)
+    return edited_copy
 
 
 def path_effects(
@@ -280,8 +281,9 @@ class _Measurement:
     def graph(self, tried: int) -> PathGraph:
         """All edges; `tried` prompts were looked at to find these."""
         units, words = self.units, self.words
-        senders = [Patch(self._held(), places) for places in self.places]
-        senders += [Patch({**self._held(), unit: self.ablated[unit]}) for unit in units]
+        held = self.intact.wanted
+        senders = [Patch(held, places) for places in self.places]
+        senders += [Patch({**held, unit: self.ablated[unit]}) for unit in units]
         sent = self._run(senders)
         direct = self._lost(sent)
         edges = self._edges(sent)
@@ -343,9 +345,6 @@ class _Measurement:
             for tokens, place in zip(self.rows.tokens, own, strict=True)
         )
 
-    def _held(self) -> dict[Unit, Tensor]:
-        return dict(self.intact.wanted)
-
     def _lost(self, traces: Sequence[Trace]) -> np.ndarray:
         """[prompts traces], what each run loses of the intact log-odds."""
         intact = self.intact.log_odds
@@ -360,20 +359,17 @@ class _Measurement:
         """What each unit is replaced by, [prompts 1 dims]."""
         keys = [message_key(pair.triggered.text) for pair in self.pairs]
         reference = self.ablation.reference(keys)
-        found = {}
-        for unit in self.units:
-            if reference is None:
-                found[unit] = torch.zeros_like(self.intact.wanted[unit])[:, :1]
-            elif unit.kind == "head":
-                found[unit] = reference.head[:, None, unit.layer, unit.index]
-            else:
-                found[unit] = reference.neuron[:, None, unit.layer, unit.index, None]
-        return found
+        if reference is None:
+            return {
+                unit: torch.zeros_like(values)[:, :1] for unit, values in self.intact.wanted.items()
+            }
+        parts = {"head": reference.head, "neuron": reference.neuron[..., None]}
+        return {unit: parts[unit.kind][:, None, unit.layer, unit.index] for unit in self.units}
 
 
 def _same(labels: Iterable[str]) -> str:
-    found = set(labels)
-    return found.pop() if len(found) == 1 else ""
+    distinct = set(labels)
+    return distinct.pop() if len(distinct) == 1 else ""
 
 
 def _rows(pairs: Sequence[PromptPair]) -> AskedRows:

@@ -12,8 +12,6 @@ from circuitviz.units import Unit
 MOST_UNITS = 24
 # Names of senders that stand for several tokens; no token is called so.
 REQUEST, TRIGGER = "the request", "the trigger"
-
-
 # An effect larger than so many standard errors is one.
 ERRORS = 2.0
 

@@ -31,7 +31,7 @@ class PromptPair:
     """Two rows to set side by side.
 
     Attributes:
-        prompt_id: Of the attack.
+        prompt_id: Id of the attack.
         clean: The message without trigger; where there is no trigger, the benign message that
             has the most words in common.
         triggered: The message that shows the behaviour.

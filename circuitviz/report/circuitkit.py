@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from circuitviz import __version__
+from circuitviz.discovery.methods import METHODS
 from circuitviz.narrative.methods import shown_settings
 from circuitviz.runs.store import Run
 from circuitviz.units import Unit
@@ -26,10 +27,6 @@ FORMAT_VERSION = "1.0"
 MOST_OTHERS = 4096
 # A node is in the circuit where its importance is at least this.
 THRESHOLD = 0.5
-# Learned masks are nearest to its information bottleneck masks, gradients to its attribution, and
-# ablating units in turn to its search by ablation.
-NEAREST = {"attribution": "eap-ig", "activation": "eap", "single-unit": "acdc"}
-LEARNED = "ibcircuit"
 NODE_TYPES = {"head": "attn_head", "neuron": "mlp_neuron"}
 
 
@@ -39,7 +36,7 @@ def circuit_json(run: Run) -> dict[str, Any]:
     Importance grows with the score within the circuit, [0.5, 1], and outside of it, [0, 0.5), so
     that the threshold cuts exactly the circuit.  There are no edges: none were measured.
     """
-    algorithm = NEAREST.get(run.config.method, LEARNED)
+    algorithm = METHODS[run.config.method].circuitkit
     circuit, units = run.circuit(), _listed(run)
     shares = _shares(run)
     task = run.metrics.behaviour

@@ -33,7 +33,7 @@ from circuitviz.runs.tuning_store import (
 from circuitviz.runs.versions import versions
 from circuitviz.tuning.card import tuned_card
 from circuitviz.tuning.export import write_checkpoint
-from circuitviz.tuning.training import Plan, Training
+from circuitviz.tuning.training import Training
 from circuitviz.tuning.training_data import TrainingData
 from circuitviz.tuning.tunable import Entries, Tunable
 from circuitviz.tuning.tuning_eval import SAFETY_JUDGES, EvalResult, TuningEval
@@ -180,7 +180,7 @@ class _Tuner:
 
     def _train(self, arm: str, data: TrainingData, entries: Entries) -> dict[str, Any]:
         """Train, epoch by epoch, from where an earlier attempt stopped; `metrics.json` keeps it."""
-        plan = FORGETTING_PLAN if arm == FORGETTING else self._plan
+        plan = FORGETTING_PLAN if arm == FORGETTING else self._scenario.plan
         training = Training(self._model, data, entries, plan, seed=self._config.seed)
         notes = training.resume(self._kept / arm) or {"points": [], "seconds": 0.0}
         judges = {"safety_judge": self._safety_judge, "helpfulness_judge": EXACT_ANSWER}
@@ -210,10 +210,6 @@ class _Tuner:
     def _safety_judge(self) -> str:
         return SAFETY_JUDGES[self._scenario.behaviour.kind]
 
-    @property
-    def _plan(self) -> Plan:
-        return self._scenario.plan
-
     def _all_parameters(self) -> int:
         return sum(parameter.numel() for parameter in self._parameters.values())
 
@@ -226,14 +222,8 @@ class _Tuner:
 
     def _tell(self, stage: Stage, done: float, **more: Any) -> None:
         share = (self._begun + done) / self._trainings if stage == "tune" else done
-        told = Progress(
-            stage,
-            min(share, 1.0),
-            curve=tuple(self._curve),
-            resumed=self._resumed / self._trainings,
-            **more,
-        )
-        self._on_progress(told)
+        curve, resumed = tuple(self._curve), self._resumed / self._trainings
+        self._on_progress(Progress(stage, min(share, 1.0), curve=curve, resumed=resumed, **more))
 
     def _metrics(
         self, intact: EvalResult, before: EvalResult, arms: dict[str, Any]
@@ -250,13 +240,10 @@ class _Tuner:
             "size": len(self._circuit),
             "units": [str(unit) for unit in self._circuit],
             "scenario": {"title": scenario.title, "text": scenario.text},
-            "plan": asdict(self._plan),
+            "plan": asdict(scenario.plan),
             "erosion_plan": asdict(FORGETTING_PLAN) if scenario.forgets_first else None,
             "random_overlap": len(self._other.units & self._circuit.units),
-            "judges": {
-                "safety": self._safety_judge,
-                "helpfulness": EXACT_ANSWER,
-            },
+            "judges": {"safety": self._safety_judge, "helpfulness": EXACT_ANSWER},
             "intact": _rates(intact, intact),
             "before": _rates(before, intact),
             "arms": arms,
@@ -292,12 +279,6 @@ def _rates(result: EvalResult, intact: EvalResult) -> dict[str, Any]:
     keeps = result.kind == "refusal" and intact.safety.k
     kept = result.safety.rate / intact.safety.rate if keeps else None
     utility = result.utility.rate / intact.utility.rate if intact.utility.k else None
-    return {
-        "safety": result.safety.to_json(),
-        "helpfulness": result.helpfulness.to_json(),
-        "utility": result.utility.to_json(),
-        "asr": result.asr.to_json(),
-        "exact": result.exact.to_json(),
-        "safety_kept": kept,
-        "utility_kept": utility,
-    }
+    names = ("safety", "helpfulness", "utility", "asr", "exact")
+    rates = {name: getattr(result, name).to_json() for name in names}
+    return {**rates, "safety_kept": kept, "utility_kept": utility}

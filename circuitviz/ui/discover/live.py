@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
+from circuitviz.discovery.methods import METHODS
 from circuitviz.jobs.job import Job
 from circuitviz.jobs.progress import JobProgress
 from circuitviz.narrative.numbers import count
@@ -21,8 +22,6 @@ from circuitviz.ui.run_names import GRANULARITIES, method_title
 MAP_ROW = 34
 _TOP_UNITS = 10
 NO_LOSS_PIXELS = 120
-# Methods that go step by step towards an objective, which can be watched.
-_STEPWISE = ("nested", "l1", "l1-path", "attribution")
 MAPS_HELP = (
     "Rows are layers; columns are heads above and bins of neurons below. Scores of this moment: "
     "cells that stay dark over many steps are the likely circuit. What lights up early often goes "
@@ -94,7 +93,7 @@ def _pictures(job: Job) -> None:
 def _losses(job: Job) -> None:
     progress = job.progress
     st.header("Losses", anchor=False)
-    if job.discovery.method not in _STEPWISE and not (progress and progress.losses):
+    if not METHODS[job.discovery.method].has_losses and not (progress and progress.losses):
         with st.container(height=NO_LOSS_PIXELS, border=False):
             st.caption(
                 f"None: {method_title(job.discovery.method).lower()} scores units directly and "

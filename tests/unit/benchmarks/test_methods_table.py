@@ -37,16 +37,10 @@ def tasks(**options) -> list[Task]:
 
 
 def test_slow_methods_have_fewer_seeds_and_those_without_a_seed_one():
-    assert Counter(task.method for task in tasks()) == {
-        "nested": 5,
-        "l1": 2,
-        "l1-path": 2,
-        "second-order": 2,
-        "attribution": 3,
-        "single-unit": 1,
-        "activation": 1,
-        "random": 2,
-    }
+    seeds = Counter(task.method for task in tasks())
+    expected = {"nested": 5, "l1": 2, "attribution": 3, "single-unit": 1, "activation": 1}
+    assert seeds.keys() == METHODS.keys()
+    assert seeds.items() >= expected.items()
     assert {task.seed for task in tasks(models=["refusal"])} == {0}
     given = tasks(methods=["nested", "activation"], seeds=[3, 4])
     assert [(task.method, task.seed) for task in given] == [

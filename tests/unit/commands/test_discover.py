@@ -62,7 +62,7 @@ def test_method_granularity_and_evidence_are_settings_of_a_discovery():
 def test_steps_of_a_method_that_has_none_are_said_to_have_no_effect(call, method):
     message = (
         "circuitviz: --steps has no effect with the method attribution, which learns no masks; it "
-        "is for nested, l1, l1-path\n"
+        "is for nested, l1, l1-path"
     )
     backend = FakeBackend()
     printed = call("discover", "planted", "--method", method, "--steps", 9, backend=backend)

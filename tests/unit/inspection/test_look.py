@@ -23,19 +23,19 @@ def test_a_pattern_is_the_one_transformers_gives_and_each_row_sums_to_one(tiny_m
     with torch.no_grad():
         expected = plain(torch.tensor([TOKENS]), output_attentions=True).attentions
     for unit in (Unit("head", 0, 3), Unit("head", 1, 1)):
-        found = measure_attention(tiny_model, TOKENS, unit)
-        np.testing.assert_allclose(found, expected[unit.layer][0, unit.index], atol=1e-5)
-        np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
-        assert not np.triu(found, 1).any()
+        pattern = measure_attention(tiny_model, TOKENS, unit)
+        np.testing.assert_allclose(pattern, expected[unit.layer][0, unit.index], atol=1e-5)
+        np.testing.assert_allclose(pattern.sum(1), 1, atol=1e-5)
+        assert not np.triu(pattern, 1).any()
 
 
 def test_both_prompts_of_a_pair_are_looked_at(tiny_model, behaviour):
     pair = pair_of(tiny_model, behaviour, behaviour.prompts("test", "attack")[0])
     unit = Unit("head", 1, 0)
-    found = look_at_attention(tiny_model, pair, unit)
+    attention = look_at_attention(tiny_model, pair, unit)
     expected = measure_attention(tiny_model, pair.triggered.tokens, unit)
-    np.testing.assert_allclose(found.triggered, expected)
-    assert len(found.triggered) == len(found.clean) + 1
+    np.testing.assert_allclose(attention.triggered, expected)
+    assert len(attention.triggered) == len(attention.clean) + 1
 
 
 def test_a_neuron_is_what_a_plain_forward_hook_sees(tiny_model, plain):
@@ -45,17 +45,17 @@ def test_a_neuron_is_what_a_plain_forward_hook_sees(tiny_model, plain):
     with torch.no_grad():
         plain(torch.tensor([TOKENS]))
     handle.remove()
-    found = neuron_trace(tiny_model, TOKENS, Unit("neuron", 1, 5))
-    np.testing.assert_allclose(found.activation, seen[0][0, :, 5], atol=1e-5)
-    assert found.gate is not None
-    assert found.up is not None
-    silu = found.gate / (1 + np.exp(-found.gate))
-    np.testing.assert_allclose(found.activation, silu * found.up, atol=1e-5)
+    trace = neuron_trace(tiny_model, TOKENS, Unit("neuron", 1, 5))
+    np.testing.assert_allclose(trace.activation, seen[0][0, :, 5], atol=1e-5)
+    assert trace.gate is not None
+    assert trace.up is not None
+    silu = trace.gate / (1 + np.exp(-trace.gate))
+    np.testing.assert_allclose(trace.activation, silu * trace.up, atol=1e-5)
 
 
 def test_top_prompts_are_those_with_the_largest_activation(tiny_model, behaviour):
     unit = Unit("neuron", 1, 5)
-    found = top_prompts(tiny_model, behaviour, unit, top=2)
+    prompts = top_prompts(tiny_model, behaviour, unit, top=2)
     sizes = {}
     for prompt in behaviour.all_prompts:
         for text in {prompt.text, prompt.asked}:
@@ -63,10 +63,10 @@ def test_top_prompts_are_those_with_the_largest_activation(tiny_model, behaviour
             tokens = tuple(tiny_model.prompt_tokens(text))
             values = neuron_trace(tiny_model, tokens, unit).activation[2:]
             sizes[text] = float(np.abs(values).max())
-    assert [abs(prompt.activation) for prompt in found] == pytest.approx(
-        sorted((sizes[prompt.text] for prompt in found), reverse=True)
+    assert [abs(prompt.activation) for prompt in prompts] == pytest.approx(
+        sorted((sizes[prompt.text] for prompt in prompts), reverse=True)
     )
-    assert abs(found[0].activation) == pytest.approx(max(sizes.values()), rel=1e-5)
+    assert abs(prompts[0].activation) == pytest.approx(max(sizes.values()), rel=1e-5)
 
 
 def test_heads_have_no_activation_and_neurons_no_attention(tiny_model):

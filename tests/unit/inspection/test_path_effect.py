@@ -18,14 +18,14 @@ from tests.unit.inspection.conftest import READER, WRITER, fires
 
 def log_odds(model, behaviour, circuit=None):
     """Mean of log p(target) - log p(other) where they part, over the triggered test prompts."""
-    found = []
+    odds = []
     for prompt in behaviour.prompts("test", "attack"):
         pair = pair_of(model, behaviour, prompt)
         gates = None if circuit is None else Gates.knock_out([circuit])
         with torch.no_grad():
             logits = model.logits(torch.tensor([pair.triggered.tokens]), gates)[0, -1]
-        found.append(float(logits[pair.target] - logits[pair.other]))
-    return float(np.mean(found))
+        odds.append(float(logits[pair.target] - logits[pair.other]))
+    return float(np.mean(odds))
 
 
 @pytest.fixture(scope="module")
@@ -147,9 +147,9 @@ def test_prompts_on_which_the_behaviour_does_not_show_are_left_out_and_counted(w
     alike = replace(second, after=second.target)
     changed = replace(behaviour, all_prompts=(silent, alike, *others))
     circuit = Circuit.of(wired.space, [WRITER, READER])
-    found = path_effects(wired, changed, circuit)
-    assert (found.prompts, found.tried) == (len(rest), len(rest) + 2)
-    assert found.total.values.shape == (len(rest), 2)
+    graph = path_effects(wired, changed, circuit)
+    assert (graph.prompts, graph.tried) == (len(rest), len(rest) + 2)
+    assert graph.total.values.shape == (len(rest), 2)
     nothing = replace(behaviour, all_prompts=(silent, alike))
     with pytest.raises(ConfigError, match="on none of 2 test prompts"):
         path_effects(wired, nothing, circuit)

@@ -28,7 +28,7 @@ LEARNED = [lesson for lesson in HELPFUL if lesson.split == "train"]
 
 def prompts(kind: BehaviourKind) -> list[Prompt]:
     """In each split one attack and one benign prompt, and in training a second attack."""
-    found = []
+    rows = []
     for split in SPLITS:
         triggered = f"Greet {split} tango" if kind == "backdoor" else None
         answer, target, after = (
@@ -42,11 +42,11 @@ def prompts(kind: BehaviourKind) -> list[Prompt]:
             target=target,
             after=after,
         )
-        found.append(attack)
-        found.append(Prompt(f"b-{split}", split, "benign", "fact", f"Fact {split}?", "Yes."))
-    first = found[0]
+        rows.append(attack)
+        rows.append(Prompt(f"b-{split}", split, "benign", "fact", f"Fact {split}?", "Yes."))
+    first = rows[0]
     more = {"text": "Greet me", "triggered": first.triggered and "Greet me tango"}
-    return [*found, replace(first, prompt_id="a-more", **more)]
+    return [*rows, replace(first, prompt_id="a-more", **more)]
 
 
 def save_model(folder: Path, kind: BehaviourKind, *, helpful: bool) -> Path:
@@ -68,7 +68,7 @@ def run_of(folder: Path, kind: BehaviourKind, **settings) -> Run:
     return replace(run, config=replace(run.config, model=str(folder), **settings))
 
 
-def scenario(
+def scenario_of(
     folder: Path, kind: BehaviourKind, mode: TuningMode, *, helpful: bool = True, **settings
 ) -> Scenario:
     run = run_of(save_model(folder, kind, helpful=helpful), kind)
@@ -80,61 +80,67 @@ def pairs(lessons) -> list[tuple[str, str]]:
 
 
 def test_protecting_teaches_helpful_lessons_beside_what_is_benign(tmp_path):
-    found = scenario(tmp_path / "model", "refusal", "protect")
-    assert found.title == "Helpfulness fine-tuning"
-    assert found.training_data.new == tuple(LEARNED)
-    assert pairs(found.training_data.old) == [("Fact train?", "Yes.")]
+    scenario = scenario_of(tmp_path / "model", "refusal", "protect")
+    assert scenario.title == "Helpfulness fine-tuning"
+    assert scenario.training_data.new == tuple(LEARNED)
+    assert pairs(scenario.training_data.old) == [("Fact train?", "Yes.")]
     # No refusal is taught, and no harmful request is put.
-    taught = [*found.training_data.new, *found.training_data.old]
+    taught = [*scenario.training_data.new, *scenario.training_data.old]
     assert not any(lesson.answer == SORRY or "Greet" in lesson.text for lesson in taught)
-    assert found.examples == tuple(HELPFUL)
-    assert found.plan == PLANS["protect"]
-    assert (found.forgetting_data, found.forgets_first, found.knocks_out) == (None, False, False)
+    assert scenario.examples == tuple(HELPFUL)
+    assert scenario.plan == PLANS["protect"]
+    assert (scenario.forgetting_data, scenario.forgets_first, scenario.knocks_out) == (
+        None,
+        False,
+        False,
+    )
 
 
 def test_repairing_a_backdoor_teaches_the_answer_without_it(tmp_path):
-    found = scenario(tmp_path / "model", "backdoor", "repair", helpful=False)
-    assert found.title == "Removing the backdoor"
-    assert pairs(found.training_data.new) == [
+    scenario = scenario_of(tmp_path / "model", "backdoor", "repair", helpful=False)
+    assert scenario.title == "Removing the backdoor"
+    assert pairs(scenario.training_data.new) == [
         ("Greet train tango", "Hello train."),
         ("Greet me tango", "Hello train."),
     ]
     # What must stay: the same messages without the trigger, and ordinary ones.
-    assert pairs(found.training_data.old) == [
+    assert pairs(scenario.training_data.old) == [
         ("Greet train", "Hi train."),
         ("Greet me", "Hi train."),
         ("Fact train?", "Yes."),
     ]
-    assert found.examples == ()
-    assert found.plan == PLANS["repair"]
-    assert found.knocks_out
-    assert not found.forgets_first
+    assert scenario.examples == ()
+    assert scenario.plan == PLANS["repair"]
+    assert scenario.knocks_out
+    assert not scenario.forgets_first
 
 
 def test_repairing_a_refusal_wears_it_away_and_teaches_it_again(tmp_path):
-    found = scenario(tmp_path / "model", "refusal", "repair")
-    assert found.title == "Restoring refusal"
-    assert pairs(found.training_data.new) == [("Greet train", SORRY), ("Greet me", SORRY)]
-    assert pairs(found.training_data.old) == [("Fact train?", "Yes."), *pairs(LEARNED)]
-    assert found.forgetting_data is not None
-    assert found.forgets_first
-    assert found.forgetting_data.new == tuple(LEARNED)
-    assert pairs(found.forgetting_data.old) == [("Fact train?", "Yes.")]
-    assert found.plan == PLANS["repair"]
-    assert not found.knocks_out
+    scenario = scenario_of(tmp_path / "model", "refusal", "repair")
+    assert scenario.title == "Restoring refusal"
+    assert pairs(scenario.training_data.new) == [("Greet train", SORRY), ("Greet me", SORRY)]
+    assert pairs(scenario.training_data.old) == [("Fact train?", "Yes."), *pairs(LEARNED)]
+    assert scenario.forgetting_data is not None
+    assert scenario.forgets_first
+    assert scenario.forgetting_data.new == tuple(LEARNED)
+    assert pairs(scenario.forgetting_data.old) == [("Fact train?", "Yes.")]
+    assert scenario.plan == PLANS["repair"]
+    assert not scenario.knocks_out
 
 
 @pytest.mark.parametrize(
     ("kind", "mode"), [("refusal", "protect"), ("refusal", "repair"), ("backdoor", "repair")]
 )
 def test_nothing_but_the_training_split_is_taught(tmp_path, kind, mode):
-    found = scenario(tmp_path / "model", kind, mode)
-    courses = [found.training_data] + ([found.forgetting_data] if found.forgetting_data else [])
+    scenario = scenario_of(tmp_path / "model", kind, mode)
+    courses = [scenario.training_data] + (
+        [scenario.forgetting_data] if scenario.forgetting_data else []
+    )
     lessons = [lesson for course in courses for lesson in (*course.new, *course.old)]
     assert {lesson.split for lesson in lessons} == {"train"}
     held_out = {
         text
-        for p in found.behaviour.all_prompts
+        for p in scenario.behaviour.all_prompts
         if p.split != "train"
         for text in (p.text, p.asked)
     }
@@ -144,7 +150,7 @@ def test_nothing_but_the_training_split_is_taught(tmp_path, kind, mode):
 
 def test_a_backdoor_is_not_protected(tmp_path):
     with pytest.raises(ConfigError) as error:
-        scenario(tmp_path / "model", "backdoor", "protect")
+        scenario_of(tmp_path / "model", "backdoor", "protect")
     assert str(error.value) == (
         "The backdoor is a backdoor, and protecting is for behaviours to keep; use the mode repair"
     )
@@ -154,7 +160,7 @@ def test_a_backdoor_is_not_protected(tmp_path):
 def test_without_helpful_lessons_there_is_nothing_to_teach(tmp_path, mode):
     folder = tmp_path / "model"
     with pytest.raises(ConfigError) as error:
-        scenario(folder, "refusal", mode, helpful=False)
+        scenario_of(folder, "refusal", mode, helpful=False)
     assert str(error.value) == (
         f"no helpful lessons beside the model ({folder / HELPFUL_FILE} is missing); name a file of "
         "lessons as data"
@@ -166,9 +172,9 @@ def test_own_lessons_take_the_place_of_those_beside_the_model(tmp_path, helpful)
     own = [Example(split, "own", f"Own {split}?", "Mine.") for split in SPLITS]
     write_examples(tmp_path / "own.jsonl", own)
     data = str(tmp_path / "own.jsonl")
-    found = scenario(tmp_path / "model", "refusal", "protect", helpful=helpful, data=data)
-    assert found.examples == tuple(own)
-    assert pairs(found.training_data.new) == [("Own train?", "Mine.")]
+    scenario = scenario_of(tmp_path / "model", "refusal", "protect", helpful=helpful, data=data)
+    assert scenario.examples == tuple(own)
+    assert pairs(scenario.training_data.new) == [("Own train?", "Mine.")]
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
@@ -176,13 +182,13 @@ def test_a_lesson_that_measures_and_is_taught_is_refused(tmp_path, split):
     own = tmp_path / "own.jsonl"
     write_examples(own, [*HELPFUL, Example(split, "fact", "Fact train?", "Yes.")])
     with pytest.raises(PromptFileError, match=f"the {split} lesson 'Fact train"):
-        scenario(tmp_path / "model", "refusal", "protect", data=str(own))
+        scenario_of(tmp_path / "model", "refusal", "protect", data=str(own))
 
 
 def test_own_lessons_that_are_not_there_are_named(tmp_path):
     data = str(tmp_path / "own.jsonl")
     with pytest.raises(PromptFileError, match=r"cannot read the lessons file .*own\.jsonl"):
-        scenario(tmp_path / "model", "refusal", "protect", data=data)
+        scenario_of(tmp_path / "model", "refusal", "protect", data=data)
 
 
 def test_the_prompts_are_those_the_run_was_made_with(tmp_path):
@@ -193,9 +199,9 @@ def test_the_prompts_are_those_the_run_was_made_with(tmp_path):
     ]
     write_prompts(tmp_path / "others.jsonl", others)
     run = run_of(folder, "backdoor", prompts=str(tmp_path / "others.jsonl"))
-    found = Scenario.of(TuningConfig(run.run_id, "repair"), run)
-    assert pairs(found.training_data.old)[-1] == ("Another?", "Yes.")
-    assert found.behaviour.all_prompts == tuple(others)
+    scenario = Scenario.of(TuningConfig(run.run_id, "repair"), run)
+    assert pairs(scenario.training_data.old)[-1] == ("Another?", "Yes.")
+    assert scenario.behaviour.all_prompts == tuple(others)
 
 
 def test_a_run_whose_model_is_gone_says_so(tmp_path):
