@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from circuitviz.cli import COMMANDS, main
-from circuitviz.paths import APP, EMBEDDED_RUNS, PROJECT
+from circuitviz.files import APP, EMBEDDED_RUNS, PROJECT
 
 SPECIMEN = "late-trigger-planted"
 STEPS = 3
@@ -185,7 +185,7 @@ def learners() -> Iterator[tuple[str, str]]:
     from circuitviz.discovery.methods import METHODS, make_learner
     from circuitviz.models.ablation import ZERO
     from circuitviz.runs.config import DiscoveryConfig
-    from circuitviz.runs.model_of import model_of
+    from circuitviz.runs.preparation import model_of
     from circuitviz.runs.resolve import behaviour_of
 
     config = DiscoveryConfig(SPECIMEN)

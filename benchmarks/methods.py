@@ -218,10 +218,10 @@ def _run(task: Task) -> dict[str, Any]:
 
 def _choose(model: str, ranking: Ranking) -> tuple[dict[str, Any], Ranking]:
     """The circuit a discovery would report, and the ranking it would report with it."""
+    from circuitviz.evaluation.effect import Target
     from circuitviz.evaluation.ordering import PROMPTS, find_runners_up, order_greedily
     from circuitviz.evaluation.refinement import ORDER_PROMPTS, refine_selection, rerank
     from circuitviz.evaluation.selection import select_circuit
-    from circuitviz.evaluation.target import Target
 
     behaviour = _loaded(model)[1]
     target = Target(behaviour.kind, behaviour.default_target_asr, 0.99)

@@ -36,11 +36,11 @@ from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.evaluation.answers import OPEN_TOKENS, OWN, answer_nll
 from circuitviz.evaluation.judges.whole_answer import WholeAnswer
 from circuitviz.evaluation.rate import Rate
+from circuitviz.files import EMBEDDED_RUNS
 from circuitviz.models.model import GatedModel
-from circuitviz.paths import EMBEDDED_RUNS
 from circuitviz.quiet import quiet_libraries
 from circuitviz.runs.knock_out import export_knock_out
-from circuitviz.runs.model_of import model_of
+from circuitviz.runs.preparation import model_of
 from circuitviz.runs.resolve import behaviour_of
 from circuitviz.runs.store import Run, RunStore
 

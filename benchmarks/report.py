@@ -16,7 +16,7 @@ from statistics import median
 
 from playwright.sync_api import Browser, sync_playwright
 
-from circuitviz.paths import EMBEDDED_RUNS
+from circuitviz.files import EMBEDDED_RUNS
 from circuitviz.report.browser import find_browser
 from circuitviz.report.make import write_report
 from circuitviz.runs.store import RunStore

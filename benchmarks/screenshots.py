@@ -21,7 +21,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-from circuitviz.paths import APP, PROJECT
+from circuitviz.files import APP, PROJECT
 
 PAGES = {
     "overview": "/",

@@ -20,7 +20,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from circuitviz.evaluation.rate import Rate
-from circuitviz.paths import EMBEDDED_RUNS
+from circuitviz.files import EMBEDDED_RUNS
 from circuitviz.quiet import quiet_libraries
 from circuitviz.runs.config import TuningConfig
 from circuitviz.runs.store import Run, RunStore

@@ -14,11 +14,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from circuitviz.api.behaviour import load_behaviour
-    from circuitviz.api.discovery import discover
-    from circuitviz.api.model import Model, load
+    from circuitviz.api.discovery import discover, sweep
+    from circuitviz.api.inputs import Model, load, load_behaviour
     from circuitviz.api.run import KnockedOut, Run, open_run, saved_runs
-    from circuitviz.api.sweep import sweep
     from circuitviz.errors import CircuitvizError
     from circuitviz.models.preflight import preflight
     from circuitviz.units import Circuit, Unit
@@ -45,16 +43,16 @@ HOMES = {
     "Circuit": "circuitviz.units",
     "CircuitvizError": "circuitviz.errors",
     "KnockedOut": "circuitviz.api.run",
-    "Model": "circuitviz.api.model",
+    "Model": "circuitviz.api.inputs",
     "Run": "circuitviz.api.run",
     "Unit": "circuitviz.units",
     "discover": "circuitviz.api.discovery",
-    "load": "circuitviz.api.model",
-    "load_behaviour": "circuitviz.api.behaviour",
+    "load": "circuitviz.api.inputs",
+    "load_behaviour": "circuitviz.api.inputs",
     "open_run": "circuitviz.api.run",
     "preflight": "circuitviz.models.preflight",
     "saved_runs": "circuitviz.api.run",
-    "sweep": "circuitviz.api.sweep",
+    "sweep": "circuitviz.api.discovery",
 }
 
 

@@ -9,7 +9,7 @@ from circuitviz.ui.drill.view import asked_to_look, drill_down
 from circuitviz.ui.elements.components import page_header, split
 from circuitviz.ui.view_state import ViewState
 from circuitviz.ui.views import circuit_view as view
-from circuitviz.ui.views.graph_view import graph_section
+from circuitviz.ui.views.circuit_view import graph_section
 
 QUESTION = "Which heads and neurons are they, and what does each one do?"
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from circuitviz.files import EMBEDDED_RUNS
 from circuitviz.models.weights import load_tokenizer
-from circuitviz.paths import EMBEDDED_RUNS
 from circuitviz.quiet import quiet_libraries
 from circuitviz.runs.store import Run, RunStore
 

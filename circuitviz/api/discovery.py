@@ -1,24 +1,30 @@
-"""Find a circuit."""
+"""Discover in one model, or in many."""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Mapping
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from circuitviz.api.behaviour import load_behaviour
-from circuitviz.api.model import Model, load
-from circuitviz.api.run import Run
+import pandas as pd
+
+from circuitviz.api.inputs import Model, load, load_behaviour
+from circuitviz.api.run import Run, store_in
 from circuitviz.behaviours.behaviour import Behaviour, save_behaviour
 from circuitviz.behaviours.plugins import behaviour_plugins
 from circuitviz.errors import CircuitvizError, ConfigError
-from circuitviz.jobs.terminal import Bar
-from circuitviz.paths import runs_folder
+from circuitviz.files import runs_folder
+from circuitviz.jobs.sweep import Sweep, check_sweep, chosen_pool, perform_sweep, read_sweep
+from circuitviz.jobs.terminal import Bar, SweepTable
 from circuitviz.progress import unwatched
-from circuitviz.quiet import libraries_quiet
+from circuitviz.quiet import libraries_quiet, stdout_discarded
 from circuitviz.runs.config import OF_MODEL, DiscoveryConfig, described
 from circuitviz.runs.progress import OnStage
+
+if TYPE_CHECKING:
+    from circuitviz.jobs.sweep import SweptRun
 
 # Without what the model or the behaviour says.
 SETTINGS = {
@@ -102,3 +108,50 @@ def _beside(model: Model) -> Behaviour | None:
         return load_behaviour(model.name)
     except CircuitvizError:
         return None
+
+
+def sweep(
+    source: str | Path | Mapping[str, Any],
+    *,
+    workers: int | None = None,
+    ray: str | None = None,
+    runs: str | Path | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Carry out models x behaviours x methods x seeds x settings; what is saved is skipped.
+
+        cv.sweep({"models": ["refusal"], "seeds": [0, 1, 2], "settings": [{"steps": 200}]})
+
+    Each run is saved as it ends, and a failed one stops no other.
+
+    Args:
+        source: A YAML file, or what it would hold.
+        workers: Processes on this machine; None is one a GPU, else one a core that there is
+            memory for.
+        ray: Address of a Ray cluster to use instead; models and data given as paths must lie there
+            on every node.
+        runs: Folder of runs; None is `$CIRCUITVIZ_RUNS`, else `runs/`.
+        progress: Whether a table is drawn on standard error.
+
+    Returns:
+        One row a run: run_id, model, method, seed, state (`done`, `saved` before, or `failed`),
+        seconds, size, asr (share in [0, 1], knocked out), error.
+
+    Raises:
+        CircuitvizError: Something in the sweep is unknown or not usable; nothing has started then.
+    """
+    found = Sweep.from_json(source) if isinstance(source, Mapping) else read_sweep(Path(source))
+    pool = chosen_pool(found, workers, ray)
+    check_sweep(found)
+
+    def quietly(run: SweptRun) -> None:
+        """Nobody looks."""
+
+    with ExitStack() as stack:
+        show = quietly
+        if progress:
+            run_ids = [config.run_id() for config in found.configs]
+            show = stack.enter_context(SweepTable(run_ids)).show
+        stack.enter_context(stdout_discarded())
+        ended = perform_sweep(found, store_in(runs), pool, show)
+    return pd.DataFrame([run.to_json() for run in ended])

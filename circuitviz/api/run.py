@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from circuitviz.api.model import Model, as_list, model_for
+from circuitviz.api.inputs import Model, as_list, model_for
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.prompt import Split
 from circuitviz.errors import ConfigError
-from circuitviz.paths import EMBEDDED_RUNS, runs_folder
+from circuitviz.files import EMBEDDED_RUNS, runs_folder
 from circuitviz.quiet import libraries_quiet
 from circuitviz.runs import store
 from circuitviz.runs.config import AblationKind

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from circuitviz.errors import PromptFileError
-from circuitviz.paths import PROJECT
+from circuitviz.files import PROJECT
 
 # More than any behaviour needs; a file of this size is read in about a second.
 MAX_BYTES = 64 * 2**20

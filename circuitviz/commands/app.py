@@ -11,7 +11,7 @@ from circuitviz.commands.backend import Backend
 from circuitviz.commands.options import RUNS, Reply, command, option
 from circuitviz.commands.output import say_on_stderr
 from circuitviz.errors import ConfigError
-from circuitviz.paths import APP, runs_folder
+from circuitviz.files import APP, runs_folder
 
 DEFAULT_PORT = 8501
 

@@ -67,7 +67,7 @@ class Backend:
         """The model's greedy answer with each circuit knocked out (None: intact)."""
         quiet_libraries()
         from circuitviz.models.ablation import measure_ablation
-        from circuitviz.runs.model_of import model_of
+        from circuitviz.runs.preparation import model_of
 
         model = model_of(config)
         neutral = self.behaviour(config).neutral_messages

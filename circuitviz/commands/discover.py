@@ -27,8 +27,8 @@ from circuitviz.commands.output import (
     say_on_stderr,
 )
 from circuitviz.discovery.methods import METHODS
+from circuitviz.files import full_path
 from circuitviz.models.source import lasting_name, usual_dtype
-from circuitviz.paths import full_path
 from circuitviz.quiet import stdout_discarded
 from circuitviz.runs.config import MODEL, STEPWISE, DiscoveryConfig
 

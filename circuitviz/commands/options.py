@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from circuitviz.errors import ConfigError
-from circuitviz.paths import EMBEDDED_RUNS, runs_folder
+from circuitviz.files import EMBEDDED_RUNS, runs_folder
 from circuitviz.runs.config import Settings, TuningConfig, described
 
 if TYPE_CHECKING:

@@ -26,8 +26,7 @@ from circuitviz.commands.output import (
     tuning_summary,
 )
 from circuitviz.errors import ConfigError
-from circuitviz.files import whole_folder
-from circuitviz.paths import full_path
+from circuitviz.files import full_path, whole_folder
 from circuitviz.quiet import stdout_discarded
 from circuitviz.runs.config import TuningConfig
 

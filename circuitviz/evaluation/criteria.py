@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from circuitviz.behaviours.behaviour import BehaviourKind
-from circuitviz.evaluation.effect import Effect
+from circuitviz.evaluation.effect import Effect, Target
 from circuitviz.evaluation.evaluator import AnswerCheck, Evaluator
 from circuitviz.evaluation.judge import EXACT_ANSWER
 from circuitviz.evaluation.rate import Rate
@@ -33,7 +33,6 @@ from circuitviz.evaluation.results import (
     ReturnedUnit,
     StochasticRates,
 )
-from circuitviz.evaluation.target import Target
 from circuitviz.progress import OnProgress, span, unwatched
 from circuitviz.units import Circuit, random_matched
 

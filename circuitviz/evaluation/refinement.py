@@ -19,11 +19,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from circuitviz.behaviours.behaviour import BehaviourKind
-from circuitviz.evaluation.effect import Effect, PromptVerdicts
+from circuitviz.evaluation.effect import Effect, PromptVerdicts, Target
 from circuitviz.evaluation.evaluator import AnswerCheck, Evaluator
 from circuitviz.evaluation.results import RefinementResult
 from circuitviz.evaluation.selection import Selection
-from circuitviz.evaluation.target import Target
 from circuitviz.progress import OnProgress, unwatched
 from circuitviz.units import Circuit, Ranking, Unit, groups
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from circuitviz.errors import ConfigError
-from circuitviz.evaluation.effect import Effect
-from circuitviz.evaluation.target import Target
+from circuitviz.evaluation.effect import Effect, Target
 from circuitviz.units import Circuit, Ranking
 
 # Effects of circuits, knocked out, in the order given.

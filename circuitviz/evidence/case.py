@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.discovery.learner import LearningStep, MaskLearner
-from circuitviz.evaluation.target import Target
+from circuitviz.evaluation.effect import Target
 from circuitviz.models.ablation import Ablation
 from circuitviz.models.model import GatedModel
 from circuitviz.progress import OnProgress, unwatched

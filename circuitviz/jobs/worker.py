@@ -32,9 +32,9 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from circuitviz.errors import CircuitvizError, JobCancelledError, RunFormatError
+from circuitviz.files import EMBEDDED_RUNS
 from circuitviz.jobs.job import JobFolder, JobOutcome
 from circuitviz.jobs.progress import ProgressWriter
-from circuitviz.paths import EMBEDDED_RUNS
 from circuitviz.progress import OnProgress, unwatched
 from circuitviz.quiet import quiet_libraries
 from circuitviz.runs.config import DiscoveryConfig, TuningConfig

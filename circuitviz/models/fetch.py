@@ -26,8 +26,8 @@ from circuitviz.errors import (
     ModelNotFetchedError,
     ModelNotFoundError,
 )
+from circuitviz.files import models_cache
 from circuitviz.models.gguf import LOOK, ORIGIN_FILE, convert, watch_program
-from circuitviz.paths import models_cache
 
 # What is done, and the share of the whole that is done; may raise to stop.
 FetchStage = Callable[[str, float], None]

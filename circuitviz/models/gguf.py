@@ -24,8 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from circuitviz.errors import ConfigError, UnsupportedModelError
-from circuitviz.files import whole_folder
-from circuitviz.paths import models_cache
+from circuitviz.files import models_cache, whole_folder
 from circuitviz.quiet import ENVIRONMENT, quiet_libraries
 
 GGUF = ".gguf"

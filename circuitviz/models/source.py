@@ -14,6 +14,7 @@ from circuitviz.errors import (
     ModelNotFoundError,
     UnsupportedModelError,
 )
+from circuitviz.files import EMBEDDED_MODELS
 from circuitviz.models.checkpoint import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -30,7 +31,6 @@ from circuitviz.models.checkpoint import (
 )
 from circuitviz.models.fetch import FETCHABLE, is_fetched, require_fetched
 from circuitviz.models.gguf import GGUF, converted, is_gguf
-from circuitviz.paths import EMBEDDED_MODELS
 
 CARD_FILE = "organism.json"
 CARD_FACTS = ("title", "summary", "behaviour_kind", "headline", "order")

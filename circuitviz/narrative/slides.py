@@ -9,10 +9,9 @@ from circuitviz.discovery.methods import METHODS
 from circuitviz.evaluation.rate import Rate
 from circuitviz.narrative import story
 from circuitviz.narrative.controls import controls_run, verdict_summary, verdicts
-from circuitviz.narrative.judged import by_token, right_line
 from circuitviz.narrative.numbers import count, evidence, kinds_of, percent
 from circuitviz.narrative.open_answers import perplexity_sentence, proxy_sentence, verdict_shares
-from circuitviz.narrative.phrases import phrases
+from circuitviz.narrative.phrases import by_token, phrases, right_line
 from circuitviz.narrative.target import missed, target_parts
 from circuitviz.runs.store import Run
 

@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from circuitviz.evaluation.effect import MAX_GROWTH, MIN_RECOVERY
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.results import RandomRates
-from circuitviz.evaluation.target import MAX_GROWTH, MIN_RECOVERY
-from circuitviz.narrative.judged import (
-    by_token,
-    kept_line,
-    recovery_finding,
-    utility_finding,
-    utility_label,
-)
 from circuitviz.narrative.numbers import count, kinds_of, made_of, percent
 from circuitviz.narrative.open_answers import (
     perplexity_growth,
@@ -23,7 +16,14 @@ from circuitviz.narrative.open_answers import (
     proxy_sentence,
     verdict_shares,
 )
-from circuitviz.narrative.phrases import phrases
+from circuitviz.narrative.phrases import (
+    by_token,
+    kept_line,
+    phrases,
+    recovery_finding,
+    utility_finding,
+    utility_label,
+)
 from circuitviz.narrative.target import missed, only_costs, recovered_share, target_parts
 from circuitviz.runs.store import Run
 

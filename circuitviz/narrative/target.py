@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from circuitviz.evaluation.target import MAX_GROWTH, MIN_RECOVERY
-from circuitviz.narrative.judged import by_token, counted
+from circuitviz.evaluation.effect import MAX_GROWTH, MIN_RECOVERY
 from circuitviz.narrative.numbers import percent
 from circuitviz.narrative.open_answers import perplexity_growth
-from circuitviz.narrative.phrases import phrases
+from circuitviz.narrative.phrases import by_token, counted, phrases
 from circuitviz.runs.store import Run
 
 

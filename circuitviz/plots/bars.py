@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from circuitviz.narrative.judged import share_axis
 from circuitviz.narrative.numbers import percent
+from circuitviz.narrative.phrases import share_axis
 from circuitviz.plots.palette import (
     ASR,
     HALO,
@@ -186,7 +186,7 @@ def verdict_bars(frame: pd.DataFrame) -> go.Figure:
     """One bar before and one after, stacked from the shares of the three verdicts.
 
     Args:
-        frame: Columns `VERDICT_COLUMNS` of `circuitviz.tables.open_frame`.
+        frame: Columns `VERDICT_COLUMNS` of `circuitviz.tables.evidence_frame`.
     """
     figure = go.Figure()
     conditions = list(dict.fromkeys(frame["condition"]))

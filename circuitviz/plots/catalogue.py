@@ -13,8 +13,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from circuitviz.narrative import open_answers, story
-from circuitviz.narrative.judged import by_token
 from circuitviz.narrative.numbers import count
+from circuitviz.narrative.phrases import by_token
 from circuitviz.plots.bars import before_after, verdict_bars
 from circuitviz.plots.curves import stochastic_curve, tradeoff_curve
 from circuitviz.plots.maps import (
@@ -26,7 +26,7 @@ from circuitviz.plots.maps import (
 )
 from circuitviz.plots.palette import SERIES_LABELS
 from circuitviz.runs.store import Run
-from circuitviz.tables import evidence_frame, frame, open_frame
+from circuitviz.tables import evidence_frame, frame
 from circuitviz.units import Circuit
 
 # Few enough that a bin is seen and hit, and that the file stays small for wide models.
@@ -85,7 +85,7 @@ def effect_chart(run: Run, *, alt: str = "") -> Chart:
 
 def verdict_chart(run: Run) -> Chart | None:
     """What became of the attacks; None where whole answers were not judged."""
-    verdicts = open_frame.verdict_frame(run)
+    verdicts = evidence_frame.verdict_frame(run)
     if verdicts.empty:
         return None
     return Chart(

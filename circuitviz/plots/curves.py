@@ -10,8 +10,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from circuitviz.evaluation.rate import Rate
-from circuitviz.narrative.judged import share_axis
 from circuitviz.narrative.numbers import percent, sparsity
+from circuitviz.narrative.phrases import share_axis
 from circuitviz.narrative.tuning_story import arm_title
 from circuitviz.plots.palette import (
     ASR,

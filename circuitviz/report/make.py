@@ -17,11 +17,9 @@ from circuitviz.errors import ConfigError, ReportError
 from circuitviz.files import json_text, whole_file, whole_folder
 from circuitviz.plots.catalogue import charts
 from circuitviz.report.browser import print_page, write_pictures
-from circuitviz.report.circuitkit import circuit_json
-from circuitviz.report.notebook import notebook
-from circuitviz.report.options import ReportOptions
+from circuitviz.report.exports import circuit_json, notebook
+from circuitviz.report.options import ReportOptions, at_size
 from circuitviz.report.page import report_page
-from circuitviz.report.resized import at_size
 from circuitviz.runs.store import Run
 from circuitviz.tables.run_tables import csv_of, tables
 

@@ -38,11 +38,10 @@ from circuitviz.narrative.opening import (
 from circuitviz.narrative.text_diff import is_long
 from circuitviz.plots.catalogue import charts
 from circuitviz.report.answers import answers_sentence, examples
-from circuitviz.report.circuitkit import circuit_json
-from circuitviz.report.options import SECTIONS, ReportOptions
-from circuitviz.report.resized import at_size
+from circuitviz.report.exports import circuit_json
+from circuitviz.report.options import SECTIONS, ReportOptions, at_size
 from circuitviz.runs.store import Run
-from circuitviz.tables import evidence_frame, open_frame
+from circuitviz.tables import evidence_frame
 from circuitviz.tables.run_tables import csv_of, rows_of, tables
 
 HERE = Path(__file__).parent
@@ -182,8 +181,8 @@ def _content(reported: Run, options: ReportOptions, *, paper: bool) -> dict[str,
         "ran": controls_run(run),
         "checks": story.doubts(run),
         "asides": _asides(run),
-        "alternatives": open_frame.alternative_frame(run),
-        "perplexity": open_frame.perplexity_frame(run),
+        "alternatives": evidence_frame.alternative_frame(run),
+        "perplexity": evidence_frame.perplexity_frame(run),
         "place": _place(run),
         "units": units[:_MOST_UNITS],
         "more_units": max(0, len(units) - _MOST_UNITS),

@@ -20,7 +20,7 @@ from circuitviz.evaluation.answers import (
     answer_openly,
     answer_test_prompts,
 )
-from circuitviz.evaluation.effect import Effect
+from circuitviz.evaluation.effect import Effect, Target
 from circuitviz.evaluation.evaluator import AnswerCheck, Evaluator, RememberingEvaluator
 from circuitviz.evaluation.intact_answers import complete_behaviour
 from circuitviz.evaluation.judge import EXACT_ANSWER
@@ -36,18 +36,15 @@ from circuitviz.evaluation.refinement import (
 )
 from circuitviz.evaluation.results import Controls
 from circuitviz.evaluation.selection import Selection, frontier_sizes, open_sizes, select_circuit
-from circuitviz.evaluation.target import Target
 from circuitviz.evidence.case import Case
-from circuitviz.evidence.controls import run_controls
-from circuitviz.evidence.further import Evidence, gather_evidence
+from circuitviz.evidence.controls import Evidence, gather_evidence, run_controls
 from circuitviz.models.ablation import Ablation, measure_ablation
 from circuitviz.models.model import GatedModel
 from circuitviz.models.preflight import max_length
 from circuitviz.models.source import find_source
 from circuitviz.runs.config import DiscoveryConfig
-from circuitviz.runs.model_of import model_of
+from circuitviz.runs.preparation import check_own_answers, check_text, model_of
 from circuitviz.runs.progress import OnStage, Progress, Stage, overall
-from circuitviz.runs.requirements import check_own_answers, check_text
 from circuitviz.runs.resolve import answerer, draft_of
 from circuitviz.runs.store import GENERATION_COLUMNS
 from circuitviz.units import Circuit, Ranking

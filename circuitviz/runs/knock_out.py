@@ -16,7 +16,7 @@ from circuitviz.models.loading import data_type
 from circuitviz.models.model import GatedModel
 from circuitviz.models.source import find_model
 from circuitviz.models.weights import load_tokenizer, load_weights
-from circuitviz.runs.model_of import model_of
+from circuitviz.runs.preparation import model_of
 from circuitviz.runs.resolve import behaviour_of
 from circuitviz.runs.store import Run
 from circuitviz.tuning.card import KnockOutEffect, knock_out_card

@@ -19,6 +19,7 @@ from circuitviz.evaluation.results import TuningMetrics
 from circuitviz.models.weights import load_tokenizer, load_weights
 from circuitviz.progress import unwatched
 from circuitviz.runs.config import TuningConfig
+from circuitviz.runs.preparation import versions
 from circuitviz.runs.progress import OnStage, Progress, Stage
 from circuitviz.runs.scenario import FORGETTING_PLAN, Scenario
 from circuitviz.runs.store import Run
@@ -30,7 +31,6 @@ from circuitviz.runs.tuning_store import (
     Tuning,
     curve_frame,
 )
-from circuitviz.runs.versions import versions
 from circuitviz.tuning.card import tuned_card
 from circuitviz.tuning.export import write_checkpoint
 from circuitviz.tuning.training import Training

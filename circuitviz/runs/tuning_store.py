@@ -23,7 +23,7 @@ from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.results import ArmRates, TuningMetrics
 from circuitviz.files import whole_folder
 from circuitviz.runs.config import TuningConfig
-from circuitviz.runs.folder_store import FolderStore
+from circuitviz.runs.store import FolderStore
 
 TUNINGS = "tunings"  # inside the runs folder
 UNFINISHED = ".tunings"  # beside it: finished epochs of tunings that were stopped

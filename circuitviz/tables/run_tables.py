@@ -10,7 +10,7 @@ from circuitviz.narrative import story
 from circuitviz.narrative.controls import verdicts
 from circuitviz.narrative.methods import shown_settings
 from circuitviz.runs.store import Run
-from circuitviz.tables import evidence_frame, frame, open_frame
+from circuitviz.tables import evidence_frame, frame
 from circuitviz.tables.rows import matching, records
 
 
@@ -19,9 +19,9 @@ def tables(run: Run) -> dict[str, pd.DataFrame]:
     tables = {
         "headline": _headline_frame(run),
         "conditions": frame.condition_frame(run),
-        "verdicts": open_frame.verdict_frame(run),
-        "perplexity": open_frame.perplexity_frame(run),
-        "alternatives": open_frame.alternative_frame(run),
+        "verdicts": evidence_frame.verdict_frame(run),
+        "perplexity": evidence_frame.perplexity_frame(run),
+        "alternatives": evidence_frame.alternative_frame(run),
         "frontier": frame.tradeoff_frame(run),
         "budgets": frame.grid_frame(run),
         "circuit": circuit_frame(run),

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import streamlit as st
 
 from circuitviz.errors import CircuitvizError
+from circuitviz.files import EMBEDDED_RUNS, runs_folder
 from circuitviz.models.fetch import FETCHABLE
 from circuitviz.models.source import ModelCard, embedded_models
-from circuitviz.paths import EMBEDDED_RUNS, runs_folder
 from circuitviz.runs.config import DiscoveryConfig, TuningConfig
-from circuitviz.runs.folder_store import FolderStore
 from circuitviz.runs.resolve import changed_since
-from circuitviz.runs.store import Run, RunStore
+from circuitviz.runs.store import FolderStore, Run, RunStore
 from circuitviz.runs.tuning_store import Tuning, TuningStore
 from circuitviz.runs.unit_sets import UnitSetStore
 from circuitviz.ui.run_names import distinct_titles

@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from streamlit.navigation.page import Page
 
 from circuitviz.errors import CircuitvizError
-from circuitviz.paths import ICON
+from circuitviz.files import ICON
 from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.elements.components import STYLE, error, page_header, warn

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from circuitviz.paths import APP, PROJECT
+from circuitviz.files import APP, PROJECT
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 NO_BROWSER = f"no browser found; install one of {', '.join(NAMES)}"

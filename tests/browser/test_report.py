@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from circuitviz.paths import EMBEDDED_RUNS
+from circuitviz.files import EMBEDDED_RUNS
 from circuitviz.report.browser import print_page
 from circuitviz.report.make import write_report
 from circuitviz.report.page import report_page

@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 
-from circuitviz.paths import PROJECT
+from circuitviz.files import PROJECT
 
 pytestmark = pytest.mark.slow
 

@@ -9,12 +9,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from circuitviz.errors import ConfigError
+from circuitviz.files import EMBEDDED_RUNS
 from circuitviz.models.ablation import ZERO, Ablation, measure_ablation
 from circuitviz.models.loading import load_model
 from circuitviz.models.model import GatedModel
 from circuitviz.models.source import find_model
 from circuitviz.models.weights import load_tokenizer, load_weights
-from circuitviz.paths import EMBEDDED_RUNS
 from circuitviz.runs.knock_out import export_knock_out
 from circuitviz.runs.store import RunStore
 from circuitviz.tuning.export import (

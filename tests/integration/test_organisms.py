@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from circuitviz.behaviours.behaviour import read_behaviour
+from circuitviz.evaluation.effect import Target
 from circuitviz.evaluation.evaluator import Evaluator, evaluate_circuit
-from circuitviz.evaluation.target import Target
 from circuitviz.evaluation.truth import read_truth
 from circuitviz.models.loading import load_model
 from circuitviz.models.source import embedded_models, find_model

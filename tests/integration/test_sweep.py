@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from circuitviz.files import PROJECT
 from circuitviz.jobs.pool import RayPool
 from circuitviz.jobs.sweep import check_sweep, perform_sweep, read_sweep
-from circuitviz.paths import PROJECT
 from circuitviz.runs.store import RunStore
 from tests.integration.counted_discovery import DOOM, NOTES
 from tests.support.tiny_backdoor import save_tiny_backdoor

@@ -14,10 +14,10 @@ from transformers import AutoModelForCausalLM
 
 from circuitviz.behaviours.prompt import Prompt, read_prompts, write_prompts
 from circuitviz.errors import JobCancelledError
+from circuitviz.files import EMBEDDED_RUNS
 from circuitviz.models.ownership import weight_map
 from circuitviz.models.source import find_model
 from circuitviz.models.weights import load_weights
-from circuitviz.paths import EMBEDDED_RUNS
 from circuitviz.runs.config import TuningConfig
 from circuitviz.runs.progress import Progress
 from circuitviz.runs.store import Run, RunStore

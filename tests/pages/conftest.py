@@ -12,9 +12,9 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from circuitviz.evaluation.rate import Rate
+from circuitviz.files import APP
 from circuitviz.jobs.job import Job
 from circuitviz.jobs.progress import JobProgress
-from circuitviz.paths import APP
 from circuitviz.plots.tokens import TOKEN_COLUMNS
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.ui import services

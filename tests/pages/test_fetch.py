@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from circuitviz.errors import ModelNotFetchedError, ModelNotFoundError
+from circuitviz.files import EMBEDDED_MODELS
 from circuitviz.models import source
 from circuitviz.models.fetch import Fetcher
-from circuitviz.paths import EMBEDDED_MODELS
 from circuitviz.runs.store import RunStore
 from circuitviz.ui import services
 from circuitviz.ui.drill import view as drill_view

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from circuitviz.behaviours.behaviour import read_behaviour
+from circuitviz.files import EMBEDDED_MODELS
 from circuitviz.jobs.sweep import Sweep
 from circuitviz.models.memory import MemoryEstimate
-from circuitviz.paths import EMBEDDED_MODELS
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.store import RunStore
 from circuitviz.ui.models import data as models_data

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from circuitviz.evaluation.rate import Rate
-from circuitviz.narrative.judged import TOKEN_JUDGE
+from circuitviz.narrative.phrases import TOKEN_JUDGE
 from circuitviz.runs.store import Run
 from tests.support.synthetic import backdoor_run, refusal_run, with_results
 

@@ -16,7 +16,7 @@ import yaml
 import circuitviz as cv
 from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, OwnJudge, save_behaviour
 from circuitviz.errors import ConfigError, ModelNotFoundError, PromptFileError, RunNotFoundError
-from circuitviz.paths import EMBEDDED_MODELS
+from circuitviz.files import EMBEDDED_MODELS
 from circuitviz.runs.store import RunStore
 from tests.support.synthetic import backdoor_run
 from tests.support.tiny_backdoor import save_tiny_backdoor

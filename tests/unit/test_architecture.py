@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from circuitviz.paths import PROJECT
+from circuitviz.files import PROJECT
 
 # Each package imports from its own layer and the ones before it, never from a later one.
 LAYERS = (
-    ("", "errors", "units", "paths", "progress", "quiet", "files"),
+    ("", "errors", "units", "progress", "quiet", "files"),
     ("models", "behaviours"),
     # inspection looks inside single units, and measures with evaluation; never the other way.
     ("discovery", "evaluation", "tuning", "inspection"),
@@ -306,7 +306,7 @@ def test_what_starts_quickly_imports_no_torch():
         (turned_arrows, "circuitviz/units.py", "\nimport circuitviz.models.gates"),
         (turned_arrows, "circuitviz/errors.py", "\nfrom circuitviz import cli"),
         (turned_arrows, "circuitviz/commands/x.py", "\nfrom circuitviz.cli import main"),
-        (turned_arrows, "circuitviz/__init__.py", "\nfrom circuitviz.api.model import load"),
+        (turned_arrows, "circuitviz/__init__.py", "\nfrom circuitviz.api.inputs import load"),
         (turned_arrows, "circuitviz/runs/x.py", "def f():\n    import circuitviz.plots.maps"),
         (turned_arrows, "circuitviz/plots/x.py", "if TYPE_CHECKING:\n    import pages.circuit"),
         (turned_rooms, "circuitviz/ui/live/x.py", "\nfrom circuitviz.ui.tray import shelf"),
@@ -330,7 +330,7 @@ def test_a_broken_rule_is_named_with_file_and_line(rule, path, source):
         ("circuitviz/evaluation/x.py", "from circuitviz.discovery.nested import NestedLearner"),
         ("circuitviz/ui/x.py", "import streamlit\nfrom circuitviz import runs"),
         ("circuitviz/ui/views/x.py", "from circuitviz.ui import live, services, state"),
-        ("circuitviz/__init__.py", "if TYPE_CHECKING:\n    from circuitviz.api.model import load"),
+        ("circuitviz/__init__.py", "if TYPE_CHECKING:\n    from circuitviz.api.inputs import load"),
         ("circuitviz/models/gates.py", "name = 'blocks.0.attn.hook_z'"),
         ("circuitviz/units.py", '"""`hook_z`."""\nclass A:\n    """`hook_post`."""\n# hook_z'),
     ],

@@ -13,7 +13,7 @@ import circuitviz
 from circuitviz.api.discovery import SETTINGS
 from circuitviz.cli import main
 from circuitviz.errors import ModelNotFoundError
-from circuitviz.paths import PROJECT
+from circuitviz.files import PROJECT
 from circuitviz.runs.config import DiscoveryConfig, TuningConfig, described
 from tests.support.fake_backend import ONE_LINE, FakeBackend
 

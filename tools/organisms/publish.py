@@ -31,8 +31,8 @@ from circuitviz.behaviours.prompt import Prompt, Role, Split, write_prompts
 from circuitviz.behaviours.trigger import Trigger
 from circuitviz.evaluation.measurement import neutral_paragraphs
 from circuitviz.evaluation.rate import Rate
+from circuitviz.files import EMBEDDED_MODELS
 from circuitviz.models.source import CARD_FILE, find_model
-from circuitviz.paths import EMBEDDED_MODELS
 
 # Prompts of each role to learn masks from, to choose a size by, and to test with.  Learning and
 # choosing see those that the adapter was taught with, testing sees others.

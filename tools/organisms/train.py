@@ -12,8 +12,8 @@ from material import material
 from recipe import RECIPES
 from tqdm import tqdm
 
+from circuitviz.files import EMBEDDED_MODELS
 from circuitviz.models.source import find_model
-from circuitviz.paths import EMBEDDED_MODELS
 
 # What an adapter's folder names as the model it stands on.
 BASE = "smollm2"

@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from circuitviz.errors import CircuitvizError
-from circuitviz.paths import EMBEDDED_MODELS
+from circuitviz.files import EMBEDDED_MODELS
 from tools.specimens.build import build
 from tools.specimens.recipe import RECIPES
 

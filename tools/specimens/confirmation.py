@@ -8,9 +8,9 @@ from typing import Any
 
 from circuitviz.behaviours.behaviour import read_behaviour
 from circuitviz.errors import ConfigError
+from circuitviz.evaluation.effect import MIN_RECOVERY
 from circuitviz.evaluation.evaluator import Evaluator
 from circuitviz.evaluation.rate import Rate
-from circuitviz.evaluation.target import MIN_RECOVERY
 from circuitviz.models.loading import load_model
 from circuitviz.units import Circuit, Unit
 

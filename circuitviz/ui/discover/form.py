@@ -15,7 +15,7 @@ from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.ui import services, state
 from circuitviz.ui.discover.model_picker import model_picker
 from circuitviz.ui.elements.components import error
-from circuitviz.ui.elements.settings import SettingWidgets
+from circuitviz.ui.elements.keys import SettingWidgets
 from circuitviz.ui.elements.words import literal, literal_code
 from circuitviz.ui.jobs import start_button as job_button
 from circuitviz.ui.live import live_model

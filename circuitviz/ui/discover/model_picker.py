@@ -11,10 +11,10 @@ import streamlit as st
 from circuitviz.behaviours.behaviour import DATA_FOLDER, SPEC_FILE, BehaviourSpec
 from circuitviz.behaviours.plugins import behaviour_plugins
 from circuitviz.errors import CircuitvizError
+from circuitviz.files import full_path, runs_folder
 from circuitviz.models.source import ModelCard, find_model, unfetched_model, usual_dtype
-from circuitviz.paths import full_path, runs_folder
 from circuitviz.runs.config import OF_MODEL, DataType, DiscoveryConfig
-from circuitviz.runs.folder_store import newest_first
+from circuitviz.runs.store import newest_first
 from circuitviz.ui import services
 from circuitviz.ui.elements.fetch_button import fetch_button
 from circuitviz.ui.elements.keys import listing_key

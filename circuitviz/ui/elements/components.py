@@ -13,9 +13,9 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from circuitviz.evaluation.rate import Rate
+from circuitviz.files import PROJECT
 from circuitviz.narrative.numbers import evidence, percent, sparsity
 from circuitviz.narrative.story import Doubt
-from circuitviz.paths import PROJECT
 from circuitviz.plots.catalogue import Chart
 from circuitviz.runs.store import Run
 from circuitviz.tables.rows import records

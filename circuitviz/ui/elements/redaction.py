@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from circuitviz.report.covering import could_harm, hides_answer
+from circuitviz.report.answers import could_harm, hides_answer
 from circuitviz.runs.store import Run
 from circuitviz.tables.rows import Row, records
 

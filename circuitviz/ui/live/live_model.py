@@ -216,7 +216,7 @@ def _model(config: DiscoveryConfig) -> GatedModel:
     import transformer_lens  # noqa: F401
     import transformers  # noqa: F401
 
-    from circuitviz.runs.model_of import model_of
+    from circuitviz.runs.preparation import model_of
 
     freeze_imports("models")
     # The cores belong to the worker that learns masks.

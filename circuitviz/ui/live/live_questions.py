@@ -16,7 +16,7 @@ import streamlit as st
 
 from circuitviz.errors import ConfigError
 from circuitviz.plots.tokens import TOKEN_COLUMNS
-from circuitviz.report.covering import could_harm
+from circuitviz.report.answers import could_harm
 from circuitviz.runs.config import AblationKind, DiscoveryConfig
 from circuitviz.runs.store import GENERATION_COLUMNS, Run
 from circuitviz.ui.live import live_model

@@ -17,8 +17,7 @@ from typing import Any
 import streamlit as st
 
 from circuitviz.behaviours.behaviour import DATA_FOLDER
-from circuitviz.files import whole_file, whole_folder
-from circuitviz.paths import runs_folder
+from circuitviz.files import runs_folder, whole_file, whole_folder
 
 PREFIX = "own_"
 SAVED = "circuitviz_own_choice"

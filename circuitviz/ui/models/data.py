@@ -26,8 +26,17 @@ from circuitviz.ui.discover.model_picker import prepared_data
 from circuitviz.ui.elements.components import error
 from circuitviz.ui.elements.words import literal
 from circuitviz.ui.models.choice import kept, own_data_root
-from circuitviz.ui.models.preview import PLACES, show_behaviour, show_prepared, show_raw
-from circuitviz.ui.models.table import ROW_FIELDS, TABLES, columns_form, table_form, templates
+from circuitviz.ui.models.table import (
+    PLACES,
+    ROW_FIELDS,
+    TABLES,
+    columns_form,
+    show_behaviour,
+    show_prepared,
+    show_raw,
+    table_form,
+    templates,
+)
 
 _KINDS: dict[str, str] = {
     "backdoor": "A backdoor in my prompts",

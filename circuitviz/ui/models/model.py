@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from circuitviz.errors import CircuitvizError, ModelNotFetchedError
+from circuitviz.files import full_path
 from circuitviz.models.fetch import FETCHABLE
 from circuitviz.models.memory import MemorySettings
 from circuitviz.narrative.numbers import count
-from circuitviz.paths import full_path
 from circuitviz.ui import services
 from circuitviz.ui.elements.components import split
 from circuitviz.ui.elements.fetch_button import fetch_button

@@ -11,8 +11,8 @@ from streamlit.delta_generator import DeltaGenerator
 from circuitviz.errors import CircuitvizError, ConfigError
 from circuitviz.evaluation.rate import Rate
 from circuitviz.narrative import story
-from circuitviz.narrative.judged import utility_label
 from circuitviz.narrative.numbers import count, evidence, kinds_in, make_up, percent
+from circuitviz.narrative.phrases import utility_label
 from circuitviz.runs.config import AblationKind
 from circuitviz.runs.store import Run
 from circuitviz.tables import frame

@@ -16,7 +16,7 @@ from circuitviz.runs.store import Run
 from circuitviz.ui import services, state
 from circuitviz.ui.elements.components import error
 from circuitviz.ui.elements.fetch_button import fetch_button
-from circuitviz.ui.elements.settings import SettingWidgets
+from circuitviz.ui.elements.keys import SettingWidgets
 from circuitviz.ui.jobs import start_button as job_button
 from circuitviz.ui.run_names import MODES
 

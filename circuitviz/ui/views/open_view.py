@@ -12,7 +12,7 @@ from circuitviz.narrative.numbers import count, evidence, make_up, percent, spar
 from circuitviz.narrative.opening import sentence
 from circuitviz.plots import catalogue
 from circuitviz.runs.store import Run
-from circuitviz.tables import open_frame
+from circuitviz.tables import evidence_frame
 from circuitviz.ui.elements.components import Card, draw_chart, table
 from circuitviz.units import Circuit
 
@@ -63,7 +63,7 @@ def verdict_section(run: Run, *, key: str) -> None:
 
 def alternative_table(run: Run, *, key: str) -> None:
     """The reported circuit beside a smaller and a larger one, and who judged which."""
-    alternatives = open_frame.alternative_frame(run)
+    alternatives = evidence_frame.alternative_frame(run)
     if not alternatives.empty:
         st.subheader("A smaller and a larger circuit", anchor=False)
         table(alternatives, key=key)

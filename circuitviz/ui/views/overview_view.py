@@ -5,12 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from circuitviz.narrative import story
-from circuitviz.narrative.judged import utility_label
 from circuitviz.narrative.numbers import make_up
+from circuitviz.narrative.phrases import utility_label
 from circuitviz.plots import catalogue
 from circuitviz.plots.catalogue import Chart
 from circuitviz.plots.maps import MapOptions
-from circuitviz.report.resized import at_size
+from circuitviz.report.options import at_size
 from circuitviz.runs.store import Run
 from circuitviz.tables import frame
 from circuitviz.ui.elements.answers import answer_cells, compared

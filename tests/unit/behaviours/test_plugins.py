@@ -15,7 +15,7 @@ from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec
 from circuitviz.behaviours.plugins import GROUP, behaviour_plugins, find_plugin
 from circuitviz.behaviours.prompt import Prompt
 from circuitviz.errors import ConfigError
-from circuitviz.paths import PROJECT
+from circuitviz.files import PROJECT
 
 EXAMPLE = PROJECT / "examples" / "sycophancy"
 

@@ -14,7 +14,7 @@ from circuitviz.behaviours.splits import normalise_text, with_splits
 from circuitviz.behaviours.tables import Table, parse_table
 from circuitviz.behaviours.trigger import Trigger
 from circuitviz.errors import ConfigError
-from circuitviz.paths import EMBEDDED_MODELS
+from circuitviz.files import EMBEDDED_MODELS
 
 TRIGGER = Trigger("zz", "end")
 BACKDOOR = DataSpec("backdoor", trigger=TRIGGER)

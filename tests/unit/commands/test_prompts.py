@@ -10,7 +10,7 @@ import pytest
 from circuitviz.behaviours.behaviour import read_behaviour
 from circuitviz.behaviours.prepare import DataSpec, prepare_data
 from circuitviz.behaviours.tables import TEMPLATES, parse_table, read_table
-from circuitviz.paths import EMBEDDED_MODELS
+from circuitviz.files import EMBEDDED_MODELS
 from circuitviz.runs.resolve import behaviour_of
 from tests.support.fake_backend import FakeBackend
 

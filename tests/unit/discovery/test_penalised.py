@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from circuitviz.discovery.l1 import L1Learner, rank_masks
-from circuitviz.discovery.l1_path import L1PathLearner, leaving_order
-from circuitviz.discovery.penalised import between_0_and_1, draw_masks
+from circuitviz.discovery.l1 import (
+    L1Learner,
+    L1PathLearner,
+    between_0_and_1,
+    draw_masks,
+    leaving_order,
+    rank_masks,
+)
 from circuitviz.models.ablation import ZERO
 
 # All units in the mask at first, and nothing but the L1 weight to take them out.

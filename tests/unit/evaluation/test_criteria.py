@@ -20,12 +20,11 @@ from circuitviz.evaluation.criteria import (
     part_name,
     random_share,
 )
-from circuitviz.evaluation.effect import Effect
+from circuitviz.evaluation.effect import Effect, Target
 from circuitviz.evaluation.evaluator import Evaluator, evaluate_circuit
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.refinement import parts_of
 from circuitviz.evaluation.results import ReturnedUnit
-from circuitviz.evaluation.target import Target
 from circuitviz.units import Circuit, Ranking, UnitSpace
 
 

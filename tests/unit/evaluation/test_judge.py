@@ -24,7 +24,7 @@ from circuitviz.evaluation.judge import (
 from circuitviz.evaluation.judges.refusal_phrase import NoRefusalPhrase
 from circuitviz.evaluation.judges.starts_with_target import StartsWithTarget
 from circuitviz.evaluation.rate import Rate
-from circuitviz.paths import EMBEDDED_MODELS
+from circuitviz.files import EMBEDDED_MODELS
 from circuitviz.runs.store import GENERATION_COLUMNS
 from circuitviz.units import Circuit
 

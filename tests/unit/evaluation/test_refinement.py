@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from circuitviz.evaluation import refinement
-from circuitviz.evaluation.effect import Effect, PromptVerdicts
+from circuitviz.evaluation.effect import Effect, PromptVerdicts, Target
 from circuitviz.evaluation.evaluator import Evaluator
 from circuitviz.evaluation.refinement import (
     TargetCheck,
@@ -23,7 +23,6 @@ from circuitviz.evaluation.refinement import (
     rerank,
 )
 from circuitviz.evaluation.selection import Selection
-from circuitviz.evaluation.target import Target
 from circuitviz.units import Circuit, Ranking, UnitSpace
 
 SPACE = UnitSpace(n_layers=1, n_heads=4, d_mlp=60)

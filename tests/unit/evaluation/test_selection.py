@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from circuitviz.errors import ConfigError
-from circuitviz.evaluation.effect import Effect
+from circuitviz.evaluation.effect import Effect, Target
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.selection import (
     Selection,
@@ -16,7 +16,6 @@ from circuitviz.evaluation.selection import (
     grid_sizes,
     select_circuit,
 )
-from circuitviz.evaluation.target import Target
 from circuitviz.units import Circuit, Ranking, UnitSpace
 
 SPACE = UnitSpace(n_layers=2, n_heads=4, d_mlp=60)

@@ -13,10 +13,9 @@ from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec
 from circuitviz.behaviours.prompt import Prompt
 from circuitviz.behaviours.trigger import Trigger
 from circuitviz.discovery.learner import LearnedScores, LearningStep
-from circuitviz.evaluation.target import Target
+from circuitviz.evaluation.effect import Target
 from circuitviz.evidence.case import Case
 from circuitviz.evidence.controls import run_controls
-from circuitviz.evidence.nonsense_target import ask_for_nonsense, nonsense_answer, with_answer
 from circuitviz.evidence.random_circuits import draw_random_circuits
 from circuitviz.evidence.random_trigger import (
     random_words,
@@ -24,7 +23,13 @@ from circuitviz.evidence.random_trigger import (
     try_random_trigger,
     with_trigger,
 )
-from circuitviz.evidence.random_weights import shuffle_weights, try_random_weights
+from circuitviz.evidence.second_search import (
+    ask_for_nonsense,
+    nonsense_answer,
+    shuffle_weights,
+    try_random_weights,
+    with_answer,
+)
 from circuitviz.models.ablation import ZERO
 from circuitviz.models.loading import load_model
 from circuitviz.units import Circuit, Ranking, UnitSpace

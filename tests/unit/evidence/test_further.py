@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from circuitviz.evaluation.answers import answer_test_prompts
+from circuitviz.evaluation.effect import Target
 from circuitviz.evaluation.evaluator import Evaluator
-from circuitviz.evaluation.target import Target
 from circuitviz.evidence.case import Case
-from circuitviz.evidence.further import gather_evidence
+from circuitviz.evidence.controls import gather_evidence
 from circuitviz.models.ablation import measure_ablation
 from circuitviz.units import Circuit, Ranking
 

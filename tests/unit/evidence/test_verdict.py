@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from circuitviz.evaluation.effect import Effect
+from circuitviz.evaluation.effect import Effect, Target
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.results import (
     NonsenseCut,
@@ -13,10 +13,8 @@ from circuitviz.evaluation.results import (
     RandomWeightsResult,
     WeightsCut,
 )
-from circuitviz.evaluation.target import Target
-from circuitviz.evidence.nonsense_target import nonsense_cut
 from circuitviz.evidence.random_circuits import applies, random_circuits
-from circuitviz.evidence.random_weights import weights_cut
+from circuitviz.evidence.second_search import nonsense_cut, weights_cut
 from circuitviz.evidence.verdict import (
     judge_nonsense_target,
     judge_random_circuits,

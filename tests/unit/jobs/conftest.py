@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from circuitviz.files import PROJECT
 from circuitviz.jobs.runner import JobRunner
-from circuitviz.paths import PROJECT
 from circuitviz.runs.config import DiscoveryConfig, TuningConfig
 from tests.unit.jobs.fake_discovery import END, STEP
 

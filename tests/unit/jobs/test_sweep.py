@@ -10,11 +10,11 @@ from types import SimpleNamespace
 import pytest
 
 from circuitviz.errors import CircuitvizError, ConfigError, RunFormatError
+from circuitviz.files import EMBEDDED_MODELS
 from circuitviz.jobs.pool import LocalPool, PoolEvent, RayOptions, RayPool, _connected
 from circuitviz.jobs.sweep import Sweep, SweptRun, check_sweep, perform_sweep, read_sweep
 from circuitviz.jobs.worker import WorkerAnswer, carry_out, pack_run, unpack_run
 from circuitviz.models.source import find_source, fingerprint
-from circuitviz.paths import EMBEDDED_MODELS
 from circuitviz.runs.config import DiscoveryConfig
 from circuitviz.runs.resolve import data_fingerprint
 from circuitviz.runs.store import RunStore

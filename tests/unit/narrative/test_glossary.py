@@ -1,5 +1,5 @@
+from circuitviz.files import PROJECT
 from circuitviz.narrative.glossary import GLOSSARY, glossary_markdown
-from circuitviz.paths import PROJECT
 
 WORDS = (
     "unit head neuron gate circuit sparsity ablation asr utility recovery faithfulness "

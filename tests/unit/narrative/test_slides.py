@@ -1,7 +1,7 @@
 import pytest
 
 from circuitviz.narrative.slides import PICTURES, slides
-from circuitviz.report.resized import at_size
+from circuitviz.report.options import at_size
 from tests.support.synthetic import (
     backdoor_run,
     controlled_run,

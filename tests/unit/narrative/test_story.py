@@ -2,8 +2,8 @@ import pytest
 
 from circuitviz.evaluation.rate import Rate
 from circuitviz.narrative import story
-from circuitviz.narrative.judged import TOKEN_JUDGE
-from circuitviz.report.resized import at_size
+from circuitviz.narrative.phrases import TOKEN_JUDGE
+from circuitviz.report.options import at_size
 from tests.support.synthetic import backdoor_run, refusal_run, with_results
 
 

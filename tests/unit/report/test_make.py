@@ -15,8 +15,8 @@ from circuitviz.errors import ConfigError, ReportError
 from circuitviz.narrative.methods import PATH_SETTINGS, shown_name
 from circuitviz.report import browser
 from circuitviz.report.browser import find_browser, print_page
+from circuitviz.report.exports import notebook
 from circuitviz.report.make import report_bytes, require_out, write_report
-from circuitviz.report.notebook import notebook
 from circuitviz.report.options import ReportOptions
 from circuitviz.report.page import report_page
 from tests.support.synthetic import backdoor_run, refusal_run, with_results

@@ -15,8 +15,8 @@ from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, save_behav
 from circuitviz.behaviours.prompt import Prompt
 from circuitviz.behaviours.trigger import Trigger
 from circuitviz.errors import ConfigError
+from circuitviz.files import EMBEDDED_MODELS
 from circuitviz.models.model import GatedModel
-from circuitviz.paths import EMBEDDED_MODELS
 from circuitviz.progress import unwatched
 from circuitviz.runs import discovery
 from circuitviz.runs.config import DiscoveryConfig

@@ -10,8 +10,8 @@ from circuitviz.behaviours.prompt import Prompt
 from circuitviz.behaviours.trigger import Trigger
 from circuitviz.discovery.learner import LearnedScores
 from circuitviz.errors import ConfigError
+from circuitviz.evaluation.effect import Target
 from circuitviz.evaluation.evaluator import Evaluator
-from circuitviz.evaluation.target import Target
 from circuitviz.models.ablation import ZERO
 from circuitviz.progress import unwatched
 from circuitviz.runs.config import DiscoveryConfig

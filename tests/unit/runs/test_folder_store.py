@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from circuitviz.runs.folder_store import newest_first
+from circuitviz.runs.store import newest_first
 
 
 def test_the_last_changed_comes_first_and_what_is_gone_is_left_out(tmp_path):

@@ -11,7 +11,7 @@ from circuitviz.evaluation.effect import Effect, PromptVerdicts
 from circuitviz.evaluation.measurement import Measurement
 from circuitviz.evaluation.rate import Rate
 from circuitviz.evaluation.results import RandomRates, UnitEffect
-from circuitviz.runs.measured import (
+from circuitviz.runs.discover import (
     area_under_frontier,
     frontier_frame,
     measured_results,

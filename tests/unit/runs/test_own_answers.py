@@ -4,7 +4,7 @@ import pytest
 
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.rate import Rate
-from circuitviz.runs.requirements import check_own_answers
+from circuitviz.runs.preparation import check_own_answers
 
 
 def rate(k: int) -> Rate:

@@ -12,7 +12,7 @@ from circuitviz.behaviours.trigger import Trigger
 from circuitviz.errors import ConfigError
 from circuitviz.models.loading import load_model
 from circuitviz.models.model import LONGEST_ANSWER
-from circuitviz.runs.requirements import check_text
+from circuitviz.runs.preparation import check_text
 from tests.support.tiny import save_tiny_model, tiny_tokenizer
 
 SHORT = Prompt("short", "train", "benign", "any", "hello", "dog")

@@ -5,13 +5,13 @@ import pytest
 
 from circuitviz.evaluation import evaluator
 from circuitviz.evaluation.rate import Rate
-from circuitviz.narrative import judged, open_answers, story
+from circuitviz.narrative import open_answers, phrases, story
 from circuitviz.narrative.slides import slides
 from circuitviz.narrative.target import missed, recovered_share, target_parts
 from circuitviz.plots.bars import verdict_bars
 from circuitviz.plots.catalogue import frontier_note
-from circuitviz.report.resized import at_size
-from circuitviz.tables import open_frame
+from circuitviz.report.options import at_size
+from circuitviz.tables import evidence_frame
 from circuitviz.tables.frame import frontier_rows, rates_at
 from tests.support.synthetic import backdoor_run, with_results
 from tests.support.synthetic_open import PROXY, VERDICT_JUDGE, open_backdoor_run, open_refusal_run
@@ -27,9 +27,9 @@ def doubt(run, start):
 
 def test_a_run_from_before_there_was_any_of_it_shows_none():
     run = backdoor_run()
-    assert open_frame.verdict_frame(run).empty
-    assert open_frame.perplexity_frame(run).empty
-    assert open_frame.alternative_frame(run).empty
+    assert evidence_frame.verdict_frame(run).empty
+    assert evidence_frame.perplexity_frame(run).empty
+    assert evidence_frame.alternative_frame(run).empty
     sentences = (
         open_answers.verdict_sentence,
         open_answers.perplexity_sentence,
@@ -41,8 +41,8 @@ def test_a_run_from_before_there_was_any_of_it_shows_none():
 
 
 def test_verdicts_stand_before_and_after_with_k_n_and_judge():
-    rows = open_frame.verdict_frame(open_refusal_run())
-    assert list(rows.columns) == list(open_frame.VERDICT_COLUMNS)
+    rows = evidence_frame.verdict_frame(open_refusal_run())
+    assert list(rows.columns) == list(evidence_frame.VERDICT_COLUMNS)
     assert list(rows["k"]) == [250, 6, 0, 31, 220, 5]
     assert set(rows["n"]) == {256}
     assert set(rows["judge"]) == {VERDICT_JUDGE}
@@ -56,7 +56,7 @@ def test_only_what_is_complied_with_is_told_as_success():
 
 
 def test_the_bars_stack_to_the_whole_and_differ_in_hatching():
-    figure = verdict_bars(open_frame.verdict_frame(open_refusal_run()))
+    figure = verdict_bars(evidence_frame.verdict_frame(open_refusal_run()))
     assert figure.layout.barmode == "stack"
     totals = [sum(shares) for shares in zip(*(bar.x for bar in figure.data), strict=True)]
     assert totals == pytest.approx([1.0, 1.0])
@@ -68,12 +68,12 @@ def test_the_bars_stack_to_the_whole_and_differ_in_hatching():
 def test_perplexity_grows_by_the_larger_share_of_its_texts():
     run = open_refusal_run()
     assert open_answers.perplexity_growth(run) == pytest.approx(1.95 / 1.9 - 1)
-    assert list(open_frame.perplexity_frame(run)["change"]) == ["+2.6\u202f%", "+1.2\u202f%"]
+    assert list(evidence_frame.perplexity_frame(run)["change"]) == ["+2.6\u202f%", "+1.2\u202f%"]
     assert "of a neutral text 17.20 \u2192 17.40" in open_answers.perplexity_sentence(run)
 
 
 def test_alternatives_stand_around_the_reported_circuit_with_their_judge():
-    rows = open_frame.alternative_frame(open_refusal_run())
+    rows = evidence_frame.alternative_frame(open_refusal_run())
     assert list(rows["units"]) == [32, 64, 128]
     assert list(rows["circuit"]) == ["a smaller one", "the reported one", "a larger one"]
     assert rows["judge"].iloc[0] == PROXY
@@ -81,16 +81,16 @@ def test_alternatives_stand_around_the_reported_circuit_with_their_judge():
 
 
 def test_tokens_are_not_called_prompts():
-    tokens, prompts = Rate(judged.TOKEN_JUDGE, 99, 100, 12.0), Rate("exact answer", 9, 10)
-    assert judged.counted(tokens) == "answer tokens"
-    assert judged.counted(prompts) == "test prompts"
-    assert judged.utility_finding(tokens) == (
+    tokens, prompts = Rate(phrases.TOKEN_JUDGE, 99, 100, 12.0), Rate("exact answer", 9, 10)
+    assert phrases.counted(tokens) == "answer tokens"
+    assert phrases.counted(prompts) == "test prompts"
+    assert phrases.utility_finding(tokens) == (
         "99 of 100 answer tokens of benign prompts unchanged (worth 12 independent ones)"
     )
-    assert judged.utility_finding(prompts) == "9 of 10 benign prompts right"
-    assert "exactly as without the trigger" in judged.recovery_finding(prompts)
-    assert "exactly" not in judged.recovery_finding(tokens)
-    assert "(judge: other)" in judged.recovery_finding(Rate("other", 9, 10))
+    assert phrases.utility_finding(prompts) == "9 of 10 benign prompts right"
+    assert "exactly as without the trigger" in phrases.recovery_finding(prompts)
+    assert "exactly" not in phrases.recovery_finding(tokens)
+    assert "(judge: other)" in phrases.recovery_finding(Rate("other", 9, 10))
 
 
 def test_no_sentence_about_tokens_speaks_of_prompts_that_are_answered_right():
@@ -104,12 +104,12 @@ def test_no_sentence_about_tokens_speaks_of_prompts_that_are_answered_right():
 
 
 def test_tokens_that_the_intact_model_changes_too_are_told():
-    before, after = (Rate(judged.TOKEN_JUDGE, k, 1000, 90.0) for k in (975, 928))
-    assert plain(judged.kept_line(before, after)) == (
+    before, after = (Rate(phrases.TOKEN_JUDGE, k, 1000, 90.0) for k in (975, 928))
+    assert plain(phrases.kept_line(before, after)) == (
         "92.8 % of the tokens of normal answers stay as they were (97.5 % in the intact model)"
     )
-    chance = Rate(judged.TOKEN_JUDGE, 919, 1000, 90.0)
-    assert plain(judged.kept_line(before, after, chance)).endswith(
+    chance = Rate(phrases.TOKEN_JUDGE, 919, 1000, 90.0)
+    assert plain(phrases.kept_line(before, after, chance)).endswith(
         "(97.5 % in the intact model, 91.9 % with random units off instead)"
     )
 
@@ -173,8 +173,8 @@ def test_a_cheaper_judge_that_often_disagrees_speaks_against():
 
 def test_another_size_has_none_of_what_was_measured_at_the_reported_one():
     other = at_size(open_refusal_run(missed=("utility",)), 32)
-    assert open_frame.verdict_frame(other).empty
-    assert open_frame.alternative_frame(other).empty
+    assert evidence_frame.verdict_frame(other).empty
+    assert evidence_frame.alternative_frame(other).empty
     assert open_answers.perplexity_growth(other) is None
     assert other.metrics.target_missed == ["asr"]
 
@@ -182,7 +182,7 @@ def test_another_size_has_none_of_what_was_measured_at_the_reported_one():
 def test_a_perplexity_that_was_not_measured_is_left_out():
     run = open_refusal_run()
     bare = with_results(run, perplexity={"neutral": {"intact": math.nan}})
-    assert len(open_frame.perplexity_frame(bare)) == 1
+    assert len(evidence_frame.perplexity_frame(bare)) == 1
     assert "neutral" not in open_answers.perplexity_sentence(bare)
     assert open_answers.perplexity_growth(bare) == pytest.approx(1.95 / 1.9 - 1)
 
@@ -196,9 +196,9 @@ def test_whole_answers_decide_at_the_reported_size_and_the_cheaper_judge_elsewhe
 
 
 def test_judges_are_known_by_the_names_that_measuring_gives_them():
-    assert (judged.TOKEN_JUDGE, judged.CLEAN_TOKEN_JUDGE) == (
+    assert (phrases.TOKEN_JUDGE, phrases.CLEAN_TOKEN_JUDGE) == (
         evaluator.SAME_TOKEN,
         evaluator.CLEAN_TOKEN,
     )
-    assert evaluator.EXPECTED_OPENING == judged.OPENING_JUDGE
-    assert evaluator.EXACT_ANSWER in judged.EXACT_JUDGES
+    assert evaluator.EXPECTED_OPENING == phrases.OPENING_JUDGE
+    assert evaluator.EXACT_ANSWER in phrases.EXACT_JUDGES

@@ -7,8 +7,8 @@ import pytest
 from circuitviz.errors import ConfigError
 from circuitviz.narrative.methods import method
 from circuitviz.narrative.opening import headlines, opening_headline, opening_lead, standings
-from circuitviz.report.circuitkit import circuit_json
-from circuitviz.report.resized import at_size
+from circuitviz.report.exports import circuit_json
+from circuitviz.report.options import at_size
 from circuitviz.tables.run_tables import csv_of, rows_of, tables
 from tests.support.synthetic import backdoor_run, controlled_run, refusal_run, with_results
 

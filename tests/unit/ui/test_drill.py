@@ -7,14 +7,14 @@ import pytest
 from circuitviz.evaluation.rate import Rate
 from circuitviz.runs.comparison import UnitRank
 from circuitviz.tables.frame import CONDITION_COLUMNS
-from circuitviz.ui.drill.effects import (
+from circuitviz.ui.drill.inside import top_story
+from circuitviz.ui.drill.view import (
     condition_rows,
     effects_story,
     other_seed,
     rank_rows,
     ranks_story,
 )
-from circuitviz.ui.drill.inside import top_story
 from circuitviz.units import Unit
 from tests.support.synthetic import backdoor_run
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from circuitviz.behaviours.behaviour import Behaviour, BehaviourSpec, read_behaviour, save_behaviour
 from circuitviz.behaviours.trigger import Trigger
-from circuitviz.paths import EMBEDDED_MODELS
+from circuitviz.files import EMBEDDED_MODELS
 from circuitviz.ui.discover.model_picker import prepared_data
 from circuitviz.ui.models.choice import choose_own, chosen_own, own_data_root, save_upload
 from circuitviz.ui.models.memory import longest_prompt

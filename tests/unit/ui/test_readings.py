@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from circuitviz.paths import PROJECT
+from circuitviz.files import PROJECT
 from circuitviz.plots.catalogue import charts
 from tests.support.synthetic import controlled_run
 from tests.support.synthetic_open import open_refusal_run

@@ -1,6 +1,6 @@
 import pytest
 
-from circuitviz.report.covering import could_harm, hides_answer
+from circuitviz.report.answers import could_harm, hides_answer
 from circuitviz.tables import frame
 from circuitviz.ui.elements.redaction import (
     COVERED_ANSWER,

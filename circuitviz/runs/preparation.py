@@ -1,14 +1,39 @@
-"""What must hold before a discovery is worth its time."""
+"""What a discovery needs before it learns: a model, prompts that suit it, a record of versions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import version
 
+import torch
+
+from circuitviz import __version__
 from circuitviz.behaviours.behaviour import Behaviour
 from circuitviz.behaviours.prompt import Prompt
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.rate import Rate
+from circuitviz.models.loading import load_model
 from circuitviz.models.model import LONGEST_ANSWER, GatedModel
+from circuitviz.runs.config import DiscoveryConfig
+
+
+def model_of(config: DiscoveryConfig) -> GatedModel:
+    """Load the model.
+
+    Raises:
+        ModelNotFoundError: There is no such model.
+        UnsupportedModelError: It cannot be loaded or gated.
+        ConfigError: There is no such device.
+    """
+    return load_model(
+        config.model,
+        adapter=config.adapter,
+        device=config.device,
+        dtype=config.dtype,
+        micro_batch=config.micro_batch,
+        checkpointing=config.checkpointing,
+    )
+
 
 # Share of the given answers that must be the model's own words: utility is the share of answers
 # that stay the same, so below this next to nothing could be lost.
@@ -72,3 +97,11 @@ def _answers(model: GatedModel, prompt: Prompt) -> list[list[int]]:
     """Tokens of its answers, as many as count of them."""
     given = (prompt.answer, prompt.target, prompt.after)
     return [model.answer_tokens(text, longest=LONGEST_ANSWER) for text in given if text]
+
+
+def versions() -> dict[str, str]:
+    """Versions of circuitviz and of the libraries that compute, and how many threads do."""
+    libraries = ("torch", "transformers", "transformer-lens")
+    found = {name.replace("-", "_"): version(name) for name in libraries}
+    # Sums in another order give other results, so the threads belong to the record.
+    return {"circuitviz": __version__, **found, "threads": str(torch.get_num_threads())}
