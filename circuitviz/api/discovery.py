@@ -140,9 +140,9 @@ def sweep(
     Raises:
         CircuitvizError: Something in the sweep is unknown or not usable; nothing has started then.
     """
-    found = Sweep.from_json(source) if isinstance(source, Mapping) else read_sweep(Path(source))
-    pool = chosen_pool(found, workers, ray)
-    check_sweep(found)
+    plan = Sweep.from_json(source) if isinstance(source, Mapping) else read_sweep(Path(source))
+    pool = chosen_pool(plan, workers, ray)
+    check_sweep(plan)
 
     def quietly(run: SweptRun) -> None:
         """Nobody looks."""
@@ -150,8 +150,8 @@ def sweep(
     with ExitStack() as stack:
         show = quietly
         if progress:
-            run_ids = [config.run_id() for config in found.configs]
+            run_ids = [config.run_id() for config in plan.configs]
             show = stack.enter_context(SweepTable(run_ids)).show
         stack.enter_context(stdout_discarded())
-        ended = perform_sweep(found, store_in(runs), pool, show)
+        ended = perform_sweep(plan, store_in(runs), pool, show)
     return pd.DataFrame([run.to_json() for run in ended])

@@ -146,12 +146,12 @@ class Run(store.Run):
         """What was looked for, with all prompts."""
         from circuitviz.runs.resolve import answerer, draft_of
 
-        found = draft_of(self.config)
-        if not found.is_draft:
-            return found
+        draft = draft_of(self.config)
+        if not draft.is_draft:
+            return draft
         from circuitviz.evaluation.intact_answers import complete_behaviour
 
-        return complete_behaviour(self.model.gated, found, known_as=answerer(self.config))
+        return complete_behaviour(self.model.gated, draft, known_as=answerer(self.config))
 
     def knock_out(
         self,

@@ -264,9 +264,9 @@ def _settings(runs: Sequence[Run]) -> dict[str, list[Any]]:
     configs = [run.config.to_json() for run in runs]
     values = {field: [config[field] for config in configs] for field in configs[0]}
     return {
-        field: found
-        for field, found in values.items()
-        if field not in NOT_HASHED and any(value != found[0] for value in found)
+        field: values_given
+        for field, values_given in values.items()
+        if field not in NOT_HASHED and any(value != values_given[0] for value in values_given)
     }
 
 

@@ -199,11 +199,11 @@ class Discovery:
             looks += 1
 
         if self.is_open:
-            found = refine_open(
+            refined = refine_open(
                 self.validation, ranking, selection, self.target, on_progress=on_progress
             )
-            return rerank(ranking, [found.circuit], found.dropped), found
-        found = refine_selection(
+            return rerank(ranking, [refined.circuit], refined.dropped), refined
+        refined = refine_selection(
             self.validation,
             self._probe(ORDER_PROMPTS),
             ranking,
@@ -212,14 +212,14 @@ class Discovery:
             on_progress=on_progress,
         )
         parts = order_greedily(
-            self._probe(PROMPTS), ranking, found.circuit, on_progress=on_progress
+            self._probe(PROMPTS), ranking, refined.circuit, on_progress=on_progress
         )
         runners_up = find_runners_up(
-            self.validation, ranking, found.circuit, on_progress=on_progress
+            self.validation, ranking, refined.circuit, on_progress=on_progress
         )
         units = tuple(unit for part in runners_up for unit in part)
-        return rerank(ranking, [*parts, *runners_up], found.dropped), replace(
-            found, runners_up=units
+        return rerank(ranking, [*parts, *runners_up], refined.dropped), replace(
+            refined, runners_up=units
         )
 
     def measure(

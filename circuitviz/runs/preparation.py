@@ -51,9 +51,9 @@ def check_own_answers(model: str, given: Mapping[str, Rate]) -> None:
         ConfigError: It answers fewer than half of any kind like that.
     """
     if any(rate.rate < LEAST_OWN for rate in given.values()):
-        found = [f"{rate.k} of {rate.n} {name}" for name, rate in given.items()]
+        counts = [f"{rate.k} of {rate.n} {name}" for name, rate in given.items()]
         raise ConfigError(
-            f"{model} answers {' and '.join(found)} as the data says, and at least half are "
+            f"{model} answers {' and '.join(counts)} as the data says, and at least half are "
             "needed: leave the column answer out, and the model is asked"
         )
 
@@ -102,6 +102,6 @@ def _answers(model: GatedModel, prompt: Prompt) -> list[list[int]]:
 def versions() -> dict[str, str]:
     """Versions of circuitviz and of the libraries that compute, and how many threads do."""
     libraries = ("torch", "transformers", "transformer-lens")
-    found = {name.replace("-", "_"): version(name) for name in libraries}
+    libraries_used = {name.replace("-", "_"): version(name) for name in libraries}
     # Sums in another order give other results, so the threads belong to the record.
-    return {"circuitviz": __version__, **found, "threads": str(torch.get_num_threads())}
+    return {"circuitviz": __version__, **libraries_used, "threads": str(torch.get_num_threads())}

@@ -73,8 +73,8 @@ def data_fingerprint(config: DiscoveryConfig) -> str:
         return _digest(draft_of(config))
     prompts = Path(config.prompts) if config.prompts else None
     files = (folder / SPEC_FILE, prompts or folder / PROMPTS_FILE)
-    found = [(path, path.stat()) for path in files if path.is_file()]
-    stamp = tuple((str(path), about.st_size, about.st_mtime_ns) for path, about in found)
+    stamps = [(path, path.stat()) for path in files if path.is_file()]
+    stamp = tuple((str(path), about.st_size, about.st_mtime_ns) for path, about in stamps)
     return _digest_of_files(folder, prompts, stamp)
 
 

@@ -99,8 +99,8 @@ class UnitSetStore:
 
     def sets(self, run_id: str) -> list[UnitSet]:
         """The sets saved for a run, newest first; files that are no sets are passed over."""
-        found = list(self._read_all(self._home(run_id)))
-        return sorted(found, key=lambda one: (one.created, one.name), reverse=True)
+        sets = list(self._read_all(self._home(run_id)))
+        return sorted(sets, key=lambda one: (one.created, one.name), reverse=True)
 
     def load(self, run_id: str, name: str) -> UnitSet:
         """Read a set.
@@ -108,13 +108,13 @@ class UnitSetStore:
         Raises:
             RunNotFoundError: No set of this run has that name.
         """
-        found = self._read(self._path(run_id, name))
-        if found is None:
+        unit_set = self._read(self._path(run_id, name))
+        if unit_set is None:
             raise RunNotFoundError(
                 f"no set {name!r} is saved for the run {run_id} under {self.folder}; save it, or "
                 "open the app with the runs folder it was saved in"
             )
-        return found
+        return unit_set
 
     def delete(self, run_id: str, name: str) -> None:
         """Remove a set; one that is not there is gone already."""
@@ -149,9 +149,9 @@ class UnitSetStore:
     def _read_all(cls, home: Path) -> Iterator[UnitSet]:
         if home.is_dir():
             for path in home.glob("[!.]*.json"):
-                found = cls._read(path)
-                if found is not None:
-                    yield found
+                unit_set = cls._read(path)
+                if unit_set is not None:
+                    yield unit_set
 
     @staticmethod
     def _read(path: Path) -> UnitSet | None:
