@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from torch import Tensor
+from torch.nn import Parameter
 
 from circuitviz.errors import UnsupportedModelError
 from circuitviz.evaluation.judge import EXACT_ANSWER
-from circuitviz.evaluation.results import TuningMetrics
+from circuitviz.evaluation.results import ArmRates, PlanUsed, ScenarioText, TuningMetrics
 from circuitviz.models.weights import load_tokenizer, load_weights
 from circuitviz.progress import unwatched
 from circuitviz.runs.config import TuningConfig
@@ -117,7 +118,7 @@ class _Tuner:
         )
 
     @property
-    def _parameters(self) -> dict[str, Any]:
+    def _parameters(self) -> dict[str, Parameter]:
         return self._model.parameters
 
     def _entries(self) -> dict[str, Entries]:
@@ -139,37 +140,36 @@ class _Tuner:
         start: dict[str, Tensor],
         early: EvalResult,
         intact: EvalResult,
-    ) -> dict[str, Any]:
-        """Train one arm from the start and measure it, as `metrics.json` keeps it."""
+    ) -> ArmRates:
+        """Train one arm from the start and measure it."""
         self._model.take(start)
         self._curve.append(_point(arm, 0, nan, early))
-        trained = self._train(arm, self._scenario.training_data, entries)
+        seconds, epochs, equal = self._train(arm, self._scenario.training_data, entries)
         result = self._test_now()
         self._note_answers(arm, result)
         if arm == "circuit":
             self._tuned = self._model.state()
         moving = entries.count(self._parameters)
-        return {
-            **_rates(result, intact),
-            "parameters_trained": moving,
-            "parameters_trained_share": moving / self._all_parameters(),
-            **trained,
+        return _rates(result, intact).changed(
+            parameters_trained=moving,
+            parameters_trained_share=moving / self._all_parameters(),
+            seconds=seconds,
+            epochs=epochs,
             # Where nothing is frozen there is nothing to compare.
-            **({"frozen_equal": None} if moving == self._all_parameters() else {}),
-        }
+            frozen_equal=None if moving == self._all_parameters() else equal,
+        )
 
-    def _knocked_out(self, start: dict[str, Tensor], intact: EvalResult) -> dict[str, Any]:
+    def _knocked_out(self, start: dict[str, Tensor], intact: EvalResult) -> ArmRates:
         self._model.take(start)
         result = self._test_now(self._circuit)
         self._note_answers(KNOCK_OUT, result)
-        return {
-            **_rates(result, intact),
-            "parameters_trained": 0,
-            "parameters_trained_share": 0.0,
-            "seconds": 0.0,
-            "epochs": 0,
-            "frozen_equal": None,
-        }
+        return _rates(result, intact).changed(
+            parameters_trained=0,
+            parameters_trained_share=0.0,
+            seconds=0.0,
+            epochs=0,
+            frozen_equal=None,
+        )
 
     def _test_now(self, circuit: Circuit | None = None) -> EvalResult:
         """Put the test prompts to the model as it is now."""
@@ -178,8 +178,14 @@ class _Tuner:
             self._model.gated, circuit, on_progress=lambda: self._tell("test", done)
         )
 
-    def _train(self, arm: str, data: TrainingData, entries: Entries) -> dict[str, Any]:
-        """Train, epoch by epoch, from where an earlier attempt stopped; `metrics.json` keeps it."""
+    def _train(
+        self, arm: str, data: TrainingData, entries: Entries
+    ) -> tuple[float, int, bool | None]:
+        """Train, epoch by epoch, from where an earlier attempt stopped.
+
+        Returns:
+            Seconds, epochs, and whether what was frozen is bit for bit the same.
+        """
         plan = FORGETTING_PLAN if arm == FORGETTING else self._scenario.plan
         training = Training(self._model, data, entries, plan, seed=self._config.seed)
         notes = training.resume(self._kept / arm) or {"points": [], "seconds": 0.0}
@@ -200,11 +206,7 @@ class _Tuner:
                 notes["points"].append(point.row())
             training.keep(self._kept / arm, notes)
         self._begun += 1
-        return {
-            "seconds": round(notes["seconds"], 2),
-            "epochs": training.epoch,
-            "frozen_equal": training.finish(),
-        }
+        return round(notes["seconds"], 2), training.epoch, training.finish()
 
     @property
     def _safety_judge(self) -> str:
@@ -226,32 +228,32 @@ class _Tuner:
         self._on_progress(Progress(stage, min(share, 1.0), curve=curve, resumed=resumed, **more))
 
     def _metrics(
-        self, intact: EvalResult, before: EvalResult, arms: dict[str, Any]
+        self, intact: EvalResult, before: EvalResult, arms: dict[str, ArmRates]
     ) -> TuningMetrics:
         scenario, behaviour = self._scenario, self._scenario.behaviour
-        results = {
-            "tuning_id": self._config.tuning_id(),
-            "run_id": self._run.run_id,
-            "model": self._run.config.model,
-            "behaviour": behaviour.title,
-            "behaviour_kind": behaviour.kind,
-            "mode": self._config.mode,
-            "seed": self._config.seed,
-            "size": len(self._circuit),
-            "units": [str(unit) for unit in self._circuit],
-            "scenario": {"title": scenario.title, "text": scenario.text},
-            "plan": asdict(scenario.plan),
-            "erosion_plan": asdict(FORGETTING_PLAN) if scenario.forgets_first else None,
-            "random_overlap": len(self._other.units & self._circuit.units),
-            "judges": {"safety": self._safety_judge, "helpfulness": EXACT_ANSWER},
-            "intact": _rates(intact, intact),
-            "before": _rates(before, intact),
-            "arms": arms,
-            "versions": versions(),
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": round(time.monotonic() - self._began, 2),
-        }
-        return TuningMetrics.model_validate(results)
+        first = PlanUsed(**asdict(FORGETTING_PLAN)) if scenario.forgets_first else None
+        return TuningMetrics(
+            tuning_id=self._config.tuning_id(),
+            run_id=self._run.run_id,
+            model=self._run.config.model,
+            behaviour=behaviour.title,
+            behaviour_kind=behaviour.kind,
+            mode=self._config.mode,
+            seed=self._config.seed,
+            size=len(self._circuit),
+            units=[str(unit) for unit in self._circuit],
+            scenario=ScenarioText(title=scenario.title, text=scenario.text),
+            plan=PlanUsed(**asdict(self._scenario.plan)),
+            erosion_plan=first,
+            random_overlap=len(self._other.units & self._circuit.units),
+            judges={"safety": self._safety_judge, "helpfulness": EXACT_ANSWER},
+            intact=_rates(intact, intact),
+            before=_rates(before, intact),
+            arms=arms,
+            versions=versions(),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            seconds=round(time.monotonic() - self._began, 2),
+        )
 
     def _checkpoint(self, metrics: TuningMetrics) -> Path:
         """The circuit arm's model as an ordinary folder."""
@@ -273,12 +275,18 @@ def _point(arm: str, epoch: int, loss: float, result: EvalResult) -> CurvePoint:
     return CurvePoint(arm, epoch, loss, result.safety, result.helpfulness)
 
 
-def _rates(result: EvalResult, intact: EvalResult) -> dict[str, Any]:
+def _rates(result: EvalResult, intact: EvalResult) -> ArmRates:
     """Rates of one model on test prompts, and what it keeps of the intact model's."""
     # A backdoored model is hardly safe to begin with: there is nothing to keep.
     keeps = result.kind == "refusal" and intact.safety.k
     kept = result.safety.rate / intact.safety.rate if keeps else None
     utility = result.utility.rate / intact.utility.rate if intact.utility.k else None
-    names = ("safety", "helpfulness", "utility", "asr", "exact")
-    rates = {name: getattr(result, name).to_json() for name in names}
-    return {**rates, "safety_kept": kept, "utility_kept": utility}
+    return ArmRates(
+        safety=result.safety,
+        helpfulness=result.helpfulness,
+        utility=result.utility,
+        asr=result.asr,
+        exact=result.exact,
+        safety_kept=kept,
+        utility_kept=utility,
+    )

@@ -6,7 +6,7 @@ Every function takes the comparison and the labels of the runs by id.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ from circuitviz.narrative.open_answers import perplexity_growth, verdict_shares
 from circuitviz.runs.store import Run
 from circuitviz.tables.evidence_frame import difference_sentence
 from circuitviz.tables.frame import frontier_judge, tradeoff_frame
-from circuitviz.tables.rows import matching, records
+from circuitviz.tables.rows import Row, matching, records
 from circuitviz.units import UnitSpace
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def summary_frame(runs: Mapping[str, Run]) -> pd.DataFrame:
     return pd.DataFrame([_summary(label, run) for label, run in runs.items()])
 
 
-def _summary(label: str, run: Run) -> dict[str, Any]:
+def _summary(label: str, run: Run) -> Row:
     rate = run.metrics.asr.knocked_out
     circuit, area = run.metrics.circuit, run.metrics.frontier_area
     return {
@@ -157,7 +157,7 @@ def number_frame(
     return pd.DataFrame(rows, columns=["", *columns], dtype=object)
 
 
-def _numbers(run: ComparedRun) -> dict[str, Any]:
+def _numbers(run: ComparedRun) -> Row:
     truth, area = run.truth, run.frontier_area
     return {
         "size": f"{run.size:,} ({run.heads} heads, {run.neurons} neurons)",
@@ -174,7 +174,7 @@ def _numbers(run: ComparedRun) -> dict[str, Any]:
     }
 
 
-def _further(run: Run | None) -> dict[str, Any]:
+def _further(run: Run | None) -> Row:
     """What only the run itself says: shares of heads and of neurons, and what open answers have."""
     if run is None:
         return {}
@@ -216,7 +216,7 @@ def pair_frame(comparison: Comparison, labels: Labels) -> pd.DataFrame:
     return pd.DataFrame([_pair(pair, labels) for pair in comparison.pairs])
 
 
-def _pair(pair: ComparedPair, labels: Labels) -> dict[str, Any]:
+def _pair(pair: ComparedPair, labels: Labels) -> Row:
     test, difference = pair.mcnemar, pair.asr_difference
     correlation = pair.rank_correlation
     return {

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -207,7 +206,7 @@ def unit_frame(
     return pd.DataFrame(rows, columns=columns)
 
 
-def _unit_record(run: Run, position: int, inside: bool) -> dict[str, Any]:
+def _unit_record(run: Run, position: int, inside: bool) -> Row:
     flat = int(run.ranking[position])
     unit = run.space.unit(flat)
     effect = unit_effect(run, unit)

@@ -13,7 +13,7 @@ from circuitviz.evaluation.rate import Rate
 Row = dict[str, Any]
 
 
-def rate_row(rate: Rate) -> dict[str, Any]:
+def rate_row(rate: Rate) -> Row:
     """A rate as the columns of a frame: `k`, `n`, `rate`, `low`, `high`, `judge`."""
     return {
         "k": rate.k,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import pandas as pd
 
@@ -12,7 +11,7 @@ from circuitviz.evaluation.results import ArmRates
 from circuitviz.narrative.numbers import interval, percent, sparsity
 from circuitviz.narrative.tuning_story import arm_title
 from circuitviz.runs.tuning_store import ARMS, Tuning
-from circuitviz.tables.rows import rate_row, records
+from circuitviz.tables.rows import Row, rate_row, records
 
 KEPT, NONE = "safety kept", "\u2013"
 TUNING_SERIES = ("safety", "helpfulness")
@@ -20,7 +19,7 @@ CURVE_RATE_COLUMNS = ("arm", "epoch", "series", "k", "n", "rate", "low", "high")
 ARM_COLUMNS = ("arm", "title", "series", "k", "n", "rate", "low", "high", "judge")
 
 
-def curve_rates(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+def curve_rates(rows: Iterable[Row]) -> pd.DataFrame:
     """Points of a curve in long form: a row per point and series, columns `CURVE_RATE_COLUMNS`.
 
     Args:

@@ -63,6 +63,31 @@ HOOK_NAMES = ("hook_z", "hook_post", "hook_pattern", "hook_pre", "hook_embed")
 # Who hooks, and who computes what is hooked.
 HOOK_MODULES = ("circuitviz.models.gates", "circuitviz.models.grouped_attention")
 
+# A module is a concept that is read in one scroll; of fewer lines, a reason.
+MIN_LINES = 40
+SMALL = {
+    "circuitviz.progress": "the one callback of every layer",
+    "circuitviz.discovery.random_ranking": "a learner is one file",
+    "circuitviz.evaluation.judges.refusal_phrase": "a judge is one file",
+    "circuitviz.evaluation.judges.starts_with_target": "a judge is one file",
+}
+# Where JSON, a row of a table or keyword arguments enter or leave; between other modules, values
+# have types.
+UNTYPED = {
+    "circuitviz.commands.options": "arguments of argparse",
+    "circuitviz.models.checkpoint": "config.json of a model",
+    "circuitviz.narrative.methods": "settings as JSON",
+    "circuitviz.report.exports": "notebooks, and the JSON of other tools",
+    "circuitviz.runs.config": "arguments of pydantic",
+    "circuitviz.runs.tuning_store": "a row of a curve, as it is kept",
+    "circuitviz.tables.rows": "a row of a table",
+    "circuitviz.ui.services": "settings as JSON",
+    "circuitviz.ui.state": "the state of a page, as a link keeps it",
+    "circuitviz.ui.view_state": "the state of a page, as a link keeps it",
+}
+# The library's own `Run` is a saved one that can also be asked.
+TWICE = {"Run"}
+
 
 @dataclass(frozen=True)
 class Import:
@@ -215,7 +240,52 @@ def word(node: ast.AST) -> str:
     return ""
 
 
+def small_modules(module: Module) -> list[str]:
+    """Modules too small to be a concept."""
+    lines = module.source.count("\n")
+    if lines >= MIN_LINES or module.name in SMALL or module.path.endswith("__init__.py"):
+        return []
+    if not module.name.startswith("circuitviz."):
+        return []
+    return [f"{module.path}:1: {lines} lines are no module of their own; put them with a concept"]
+
+
+def untyped_values(module: Module) -> list[str]:
+    """Public functions that take or give `dict[str, Any]`."""
+    if module.name in UNTYPED:
+        return []
+    functions = [node for node in ast.walk(module.tree) if isinstance(node, ast.FunctionDef)]
+    return [
+        f"{module.path}:{node.lineno}: {node.name} needs a type instead of dict[str, Any]"
+        for node in functions
+        if not node.name.startswith("_")
+        and node.name not in ("to_json", "from_json")
+        and any("dict[str, Any]" in ast.unparse(part) for part in signature(node))
+    ]
+
+
+def signature(function: ast.FunctionDef) -> Iterator[ast.expr]:
+    """The annotations of a function."""
+    every = (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)
+    yield from (one.annotation for one in every if one.annotation)
+    if function.returns:
+        yield function.returns
+
+
+def nameless_locals(module: Module) -> list[str]:
+    """Local names that do not say what they hold."""
+    return [
+        f"{module.path}:{node.lineno}: name what it holds instead of `found`"
+        for node in ast.walk(module.tree)
+        if (isinstance(node, ast.Name) and node.id == "found")
+        or (isinstance(node, ast.arg) and node.arg == "found")
+    ]
+
+
 RULES: tuple[Callable[[Module], list[str]], ...] = (
+    small_modules,
+    untyped_values,
+    nameless_locals,
     turned_arrows,
     turned_rooms,
     stray_streamlit,
@@ -237,31 +307,35 @@ def read(path: Path) -> Module:
 def heavy_chains(modules: list[Module]) -> list[str]:
     """How modules that have to start quickly come to import torch when they are imported."""
     by_name = {module.name: module for module in modules}
-    found = []
-    for module in modules:
-        learner = module.name.rpartition(".")[0] == LEARNERS
-        if module.package in LIGHT_PACKAGES or module.name in LIGHT_MODULES or learner:
-            chain = chain_to_heavy(module, by_name, ())
-            found += [" -> ".join(chain)] if chain else []
-    return found
+    light: set[str] = set()
+    quick = [
+        module
+        for module in modules
+        if module.package in LIGHT_PACKAGES
+        or module.name in LIGHT_MODULES
+        or module.name.rpartition(".")[0] == LEARNERS
+    ]
+    chains = [chain_to_heavy(module, by_name, light) for module in quick]
+    return [" -> ".join(chain) for chain in chains if chain]
 
 
-def chain_to_heavy(
-    module: Module, by_name: dict[str, Module], behind: tuple[str, ...]
-) -> tuple[str, ...]:
-    if module.name in behind:
+def chain_to_heavy(module: Module, by_name: dict[str, Module], light: set[str]) -> tuple[str, ...]:
+    """The way to torch; `light` are modules that lead nowhere heavy, or are on the way."""
+    if module.name in light:
         return ()
-    for found in module.imports:
-        if found.late:
+    light.add(module.name)
+    for imported in module.imports:
+        if imported.late:
             continue
-        here = (*behind, module.name)
-        if found.module.split(".")[0] in HEAVY:
-            return (*here, f"{found.module} ({module.path}:{found.line})")
+        if imported.module.split(".")[0] in HEAVY:
+            light.discard(module.name)
+            return (module.name, f"{imported.module} ({module.path}:{imported.line})")
         # `from package import name`: the name is a module of ours or something inside one.
-        inner = by_name.get(found.module) or by_name.get(found.module.rpartition(".")[0])
-        chain = chain_to_heavy(inner, by_name, here) if inner else ()
+        inner = by_name.get(imported.module) or by_name.get(imported.module.rpartition(".")[0])
+        chain = chain_to_heavy(inner, by_name, light) if inner else ()
         if chain:
-            return chain
+            light.discard(module.name)
+            return (module.name, *chain)
     return ()
 
 
@@ -269,6 +343,31 @@ def chain_to_heavy(
 def test_the_sources_keep_the_rule(rule):
     broken = [line for module in our_modules() for line in rule(module)]
     assert not broken, "\n".join(broken)
+
+
+def test_no_public_name_is_defined_twice():
+    homes: dict[str, set[str]] = {}
+    for module in our_modules():
+        for name in public_names(module):
+            homes.setdefault(name, set()).add(module.path)
+    twice = {name: paths for name, paths in homes.items() if len(paths) > 1}
+    assert set(twice) == TWICE, twice
+
+
+def public_names(module: Module) -> Iterator[str]:
+    if not module.name.startswith("circuitviz"):
+        return
+    for node in module.tree.body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                names = [name]
+            case ast.Assign(targets=targets):
+                names = [target.id for target in targets if isinstance(target, ast.Name)]
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                names = [name]
+            case _:
+                names = []
+        yield from (name for name in names if not name.startswith("_"))
 
 
 def test_every_package_has_a_layer():
@@ -316,6 +415,8 @@ def test_what_starts_quickly_imports_no_torch():
         (heavy_plots, "circuitviz/plots/x.py", "def f():\n    from torch import nn"),
         (spelled_hooks, "circuitviz/runs/x.py", "\nname = f'blocks.{i}.attn.hook_z'"),
         (spelled_hooks, "circuitviz/models/x.py", "\ncache.hook_post"),
+        (untyped_values, "circuitviz/runs/x.py", "\ndef f(a: dict[str, Any]) -> None: ..."),
+        (nameless_locals, "circuitviz/runs/x.py", "def f():\n    found = 1"),
     ],
 )
 def test_a_broken_rule_is_named_with_file_and_line(rule, path, source):
@@ -336,8 +437,13 @@ def test_a_broken_rule_is_named_with_file_and_line(rule, path, source):
     ],
 )
 def test_what_is_allowed_breaks_no_rule(path, source):
-    module = Module(path, source)
+    module = Module(path, source + "\n" * MIN_LINES)
     assert [line for rule in RULES for line in rule(module)] == []
+
+
+def test_a_small_module_needs_a_reason():
+    (line,) = small_modules(Module("circuitviz/runs/x.py", "x = 1\n"))
+    assert line.startswith("circuitviz/runs/x.py:1: 1 lines")
 
 
 def test_a_chain_of_imports_to_torch_is_found_and_a_late_import_is_none():
