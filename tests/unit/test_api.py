@@ -69,7 +69,7 @@ def test_the_version_is_a_literal_that_the_build_can_read():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", ["model", "behaviour", "run"])
+@pytest.mark.parametrize("module", ["inputs", "run"])
 def test_the_examples_of_the_documentation_are_what_happens(module):
     tested = importlib.import_module(f"circuitviz.api.{module}")
     outcome = doctest.testmod(tested, optionflags=doctest.NORMALIZE_WHITESPACE)
