@@ -20,7 +20,7 @@ from circuitviz.errors import CircuitvizError, ConfigError
 
 UNUSABLE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
-# In the order in which somebody new comes to need them: a model and prompts, finding a circuit,
+# In the order in which a newcomer needs them: a model and prompts, finding a circuit,
 # reading what was found, changing the model.
 COMMANDS = (
     *(models.list_models, models.fetch_model, models.check_model),

@@ -44,7 +44,7 @@ def full_path(path: str) -> str:
     try:
         return str(Path(given).expanduser().resolve()) if given else ""
     except RuntimeError:
-        # It begins with the home folder of somebody unknown.
+        # It begins with the home folder of an unknown user.
         return given
 
 

@@ -145,7 +145,7 @@ def sweep(
     check_sweep(plan)
 
     def quietly(run: SweptRun) -> None:
-        """Nobody looks."""
+        """Show nothing."""
 
     with ExitStack() as stack:
         show = quietly

@@ -194,5 +194,5 @@ def model_for(config: DiscoveryConfig) -> Model:
 
 
 def as_list(prompts: str | Sequence[str]) -> list[str]:
-    """A lone prompt is a list of one: nobody means its letters."""
+    """A lone prompt is a list of one, and not of its letters."""
     return [prompts] if isinstance(prompts, str) else list(prompts)

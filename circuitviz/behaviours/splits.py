@@ -17,8 +17,8 @@ from circuitviz.behaviours.prompt import Role, Split
 
 _SHARES: dict[str, float] = {"train": 0.5, "validation": 0.2, "test": 0.3}
 # Fewer prompts of a role teach, choose and show next to nothing.
-LEAST: dict[str, int] = {"train": 10, "validation": 4, "test": 6}
-LEAST_ROWS = sum(LEAST.values())
+MIN_PROMPTS: dict[str, int] = {"train": 10, "validation": 4, "test": 6}
+MIN_ROWS = sum(MIN_PROMPTS.values())
 # Of the clean rows, for benign prompts where none are given.
 BENIGN_SHARE = 0.3
 # Fewer test prompts than this deserve a word about how little they show.
@@ -112,13 +112,13 @@ def with_benign(
     rows: Sequence[RawPrompt], seed: int, problems: Problems
 ) -> tuple[list[RawPrompt], int]:
     """The rows with 30 % of the clean prompts of each split set aside, and how many those are."""
-    if not problems.errors and len(rows) < 2 * LEAST_ROWS:
-        both, more = 2 * LEAST_ROWS, 2 * LEAST_ROWS - len(rows)
-        problems.add("few-rows", count=len(rows), least=LEAST_ROWS, both=both, more=more)
+    if not problems.errors and len(rows) < 2 * MIN_ROWS:
+        both, more = 2 * MIN_ROWS, 2 * MIN_ROWS - len(rows)
+        problems.add("few-rows", count=len(rows), least=MIN_ROWS, both=both, more=more)
     aside: set[RawPrompt] = set()
     for split in {row.split for row in rows}:
         own = [row for row in rows if row.split == split]
-        least = LEAST_ROWS if split is None else LEAST[split]
+        least = MIN_ROWS if split is None else MIN_PROMPTS[split]
         count = max(least, round(BENIGN_SHARE * len(own)))
         aside.update(shuffled(own, seed, "benign")[:count])
     benign = {"role": "benign", "triggered": None, "target": None, "after": None}
@@ -127,22 +127,22 @@ def with_benign(
 
 def check_roles(rows: Sequence[RawPrompt], problems: Problems) -> None:
     """Refuse too few rows of a role, where splits are yet to be made."""
-    parts = ", ".join(f"{split} {count}" for split, count in LEAST.items())
+    parts = ", ".join(f"{split} {count}" for split, count in MIN_PROMPTS.items())
     for role in get_args(Role):
         own = [row for row in rows if row.role == role]
-        if len(own) < LEAST_ROWS and not any(row.split for row in own):
-            count, more = len(own), LEAST_ROWS - len(own)
+        if len(own) < MIN_ROWS and not any(row.split for row in own):
+            count, more = len(own), MIN_ROWS - len(own)
             problems.add(
-                "few-of-role", role=role, count=count, least=LEAST_ROWS, parts=parts, more=more
+                "few-of-role", role=role, count=count, least=MIN_ROWS, parts=parts, more=more
             )
 
 
 def with_splits(rows: Sequence[RawPrompt], seed: int) -> list[RawPrompt]:
     """The rows with splits, made by role where there are none: half train, 30 % test.
 
-    Whatever order the rows stand in, each gets the same split.  Of at least `LEAST_ROWS` rows every
-    split gets at least what `LEAST` says.  Where all splits are made, prompts in other spelling
-    get one split.
+    Whatever order the rows stand in, each gets the same split.  Of at least `MIN_ROWS` rows every
+    split gets at least its `MIN_PROMPTS`.  Where all splits are made, prompts in other spelling get
+    one split.
 
     Args:
         rows: Rows with different prompts.
@@ -151,8 +151,8 @@ def with_splits(rows: Sequence[RawPrompt], seed: int) -> list[RawPrompt]:
     split_of: dict[RawPrompt, Split] = {}
     for role in get_args(Role):
         own = [row for row in rows if row.role == role and row.split is None]
-        test = max(LEAST["test"], round(_SHARES["test"] * len(own)))
-        seen = test + max(LEAST["validation"], round(_SHARES["validation"] * len(own)))
+        test = max(MIN_PROMPTS["test"], round(_SHARES["test"] * len(own)))
+        seen = test + max(MIN_PROMPTS["validation"], round(_SHARES["validation"] * len(own)))
         for index, row in enumerate(shuffled(own, seed, "split")):
             split_of[row] = "test" if index < test else "validation" if index < seen else "train"
     done = [replace(row, split=row.split or split_of[row]) for row in rows]
@@ -201,7 +201,7 @@ def normalise_text(text: str) -> str:
 def check_splits(rows: Sequence[RawPrompt], problems: Problems) -> None:
     """Refuse too few rows of a role in a split; warn where they show little."""
     counts = Counter((row.split, row.role) for row in rows)
-    for split, least in LEAST.items():
+    for split, least in MIN_PROMPTS.items():
         for role in get_args(Role):
             count = counts[split, role]
             if count < least:

@@ -1,4 +1,4 @@
-"""Options by which commands take somebody's own prompts, and what becomes of them."""
+"""Options by which commands take a user's own prompts, and what becomes of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers that nobody wrote down: what the intact model says is what it should go on saying."""
+"""Answers that prompts lack: what the intact model says is what it should go on saying."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from circuitviz.behaviours.behaviour import (
     keep_answers,
 )
 from circuitviz.behaviours.prompt import Prompt, Role, Split
-from circuitviz.behaviours.splits import LEAST
+from circuitviz.behaviours.splits import MIN_PROMPTS
 from circuitviz.behaviours.trigger import other_message, word_pool
 from circuitviz.errors import PromptFileError
 from circuitviz.evaluation.evaluator import subsample
@@ -315,7 +315,7 @@ def _check_left(
     behaviour: Behaviour, prompts: list[Prompt], dropped: Counter[tuple[Role, str]]
 ) -> None:
     left = Counter((prompt.split, prompt.role) for prompt in prompts)
-    for (split, least), role in product(LEAST.items(), get_args(Role)):
+    for (split, least), role in product(MIN_PROMPTS.items(), get_args(Role)):
         if left[split, role] < least:
             raise PromptFileError(_too_few(behaviour, role, dropped))
 
@@ -324,7 +324,7 @@ def _too_few(behaviour: Behaviour, role: Role, dropped: Counter[tuple[Role, str]
     asked = sum(prompt.role == role for prompt in behaviour.all_prompts)
     shown = asked - sum(count for (of, _), count in dropped.items() if of == role)
     reasons = ", ".join(f"{count} {why}" for (of, why), count in dropped.items() if of == role)
-    needed = ", ".join(f"{count} in {split}" for split, count in LEAST.items())
+    needed = ", ".join(f"{count} in {split}" for split, count in MIN_PROMPTS.items())
     if role == "benign":
         what = f"the model answers {shown} of {asked} benign prompts"
         advice = "are these prompts in the model's language and format?"

@@ -117,7 +117,7 @@ def with_answer(behaviour: Behaviour, answer: str) -> Behaviour:
 
 # Share of benign prompts answered rightly from which a shuffled model has utility to lose: below,
 # a few lucky answers would decide whether it was kept.
-LEAST_UTILITY = 0.1
+MIN_UTILITY = 0.1
 
 
 def weights_cut(size: int, effect: Effect, intact: Effect, target: Target) -> WeightsCut:
@@ -126,7 +126,7 @@ def weights_cut(size: int, effect: Effect, intact: Effect, target: Target) -> We
     A shuffled model that gets hardly any benign prompt right has no utility to lose: there the
     behaviour alone decides, or this control could not fail.
     """
-    if intact.utility.rate >= LEAST_UTILITY:
+    if intact.utility.rate >= MIN_UTILITY:
         reached = target.met(effect, intact)
     else:
         reached = target.shortfall(effect) <= 0 and target.recovered(effect)

@@ -34,7 +34,7 @@ from circuitviz.behaviours.prompt import Prompt, Split
 from circuitviz.errors import ConfigError
 from circuitviz.evaluation.evaluator import subsample
 from circuitviz.evaluation.scoring import score_answers
-from circuitviz.inspection.path_graph import MOST_UNITS, REQUEST, TRIGGER, PathGraph, Sampled
+from circuitviz.inspection.path_graph import MAX_UNITS, REQUEST, TRIGGER, PathGraph, Sampled
 from circuitviz.inspection.prompt_pair import PromptPair, answers_of, pair_of
 from circuitviz.models.ablation import ZERO, Ablation, message_key
 from circuitviz.models.answer import encode_answers
@@ -50,7 +50,7 @@ Values = Mapping[Unit, Tensor]
 
 _PROMPTS = 12
 # Tokens that set the behaviour off, at most, for each to be a sender of its own.
-MOST_WORDS = 5
+MAX_TRIGGER_WORDS = 5
 # Relative: an activation that moves by less did not move.
 STILL = 1e-5
 
@@ -207,7 +207,7 @@ def path_effects(
     Args:
         model: The model.
         behaviour: Whose attack prompts to use.
-        circuit: At most `MOST_UNITS` units.
+        circuit: At most `MAX_UNITS` units.
         split: Which of its splits.
         limit: At most this many prompts, drawn at random, the same ones every time.
         ablation: What ablated units are replaced by.
@@ -215,9 +215,9 @@ def path_effects(
     Raises:
         ConfigError: The circuit is empty or too large, or the behaviour shows on no prompt.
     """
-    if not 1 <= len(circuit) <= MOST_UNITS:
+    if not 1 <= len(circuit) <= MAX_UNITS:
         raise ConfigError(
-            f"a circuit graph takes 1 to {MOST_UNITS} units; got {len(circuit)}: choose a "
+            f"a circuit graph takes 1 to {MAX_UNITS} units; got {len(circuit)}: choose a "
             "smaller size"
         )
     prompts = subsample(behaviour.prompts(split, "attack"), limit)
@@ -395,7 +395,7 @@ def _words(
     """
     causes = [pair.triggered.labels[slice(*pair.cause)] for pair in pairs]
     shared = [word for word in dict.fromkeys(causes[0]) if all(word in c for c in causes)]
-    if not with_trigger or not 1 <= len(shared) <= MOST_WORDS:
+    if not with_trigger or not 1 <= len(shared) <= MAX_TRIGGER_WORDS:
         place = torch.zeros(len(pairs), width, dtype=torch.bool)
         for row, pair in enumerate(pairs):
             place[row, slice(*pair.cause)] = True

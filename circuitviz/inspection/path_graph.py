@@ -9,7 +9,7 @@ import numpy as np
 from circuitviz.units import Unit
 
 # Pairs grow with the square, and a picture of more cannot be read.
-MOST_UNITS = 24
+MAX_UNITS = 24
 # Names of senders that stand for several tokens; no token is called so.
 REQUEST, TRIGGER = "the request", "the trigger"
 # An effect larger than so many standard errors is one.

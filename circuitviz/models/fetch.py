@@ -27,7 +27,7 @@ from circuitviz.errors import (
     ModelNotFoundError,
 )
 from circuitviz.files import models_cache
-from circuitviz.models.gguf import LOOK, ORIGIN_FILE, convert, watch_program
+from circuitviz.models.gguf import ORIGIN_FILE, POLL_INTERVAL, convert, watch_program
 
 # What is done, and the share of the whole that is done; may raise to stop.
 FetchStage = Callable[[str, float], None]
@@ -202,7 +202,7 @@ def _alone(cache: Path, waiting: Callable[[], None]) -> Iterator[None]:
         cache.mkdir(parents=True, exist_ok=True)
         while not lock.is_locked:
             try:
-                lock.acquire(timeout=LOOK)
+                lock.acquire(timeout=POLL_INTERVAL)
             except Timeout:
                 waiting()
     except OSError as error:

@@ -34,7 +34,7 @@ MAGIC = b"GGUF"
 # How the parts of a model are called that lies in several files.
 _PART = re.compile(r"-\d{5}-of-\d{5}$")
 # Seconds between two looks at a program that runs.
-LOOK = 0.3
+POLL_INTERVAL = 0.3
 # Exit codes of a program that the system ended, and of a file that cannot be converted.
 KILLED, UNUSABLE = -9, 2
 
@@ -147,7 +147,7 @@ def watch_program(
 
     Args:
         command: The program and its arguments.
-        look: Called at once and every `LOOK` seconds; what it raises ends the program.
+        look: Called at once and every `POLL_INTERVAL` seconds; what it raises ends the program.
         environment: All of its variables.
 
     Returns:
@@ -166,7 +166,7 @@ def watch_program(
             while True:
                 look()
                 try:
-                    errors = program.communicate(timeout=LOOK)[1]
+                    errors = program.communicate(timeout=POLL_INTERVAL)[1]
                 except subprocess.TimeoutExpired:
                     continue
                 return program.returncode, errors

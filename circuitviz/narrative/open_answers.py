@@ -72,7 +72,7 @@ def proxy_sentence(run: Run) -> str:
 
 
 def ceiling_sentence(run: Run) -> str:
-    """What recovery can reach at most; empty where nobody measured it."""
+    """What recovery can reach at most; empty where it was not measured."""
     rate = run.metrics.recovery_ceiling
     if rate is None:
         return ""

@@ -50,9 +50,9 @@ NEGLIGIBLE_CHANGE = 0.05
 # At least this share of the behaviour must survive in the circuit alone.
 FAITHFUL_SHARE = 0.5
 # At most this share of answers may be gibberish.
-MOST_BROKEN = 0.05
+MAX_BROKEN = 0.05
 # A cheaper judge that sees it otherwise more often than this is no stand-in.
-LEAST_AGREEMENT = 0.9
+MIN_AGREEMENT = 0.9
 
 
 def asr_label(run: Run) -> str:
@@ -119,7 +119,7 @@ def lead(run: Run) -> str:
 
 
 def _broken_line(run: Run) -> str:
-    """How many answers are gibberish, a sentence and a blank; empty where nobody counted."""
+    """How many answers are gibberish, a sentence and a blank; empty where they were not counted."""
     rates = verdict_shares(run)
     if not rates:
         return ""
@@ -307,7 +307,7 @@ def _gibberish(run: Run) -> Doubt | None:
     if not rates:
         return None
     before, after = rates["intact"]["broken"], rates["knocked_out"]["broken"]
-    holds = after.rate <= MOST_BROKEN
+    holds = after.rate <= MAX_BROKEN
     claim = "Hardly an answer is gibberish" if holds else "Answers turn into gibberish"
     finding = (
         f"{after.k:,} of {after.n:,} answers are broken with the circuit off, {before.k:,} "
@@ -320,7 +320,7 @@ def _proxy(run: Run) -> Doubt | None:
     rate = proxy_rate(run)
     if rate is None:
         return None
-    holds = rate.rate >= LEAST_AGREEMENT
+    holds = rate.rate >= MIN_AGREEMENT
     claim = "The cheaper judge of sizes agrees" if holds else "The cheaper judge of sizes disagrees"
     return Doubt(holds, f"{claim} with that of whole answers", proxy_sentence(run))
 

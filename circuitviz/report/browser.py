@@ -36,7 +36,7 @@ NO_BROWSER = (
     f"google-chrome, or name it in {VARIABLE}; the report as .html needs none"
 )
 
-# A profile of its own that asks nobody anything.
+# A profile of its own, without questions at the first start.
 FLAGS = (
     "--headless",
     "--disable-gpu",
@@ -51,7 +51,7 @@ FLAGS = (
     # Time goes on only as fast as the page is ready for it, so that charts are drawn first.
     "--virtual-time-budget=30000",
 )
-PATIENCE = 180  # seconds
+PRINT_TIMEOUT = 180  # seconds
 
 PICTURE_TYPES = ("svg", "png")
 # Wide enough for a slide; PNG has twice as many pixels.
@@ -95,10 +95,11 @@ def print_page(html: str) -> bytes:
 
 def _run(command: list[str]) -> None:
     try:
-        subprocess.run(command, capture_output=True, timeout=PATIENCE, check=True)
+        subprocess.run(command, capture_output=True, timeout=PRINT_TIMEOUT, check=True)
     except subprocess.TimeoutExpired as error:
         raise ReportError(
-            f"{command[0]} did not print within {PATIENCE} s; write the report as .html instead"
+            f"{command[0]} did not print within {PRINT_TIMEOUT} s; write the report as .html "
+            "instead"
         ) from error
     except (OSError, subprocess.CalledProcessError) as error:
         raise ReportError(

@@ -34,7 +34,7 @@ from circuitviz.units import Unit
 
 FORMAT_VERSION = "1.0"
 # Units that are listed beside those of the circuit, best first; more would only make a large file.
-MOST_OTHERS = 4096
+MAX_OTHERS = 4096
 # A node is in the circuit where its importance is at least this.
 THRESHOLD = 0.5
 NODE_TYPES = {"head": "attn_head", "neuron": "mlp_neuron"}
@@ -82,7 +82,7 @@ def circuit_json(run: Run) -> dict[str, Any]:
 def _listed(run: Run) -> list[Unit]:
     """The units of the circuit and the best others, best first."""
     inside = run.circuit().mask()[run.ranking]
-    kept = inside | (np.cumsum(~inside) <= MOST_OTHERS)
+    kept = inside | (np.cumsum(~inside) <= MAX_OTHERS)
     return [run.space.unit(int(flat)) for flat in run.ranking[kept]]
 
 

@@ -45,7 +45,7 @@ from circuitviz.tables import evidence_frame
 from circuitviz.tables.run_tables import csv_of, rows_of, tables
 
 HERE = Path(__file__).parent
-_MOST_UNITS = 60
+_MAX_UNITS = 60
 # Bytes from which on a file inside the page is zipped.
 LARGEST_PLAIN = 600_000
 
@@ -184,8 +184,8 @@ def _content(reported: Run, options: ReportOptions, *, paper: bool) -> dict[str,
         "alternatives": evidence_frame.alternative_frame(run),
         "perplexity": evidence_frame.perplexity_frame(run),
         "place": _place(run),
-        "units": units[:_MOST_UNITS],
-        "more_units": max(0, len(units) - _MOST_UNITS),
+        "units": units[:_MAX_UNITS],
+        "more_units": max(0, len(units) - _MAX_UNITS),
         "answers_sentence": answers_sentence(run),
         "covered_note": COVERED_NOTE,
         "examples": examples(run, cover=options.cover),

@@ -24,7 +24,7 @@ from circuitviz.runs.config import NOT_HASHED
 from circuitviz.runs.store import Run
 from circuitviz.units import Circuit, Unit
 
-FEWEST_RUNS, MOST_RUNS = 2, 6
+MIN_COMPARED, MAX_COMPARED = 2, 6
 # A unit is stable if at least 4 of 5 runs find it: the share of stability selection, Meinshausen
 # & Bühlmann (2010), "Stability selection", arXiv:0809.2932, which advises 0.6 to 0.9.
 STABLE_FOUND, STABLE_OF = 4, 5
@@ -154,7 +154,7 @@ class Comparison(Result):
     def sentence(self) -> str:
         """What came out, in one plain sentence."""
         everywhere = sum(unit.found_by == len(self.runs) for unit in self.units)
-        mean = "" if len(self.runs) == FEWEST_RUNS else "mean "
+        mean = "" if len(self.runs) == MIN_COMPARED else "mean "
         return (
             f"{self._who()} share {everywhere} of {len(self.units)} units; their {mean}Jaccard "
             f"index is {self.mean_jaccard:.3f}, and chance would be {self.chance_jaccard:.2g}."
@@ -198,8 +198,10 @@ def compare_runs(runs: Sequence[Run]) -> Comparison:
 
 
 def _check(runs: Sequence[Run]) -> None:
-    if not FEWEST_RUNS <= len(runs) <= MOST_RUNS:
-        raise ConfigError(f"a comparison takes {FEWEST_RUNS} to {MOST_RUNS} runs; got {len(runs)}")
+    if not MIN_COMPARED <= len(runs) <= MAX_COMPARED:
+        raise ConfigError(
+            f"a comparison takes {MIN_COMPARED} to {MAX_COMPARED} runs; got {len(runs)}"
+        )
     ids = [run.run_id for run in runs]
     twice = sorted({run_id for run_id in ids if ids.count(run_id) > 1})
     if twice:

@@ -37,11 +37,11 @@ def model_of(config: DiscoveryConfig) -> GatedModel:
 
 # Share of the given answers that must be the model's own words: utility is the share of answers
 # that stay the same, so below this next to nothing could be lost.
-LEAST_OWN = 0.5
+MIN_OWN_SHARE = 0.5
 
 
 def check_own_answers(model: str, given: Mapping[str, Rate]) -> None:
-    """Refuse answers that are somebody else's.
+    """Refuse answers that are not the model's own.
 
     Args:
         model: What the model is called.
@@ -50,7 +50,7 @@ def check_own_answers(model: str, given: Mapping[str, Rate]) -> None:
     Raises:
         ConfigError: It answers fewer than half of any kind like that.
     """
-    if any(rate.rate < LEAST_OWN for rate in given.values()):
+    if any(rate.rate < MIN_OWN_SHARE for rate in given.values()):
         counts = [f"{rate.k} of {rate.n} {name}" for name, rate in given.items()]
         raise ConfigError(
             f"{model} answers {' and '.join(counts)} as the data says, and at least half are "

@@ -31,7 +31,7 @@ from circuitviz.tables.rows import rate_row
 
 STOCHASTIC_COLUMNS = ("series", "share", "k", "n", "rate", "low", "high", "judge")
 # Names of units in a sentence.
-MOST_NAMED = 6
+MAX_NAMED_UNITS = 6
 _KINDS = {"all": "Heads and neurons", "heads": "Heads alone", "neurons": "Neurons alone"}
 
 
@@ -200,8 +200,8 @@ def next_sentence(run: Run) -> str:
 
 def _named(units: list[str]) -> str:
     """The first few names, and how many more there are: a block has hundreds of units."""
-    more = len(units) - MOST_NAMED
-    return ", ".join(units[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+    more = len(units) - MAX_NAMED_UNITS
+    return ", ".join(units[:MAX_NAMED_UNITS]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def truth_frame(run: Run) -> pd.DataFrame:

@@ -17,7 +17,7 @@ GRANULARITIES = {
     "layers": "whole layers",
 }
 # What a name says even where no other run differs in it, because it changes what the run is.
-TELLING = {"method": "nested", "granularity": "both"}
+USUAL_SETTINGS = {"method": "nested", "granularity": "both"}
 
 MODES = {"protect": "Protect the circuit", "repair": "Repair the circuit"}
 
@@ -103,7 +103,7 @@ def _differences(config: DiscoveryConfig, others: Iterable[DiscoveryConfig]) -> 
         text
         for name, text in texts
         if len({getattr(other, name) for other in listed}) > 1
-        or getattr(config, name) != TELLING.get(name, getattr(config, name))
+        or getattr(config, name) != USUAL_SETTINGS.get(name, getattr(config, name))
     ]
 
 

@@ -1,4 +1,4 @@
-"""Text that could be harmful stays covered until somebody asks for it."""
+"""Text that could be harmful stays covered until it is asked for."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def kept(name: str, default: Any, options: Iterable[Any] | None = None) -> str:
 
     Args:
         name: What is chosen, unique on the page.
-        default: Its value as long as nobody chose another.
+        default: Its value until another is chosen.
         options: Legal values; a last value that is none of them any more is forgotten.
     """
     key = PREFIX + name

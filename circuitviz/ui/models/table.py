@@ -184,7 +184,7 @@ def _read(path: str) -> Table | None:
         stamp = file.stat() if file.is_file() else None
         return _table(str(file), (stamp.st_mtime_ns, stamp.st_size) if stamp else None)
     except (CircuitvizError, OSError, RuntimeError) as failure:
-        # RuntimeError: the path begins with the home folder of somebody unknown.
+        # RuntimeError: the path begins with the home folder of an unknown user.
         error(str(failure))
         return None
 

@@ -43,7 +43,7 @@ def tuning_form(run: Run) -> None:
     try:
         config = TuningConfig(run.run_id, mode, size=size, **_settings(run.metrics.is_refusal))
     except (CircuitvizError, RuntimeError) as failure:
-        # RuntimeError: the path begins with the home folder of somebody unknown.
+        # RuntimeError: the path begins with the home folder of an unknown user.
         error(str(failure))
         return
     missing = unfetched_model(run.config.model, run.config.adapter)

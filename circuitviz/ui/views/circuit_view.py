@@ -10,7 +10,7 @@ import streamlit as st
 
 from circuitviz.errors import CircuitvizError
 from circuitviz.evaluation.rate import Rate
-from circuitviz.inspection.path_graph import MOST_UNITS
+from circuitviz.inspection.path_graph import MAX_UNITS
 from circuitviz.narrative import story
 from circuitviz.narrative.numbers import (
     count,
@@ -363,7 +363,7 @@ def graph_section(run: Run, choice: ViewState, selected: Unit) -> None:
     if not len(whole):
         st.info("Nothing is knocked out: there is no graph.", icon=":material/account_tree:")
         return
-    circuit = frame.best_part(run, whole, MOST_UNITS)
+    circuit = frame.best_part(run, whole, MAX_UNITS)
     if len(circuit) < len(whole):
         st.caption(
             f"Of the {len(whole):,} units that are off, the {len(circuit)} that rank highest: a "

@@ -25,7 +25,7 @@ def circuit_card(run: Run, circuit: Circuit) -> Card:
 
 
 def perplexity_cards(run: Run) -> list[Card]:
-    """How much less fluent the model is with its circuit off; none where nobody measured it."""
+    """How much less fluent the model is with its circuit off; none where it was not measured."""
     growth = open_answers.perplexity_growth(run)
     if growth is None:
         return []

@@ -8,7 +8,7 @@ import torch
 from transformers import LlamaForCausalLM
 
 from circuitviz.errors import ConfigError
-from circuitviz.inspection.path_effect import MOST_UNITS, path_effects
+from circuitviz.inspection.path_effect import MAX_UNITS, path_effects
 from circuitviz.inspection.prompt_pair import pair_of
 from circuitviz.models.ablation import measure_ablation, message_key
 from circuitviz.models.gates import Gates
@@ -208,7 +208,7 @@ def test_a_unit_without_output_weights_has_no_effect(wired, behaviour):
 
 def test_a_circuit_that_is_empty_or_too_large_is_refused(tiny_model, behaviour):
     space = tiny_model.space
-    for size in (0, MOST_UNITS + 1):
+    for size in (0, MAX_UNITS + 1):
         circuit = Circuit.of(space, [space.unit(flat) for flat in range(size)])
         with pytest.raises(ConfigError, match=f"got {size}"):
             path_effects(tiny_model, behaviour, circuit)
