@@ -194,21 +194,18 @@ class JobRunner:
                 if not self._waiting:
                     return
                 folder = self._waiting.popleft()
-            # A record that somebody removed by hand leaves nothing to do and nowhere to say so.
+            # A record that was removed by hand leaves nothing to do and nowhere to say so.
             with contextlib.suppress(CircuitvizError, OSError):
-                self._carry_out(folder)
-
-    def _carry_out(self, folder: JobFolder) -> None:
-        job = folder.load()
-        if not folder.take_ticket():
-            return
-        job = replace(job, state="running", started=time.time())
-        self._save(folder, job)
-        try:
-            outcome = self._outcome(folder)
-        except Exception as error:  # whatever it is, this job ends and the next one starts
-            outcome = JobOutcome("failed", error=f"{type(error).__name__}: {error}")
-        self._save(folder, replace(job, finished=time.time(), **asdict(outcome)))
+                job = folder.load()
+                if not folder.take_ticket():
+                    continue
+                job = replace(job, state="running", started=time.time())
+                self._save(folder, job)
+                try:
+                    outcome = self._carry_out(folder)
+                except Exception as error:  # whatever it is, this job ends and the next one starts
+                    outcome = JobOutcome("failed", error=f"{type(error).__name__}: {error}")
+                self._save(folder, replace(job, finished=time.time(), **asdict(outcome)))
 
     def _save(self, folder: JobFolder, job: Job) -> None:
         with self._changed:
@@ -227,7 +224,7 @@ class JobRunner:
         stopping = job.state == "running" and folder.cancel_flag.exists()
         return replace(job, progress=written.progress, stopping=stopping)
 
-    def _outcome(self, folder: JobFolder) -> JobOutcome:
+    def _carry_out(self, folder: JobFolder) -> JobOutcome:
         error = _CLOSED
         # Twice: the first worker may have died while it was idle.
         for _ in range(2):
